@@ -1,0 +1,47 @@
+import { fileURLToPath } from 'node:url';
+
+import eslint from '@eslint/js';
+import tseslint from 'typescript-eslint';
+
+export default tseslint.config(
+  { ignores: ['dist/**', 'coverage/**', 'test/output/**', '**/*.mjs', 'sample/**/public/**'] },
+  eslint.configs.recommended,
+  ...tseslint.configs.strictTypeChecked,
+  ...tseslint.configs.stylisticTypeChecked,
+  {
+    languageOptions: {
+      parserOptions: { project: 'tsconfig.json', tsconfigRootDir: fileURLToPath(new URL('..', import.meta.url)) },
+    },
+    rules: {
+      'no-console': 'error',
+      'no-restricted-properties': ['error', { object: 'process', property: 'exit' }],
+      // Nest's modules and test fixtures are classes that carry nothing but decorators.
+      '@typescript-eslint/no-extraneous-class': ['error', { allowWithDecorator: true }],
+      // Declared types of the options say more than what would be inferred from a default.
+      '@typescript-eslint/no-inferrable-types': 'off',
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      '@typescript-eslint/no-empty-object-type': ['error', { allowInterfaces: 'with-single-extends' }],
+    },
+  },
+  {
+    files: ['src/**'],
+    // A token of random bytes never comes from here; the jitter of a retry may.
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        { patterns: [{ regex: 'session\\.module\\.js$', message: 'Nothing imports the module.' }] },
+      ],
+    },
+  },
+  { files: ['src/index.ts'], rules: { 'no-restricted-imports': 'off' } },
+  { files: ['bench/**', 'sample/**/main.ts'], rules: { 'no-console': 'off', 'no-restricted-properties': 'off' } },
+  {
+    files: ['test/**', 'sample/**/*.e2e-spec.ts', 'bench/**'],
+    rules: {
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      '@typescript-eslint/no-unsafe-assignment': 'off',
+      '@typescript-eslint/no-unsafe-member-access': 'off',
+    },
+  },
+);

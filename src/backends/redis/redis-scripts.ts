@@ -1,0 +1,38 @@
+import type { Cluster, Redis } from 'ioredis';
+
+import { CREATE } from './scripts/create.js';
+import { DELETE_BY_USER } from './scripts/delete-by-user.js';
+import { DELETE } from './scripts/delete.js';
+import { LIST_BY_USER } from './scripts/list-by-user.js';
+import { REPLACE } from './scripts/replace.js';
+import { SERVER_TIME } from './scripts/server-time.js';
+import { TOUCH } from './scripts/touch.js';
+
+type Argument = string | number;
+
+/** The scripts as commands of the client; each takes its keys, then its arguments. */
+export interface RedisScripts {
+  sessionxCreate(record: string, index: string, ...args: Argument[]): Promise<[outcome: string, ...evicted: string[]]>;
+  sessionxReplace(record: string, index: string, ...args: Argument[]): Promise<'replaced' | 'changed' | 'missing'>;
+  sessionxTouch(record: string, index: string, ...args: Argument[]): Promise<0 | 1>;
+  sessionxDelete(record: string, index: string, ...args: Argument[]): Promise<'deleted' | 'changed' | 'missing'>;
+  sessionxListByUser(index: string, now: number): Promise<string[]>;
+  sessionxDeleteByUser(index: string, except: string, now: number): Promise<string[]>;
+  sessionxServerTime(index: string): Promise<number>;
+}
+
+const SCRIPTS = {
+  sessionxCreate: { numberOfKeys: 2, lua: CREATE },
+  sessionxReplace: { numberOfKeys: 2, lua: REPLACE },
+  sessionxTouch: { numberOfKeys: 2, lua: TOUCH },
+  sessionxDelete: { numberOfKeys: 2, lua: DELETE },
+  sessionxListByUser: { numberOfKeys: 1, lua: LIST_BY_USER },
+  sessionxDeleteByUser: { numberOfKeys: 1, lua: DELETE_BY_USER },
+  sessionxServerTime: { numberOfKeys: 1, lua: SERVER_TIME },
+} as const satisfies Record<keyof RedisScripts, { numberOfKeys: number; lua: string }>;
+
+/** Teaches `client` the scripts. ioredis sends a script by its hash, and in full where the server does not know it (any more). */
+export function withScripts<Client extends Redis | Cluster>(client: Client): Client & RedisScripts {
+  for (const [name, definition] of Object.entries(SCRIPTS)) client.defineCommand(name, definition);
+  return client as Client & RedisScripts;
+}

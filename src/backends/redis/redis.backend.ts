@@ -1,0 +1,209 @@
+import { Redis, type Cluster, type RedisOptions } from 'ioredis';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { DamagedRecordError } from '../../records/record-errors.js';
+import { decodeRecord, isRecordText } from '../../records/record-text.js';
+import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
+import { describeDriverFailure } from '../../store/driver-failure.js';
+import { memberOf, tagOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
+import type { BackendContext, CreateOptions, CreateResult, SessionBackend } from '../session-backend.interface.js';
+import { createArguments, replaceArguments, touchArguments, versionText } from './redis-arguments.js';
+import { inspectClient, sessionRedisOptions } from './redis-client-options.js';
+import { withScripts, type RedisScripts } from './redis-scripts.js';
+
+type Client = (Redis | Cluster) & RedisScripts;
+
+type RedisConnection =
+  | { readonly ownedBy: 'module'; readonly target: string | RedisOptions }
+  | { readonly ownedBy: 'application'; readonly client: Redis | Cluster };
+
+/**
+ * Sessions in Redis 6.2 or later (standalone, Sentinel, Cluster), by ioredis.
+ *
+ * Keys are `<prefix>{<tag>}` for the index of a user, a sorted set of the 43-character rests of his session ids scored by their expiry
+ * (ms since the epoch), and `<prefix>{<tag>}<rest>` for a record, a string of the form of `encodeRecord`. The braces make Redis Cluster put all keys of one user
+ * into one slot, so that each script works on one node. Lifetimes are relative, so the clocks of Redis and of this process may differ.
+ *
+ * Redis must run with `maxmemory-policy noeviction`: an evicted index would hide a user's sessions from "log out everywhere".
+ */
+export class RedisBackend implements SessionBackend {
+  readonly #connection: RedisConnection;
+  #client: Client | undefined;
+  #context: BackendContext | undefined;
+  #lost = false;
+
+  /**
+   * @param connection the URL or the options of a connection that the module opens and closes; or a client of the application's, made with
+   * {@link sessionRedisOptions}, which the application closes
+   */
+  constructor(connection: string | RedisOptions | Redis | Cluster) {
+    this.#connection =
+      typeof connection === 'string' || !('defineCommand' in connection)
+        ? { ownedBy: 'module', target: connection }
+        : { ownedBy: 'application', client: connection };
+  }
+
+  /** @throws TypeError when the options of the given client, or the prefix, would break a promise */
+  async open(context: BackendContext): Promise<void> {
+    this.#context = context;
+    const client =
+      this.#connection.ownedBy === 'module'
+        ? newClient(this.#connection.target, context.timeoutMs)
+        : this.#connection.client;
+    inspect(client, context);
+    this.#client = withScripts(client);
+    this.#report(client, context);
+    await becomeReady(client, context.timeoutMs);
+  }
+
+  async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    const startedAt = performance.now();
+    const { client, index, key } = this.#at(record.id);
+    // Only the server can tell whether it comes to a command too late, and only by its own clock.
+    const serverTime = await client.sessionxServerTime(index);
+    const deadline = Math.floor(serverTime + options.deadline - (performance.now() - startedAt));
+    const [outcome, ...evicted] = await client.sessionxCreate(
+      key,
+      index,
+      ...createArguments(record, options, this.#now(), deadline),
+    );
+    switch (outcome) {
+      case 'created':
+        return { outcome, evicted: evicted.map((member) => (tagOf(record.id) + member) as SessionId) };
+      case 'exists':
+      case 'limit':
+      case 'changed':
+      case 'missing':
+      case 'late':
+        return { outcome };
+      default:
+        throw new Error('sessionxCreate answered with something unknown');
+    }
+  }
+
+  async read(id: SessionId): Promise<SessionRecord | null> {
+    const { client, key } = this.#at(id);
+    try {
+      const text = await client.get(key);
+      return text === null ? null : decodeRecord(id, text);
+    } catch (error) {
+      if (error instanceof Error && error.message.startsWith('WRONGTYPE')) {
+        throw new DamagedRecordError('it is not a string');
+      }
+      throw error;
+    }
+  }
+
+  async replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
+    const { client, index, key } = this.#at(record.id);
+    return client.sessionxReplace(key, index, ...replaceArguments(record, ifVersion, this.#now()));
+  }
+
+  async touch(id: SessionId, times: SessionTimes): Promise<boolean> {
+    const { client, index, key } = this.#at(id);
+    return (await client.sessionxTouch(key, index, ...touchArguments(id, times, this.#now()))) === 1;
+  }
+
+  async delete(
+    id: SessionId,
+    { ifVersion }: { readonly ifVersion?: number } = {},
+  ): Promise<'deleted' | 'changed' | 'missing'> {
+    const { client, index, key } = this.#at(id);
+    return client.sessionxDelete(key, index, ifVersion === undefined ? '' : versionText(ifVersion), memberOf(id));
+  }
+
+  async listByUser(tag: UserTag): Promise<SessionRecord[]> {
+    const { client, index } = this.#of(tag);
+    const found = await client.sessionxListByUser(index, this.#now());
+    const records: SessionRecord[] = [];
+    for (let position = 0; position < found.length; position += 2) {
+      const [member = '', text = ''] = found.slice(position, position + 2);
+      // What is no record of ours is no session either; reading it by its id reports it.
+      if (isRecordText(text)) records.push(decodeRecord((tag + member) as SessionId, text));
+    }
+    return records;
+  }
+
+  async deleteByUser(tag: UserTag, { except }: { readonly except?: SessionId } = {}): Promise<SessionId[]> {
+    const { client, index } = this.#of(tag);
+    const kept = except !== undefined && tagOf(except) === tag ? memberOf(except) : '';
+    const ended = await client.sessionxDeleteByUser(index, kept, this.#now());
+    return ended.map((member) => (tag + member) as SessionId);
+  }
+
+  async ping(): Promise<void> {
+    await this.#opened().client.ping();
+  }
+
+  /** Waits for answers that are under way, but not for a server that hangs: there, QUIT never returns. */
+  async close(): Promise<void> {
+    if (this.#client === undefined || this.#connection.ownedBy === 'application') return;
+    const { client, context } = this.#opened();
+    const patience = new AbortController();
+    const quit = client.quit().catch(() => 'not connected, so there is nothing to wait for');
+    await Promise.race([quit, sleep(context.timeoutMs, undefined, { signal: patience.signal })]);
+    patience.abort();
+    client.disconnect();
+  }
+
+  #opened(): { client: Client; context: BackendContext } {
+    if (this.#client === undefined || this.#context === undefined)
+      throw new Error('RedisBackend was used before open()');
+    return { client: this.#client, context: this.#context };
+  }
+
+  #of(tag: UserTag): { client: Client; index: string } {
+    const { client, context } = this.#opened();
+    return { client, index: `${context.keyPrefix}{${tag}}` };
+  }
+
+  #at(id: SessionId): { client: Client; index: string; key: string } {
+    const { client, index } = this.#of(tagOf(id));
+    return { client, index, key: index + memberOf(id) };
+  }
+
+  #now(): number {
+    return this.#opened().context.clock.now();
+  }
+
+  /** Without a listener ioredis prints each failed attempt with its error, which may hold a password; once for an outage is enough. */
+  #report(client: Redis | Cluster, { logger }: BackendContext): void {
+    client.on('error', (error: unknown) => {
+      if (!this.#lost)
+        logger.warn(`Redis is out of reach (${describeDriverFailure(error)}); trying again until it is back.`);
+      this.#lost = true;
+    });
+    client.on('ready', () => {
+      if (this.#lost) logger.log('Redis is back.');
+      this.#lost = false;
+    });
+  }
+}
+
+/** Our options win over the given ones: each of them keeps a promise. */
+function newClient(target: string | RedisOptions, timeoutMs: number): Redis {
+  const options = { ...sessionRedisOptions(timeoutMs), lazyConnect: true };
+  return typeof target === 'string' ? new Redis(target, options) : new Redis({ ...target, ...options });
+}
+
+/** @throws TypeError that lists the options which would break a promise; lesser ones are logged */
+function inspect(client: Redis | Cluster, { timeoutMs, logger }: BackendContext): void {
+  const { refused, warned } = inspectClient(client, timeoutMs);
+  if (refused.length > 0) {
+    const faults = refused.map((fault) => `- ${fault}`).join('\n');
+    throw new TypeError(`RedisBackend refuses this client; make it with sessionRedisOptions():\n${faults}`);
+  }
+  for (const fault of warned) logger.warn(`RedisBackend: ${fault}; sessionRedisOptions() has what fits.`);
+}
+
+/** Commands for a connection that is not up yet would fail, so the start waits for it a moment; a server that is down does not stop it. */
+async function becomeReady(client: Redis | Cluster, timeoutMs: number): Promise<void> {
+  if (client.status === 'ready') return;
+  const patience = new AbortController();
+  const { signal } = patience;
+  const ready = client.status === 'wait' ? client.connect() : once(client, 'ready', { signal });
+  const down = () => 'reported by the error event, and tried again by ioredis';
+  await Promise.race([ready.catch(down), sleep(timeoutMs, undefined, { signal }).catch(down)]);
+  patience.abort();
+}

@@ -1,0 +1,24 @@
+import { RECORD_HEAD } from './record-head.js';
+
+/**
+ * Ends all sessions of one user but one. Its cost follows from the number of that user's sessions alone.
+ *
+ * KEYS 1 the index, of which every record key is a continuation
+ * ARGV 1 the member to keep, or '', 2 now
+ *
+ * Returns the members whose living records it removed.
+ */
+export const DELETE_BY_USER = `${RECORD_HEAD}
+local ended = {}
+for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  if member ~= ARGV[1] then
+    local old = head(KEYS[1] .. member)
+    if old then
+      redis.call('DEL', KEYS[1] .. member)
+      if tonumber(old.expiresAt) > tonumber(ARGV[2]) then ended[#ended + 1] = member end
+    end
+    redis.call('ZREM', KEYS[1], member)
+  end
+end
+return ended
+`;

@@ -1,0 +1,96 @@
+import type { LoggerService } from '@nestjs/common';
+
+import type { Clock } from '../clock/clock.js';
+import type { SessionRecord, SessionTimes } from '../records/session-record.js';
+import type { SessionId, UserTag } from '../tokens/session-secret.js';
+
+/** Injection token of the {@link SessionBackend}. */
+export const SESSION_BACKEND = Symbol.for('nestjs-sessionx:backend');
+
+/** What the module tells a backend before its first call. */
+export interface BackendContext {
+  /** Put before every key, so that applications can share a store. */
+  readonly keyPrefix: string;
+  /** The longest that a call may take, milliseconds; set the driver's own timeouts by it. */
+  readonly timeoutMs: number;
+  /** The time that decides about expiry. A store's own clock may differ: give it lifetimes, not instants. */
+  readonly clock: Clock;
+  readonly logger: Pick<LoggerService, 'log' | 'warn' | 'error'>;
+}
+
+/** How many sessions a user may have, and what a further one does. */
+export interface SessionLimit {
+  readonly max: number;
+  readonly onLimit: 'evict-oldest' | 'reject';
+}
+
+export interface CreateOptions {
+  /** Count the user's living sessions, this one included; `evict-oldest` removes those that expire first (ties: by id). */
+  readonly limit?: SessionLimit;
+  /** A session of the same tag that ceases in the same atomic step, if it still has this version; else nothing happens. */
+  readonly replaces?: { readonly id: SessionId; readonly version: number };
+  /** Milliseconds from this call. A store that gets to it later must not carry it out: its caller was told that it failed. */
+  readonly deadline: number;
+}
+
+export type CreateResult =
+  | { readonly outcome: 'created'; /** Sessions that the limit removed. */ readonly evicted: readonly SessionId[] }
+  /**
+   * Nothing was stored: the id is taken, the limit rejects it, the session to replace has another version or is gone, or the
+   * store came to it after the deadline.
+   */
+  | { readonly outcome: 'exists' | 'limit' | 'changed' | 'missing' | 'late' };
+
+/**
+ * Where sessions live. These comments are the contract.
+ *
+ * - Missing is not an error. An error means that the store failed and nothing is known; throw whatever the driver throws, the module
+ *   turns it into a `SessionBackendError` without its text.
+ * - Compare-and-set is all there is: a backend never merges and never retries a write.
+ * - Each write is one atomic step, and conditional, so that one that arrives late can neither bring back nor overwrite anything.
+ * - A value under the key that is no record of ours: `read` throws `DamagedRecordError`, the writes treat it as missing.
+ * - The index of a user lists his `active` and `pending` sessions: those with a `userTag`. Expired ones leave it as it is used.
+ */
+export interface SessionBackend {
+  /** Called once before the first use. It must not wait longer than `timeoutMs`, and not fail because the store is down. */
+  open?(context: BackendContext): Promise<void>;
+
+  /** Stores a new record and enters it in its user's index. */
+  create(record: SessionRecord, options: CreateOptions): Promise<CreateResult>;
+
+  /** One round trip. An expired record may be returned or not; a missing one is null. */
+  read(id: SessionId): Promise<SessionRecord | null>;
+
+  /**
+   * Stores `record` in place of the version `ifVersion` of itself; never creates. Times never go back: the later of the stored and the
+   * given ones stays. An `invalidated` record leaves the index.
+   */
+  replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'>;
+
+  /**
+   * Moves the times of an active record forward, in the index too, and leaves its version; each time moves only if it is later than the
+   * stored one. False: there is no such active record, and none was made.
+   */
+  touch(id: SessionId, times: SessionTimes): Promise<boolean>;
+
+  /** Removes a record and its entry in the index. To remove what is not there is `missing`, not an error. */
+  delete(id: SessionId, options?: { readonly ifVersion?: number }): Promise<'deleted' | 'changed' | 'missing'>;
+
+  /** The living records in a user's index, in no particular order. */
+  listByUser(tag: UserTag): Promise<SessionRecord[]>;
+
+  /**
+   * Removes all sessions of a user but `except`, in one step that no login can slip through, and returns the ids of the living ones that
+   * it removed. Its cost follows from the number of that user's sessions alone.
+   */
+  deleteByUser(tag: UserTag, options?: { readonly except?: SessionId }): Promise<SessionId[]>;
+
+  /** For stores that do not expire by themselves: removes expired records and returns how many. */
+  clearExpired?(): Promise<number>;
+
+  /** Resolves when the store answers. */
+  ping(): Promise<void>;
+
+  /** Gives up what `open` opened, and nothing that the application handed in. It must not wait longer than `timeoutMs`. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,77 @@
+import { Injectable } from '@nestjs/common';
+
+import { SessionSecurityError, SessionUsageError } from '../errors/session-errors.js';
+import { SessionOptions } from '../options/session-options.js';
+import { inSameNetwork, normaliseIp } from './ip-address.js';
+
+/** Who asks: what a request, or the application, says of the client. */
+export interface ClientIdentity {
+  /** As the framework tells it, never read from `X-Forwarded-For` here. */
+  readonly ipAddress?: string | null;
+  readonly userAgent?: string | null;
+}
+
+/** A client's identity as a session keeps it. */
+export interface StoredIdentity {
+  readonly ipAddress: string | null;
+  readonly userAgent: string | null;
+}
+
+const LONGEST_USER_AGENT = 512;
+
+/** Ties a session to the network and the User-Agent that it was made for, as far as the options ask. */
+@Injectable()
+export class SessionBinding {
+  readonly #prefixes: { readonly ipv4: number; readonly ipv6: number } | null;
+  readonly #bindsUserAgent: boolean;
+
+  constructor({ ipBinding, userAgentBinding }: SessionOptions) {
+    const prefixes = ipBinding === true ? {} : ipBinding;
+    this.#prefixes = prefixes === false ? null : { ipv4: prefixes.ipv4Prefix ?? 32, ipv6: prefixes.ipv6Prefix ?? 128 };
+    this.#bindsUserAgent = userAgentBinding;
+  }
+
+  /**
+   * What a new session keeps of its client.
+   *
+   * @throws SessionUsageError when a binding is on and there is nothing to bind to: such a session could never be used
+   */
+  identityToStore({ ipAddress, userAgent }: ClientIdentity): StoredIdentity {
+    const identity = { ipAddress: ipAddress ? normaliseIp(ipAddress) : null, userAgent: shorten(userAgent) };
+    if (this.#prefixes !== null && identity.ipAddress === null) {
+      throw new SessionUsageError(
+        "ipBinding is on, so a session needs the client's address: pass ipAddress to createSession().",
+      );
+    }
+    if (this.#bindsUserAgent && identity.userAgent === null) {
+      throw new SessionUsageError(
+        'userAgentBinding is on, so a session needs a User-Agent: pass userAgent to createSession().',
+      );
+    }
+    return identity;
+  }
+
+  /** @throws SessionSecurityError when the session is bound to another client; one that was never bound counts so too */
+  check(stored: StoredIdentity, client: ClientIdentity): void {
+    if (this.#prefixes !== null && !this.#sameNetwork(stored.ipAddress, client.ipAddress, this.#prefixes)) {
+      throw new SessionSecurityError('BINDING_IP_MISMATCH', 'The session belongs to another network address.');
+    }
+    if (this.#bindsUserAgent && (stored.userAgent === null || stored.userAgent !== shorten(client.userAgent))) {
+      throw new SessionSecurityError('BINDING_USER_AGENT_MISMATCH', 'The session belongs to another User-Agent.');
+    }
+  }
+
+  #sameNetwork(
+    stored: string | null,
+    presented: string | null | undefined,
+    prefixes: { readonly ipv4: number; readonly ipv6: number },
+  ): boolean {
+    const client = presented ? normaliseIp(presented) : null;
+    return stored !== null && client !== null && inSameNetwork(stored, client, prefixes);
+  }
+}
+
+/** Enough to tell clients apart; a header of 16 KB does not belong into each session. */
+function shorten(userAgent: string | null | undefined): string | null {
+  return userAgent ? userAgent.slice(0, LONGEST_USER_AGENT) : null;
+}

@@ -1,0 +1,26 @@
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+
+import type { Session } from '../sessions/session.js';
+import { CurrentSessionPipe, FlashMessagesPipe, OptionalSessionPipe, type SessionParameter } from './session-pipes.js';
+
+const sessionParameter = createParamDecorator(
+  (property: keyof Session | undefined, context: ExecutionContext): SessionParameter => ({ context, property }),
+);
+
+/**
+ * The session of the request, or a property of it: `@CurrentSession('user')`. Without a session the answer is the 401 of `SessionGuard`;
+ * whether it has a user is for the guard to ask.
+ */
+export function CurrentSession(property?: keyof Session): ParameterDecorator {
+  return sessionParameter(property, CurrentSessionPipe);
+}
+
+/** The session of the request, or null: `@OptionalSession()`, `@OptionalSession('user')`. A store that fails is a 503, not null. */
+export function OptionalSession(property?: keyof Session): ParameterDecorator {
+  return sessionParameter(property, OptionalSessionPipe);
+}
+
+/** Takes the flash messages of the session, each handed out once; an empty list without a session. */
+export function FlashMessages(): ParameterDecorator {
+  return sessionParameter(undefined, FlashMessagesPipe);
+}

@@ -1,0 +1,60 @@
+import { HttpException, HttpStatus } from '@nestjs/common';
+
+/** What went wrong, for programs. It goes to events and logs; the client is told the HTTP status only. */
+export type SessionErrorCode =
+  | 'TOKEN_MISSING'
+  | 'TOKEN_MALFORMED'
+  | 'TOKEN_FORGED'
+  | 'TOKEN_EXPIRED'
+  | 'TOKEN_AMBIGUOUS'
+  | 'SESSION_NOT_FOUND'
+  | 'SESSION_EXPIRED'
+  | 'SESSION_INVALIDATED'
+  | 'SESSION_ANONYMOUS'
+  | 'SESSION_ENDED'
+  | 'BINDING_IP_MISMATCH'
+  | 'BINDING_USER_AGENT_MISMATCH'
+  | 'BACKEND_UNAVAILABLE'
+  | 'BACKEND_TIMEOUT'
+  | 'BACKEND_RECORD_NEWER'
+  | 'CONFLICT'
+  | 'SESSION_LIMIT'
+  | 'DATA_NOT_STORABLE'
+  | 'USER_ID_CHANGED'
+  | 'USAGE';
+
+/** Options common to all errors of this module. */
+export interface SessionErrorOptions {
+  /** What led to this error. Never a driver's raw error: that one carries keys, payloads, even passwords. */
+  readonly cause?: unknown;
+}
+
+/**
+ * The base of every error that this module throws. `message` explains the matter to the developer and says how to mend
+ * it; `getResponse()`, the body that the client gets, is the bare status (ASVS 16.5.1).
+ */
+export abstract class SessionError extends HttpException {
+  constructor(
+    /** Machine-readable reason. */
+    readonly code: SessionErrorCode,
+    message: string,
+    status: HttpStatus,
+    options: SessionErrorOptions = {},
+  ) {
+    super({ statusCode: status, message: reasonPhrase(status) }, status, options);
+    this.message = message;
+  }
+}
+
+function reasonPhrase(status: HttpStatus): string {
+  switch (status) {
+    case HttpStatus.UNAUTHORIZED:
+      return 'Unauthorized';
+    case HttpStatus.CONFLICT:
+      return 'Conflict';
+    case HttpStatus.SERVICE_UNAVAILABLE:
+      return 'Service Unavailable';
+    default:
+      return 'Internal Server Error';
+  }
+}

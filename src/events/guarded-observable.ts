@@ -1,0 +1,56 @@
+import { Observable, Subscriber, type Observer, type Operator, type Subscription } from 'rxjs';
+
+type Listener<T> = Partial<Observer<T>> | ((value: T) => void) | null;
+
+/**
+ * An observable whose listeners cannot harm anybody: RxJS rethrows a listener's error in a timer, where it ends the process; here it goes to
+ * `report`. The guard stays on through `pipe()`.
+ */
+export class GuardedObservable<T> extends Observable<T> {
+  constructor(
+    source: Observable<T>,
+    private readonly report: (error: unknown) => void,
+  ) {
+    super((subscriber) => source.subscribe(subscriber));
+  }
+
+  override subscribe(
+    listener?: Listener<T>,
+    error?: ((error: unknown) => void) | null,
+    complete?: (() => void) | null,
+  ): Subscription {
+    // An operator's own subscriber hands errors on; only the listener at the end is guarded.
+    if (listener instanceof Subscriber) return super.subscribe(listener);
+    const given = typeof listener === 'function' ? { next: listener } : (listener ?? {});
+    const observer: Partial<Observer<T>> = {
+      ...(error ? { error } : {}),
+      ...(complete ? { complete } : {}),
+    };
+    return super.subscribe({
+      next: (value) => {
+        this.#guard(() => given.next?.(value));
+      },
+      error: (failure: unknown) => {
+        const handle = given.error?.bind(given) ?? observer.error ?? this.report;
+        this.#guard(() => {
+          handle(failure);
+        });
+      },
+      complete: () => {
+        this.#guard(() => (given.complete?.bind(given) ?? observer.complete)?.());
+      },
+    });
+  }
+
+  override lift<R>(operator?: Operator<T, R>): Observable<R> {
+    return new GuardedObservable<R>(super.lift(operator as Operator<T, R>), this.report);
+  }
+
+  #guard(call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.report(error);
+    }
+  }
+}

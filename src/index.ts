@@ -1,0 +1,65 @@
+export { MemoryBackend, type MemoryBackendOptions } from './backends/memory/memory.backend.js';
+export {
+  SESSION_BACKEND,
+  type BackendContext,
+  type CreateOptions,
+  type CreateResult,
+  type SessionBackend,
+  type SessionLimit,
+} from './backends/session-backend.interface.js';
+export type { ClientIdentity } from './binding/session-binding.js';
+export { SESSION_CLOCK, type Clock } from './clock/clock.js';
+export { AllowAnonymous, Public } from './decorators/route-metadata.js';
+export { CurrentSession, FlashMessages, OptionalSession } from './decorators/session-parameter.decorators.js';
+export { UseSession } from './decorators/use-session.decorator.js';
+export { SessionError, type SessionErrorCode } from './errors/session-error.js';
+export {
+  SessionBackendError,
+  SessionConflictError,
+  SessionDataError,
+  SessionExpiredError,
+  SessionInvalidError,
+  SessionNotFoundError,
+  SessionSecurityError,
+  SessionTokenError,
+  SessionUsageError,
+} from './errors/session-errors.js';
+export type {
+  SessionCreatedEvent,
+  SessionEndedEvent,
+  SessionEndReason,
+  SessionEvent,
+  SessionRegeneratedEvent,
+  SessionRejectedEvent,
+  SessionRenewedEvent,
+} from './events/session-event.js';
+export { SessionEvents } from './events/session-events.js';
+export {
+  SessionOptions,
+  type IpNetworkBinding,
+  type SessionModuleOptions,
+  type TokenSource,
+} from './options/session-options.js';
+export { DamagedRecordError } from './records/record-errors.js';
+export { decodeRecord, encodeRecord } from './records/record-text.js';
+export type { SessionRecord, SessionStatus, SessionTimes } from './records/session-record.js';
+export { RequestSessions } from './requests/request-sessions.js';
+export type { LoginOptions } from './requests/request-session.js';
+export { SessionGuard } from './session.guard.js';
+export { SessionInterceptor } from './session.interceptor.js';
+export { SessionModule } from './session.module.js';
+export type { SessionModuleExtras } from './session.module-definition.js';
+export { SessionService, type AnsweredSession, type CreateSessionOptions } from './session.service.js';
+export type { FlashMessage } from './sessions/flash-message.js';
+export type { IssuedSession, SessionLifetime } from './sessions/session-issuer.js';
+export type { SessionSummary } from './sessions/session-summary.js';
+export type { NewSessionUser, SessionData, SessionUser } from './sessions/session-user.js';
+export { Session } from './sessions/session.js';
+export { generateSecretKey } from './tokens/secret-key.js';
+export type { SessionId, SessionSecret, UserTag } from './tokens/session-secret.js';
+export {
+  TOKEN_SERIALIZER,
+  type TokenClaims,
+  type TokenSerializer,
+  type TokenVerdict,
+} from './tokens/token-serializer.interface.js';

@@ -1,0 +1,131 @@
+import { IsBoolean, IsInt, IsNumber, IsOptional, IsString, Matches, Max, Min } from 'class-validator';
+
+import type { SessionBackend } from '../backends/session-backend.interface.js';
+import type { TokenSerializer } from '../tokens/token-serializer.interface.js';
+import { IsIpBinding } from './is-ip-binding.js';
+import { IsObjectWith } from './is-object-with.js';
+import { IsSecretKey } from './is-secret-key.js';
+import { IsTokenSources } from './is-token-sources.js';
+
+const HUNDRED_YEARS_IN_SECONDS = 3_153_600_000;
+/** Node's timers hold no more. */
+const LONGEST_TIMEOUT_MS = 2_147_483_647;
+/** RFC 9110, section 5.6.2. */
+const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/;
+const KEY_PREFIX = /^[\x21-\x7a|~]{0,100}$/;
+
+/** Where a token may stand in a request. */
+export type TokenSource = 'header' | 'bearer';
+
+/** How much of the client's address a session is bound to. */
+export interface IpNetworkBinding {
+  /** Leading bits of an IPv4 address that must stay the same, 1 to 32. Default 32. */
+  readonly ipv4Prefix?: number;
+  /** Leading bits of an IPv6 address that must stay the same, 1 to 128. Default 128; 64 is one home or office. */
+  readonly ipv6Prefix?: number;
+}
+
+/** The settings of the module. Every one is checked when the application starts; a fault stops it with a list of all faults. */
+export class SessionOptions {
+  /**
+   * Signs the tokens: at least 32 characters, such as {@link generateSecretKey} makes. A list rotates keys: the first signs, all verify,
+   * and who comes with an old one is given a token under the new one.
+   */
+  @IsSecretKey({ list: true })
+  secretKey!: string | string[];
+
+  /**
+   * Key of the tag by which a user's sessions are found. Default: the last of `secretKey`. To change it signs everybody out, so name it
+   * before you rotate keys.
+   */
+  @IsOptional()
+  @IsSecretKey({ list: false })
+  indexKey?: string;
+
+  /** Seconds without a use after which a session ends. Default 3600. ASVS 7.3.1. */
+  @IsNumber({ allowNaN: false, allowInfinity: false })
+  @Min(0.001)
+  @Max(HUNDRED_YEARS_IN_SECONDS)
+  sessionTtl: number = 3600;
+
+  /** Seconds after which a session ends however much it is used; null: never. Default null. ASVS 7.3.2. */
+  @IsOptional()
+  @IsNumber({ allowNaN: false, allowInfinity: false })
+  @Min(0.001)
+  @Max(HUNDRED_YEARS_IN_SECONDS)
+  absoluteTimeout: number | null = null;
+
+  /** Whether use puts off the idle expiry. Default true. */
+  @IsBoolean()
+  slidingExpiration: boolean = true;
+
+  /** Fraction of the lifetime that must have passed before a use renews the session: 0 at every use, 1 never before the end. Default 0.5. */
+  @IsNumber({ allowNaN: false, allowInfinity: false })
+  @Min(0)
+  @Max(1)
+  slidingThreshold: number = 0.5;
+
+  /** Seconds. The store learns of the last use at most once in so many. Default 60. */
+  @IsNumber({ allowNaN: false, allowInfinity: false })
+  @Min(0)
+  @Max(HUNDRED_YEARS_IN_SECONDS)
+  touchInterval: number = 60;
+
+  /** The header that carries the token in, and a new or renewed token out. Default `X-Session-Token`. */
+  @IsString()
+  @Matches(HEADER_NAME, { message: 'headerName is the name of a header: letters, digits and hyphens, at most 64' })
+  headerName: string = 'X-Session-Token';
+
+  /** Whether `Authorization: Bearer` is looked at (RFC 6750). Default true. */
+  @IsBoolean()
+  useBearerToken: boolean = true;
+
+  /** Where a token is looked for, in this order. Default header, bearer. */
+  @IsTokenSources()
+  tokenSourcePriority: TokenSource[] = ['header', 'bearer'];
+
+  /** `'simple'` or a serializer of your own. Default `'simple'`. */
+  @IsObjectWith(['serialize', 'verify'], {
+    or: ['simple'],
+    message: "tokenFormat must be 'simple' or a TokenSerializer",
+  })
+  tokenFormat: 'simple' | TokenSerializer = 'simple';
+
+  /**
+   * Whether a session answers only to the address that it was made for: true the same address, prefixes the same network. The address is
+   * what the framework says (`trust proxy`, `trustProxy`). Default false.
+   */
+  @IsIpBinding()
+  ipBinding: boolean | IpNetworkBinding = false;
+
+  /** Whether a session answers only to the User-Agent that it was made for. Default false. */
+  @IsBoolean()
+  userAgentBinding: boolean = false;
+
+  /** Whether `login()` carries the data and flash messages of an anonymous session over. The id is new in any case. Default true. */
+  @IsBoolean()
+  regenerateOnLogin: boolean = true;
+
+  /** Where sessions live. Default: a `MemoryBackend`, for one process. */
+  @IsOptional()
+  @IsObjectWith(['create', 'read', 'replace', 'touch', 'delete', 'listByUser', 'deleteByUser', 'ping', 'close'], {
+    message: 'backend must be a SessionBackend, such as new RedisBackend(url)',
+  })
+  backend?: SessionBackend;
+
+  /** Put before every key in the store. Default `session:`. Part of the tokens' signature too. */
+  @IsString()
+  @Matches(KEY_PREFIX, {
+    message: 'backendKeyPrefix is at most 100 printable ASCII characters without spaces and braces',
+  })
+  backendKeyPrefix: string = 'session:';
+
+  /** Milliseconds that all store calls of one request may take together; then the answer is 503. Default 1000. */
+  @IsInt()
+  @Min(1)
+  @Max(LONGEST_TIMEOUT_MS)
+  backendTimeout: number = 1000;
+}
+
+/** What `SessionModule.forRoot` takes: everything but `secretKey` has a default. */
+export type SessionModuleOptions = Pick<SessionOptions, 'secretKey'> & Partial<SessionOptions>;

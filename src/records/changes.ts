@@ -1,0 +1,51 @@
+import type { StoredFlashMessage } from '../sessions/flash-message.js';
+import type { SessionData, SessionUser } from '../sessions/session-user.js';
+import type { SessionContent } from './payload.js';
+
+/** One step of a change set. Steps speak of single keys, so that two requests that change different keys both get their way. */
+export type Change =
+  | { readonly op: 'set'; readonly key: string; readonly value: unknown }
+  | { readonly op: 'remove'; readonly key: string }
+  | { readonly op: 'set-user-field'; readonly field: string; readonly value: unknown }
+  | { readonly op: 'remove-user-field'; readonly field: string }
+  | { readonly op: 'add-flash'; readonly message: StoredFlashMessage }
+  | { readonly op: 'take-flash'; readonly id: string };
+
+/** `content` with `changes` made, in order. Pure: neither argument is touched, and the same arguments give the same result. */
+export function apply(content: SessionContent, changes: readonly Change[]): SessionContent {
+  let { user, flash } = content;
+  const data = new Map(Object.entries(content.data));
+  for (const change of changes) {
+    switch (change.op) {
+      case 'set':
+        data.set(change.key, change.value);
+        break;
+      case 'remove':
+        data.delete(change.key);
+        break;
+      case 'set-user-field':
+        user = user && withField(user, change.field, change.value);
+        break;
+      case 'remove-user-field':
+        user = user && withoutField(user, change.field);
+        break;
+      case 'add-flash':
+        flash = [...flash, change.message];
+        break;
+      case 'take-flash':
+        flash = flash.filter(({ id }) => id !== change.id);
+        break;
+      default:
+        change satisfies never;
+    }
+  }
+  return { facts: content.facts, user, data: Object.fromEntries(data) as SessionData, flash };
+}
+
+function withField(user: SessionUser, field: string, value: unknown): SessionUser {
+  return { ...user, [field]: value };
+}
+
+function withoutField(user: SessionUser, field: string): SessionUser {
+  return Object.fromEntries(Object.entries(user).filter(([name]) => name !== field)) as unknown as SessionUser;
+}

@@ -1,0 +1,121 @@
+import type { StoredFlashMessage } from '../sessions/flash-message.js';
+import type { SessionData, SessionUser } from '../sessions/session-user.js';
+import type { SessionId } from '../tokens/session-secret.js';
+import { DamagedRecordError, NewerRecordError } from './record-errors.js';
+import type { SessionRecord } from './session-record.js';
+
+const SCHEMA = 1;
+
+/** The facts of a session that never change after its creation. */
+export interface SessionFacts {
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  /** The idle lifetime of this session, milliseconds. */
+  readonly ttlMs: number;
+  /** When it ends however much it is used, milliseconds since the epoch; null: never. */
+  readonly absoluteExpiresAt: number | null;
+  readonly ipAddress: string | null;
+  readonly userAgent: string | null;
+}
+
+/** What a payload says. */
+export interface SessionContent {
+  readonly facts: SessionFacts;
+  readonly user: SessionUser | null;
+  readonly data: SessionData;
+  readonly flash: readonly StoredFlashMessage[];
+}
+
+/** A content together with the texts that it was read from, against which a change is told. */
+export interface DecodedPayload extends SessionContent {
+  readonly userText: string;
+  readonly dataText: string;
+}
+
+/**
+ * Four lines of JSON, none of which can contain a line break of its own:
+ *
+ * 1. `{"schema":1,"id":"…","createdAt":…,"ttlMs":…,"absoluteExpiresAt":…|null,"ipAddress":…|null,"userAgent":…|null}`
+ * 2. the user, or `null`
+ * 3. the data, an object
+ * 4. the flash messages, an array of `{"id","message","category","timestamp"}`
+ *
+ * Lines are compared as text to see what a request changed, so that reading never pays for telling changes.
+ */
+export function encodePayload(id: SessionId, { facts, user, data, flash }: SessionContent): string {
+  const { createdAt, ttlMs, absoluteExpiresAt, ipAddress, userAgent } = facts;
+  const head = { schema: SCHEMA, id, createdAt, ttlMs, absoluteExpiresAt, ipAddress, userAgent };
+  return [head, user, data, flash].map((part) => JSON.stringify(part)).join('\n');
+}
+
+/**
+ * Reads a record's payload.
+ *
+ * @throws DamagedRecordError when it is not ours, not whole, or belongs to another id
+ * @throws NewerRecordError when a later version of this module wrote it
+ */
+export function decodePayload({ id, payload }: Pick<SessionRecord, 'id' | 'payload'>): DecodedPayload {
+  const [headText = '', userText, dataText, flashText, ...rest] = payload.split('\n');
+  const head = parse(headText);
+  if (!isObject(head) || typeof head.schema !== 'number') throw new DamagedRecordError('it has no schema number');
+  if (head.schema > SCHEMA) throw new NewerRecordError(head.schema, SCHEMA);
+  if (head.id !== id) throw new DamagedRecordError('it belongs to another session');
+  if (userText === undefined || dataText === undefined || flashText === undefined || rest.length > 0) {
+    throw new DamagedRecordError('it does not have four lines');
+  }
+
+  const user = parse(userText);
+  const data = parse(dataText);
+  const flash = parse(flashText);
+  if (!isFacts(head)) throw new DamagedRecordError('its first line is not ours');
+  if (user !== null && !isUser(user)) throw new DamagedRecordError('its user is not ours');
+  if (!isObject(data)) throw new DamagedRecordError('its data is not an object');
+  if (!isFlash(flash)) throw new DamagedRecordError('its flash messages are not ours');
+  return { facts: head, user, data, flash, userText, dataText };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new DamagedRecordError('it is not JSON');
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isFacts(head: Record<string, unknown>): head is Record<string, unknown> & SessionFacts {
+  return (
+    typeof head.createdAt === 'number' &&
+    typeof head.ttlMs === 'number' &&
+    (head.absoluteExpiresAt === null || typeof head.absoluteExpiresAt === 'number') &&
+    (head.ipAddress === null || typeof head.ipAddress === 'string') &&
+    (head.userAgent === null || typeof head.userAgent === 'string')
+  );
+}
+
+function isUser(value: unknown): value is SessionUser {
+  return (
+    isObject(value) &&
+    typeof value.userId === 'string' &&
+    Array.isArray(value.roles) &&
+    Array.isArray(value.permissions) &&
+    isObject(value.metadata)
+  );
+}
+
+function isFlash(value: unknown): value is StoredFlashMessage[] {
+  return (
+    Array.isArray(value) &&
+    value.every(
+      (entry) =>
+        isObject(entry) &&
+        typeof entry.id === 'string' &&
+        typeof entry.message === 'string' &&
+        typeof entry.category === 'string' &&
+        typeof entry.timestamp === 'number',
+    )
+  );
+}

@@ -1,0 +1,65 @@
+import type { SessionId, UserTag } from '../tokens/session-secret.js';
+import { DamagedRecordError } from './record-errors.js';
+import type { SessionRecord, SessionStatus } from './session-record.js';
+
+const MARK = 'sx1';
+export const VERSION_CHARS = 10;
+export const TIME_CHARS = 14;
+const HEAD = /^sx1 (\d{10}) ([aip]) ([us]) (\d{14}) (\d{14})\n/;
+const HEAD_CHARS = 49;
+
+const STATUS_LETTERS = { active: 'a', invalidated: 'i', pending: 'p' } as const satisfies Record<SessionStatus, string>;
+
+/**
+ * A record as one string, for stores that keep strings:
+ *
+ *     sx1 <version: 10 digits> <status: a|i|p> <u: in a user's index | s: alone> <lastAccessed: 14 digits> <expiresAt: 14 digits> LF <payload>
+ *
+ * The head has a fixed width, so that a script in the store can compare the version and move the times without a look at the payload.
+ * Times are milliseconds since the epoch.
+ */
+export function encodeRecord(record: SessionRecord): string {
+  const { version, lastAccessed, expiresAt, payload } = record;
+  const head = [
+    MARK,
+    digits(version, VERSION_CHARS),
+    statusAndOwner(record),
+    digits(lastAccessed, TIME_CHARS),
+    digits(expiresAt, TIME_CHARS),
+  ];
+  return `${head.join(' ')}\n${payload}`;
+}
+
+/** The two letters in the middle of the head. */
+export function statusAndOwner({ status, userTag }: Pick<SessionRecord, 'status' | 'userTag'>): string {
+  return `${STATUS_LETTERS[status]} ${userTag === null ? 's' : 'u'}`;
+}
+
+/**
+ * The record that is stored as `text` under `id`.
+ *
+ * @throws DamagedRecordError when `text` is not of this form
+ */
+export function decodeRecord(id: SessionId, text: string): SessionRecord {
+  const [, version, letter, owner, lastAccessed, expiresAt] = HEAD.exec(text) ?? [];
+  if (letter === undefined) throw new DamagedRecordError('it does not begin like a record');
+  return {
+    id,
+    version: Number(version),
+    status: letter === 'a' ? 'active' : letter === 'i' ? 'invalidated' : 'pending',
+    userTag: owner === 'u' ? (id.slice(0, 16) as UserTag) : null,
+    lastAccessed: Number(lastAccessed),
+    expiresAt: Number(expiresAt),
+    payload: text.slice(HEAD_CHARS),
+  };
+}
+
+/** Whether `text` begins like a record. */
+export function isRecordText(text: string): boolean {
+  return HEAD.test(text);
+}
+
+/** A number as so many digits; the forms that the head is made of. */
+export function digits(value: number, count: number): string {
+  return String(value).padStart(count, '0');
+}

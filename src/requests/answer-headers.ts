@@ -1,0 +1,61 @@
+import { HttpStatus } from '@nestjs/common';
+import type { ServerResponse } from 'node:http';
+
+import type { TokenSource } from '../options/session-options.js';
+import { appendToken } from '../transports/header-values.js';
+import type { TokenTransports } from '../transports/token-transports.js';
+
+/** Seconds after which a client may ask again. */
+const RETRY_AFTER_S = 1;
+
+/** The headers that a response owes to the session: the token for the client, and what caches and clients must know. */
+export class AnswerHeaders {
+  /** Whether the request carried a token, good or bad. */
+  tokenWasSent = false;
+  /** The token that opens the session by now: the presented one, or the one that goes out. */
+  token: string | null = null;
+  #outgoing: { readonly token: string; readonly source: TokenSource } | null = null;
+
+  constructor(private readonly transports: TokenTransports) {}
+
+  giveToken(token: string, source: TokenSource): void {
+    this.token = token;
+    this.#outgoing = { token, source };
+  }
+
+  withdrawToken(): void {
+    this.token = null;
+    this.#outgoing = null;
+  }
+
+  /** Adds to what the application has set, and never weakens it. */
+  write(response: ServerResponse): void {
+    for (const name of this.transports.varyOn) appendToken(response, 'Vary', name);
+    if (this.#outgoing !== null) {
+      this.transports.of(this.#outgoing.source).write(response, this.#outgoing.token);
+      // A shared cache must not hand one client's token to the next (CVE-2024-26144).
+      response.setHeader('Cache-Control', 'no-store');
+    }
+    switch (response.statusCode as HttpStatus) {
+      case HttpStatus.UNAUTHORIZED:
+        this.#challenge(response);
+        break;
+      case HttpStatus.SERVICE_UNAVAILABLE:
+        this.#retryLater(response);
+        break;
+    }
+  }
+
+  /** RFC 6750, section 3: without an error code when the request carried no token. */
+  #challenge(response: ServerResponse): void {
+    if (!response.hasHeader('WWW-Authenticate')) {
+      response.setHeader('WWW-Authenticate', this.tokenWasSent ? 'Bearer error="invalid_token"' : 'Bearer');
+    }
+    response.setHeader('Cache-Control', 'no-store');
+  }
+
+  #retryLater(response: ServerResponse): void {
+    if (!response.hasHeader('Retry-After')) response.setHeader('Retry-After', RETRY_AFTER_S);
+    response.setHeader('Cache-Control', 'no-store');
+  }
+}

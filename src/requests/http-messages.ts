@@ -1,0 +1,21 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+/** What a request of either platform offers. Fastify wraps Node's request as `raw`, Express extends it. */
+export interface PlatformRequest {
+  readonly raw?: IncomingMessage;
+  /** The client's address as the framework tells it by its own proxy settings. */
+  readonly ip?: string;
+}
+
+/** What a response of either platform offers. */
+export interface PlatformResponse {
+  readonly raw?: ServerResponse;
+}
+
+export function rawRequestOf(request: PlatformRequest): IncomingMessage {
+  return request.raw ?? (request as unknown as IncomingMessage);
+}
+
+export function rawResponseOf(response: PlatformResponse): ServerResponse {
+  return response.raw ?? (response as unknown as ServerResponse);
+}

@@ -1,0 +1,33 @@
+import { Inject, Injectable, Logger } from '@nestjs/common';
+
+import { SessionEvents } from '../events/session-events.js';
+import { SessionIssuer } from '../sessions/session-issuer.js';
+import { SessionLoader } from '../sessions/session-loader.js';
+import { SessionLogin } from '../sessions/session-login.js';
+import { SessionRenewal } from '../sessions/session-renewal.js';
+import { SessionWriter } from '../sessions/session-writer.js';
+import { SessionStore } from '../store/session-store.js';
+import { TOKEN_SERIALIZER, type TokenSerializer } from '../tokens/token-serializer.interface.js';
+import { TokenVerifier } from '../tokens/token-verifier.js';
+import { TokenTransports } from '../transports/token-transports.js';
+
+/** What every {@link RequestSession} works with, gathered once. */
+@Injectable()
+export class RequestServices {
+  readonly logger = new Logger('SessionModule');
+  readonly verifier: TokenVerifier;
+
+  constructor(
+    @Inject(TOKEN_SERIALIZER) serializer: TokenSerializer,
+    readonly transports: TokenTransports,
+    readonly store: SessionStore,
+    readonly loader: SessionLoader,
+    readonly issuer: SessionIssuer,
+    readonly logins: SessionLogin,
+    readonly renewal: SessionRenewal,
+    readonly writer: SessionWriter,
+    readonly events: SessionEvents,
+  ) {
+    this.verifier = new TokenVerifier(serializer);
+  }
+}

@@ -1,0 +1,39 @@
+import { Injectable, type ExecutionContext } from '@nestjs/common';
+import type { IncomingMessage } from 'node:http';
+
+import { SessionUsageError } from '../errors/session-errors.js';
+import { rawRequestOf, type PlatformRequest, type PlatformResponse } from './http-messages.js';
+import { RequestServices } from './request-services.js';
+import { RequestSession } from './request-session.js';
+
+/** Holds the one {@link RequestSession} of each request, beside the request and not on it. */
+@Injectable()
+export class RequestSessions {
+  readonly #byRequest = new WeakMap<IncomingMessage, RequestSession>();
+
+  constructor(private readonly services: RequestServices) {}
+
+  /** That of the request in `context`, made at the first call. Nothing is read from the store yet. */
+  of(context: ExecutionContext): RequestSession {
+    const http = context.switchToHttp();
+    return this.ofRequest(http.getRequest<PlatformRequest>(), http.getResponse<PlatformResponse>());
+  }
+
+  ofRequest(request: PlatformRequest, response: PlatformResponse): RequestSession {
+    const raw = rawRequestOf(request);
+    const known = this.#byRequest.get(raw);
+    if (known !== undefined) return known;
+    const created = new RequestSession(this.services, request, response);
+    this.#byRequest.set(raw, created);
+    return created;
+  }
+
+  /** @throws SessionUsageError when nothing on the route has told us the response that belongs to `request` */
+  existing(request: object): RequestSession {
+    const known = this.#byRequest.get(rawRequestOf(request as PlatformRequest));
+    if (known !== undefined) return known;
+    throw new SessionUsageError(
+      'This request is not known to SessionModule: put @UseSession() on the route, or SessionGuard, or a session decorator.',
+    );
+  }
+}

@@ -1,0 +1,198 @@
+import type { ServerResponse } from 'node:http';
+
+/** What a response is held for. */
+export interface HeldFor {
+  /** Whether something must be stored before the first byte may leave. Cheap: it is asked at every response. */
+  hasWork(): boolean;
+  /** Stores it. A rejection replaces the response. */
+  work(): Promise<void>;
+  /** Adds headers; the status and the application's own headers are settled by now. */
+  writeHeaders(response: ServerResponse): void;
+  /** The response in place of the application's, after `work` failed with `error`. */
+  replacement(error: unknown): ReplacementResponse;
+}
+
+export interface ReplacementResponse {
+  readonly status: number;
+  readonly body: object;
+}
+
+type Method = 'writeHead' | 'flushHeaders' | 'write' | 'end';
+type Call = readonly [method: Method, args: readonly unknown[]];
+
+const METHODS: readonly Method[] = ['writeHead', 'flushHeaders', 'write', 'end'];
+
+/** Headers that speak of the body that was to come, or that a failed request must not set. */
+const OF_THE_LOST_RESPONSE =
+  /^(content-.*|transfer-encoding|etag|last-modified|cache-control|expires|pragma|age|accept-ranges|set-cookie|location|refresh|trailer|link)$/i;
+
+/**
+ * Stands between the application and the first byte of a response, whoever sends it: Nest, `@Res()`, a stream, a redirect, an exception
+ * filter, a hijacked reply. All of them end in four methods of Node's response. If there is something to store, calls wait until it is
+ * stored, and are then made in their order; if that fails, they are dropped and another response is sent. With nothing to store,
+ * nothing waits.
+ */
+export class ResponseHold {
+  #state: 'open' | 'holding' | 'released' | 'replaced' = 'open';
+  #headersWritten = false;
+  #held: Call[] = [];
+  #refusedWrite = false;
+  readonly #originals: Record<Method, (...args: never[]) => unknown>;
+
+  constructor(
+    private readonly response: ServerResponse,
+    private readonly purpose: HeldFor,
+  ) {
+    const { writeHead, flushHeaders, write, end } = response;
+    this.#originals = { writeHead, flushHeaders, write, end };
+    for (const method of METHODS) {
+      // An own property, so that it lies over the prototype's method and over what middleware has put there before.
+      (response as unknown as Record<Method, unknown>)[method] = (...args: unknown[]) => this.#called(method, args);
+    }
+  }
+
+  #called(method: Method, args: readonly unknown[]): unknown {
+    if (this.#state === 'open') {
+      if (this.response.headersSent || !this.#mustWait()) this.#state = 'released';
+      else this.#startHolding();
+    }
+    const state = this.#state as 'holding' | 'released' | 'replaced';
+    switch (state) {
+      case 'released':
+        return this.#pass(method, args);
+      case 'holding':
+        this.#held.push([method, args]);
+        this.#refusedWrite ||= method === 'write';
+        return method === 'write' ? false : this.response;
+      case 'replaced':
+        return this.#swallow(method, args);
+      default:
+        return state satisfies never;
+    }
+  }
+
+  /** A question that fails is work that fails: the answer is then an error, never the application's response. */
+  #mustWait(): boolean {
+    try {
+      return this.purpose.hasWork();
+    } catch {
+      return true;
+    }
+  }
+
+  #startHolding(): void {
+    this.#state = 'holding';
+    // Code that looks whether the response is under way must see that it is: Nest's filters and Fastify would send a second one.
+    const isEnded = () => this.#held.some(([method]) => method === 'end');
+    Object.defineProperties(this.response, {
+      headersSent: { configurable: true, get: () => true },
+      writableEnded: { configurable: true, get: isEnded },
+    });
+    void this.#settle();
+  }
+
+  /** Never rejects: what fails once the first byte is out can only cut the connection. */
+  async #settle(): Promise<void> {
+    try {
+      await this.purpose.work().then(
+        () => {
+          this.#release();
+        },
+        (error: unknown) => {
+          this.#replace(error);
+        },
+      );
+    } catch (error) {
+      this.response.destroy(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  #release(): void {
+    this.#stopHolding();
+    for (const [method, args] of this.#held.splice(0)) this.#pass(method, args);
+    // Whoever got false from write() waits for this; if the buffer is full, Node emits it by itself.
+    if (this.#refusedWrite && !this.response.writableNeedDrain) this.response.emit('drain');
+  }
+
+  #replace(error: unknown): void {
+    const { status, body } = this.purpose.replacement(error);
+    const dropped = this.#held.splice(0);
+    this.#stopHolding();
+    this.#dropHeaders(dropped);
+    const text = JSON.stringify(body);
+    this.response.setHeader('Content-Type', 'application/json; charset=utf-8');
+    this.response.setHeader('Content-Length', Buffer.byteLength(text));
+    this.response.writeHead(status);
+    this.response.end(text);
+    this.#state = 'replaced';
+    for (const [method, args] of dropped) this.#swallow(method, args);
+    // A stream that is piped in ends with the response; the one that waits for a drain is let go.
+    if (this.#refusedWrite) this.response.emit('drain');
+  }
+
+  #stopHolding(): void {
+    this.#state = 'released';
+    Reflect.deleteProperty(this.response, 'headersSent');
+    Reflect.deleteProperty(this.response, 'writableEnded');
+  }
+
+  /** Keeps what speaks of the connection and the client's rights (CORS, security headers), also where it came with `writeHead`. */
+  #dropHeaders(dropped: readonly Call[]): void {
+    const [head] = dropped.filter(([method]) => method === 'writeHead');
+    this.#adoptHeaders(head?.[1] ?? []);
+    for (const name of this.response.getHeaderNames()) {
+      if (OF_THE_LOST_RESPONSE.test(name)) this.response.removeHeader(name);
+    }
+  }
+
+  #pass(method: Method, args: readonly unknown[]): unknown {
+    let passed = args;
+    if (!this.#headersWritten && method === 'writeHead') {
+      this.#headersWritten = true;
+      passed = this.#adoptHeaders(args);
+      if (!this.response.headersSent) this.purpose.writeHeaders(this.response);
+    }
+    return Reflect.apply(this.#originals[method], this.response, passed as never[]);
+  }
+
+  /** Headers given to `writeHead` would win over ours, so they become headers of the response first. Returns the arguments that are left. */
+  #adoptHeaders(args: readonly unknown[]): readonly unknown[] {
+    const [status] = args;
+    const reason = typeof args[1] === 'string' ? args[1] : undefined;
+    const headers = reason === undefined ? (args[1] ?? args[2]) : args[2];
+    if (typeof status === 'number') this.response.statusCode = status;
+    if (typeof headers === 'object' && headers !== null) {
+      for (const [name, value] of headerEntries(headers)) this.response.setHeader(name, value);
+    }
+    return reason === undefined ? [this.response.statusCode] : [this.response.statusCode, reason];
+  }
+
+  #swallow(method: Method, args: readonly unknown[]): unknown {
+    const callback = args.findLast((argument) => typeof argument === 'function');
+    if (callback !== undefined && (method === 'write' || method === 'end')) process.nextTick(callback as () => void);
+    return method === 'write' ? true : this.response;
+  }
+}
+
+type HeaderValue = string | number | readonly string[];
+
+/** The headers of a `writeHead` call: an object, a flat list of names and values, or a list of pairs. Repeated names become a list. */
+function headerEntries(headers: object): Iterable<[string, HeaderValue]> {
+  const entries: [string, HeaderValue][] = [];
+  if (!Array.isArray(headers)) {
+    for (const [name, value] of Object.entries(headers)) {
+      if (value !== undefined) entries.push([name, value as HeaderValue]);
+    }
+    return entries;
+  }
+  const flat = headers.flatMap((entry: unknown) => (Array.isArray(entry) ? (entry as unknown[]) : [entry]));
+  const grouped = new Map<string, [string, string[]]>();
+  for (let index = 0; index + 1 < flat.length; index += 2) {
+    const name = String(flat[index]);
+    const known = grouped.get(name.toLowerCase());
+    if (known) known[1].push(String(flat[index + 1]));
+    else grouped.set(name.toLowerCase(), [name, [String(flat[index + 1])]]);
+  }
+  for (const [name, values] of grouped.values()) entries.push([name, values.length === 1 ? (values[0] ?? '') : values]);
+  return entries;
+}

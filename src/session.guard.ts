@@ -1,0 +1,35 @@
+import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+
+import { ALLOW_ANONYMOUS, PUBLIC } from './decorators/route-metadata.js';
+import { SessionInvalidError } from './errors/session-errors.js';
+import { RequestSessions } from './requests/request-sessions.js';
+
+/**
+ * Lets a request pass that has a living session with a user. `@AllowAnonymous()` drops the user, `@Public()` the whole question. Anything
+ * else is a 401 if the session is known to be absent or unusable, and a 503 if that is not known.
+ */
+@Injectable()
+export class SessionGuard implements CanActivate {
+  constructor(
+    private readonly requests: RequestSessions,
+    private readonly reflector: Reflector,
+  ) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    if (this.isMarked(context, PUBLIC)) return true;
+    const session = await this.requests.of(context).require();
+    if (!session.isAnonymous || this.isMarked(context, ALLOW_ANONYMOUS)) return true;
+    throw new SessionInvalidError(
+      'SESSION_ANONYMOUS',
+      'The session has no user, and the route is not marked with @AllowAnonymous().',
+    );
+  }
+
+  /** Whether the handler, or else its controller, carries a mark. */
+  protected isMarked(context: ExecutionContext, mark: symbol): boolean {
+    return (
+      this.reflector.getAllAndOverride<boolean | undefined>(mark, [context.getHandler(), context.getClass()]) ?? false
+    );
+  }
+}

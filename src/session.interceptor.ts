@@ -1,0 +1,35 @@
+import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
+import { catchError, concatMap, from, switchMap, type Observable } from 'rxjs';
+
+import type { RequestSession } from './requests/request-session.js';
+import { RequestSessions } from './requests/request-sessions.js';
+
+/**
+ * Loads and renews the session of a request, if there is one, before the handler runs, and stores its changes when the handler is through,
+ * so that a failure reaches the application's exception filters. `@UseSession()` attaches it. What is sent past it is still held back
+ * until the changes are stored; see `ResponseHold`.
+ */
+@Injectable()
+export class SessionInterceptor implements NestInterceptor {
+  constructor(private readonly requests: RequestSessions) {}
+
+  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    const request = this.requests.of(context);
+    return from(request.optional()).pipe(
+      switchMap(() => next.handle()),
+      concatMap((value: unknown) => commitThen(request, value)),
+      catchError((error: unknown) => from(commitThenThrow(request, error))),
+    );
+  }
+}
+
+async function commitThen(request: RequestSession, value: unknown): Promise<unknown> {
+  await request.commit();
+  return value;
+}
+
+/** What a handler has stored before it threw is kept, as if it had answered an error itself. */
+async function commitThenThrow(request: RequestSession, error: unknown): Promise<never> {
+  await request.commit();
+  throw error;
+}

@@ -1,0 +1,72 @@
+import { Module, type Provider } from '@nestjs/common';
+
+import { MemoryBackend } from './backends/memory/memory.backend.js';
+import { SESSION_BACKEND, type SessionBackend } from './backends/session-backend.interface.js';
+import { SessionBinding } from './binding/session-binding.js';
+import { SESSION_CLOCK, systemClock } from './clock/clock.js';
+import { SessionEvents } from './events/session-events.js';
+import { SessionOptions, type SessionModuleOptions } from './options/session-options.js';
+import { validateOptions } from './options/validate-options.js';
+import { RequestServices } from './requests/request-services.js';
+import { RequestSessions } from './requests/request-sessions.js';
+import { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } from './session.module-definition.js';
+import { SessionService } from './session.service.js';
+import { SessionContext } from './sessions/session-context.js';
+import { SessionIssuer } from './sessions/session-issuer.js';
+import { SessionLoader } from './sessions/session-loader.js';
+import { SessionLogin } from './sessions/session-login.js';
+import { SessionRenewal } from './sessions/session-renewal.js';
+import { SessionWriter } from './sessions/session-writer.js';
+import { SessionStore } from './store/session-store.js';
+import { SimpleTokenSerializer } from './tokens/simple-token.serializer.js';
+import { TOKEN_SERIALIZER, type TokenSerializer } from './tokens/token-serializer.interface.js';
+import { TokenTransports } from './transports/token-transports.js';
+
+/** These three may be replaced through `extraProviders`. */
+const replaceable: Provider[] = [
+  { provide: SESSION_CLOCK, useValue: systemClock },
+  {
+    provide: SESSION_BACKEND,
+    useFactory: ({ backend }: SessionOptions): SessionBackend => backend ?? new MemoryBackend(),
+    inject: [SessionOptions],
+  },
+  {
+    provide: TOKEN_SERIALIZER,
+    useFactory: ({ tokenFormat, secretKey, backendKeyPrefix }: SessionOptions): TokenSerializer =>
+      tokenFormat === 'simple'
+        ? new SimpleTokenSerializer({ keys: [secretKey].flat(), namespace: backendKeyPrefix })
+        : tokenFormat,
+    inject: [SessionOptions],
+  },
+];
+
+/**
+ * Server-side sessions.
+ *
+ * @example SessionModule.forRoot({ secretKey: process.env.SESSION_SECRET!, sessionTtl: 3600 })
+ */
+@Module({
+  providers: [
+    {
+      provide: SessionOptions,
+      useFactory: (options: SessionModuleOptions): SessionOptions => validateOptions(options),
+      inject: [MODULE_OPTIONS_TOKEN],
+    },
+    ...replaceable,
+    SessionBinding,
+    SessionContext,
+    SessionEvents,
+    SessionIssuer,
+    SessionLoader,
+    SessionLogin,
+    SessionRenewal,
+    SessionStore,
+    SessionWriter,
+    TokenTransports,
+    RequestServices,
+    RequestSessions,
+    SessionService,
+  ],
+  exports: [SessionService, SessionEvents, RequestSessions, SESSION_BACKEND],
+})
+export class SessionModule extends ConfigurableModuleClass {}

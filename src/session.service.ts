@@ -1,0 +1,238 @@
+import { Injectable } from '@nestjs/common';
+
+import type { ClientIdentity } from './binding/session-binding.js';
+import { SessionNotFoundError } from './errors/session-errors.js';
+import type { SessionEndReason } from './events/session-event.js';
+import { SessionEvents } from './events/session-events.js';
+import { RequestServices } from './requests/request-services.js';
+import type { LoginOptions } from './requests/request-session.js';
+import { RequestSessions } from './requests/request-sessions.js';
+import type { FlashMessage } from './sessions/flash-message.js';
+import { SessionIssuer, type IssuedSession, type SessionLifetime } from './sessions/session-issuer.js';
+import { SessionLoader } from './sessions/session-loader.js';
+import { SessionLogin } from './sessions/session-login.js';
+import { SessionRenewal } from './sessions/session-renewal.js';
+import type { SessionSummary } from './sessions/session-summary.js';
+import type { NewSessionUser, SessionData } from './sessions/session-user.js';
+import { SessionWriter } from './sessions/session-writer.js';
+import { Session } from './sessions/session.js';
+import { assertUserId, toSessionUser } from './sessions/user-input.js';
+import { SessionStore } from './store/session-store.js';
+import type { StoreBudget } from './store/store-budget.js';
+import { isSessionId, type SessionId } from './tokens/session-secret.js';
+import type { VerifiedToken } from './tokens/token-verifier.js';
+
+/** What `createSession()` takes; everything may be left out. */
+export interface CreateSessionOptions extends SessionLifetime, ClientIdentity {
+  /** Default: none, an anonymous session. */
+  readonly user?: NewSessionUser | null;
+  readonly data?: Partial<SessionData>;
+}
+
+/** A session and the token that the client is to be given; null: the client has it by other means, such as a cookie. */
+export interface AnsweredSession {
+  readonly session: Session;
+  readonly token: string | null;
+}
+
+/**
+ * Creates, reads, changes and ends sessions. Each method may throw `SessionBackendError` (503) when the store fails or does not answer
+ * within `backendTimeout`; the outcome of a write is then unknown.
+ */
+@Injectable()
+export class SessionService {
+  constructor(
+    private readonly store: SessionStore,
+    private readonly issuer: SessionIssuer,
+    private readonly loader: SessionLoader,
+    private readonly writer: SessionWriter,
+    private readonly logins: SessionLogin,
+    private readonly renewal: SessionRenewal,
+    private readonly events: SessionEvents,
+    private readonly requests: RequestSessions,
+    private readonly services: RequestServices,
+  ) {}
+
+  /**
+   * Makes a session outside of a request, or for a client that you answer yourself. In a handler `login()` and `start()` are shorter.
+   *
+   * @throws SessionDataError, SessionUsageError
+   */
+  async createSession({
+    user,
+    data,
+    ttl,
+    absoluteTimeout,
+    ...client
+  }: CreateSessionOptions = {}): Promise<IssuedSession> {
+    const owner = user ? toSessionUser(user) : null;
+    const tag = owner ? this.issuer.tagOfUser(owner.userId) : this.issuer.newAnonymousTag();
+    const content = this.issuer.newContent(this.issuer.newFacts(client, { ttl, absoluteTimeout }), owner, data);
+    const issued = await this.issuer.create(this.issuer.draft(tag, content), this.store.newBudget());
+    this.events.emit({ type: 'created', sessionId: issued.session.sessionId, userId: owner?.userId ?? null });
+    return issued;
+  }
+
+  /**
+   * The living session that `token` opens. One read, no write.
+   *
+   * @param client what the bindings, if any are on, compare
+   * @throws SessionTokenError, SessionNotFoundError, SessionExpiredError, SessionInvalidError, SessionSecurityError
+   */
+  async getSession(token: string, client: ClientIdentity = {}): Promise<Session> {
+    return this.loader.load(await this.#verify(token, client), client, this.store.newBudget());
+  }
+
+  /**
+   * Stores now what was changed on `session`, and only that; other requests' changes of other keys stay. Needed only for changes after
+   * the first byte of a response, or outside of a request.
+   *
+   * @throws SessionNotFoundError when it has ended, SessionDataError, SessionConflictError
+   */
+  async updateSession(session: Session): Promise<void> {
+    await this.writer.commit(session, this.store.newBudget());
+  }
+
+  /**
+   * Changes a session by compare-and-set, for what depends on the value before: a counter, a list.
+   *
+   * @param change changes the session that it is given. It runs again whenever another writer was faster, so it must be pure otherwise.
+   * @returns the session as stored
+   * @throws SessionNotFoundError, SessionDataError, SessionConflictError
+   */
+  async update(sessionId: string, change: (session: Session) => void): Promise<Session> {
+    return this.writer.update(knownId(sessionId), change, this.store.newBudget());
+  }
+
+  /** Removes the flash messages and returns them, oldest first. Of many callers at once each message goes to one. */
+  async takeFlash(session: Session): Promise<FlashMessage[]> {
+    return this.writer.takeFlash(session, this.store.newBudget());
+  }
+
+  /** Ends a session. True: there was one; false: there was none, which is as good. */
+  async deleteSession(sessionId: string): Promise<boolean> {
+    if (!isSessionId(sessionId)) return false;
+    const outcome = await this.store.delete(sessionId, this.store.newBudget());
+    if (outcome === 'missing') return false;
+    this.#ended(sessionId, null, 'deleted');
+    return true;
+  }
+
+  /**
+   * Logs a user out everywhere, or everywhere else. Complete: a login that runs at the same time is either ended too or listed
+   * afterwards.
+   *
+   * @returns how many living sessions it ended
+   */
+  async deleteUserSessions(userId: string, { except }: { except?: string } = {}): Promise<number> {
+    assertUserId(userId);
+    const kept = except === undefined ? {} : { except: knownId(except) };
+    const ended = await this.store.deleteByUser(this.issuer.tagOfUser(userId), this.store.newBudget(), kept);
+    for (const sessionId of ended) this.#ended(sessionId, userId, 'logout-everywhere');
+    return ended.length;
+  }
+
+  /** A user's living sessions, the latest used first: for a page of devices. Never a token. */
+  async listUserSessions(userId: string): Promise<SessionSummary[]> {
+    assertUserId(userId);
+    const all = await this.store.listByUser(this.issuer.tagOfUser(userId), this.store.newBudget());
+    return all
+      .filter((stored) => this.store.isAlive(stored))
+      .map(({ record, content: { facts } }) => ({
+        sessionId: record.id,
+        createdAt: new Date(facts.createdAt),
+        lastAccessed: new Date(record.lastAccessed),
+        expiresAt: new Date(this.store.expiryOf(record, { facts })),
+        ipAddress: facts.ipAddress,
+        userAgent: facts.userAgent,
+      }))
+      .sort((a, b) => b.lastAccessed.getTime() - a.lastAccessed.getTime());
+  }
+
+  /** Ends a session and keeps its record until it expires, so that a later use is told apart from an unknown token. */
+  async invalidateSession(session: Session): Promise<boolean> {
+    return this.writer.invalidate(session, this.store.newBudget());
+  }
+
+  /**
+   * Gives a session a new id and token, after a change of rights for example; the old id is dead at once. Creation time and absolute
+   * expiry stay. Within a request the client gets the token with the answer, and `session` is the old object: use the returned one.
+   *
+   * @throws SessionConflictError when the session was ended or exchanged meanwhile
+   */
+  async regenerateSessionId(session: Session): Promise<AnsweredSession> {
+    const { request } = Session.stateOf(session);
+    if (request !== null) return request.regenerate(session);
+    return this.logins.regenerate(session, this.store.newBudget());
+  }
+
+  /**
+   * Puts off the idle expiry now, due or not, and signs a new token for the same id. The older token stays good as long as the session.
+   *
+   * @throws as `getSession()`
+   */
+  async renewSession(token: string, client: ClientIdentity = {}): Promise<IssuedSession> {
+    const budget = this.store.newBudget();
+    const verified = await this.#verify(token, client);
+    const session = await this.loader.load(verified, client, budget);
+    await this.#renew(session, budget);
+    return { session, token: await this.issuer.sign(verified.claims.secret) };
+  }
+
+  /** Removes expired records where the store does not do that by itself (memory) and returns how many; elsewhere 0. */
+  async clearExpiredSessions(): Promise<number> {
+    return this.store.clearExpired();
+  }
+
+  /**
+   * An anonymous session for the client of `request`, such as for a cart, or the one that it has, with `data` in it. The client gets the
+   * token with the answer.
+   *
+   * @throws SessionUsageError on a route without `@UseSession()`, guard or session decorator
+   */
+  async start(request: object, { data = {} }: { data?: Partial<SessionData> } = {}): Promise<AnsweredSession> {
+    return this.requests.existing(request).start(data);
+  }
+
+  /**
+   * Signs `user` in: a session under a new id, bound to the client of `request`. A session that it had before is dead at once; data and
+   * flash messages of an anonymous one move over unless `regenerateOnLogin` is false. Check the credentials before.
+   *
+   * @throws SessionConflictError when two logins exchange one session at once, SessionDataError, SessionUsageError
+   */
+  async login(request: object, user: NewSessionUser, options: LoginOptions = {}): Promise<AnsweredSession> {
+    return this.requests.existing(request).login(user, options);
+  }
+
+  /** Ends the session of `request`. False: there was none. @throws SessionUsageError as `login()` */
+  async logout(request: object): Promise<boolean> {
+    return this.requests.existing(request).logout();
+  }
+
+  /** The session of `request`; null: none. @throws SessionUsageError as `login()` */
+  async current(request: object): Promise<Session | null> {
+    return this.requests.existing(request).optional();
+  }
+
+  async #verify(token: string, client: ClientIdentity): Promise<VerifiedToken> {
+    const verdict = await this.services.verifier.verify(typeof token === 'string' ? token : '');
+    if (!verdict.valid) throw this.loader.tokenError(verdict.fault, client);
+    return verdict;
+  }
+
+  async #renew(session: Session, budget: StoreBudget): Promise<void> {
+    const times = this.renewal.renewedTimes(session);
+    await this.renewal.touch(session, times, budget);
+    // The record keeps the later times by itself; what it does not have any more, nobody can renew.
+    if (Session.stateOf(session).record.lastAccessed < times.lastAccessed) throw new SessionNotFoundError();
+  }
+
+  #ended(sessionId: SessionId, userId: string | null, reason: SessionEndReason): void {
+    this.events.emit({ type: 'ended', sessionId, userId, reason });
+  }
+}
+
+function knownId(sessionId: string): SessionId {
+  if (isSessionId(sessionId)) return sessionId;
+  throw new SessionNotFoundError('This is not spelled like a session id; a token is not one.');
+}

@@ -1,0 +1,19 @@
+import { Inject, Injectable } from '@nestjs/common';
+
+import { SESSION_CLOCK, type Clock } from '../clock/clock.js';
+import { RandomPool } from '../tokens/random-pool.js';
+import { Session } from './session.js';
+import { SessionState, type SessionSurroundings, type StoredSession } from './session-state.js';
+
+/** Makes session objects, all with the one clock and the one source of random bytes. */
+@Injectable()
+export class SessionContext implements SessionSurroundings {
+  readonly random = new RandomPool();
+
+  constructor(@Inject(SESSION_CLOCK) readonly clock: Clock) {}
+
+  /** @param accessedAt the use that the session is loaded for, milliseconds since the epoch; default: the stored one */
+  open(stored: StoredSession, accessedAt?: number): Session {
+    return new Session(new SessionState(stored, this, accessedAt));
+  }
+}

@@ -1,0 +1,171 @@
+import { Inject, Injectable } from '@nestjs/common';
+
+import type { CreateOptions } from '../backends/session-backend.interface.js';
+import { SessionBinding, type ClientIdentity } from '../binding/session-binding.js';
+import { SessionBackendError, SessionConflictError, SessionUsageError } from '../errors/session-errors.js';
+import { SessionOptions } from '../options/session-options.js';
+import { assertJsonValue } from '../records/json-value.js';
+import { decodePayload, encodePayload, type SessionContent, type SessionFacts } from '../records/payload.js';
+import type { SessionRecord } from '../records/session-record.js';
+import { SessionStore } from '../store/session-store.js';
+import type { StoreBudget } from '../store/store-budget.js';
+import {
+  anonymousTag,
+  newSecret,
+  sessionIdOf,
+  userTag,
+  type SessionSecret,
+  type UserTag,
+} from '../tokens/session-secret.js';
+import { TOKEN_SERIALIZER, type TokenSerializer } from '../tokens/token-serializer.interface.js';
+import type { Session } from './session.js';
+import { SessionContext } from './session-context.js';
+import type { StoredSession } from './session-state.js';
+import type { SessionData, SessionUser } from './session-user.js';
+
+/** A session and the token that opens it. */
+export interface IssuedSession {
+  readonly session: Session;
+  readonly token: string;
+}
+
+/** How long a new session lasts. */
+export interface SessionLifetime {
+  /** Seconds of idle lifetime. Default: `sessionTtl`. */
+  readonly ttl?: number;
+  /** Seconds until the end however much it is used. Default: the option of that name, which it can only shorten. */
+  readonly absoluteTimeout?: number;
+}
+
+/** A record that is ready to be stored, and the secret that opens it. */
+export interface Draft {
+  readonly secret: SessionSecret;
+  readonly record: SessionRecord;
+}
+
+const LONGEST_LIFETIME_S = 3_153_600_000;
+
+/** Makes new records, stores them, and signs the tokens that open them. */
+@Injectable()
+export class SessionIssuer {
+  readonly #indexKey: string;
+
+  constructor(
+    private readonly options: SessionOptions,
+    private readonly store: SessionStore,
+    private readonly binding: SessionBinding,
+    private readonly context: SessionContext,
+    @Inject(TOKEN_SERIALIZER) private readonly serializer: TokenSerializer,
+  ) {
+    const keys = [options.secretKey].flat();
+    this.#indexKey = options.indexKey ?? keys[keys.length - 1] ?? '';
+  }
+
+  /** The tag under which a user's sessions are found. */
+  tagOfUser(userId: string): UserTag {
+    return userTag(this.#indexKey, userId);
+  }
+
+  newAnonymousTag(): UserTag {
+    return anonymousTag(this.context.random);
+  }
+
+  /** @throws SessionUsageError when a lifetime is not a positive number of seconds, or a binding lacks what it binds to */
+  newFacts(client: ClientIdentity, { ttl, absoluteTimeout }: SessionLifetime): SessionFacts {
+    const now = this.context.clock.now();
+    const capMs = Math.min(
+      toMilliseconds(absoluteTimeout, 'absoluteTimeout') ?? Infinity,
+      toMilliseconds(this.options.absoluteTimeout, 'absoluteTimeout') ?? Infinity,
+    );
+    return {
+      createdAt: now,
+      ttlMs: toMilliseconds(ttl ?? this.options.sessionTtl, 'ttl') ?? 0,
+      absoluteExpiresAt: capMs === Infinity ? null : now + capMs,
+      ...this.binding.identityToStore(client),
+    };
+  }
+
+  /** @throws SessionDataError when `data` cannot be stored as it is */
+  newContent(facts: SessionFacts, user: SessionUser | null, data: Partial<SessionData> = {}): SessionContent {
+    assertJsonValue(data, 'data');
+    return { facts, user, data: data as SessionData, flash: [] };
+  }
+
+  /** A record under a new secret, good from now on. */
+  draft(tag: UserTag, content: SessionContent): Draft {
+    const secret = newSecret(tag, this.context.random);
+    const id = sessionIdOf(secret);
+    const now = this.context.clock.now();
+    const { ttlMs, absoluteExpiresAt } = content.facts;
+    return {
+      secret,
+      record: {
+        id,
+        version: 1,
+        status: 'active',
+        userTag: content.user === null ? null : tag,
+        lastAccessed: now,
+        expiresAt: Math.min(now + ttlMs, absoluteExpiresAt ?? Infinity),
+        payload: encodePayload(id, content),
+      },
+    };
+  }
+
+  /**
+   * Stores `draft`.
+   *
+   * @returns the session in it, or what became of the session that it was to replace
+   * @throws SessionConflictError when the user has too many sessions
+   */
+  async put(
+    { record }: Draft,
+    options: Pick<CreateOptions, 'replaces'>,
+    budget: StoreBudget,
+  ): Promise<StoredSession | 'changed' | 'missing'> {
+    const result = await this.store.create(record, options, budget);
+    switch (result.outcome) {
+      case 'created':
+        return { record, content: decodePayload(record) };
+      case 'changed':
+      case 'missing':
+        return result.outcome;
+      case 'limit':
+        throw new SessionConflictError('The user has as many sessions as maxSessionsPerUser allows.', 'SESSION_LIMIT');
+      case 'exists':
+      case 'late':
+        throw cutShort();
+      default:
+        return result satisfies never;
+    }
+  }
+
+  /** Stores `draft`, which replaces nothing, and signs its token. */
+  async create(draft: Draft, budget: StoreBudget): Promise<IssuedSession> {
+    const stored = await this.put(draft, {}, budget);
+    if (stored === 'changed' || stored === 'missing') throw cutShort();
+    return this.issue(draft, stored);
+  }
+
+  async issue({ secret }: Draft, stored: StoredSession): Promise<IssuedSession> {
+    return { session: this.context.open(stored), token: await this.sign(secret) };
+  }
+
+  /** A token for `secret`, issued now, under the current key. */
+  async sign(secret: SessionSecret): Promise<string> {
+    return this.serializer.serialize({ secret, issuedAt: this.context.clock.now() });
+  }
+}
+
+function cutShort(): SessionBackendError {
+  return new SessionBackendError(
+    'BACKEND_TIMEOUT',
+    'The store came to the new session too late and has not made it; try again.',
+  );
+}
+
+function toMilliseconds(seconds: number | null | undefined, name: string): number | null {
+  if (seconds === null || seconds === undefined) return null;
+  const milliseconds = Math.round(seconds * 1000);
+  if (Number.isFinite(seconds) && milliseconds >= 1 && seconds <= LONGEST_LIFETIME_S) return milliseconds;
+  throw new SessionUsageError(`${name} is a number of seconds, more than 0 and at most ${LONGEST_LIFETIME_S}.`);
+}

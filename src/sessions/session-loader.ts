@@ -1,0 +1,92 @@
+import { Injectable } from '@nestjs/common';
+
+import { SessionBinding, type ClientIdentity } from '../binding/session-binding.js';
+import type { SessionError } from '../errors/session-error.js';
+import {
+  SessionExpiredError,
+  SessionInvalidError,
+  SessionNotFoundError,
+  SessionSecurityError,
+  SessionTokenError,
+} from '../errors/session-errors.js';
+import { SessionEvents } from '../events/session-events.js';
+import { SessionStore } from '../store/session-store.js';
+import type { StoreBudget } from '../store/store-budget.js';
+import type { VerifiedToken, VerifierVerdict } from '../tokens/token-verifier.js';
+import type { Session } from './session.js';
+import { SessionContext } from './session-context.js';
+import type { StoredSession } from './session-state.js';
+
+/** From a token to the living session that it opens, by one read, or to the exact reason why there is none. */
+@Injectable()
+export class SessionLoader {
+  constructor(
+    private readonly store: SessionStore,
+    private readonly binding: SessionBinding,
+    private readonly context: SessionContext,
+    private readonly events: SessionEvents,
+  ) {}
+
+  /** @throws SessionNotFoundError, SessionExpiredError, SessionInvalidError, SessionSecurityError, SessionBackendError */
+  async load({ sessionId }: VerifiedToken, client: ClientIdentity, budget: StoreBudget): Promise<Session> {
+    const stored = await this.store.read(sessionId, budget);
+    const now = this.context.clock.now();
+    try {
+      if (stored === null) throw new SessionNotFoundError();
+      this.#assertUsable(stored, now);
+      this.binding.check(stored.content.facts, client);
+    } catch (error) {
+      this.reject(error as SessionError, client, sessionId);
+      throw error;
+    }
+    return this.context.open(stored, Math.max(now, stored.record.lastAccessed));
+  }
+
+  /** The error for a token that does not verify; told to the listeners too. */
+  tokenError(
+    code: Extract<VerifierVerdict, { valid: false }>['fault'] | 'TOKEN_AMBIGUOUS',
+    client: ClientIdentity,
+  ): SessionTokenError {
+    const error = new SessionTokenError(code, TOKEN_FAULTS[code]);
+    this.reject(error, client, null);
+    return error;
+  }
+
+  /** Tells the listeners, who alone learn the exact reason. */
+  reject({ code }: SessionError, { ipAddress }: ClientIdentity, sessionId: string | null): void {
+    this.events.emit({ type: 'rejected', reason: code, sessionId, ipAddress: ipAddress ?? null });
+  }
+
+  #assertUsable({ record, content }: StoredSession, now: number): void {
+    if (this.store.expiryOf(record, content) <= now) throw new SessionExpiredError();
+    switch (record.status) {
+      case 'active':
+        return;
+      case 'invalidated':
+        throw new SessionInvalidError('SESSION_INVALIDATED', 'The session was ended by invalidateSession().');
+      case 'pending':
+        // A login that was cut off, or is not through yet: its token has been given to nobody.
+        throw new SessionNotFoundError();
+      default:
+        record.status satisfies never;
+    }
+  }
+}
+
+const TOKEN_FAULTS = {
+  TOKEN_MALFORMED: 'The session token is not spelled like one.',
+  TOKEN_FORGED: 'The session token is not signed with any of our keys.',
+  TOKEN_EXPIRED: 'The session token has expired.',
+  TOKEN_AMBIGUOUS: 'The request carries more than one session token in one place.',
+} as const;
+
+/** For error classes that a load throws when the session is known to be unusable; all other errors mean "don't know". */
+export function isRefusal(error: unknown): error is SessionError {
+  return (
+    error instanceof SessionTokenError ||
+    error instanceof SessionNotFoundError ||
+    error instanceof SessionExpiredError ||
+    error instanceof SessionInvalidError ||
+    error instanceof SessionSecurityError
+  );
+}

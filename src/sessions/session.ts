@@ -1,0 +1,95 @@
+import type { SessionStatus } from '../records/session-record.js';
+import type { SessionId } from '../tokens/session-secret.js';
+import { toFlashMessage, type FlashMessage } from './flash-message.js';
+import type { SessionState } from './session-state.js';
+import type { SessionData, SessionUser } from './session-user.js';
+
+/**
+ * One client's session, as loaded for one request. Change `user` and `data` in place, at any depth; what changed is stored before the
+ * response leaves, or by `SessionService.updateSession()` at once.
+ */
+export class Session {
+  readonly #state: SessionState;
+
+  /** Sessions come from the decorators and from `SessionService`. */
+  constructor(state: SessionState) {
+    this.#state = state;
+  }
+
+  /** For this module: what is behind a session. */
+  static stateOf(session: Session): SessionState {
+    return session.#state;
+  }
+
+  /** 59 characters of base64url; safe to show and to log. It opens nothing: the token does. */
+  get sessionId(): SessionId {
+    return this.#state.record.id;
+  }
+
+  /** Who is signed in; null: nobody. The fields may be changed, `userId` only by `login()`. */
+  get user(): SessionUser | null {
+    return this.#state.user;
+  }
+
+  /** Whether nobody is signed in. */
+  get isAnonymous(): boolean {
+    return this.#state.userId === null;
+  }
+
+  /** The application's data: plain JSON values, checked when they are stored. */
+  get data(): SessionData {
+    return this.#state.data;
+  }
+
+  get createdAt(): Date {
+    return new Date(this.#state.facts.createdAt);
+  }
+
+  /** The last use before or by this request. */
+  get lastAccessed(): Date {
+    return new Date(this.#state.lastAccessed);
+  }
+
+  /** The earlier of idle and absolute expiry, as known now. */
+  get expiresAt(): Date {
+    return new Date(this.#state.record.expiresAt);
+  }
+
+  /** The client's address at the creation, normalised; null when none was given. */
+  get ipAddress(): string | null {
+    return this.#state.facts.ipAddress;
+  }
+
+  /** The client's User-Agent at the creation; null when none was given. */
+  get userAgent(): string | null {
+    return this.#state.facts.userAgent;
+  }
+
+  get status(): SessionStatus {
+    return this.#state.record.status;
+  }
+
+  /**
+   * Leaves a message for the next `getFlashMessages()` or `@FlashMessages()`; stored with the session's other changes.
+   *
+   * @param category free text for the page that shows it, such as `success`
+   * @throws SessionDataError when either is not a string
+   */
+  addFlashMessage(message: string, category = 'info'): void {
+    this.#state.addFlash(message, category);
+  }
+
+  /**
+   * The messages that this object holds, oldest first. Two requests that run at once may both see a message here; `@FlashMessages()`
+   * and `SessionService.takeFlash()` hand each out once.
+   */
+  getFlashMessages({ clear = true }: { clear?: boolean } = {}): FlashMessage[] {
+    return this.#state.readFlash(clear).map(toFlashMessage);
+  }
+
+  /** What `JSON.stringify` and a handler that returns the session give the client. Nothing in it opens the session. */
+  toJSON(): Record<string, unknown> {
+    const { sessionId, user, data, createdAt, lastAccessed, expiresAt, status } = this;
+    return { sessionId, user, data, createdAt, lastAccessed, expiresAt, status };
+  }
+}

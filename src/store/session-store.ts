@@ -1,0 +1,239 @@
+import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import {
+  SESSION_BACKEND,
+  type CreateOptions,
+  type CreateResult,
+  type SessionBackend,
+} from '../backends/session-backend.interface.js';
+import { SESSION_CLOCK, type Clock } from '../clock/clock.js';
+import { SessionError } from '../errors/session-error.js';
+import { SessionBackendError, SessionConflictError } from '../errors/session-errors.js';
+import { SessionOptions } from '../options/session-options.js';
+import { decodePayload, encodePayload, type SessionContent } from '../records/payload.js';
+import { DamagedRecordError, NewerRecordError } from '../records/record-errors.js';
+import type { SessionRecord, SessionTimes } from '../records/session-record.js';
+import type { StoredSession } from '../sessions/session-state.js';
+import type { SessionId, UserTag } from '../tokens/session-secret.js';
+import { describeDriverFailure } from './driver-failure.js';
+import { SessionLanes } from './session-lanes.js';
+import { StoreBudget } from './store-budget.js';
+
+const LONGEST_RETRY_PAUSE_MS = 8;
+
+/** What a compare-and-set makes of a stored session; fields that are left out stay. */
+export interface SessionRevision {
+  readonly content: SessionContent;
+  readonly status?: SessionRecord['status'];
+  readonly expiresAt?: number;
+}
+
+/**
+ * The backend as the rest of the module sees it: calls keep to a time budget, payloads are decoded, a driver's failure is a typed error
+ * without its text, and every change is a compare-and-set that is retried until it is in or the time is up.
+ */
+@Injectable()
+export class SessionStore implements OnModuleInit, OnApplicationShutdown {
+  readonly #logger = new Logger('SessionModule');
+  readonly #lanes = new SessionLanes();
+  #failing = false;
+
+  constructor(
+    @Inject(SESSION_BACKEND) private readonly backend: SessionBackend,
+    @Inject(SESSION_CLOCK) private readonly clock: Clock,
+    private readonly options: SessionOptions,
+  ) {}
+
+  async onModuleInit(): Promise<void> {
+    await this.backend.open?.({
+      keyPrefix: this.options.backendKeyPrefix,
+      timeoutMs: this.options.backendTimeout,
+      clock: this.clock,
+      logger: this.#logger,
+    });
+  }
+
+  /** The earlier shutdown hooks run while requests are still in flight (Nest), so the store closes in the last one. */
+  async onApplicationShutdown(): Promise<void> {
+    await this.backend.close();
+  }
+
+  newBudget(): StoreBudget {
+    return new StoreBudget(this.options.backendTimeout);
+  }
+
+  create(record: SessionRecord, options: Omit<CreateOptions, 'deadline'>, budget: StoreBudget): Promise<CreateResult> {
+    return this.#call(budget, () => this.backend.create(record, { ...options, deadline: budget.remainingMs }));
+  }
+
+  /** The session, living or not; null: there is none, or what is there is no record of ours, which is logged. */
+  async read(id: SessionId, budget: StoreBudget): Promise<StoredSession | null> {
+    try {
+      const record = await this.#call(budget, () => this.backend.read(id));
+      return record === null ? null : { record, content: this.#decode(record, id) };
+    } catch (error) {
+      if (!(error instanceof DamagedRecordError)) throw error;
+      this.#logger.warn(`Session ${id} counts as absent: ${error.message}`);
+      return null;
+    }
+  }
+
+  touch(id: SessionId, times: SessionTimes, budget: StoreBudget): Promise<boolean> {
+    return this.#call(budget, () => this.backend.touch(id, times));
+  }
+
+  /** Without `ifVersion`: whatever its version. */
+  delete(
+    id: SessionId,
+    budget: StoreBudget,
+    options?: { readonly ifVersion?: number },
+  ): Promise<'deleted' | 'changed' | 'missing'> {
+    return this.#call(budget, () => this.backend.delete(id, options));
+  }
+
+  async listByUser(tag: UserTag, budget: StoreBudget): Promise<StoredSession[]> {
+    const records = await this.#call(budget, () => this.backend.listByUser(tag));
+    return records.flatMap((record) => {
+      try {
+        return [{ record, content: this.#decode(record, record.id) }];
+      } catch (error) {
+        if (!(error instanceof DamagedRecordError)) throw error;
+        this.#logger.warn(`Session ${record.id} is not listed: ${error.message}`);
+        return [];
+      }
+    });
+  }
+
+  deleteByUser(tag: UserTag, budget: StoreBudget, options?: { readonly except?: SessionId }): Promise<SessionId[]> {
+    return this.#call(budget, () => this.backend.deleteByUser(tag, options));
+  }
+
+  async clearExpired(): Promise<number> {
+    return this.#call(this.newBudget(), async () => (await this.backend.clearExpired?.()) ?? 0);
+  }
+
+  /** Whether `record` is usable at this instant, by status and times. */
+  isAlive({ record, content }: StoredSession): boolean {
+    return record.status === 'active' && this.expiryOf(record, content) > this.clock.now();
+  }
+
+  /** The instant that ends the session: the record's expiry, which no touch may push past the absolute one. */
+  expiryOf(record: SessionRecord, { facts }: Pick<SessionContent, 'facts'>): number {
+    return Math.min(record.expiresAt, facts.absoluteExpiresAt ?? Infinity);
+  }
+
+  /**
+   * Compare-and-set: `revise` says what becomes of the stored session, and is asked again with the newer one whenever another writer was
+   * faster. It must be pure. Null from it leaves everything as it is.
+   *
+   * @param known what the caller read already; saves a read, and costs nothing if it is outdated
+   * @returns the session as stored; null: there is none that lives
+   * @throws SessionConflictError when the budget ends before a try is won
+   */
+  change(
+    id: SessionId,
+    known: StoredSession | null,
+    revise: (stored: StoredSession) => SessionRevision | null,
+    budget: StoreBudget,
+  ): Promise<StoredSession | null> {
+    return this.#lanes.run(
+      id,
+      (turn) => budget.run(() => turn),
+      () => this.#changeInTurn(id, known, revise, budget),
+    );
+  }
+
+  async #changeInTurn(
+    id: SessionId,
+    known: StoredSession | null,
+    revise: (stored: StoredSession) => SessionRevision | null,
+    budget: StoreBudget,
+  ): Promise<StoredSession | null> {
+    let stored = known ?? (await this.read(id, budget));
+    for (;;) {
+      if (stored === null) return null;
+      const revision = revise(stored);
+      if (revision === null) return stored;
+
+      const next = revisedRecord(stored.record, revision);
+      const ifVersion = stored.record.version;
+      const outcome = await this.#call(budget, () => this.backend.replace(next, ifVersion));
+      switch (outcome) {
+        case 'replaced':
+          return { record: next, content: this.#decode(next, id) };
+        case 'missing':
+          return null;
+        case 'changed':
+          await this.#pause(budget);
+          stored = await this.read(id, budget);
+          break;
+        default:
+          outcome satisfies never;
+      }
+    }
+  }
+
+  /** A random pause, so that writers who met once do not meet again and again. */
+  async #pause(budget: StoreBudget): Promise<void> {
+    const pauseMs = Math.random() * LONGEST_RETRY_PAUSE_MS;
+    if (budget.remainingMs <= pauseMs) {
+      throw new SessionConflictError(
+        'Other writers kept changing this session until backendTimeout was over; try again.',
+      );
+    }
+    await budget.run(() => sleep(pauseMs));
+  }
+
+  #decode(record: SessionRecord, id: SessionId): ReturnType<typeof decodePayload> {
+    if (record.id !== id) throw new DamagedRecordError('the store answered with another session');
+    try {
+      return decodePayload(record);
+    } catch (error) {
+      if (!(error instanceof NewerRecordError)) throw error;
+      throw new SessionBackendError('BACKEND_RECORD_NEWER', error.message);
+    }
+  }
+
+  async #call<T>(budget: StoreBudget, call: () => Promise<T>): Promise<T> {
+    try {
+      const answer = await budget.run(call);
+      if (this.#failing) this.#recovered();
+      return answer;
+    } catch (error) {
+      if (error instanceof DamagedRecordError) throw error;
+      const failure = error instanceof SessionError ? error : unavailable(error);
+      this.#failed(failure);
+      throw failure;
+    }
+  }
+
+  /** Said once for an outage, not once for each of its thousands of requests. */
+  #failed(failure: SessionError): void {
+    if (this.#failing) return;
+    this.#failing = true;
+    this.#logger.error(`The session store fails, requests that need it get 503: ${failure.message}`);
+  }
+
+  #recovered(): void {
+    this.#failing = false;
+    this.#logger.log('The session store answers again.');
+  }
+}
+
+function revisedRecord(record: SessionRecord, { content, status, expiresAt }: SessionRevision): SessionRecord {
+  return {
+    ...record,
+    version: record.version + 1,
+    status: status ?? record.status,
+    expiresAt: expiresAt ?? record.expiresAt,
+    payload: encodePayload(record.id, content),
+  };
+}
+
+function unavailable(error: unknown): SessionBackendError {
+  const described = describeDriverFailure(error);
+  return new SessionBackendError('BACKEND_UNAVAILABLE', `The session store failed: ${described}.`, {
+    cause: new Error(described),
+  });
+}

@@ -1,0 +1,69 @@
+import { isSessionSecret, sessionIdOf, type SessionId } from './session-secret.js';
+import type { TokenClaims, TokenSerializer, TokenVerdict } from './token-serializer.interface.js';
+
+const REMEMBERED_TOKENS = 10_000;
+const LONGEST_TOKEN = 4_096;
+
+/** A token whose signature holds. Whether its session lives is another question. */
+export interface VerifiedToken {
+  readonly valid: true;
+  readonly sessionId: SessionId;
+  readonly claims: TokenClaims;
+  readonly outdated: boolean;
+}
+
+/** The verdict on a token, with the id of the session that it opens. */
+export type VerifierVerdict = VerifiedToken | Extract<TokenVerdict, { valid: false }>;
+
+/**
+ * Verifies tokens by the application's serializer and remembers the ones that held: an HMAC and a hash cost more in a serving
+ * process than the read from Redis, and a client sends the same token again and again. Only exact text that has verified is
+ * remembered, so a forger fills nothing, and the oldest makes room for the newest.
+ */
+export class TokenVerifier {
+  readonly #serializer: TokenSerializer;
+  readonly #remembered = new Map<string, VerifiedToken>();
+
+  constructor(serializer: TokenSerializer) {
+    this.#serializer = serializer;
+  }
+
+  /** Never throws: a serializer that does rejects the token. */
+  verify(token: string): VerifierVerdict | Promise<VerifierVerdict> {
+    const known = this.#remembered.get(token);
+    if (known !== undefined) return known;
+    if (token.length > LONGEST_TOKEN) return { valid: false, fault: 'TOKEN_MALFORMED' };
+
+    let verdict: TokenVerdict | Promise<TokenVerdict>;
+    try {
+      verdict = this.#serializer.verify(token);
+    } catch {
+      return { valid: false, fault: 'TOKEN_MALFORMED' };
+    }
+    if (!(verdict instanceof Promise)) return this.#conclude(token, verdict);
+    return verdict.then(
+      (settled) => this.#conclude(token, settled),
+      () => ({ valid: false, fault: 'TOKEN_MALFORMED' }) as const,
+    );
+  }
+
+  #conclude(token: string, verdict: TokenVerdict): VerifierVerdict {
+    if (!verdict.valid) return verdict;
+    const { claims, outdated } = verdict;
+    if (!isSessionSecret(claims.secret)) return { valid: false, fault: 'TOKEN_MALFORMED' };
+
+    const verified: VerifiedToken = { valid: true, sessionId: sessionIdOf(claims.secret), claims, outdated };
+    if (this.#serializer.verdictsAreFinal === true) this.#remember(token, verified);
+    return verified;
+  }
+
+  #remember(token: string, verified: VerifiedToken): void {
+    if (this.#remembered.size >= REMEMBERED_TOKENS) {
+      for (const oldest of this.#remembered.keys()) {
+        this.#remembered.delete(oldest);
+        break;
+      }
+    }
+    this.#remembered.set(token, verified);
+  }
+}

@@ -1,0 +1,41 @@
+import { Injectable } from '@nestjs/common';
+
+import { SessionOptions, type TokenSource } from '../options/session-options.js';
+import { BearerTransport } from './bearer.transport.js';
+import { HeaderTransport } from './header.transport.js';
+import type { TokenTransport } from './token-transport.interface.js';
+
+/** The transports that the options name, in the order of look-up. */
+@Injectable()
+export class TokenTransports {
+  readonly #bySource: ReadonlyMap<TokenSource, TokenTransport>;
+
+  /** The sources in the order of look-up. */
+  readonly sources: readonly TokenSource[];
+
+  /** The way of a new token when nothing else decides. */
+  readonly preferred: TokenSource;
+
+  /** The request headers that decide about a response, for `Vary`. */
+  readonly varyOn: readonly string[];
+
+  constructor({ headerName, tokenSourcePriority, useBearerToken }: SessionOptions) {
+    const header = new HeaderTransport(headerName);
+    const all: Record<TokenSource, TokenTransport> = { header, bearer: new BearerTransport(header) };
+    this.sources = tokenSourcePriority.filter((source) => source !== 'bearer' || useBearerToken);
+    this.#bySource = new Map(this.sources.map((source) => [source, all[source]]));
+    this.preferred = this.sources[0] ?? 'header';
+    this.varyOn = [...this.#bySource.values()].map(({ varyOn }) => varyOn);
+  }
+
+  /** Whether the options name `source`. */
+  has(source: TokenSource): boolean {
+    return this.#bySource.has(source);
+  }
+
+  of(source: TokenSource): TokenTransport {
+    const transport = this.#bySource.get(source);
+    if (transport === undefined) throw new Error(`tokenSourcePriority does not name '${source}'.`);
+    return transport;
+  }
+}
