@@ -18,7 +18,6 @@ import { SessionWriter } from './sessions/session-writer.js';
 import { Session } from './sessions/session.js';
 import { assertUserId, toSessionUser } from './sessions/user-input.js';
 import { SessionStore } from './store/session-store.js';
-import type { StoreBudget } from './store/store-budget.js';
 import { isSessionId, type SessionId } from './tokens/session-secret.js';
 import type { VerifiedToken } from './tokens/token-verifier.js';
 
@@ -175,7 +174,8 @@ export class SessionService {
     const budget = this.store.newBudget();
     const verified = await this.#verify(token, client);
     const session = await this.loader.load(verified, client, budget);
-    await this.#renew(session, budget);
+    const outcome = await this.renewal.touch(session, this.renewal.renewedTimes(session), budget);
+    if (outcome === 'ended') throw new SessionNotFoundError();
     return { session, token: await this.issuer.sign(verified.claims.secret) };
   }
 
@@ -218,13 +218,6 @@ export class SessionService {
     const verdict = await this.services.verifier.verify(typeof token === 'string' ? token : '');
     if (!verdict.valid) throw this.loader.tokenError(verdict.fault, client);
     return verdict;
-  }
-
-  async #renew(session: Session, budget: StoreBudget): Promise<void> {
-    const times = this.renewal.renewedTimes(session);
-    await this.renewal.touch(session, times, budget);
-    // The record keeps the later times by itself; what it does not have any more, nobody can renew.
-    if (Session.stateOf(session).record.lastAccessed < times.lastAccessed) throw new SessionNotFoundError();
   }
 
   #ended(sessionId: SessionId, userId: string | null, reason: SessionEndReason): void {

@@ -1,22 +1,27 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 
-import type { Session } from '../sessions/session.js';
-import { CurrentSessionPipe, FlashMessagesPipe, OptionalSessionPipe, type SessionParameter } from './session-pipes.js';
+import {
+  CurrentSessionPipe,
+  FlashMessagesPipe,
+  OptionalSessionPipe,
+  type SessionParameter,
+  type SessionProperty,
+} from './session-pipes.js';
 
 const sessionParameter = createParamDecorator(
-  (property: keyof Session | undefined, context: ExecutionContext): SessionParameter => ({ context, property }),
+  (property: SessionProperty | undefined, context: ExecutionContext): SessionParameter => ({ context, property }),
 );
 
 /**
  * The session of the request, or a property of it: `@CurrentSession('user')`. Without a session the answer is the 401 of `SessionGuard`;
  * whether it has a user is for the guard to ask.
  */
-export function CurrentSession(property?: keyof Session): ParameterDecorator {
+export function CurrentSession(property?: SessionProperty): ParameterDecorator {
   return sessionParameter(property, CurrentSessionPipe);
 }
 
 /** The session of the request, or null: `@OptionalSession()`, `@OptionalSession('user')`. A store that fails is a 503, not null. */
-export function OptionalSession(property?: keyof Session): ParameterDecorator {
+export function OptionalSession(property?: SessionProperty): ParameterDecorator {
   return sessionParameter(property, OptionalSessionPipe);
 }
 

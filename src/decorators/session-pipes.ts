@@ -4,11 +4,14 @@ import { RequestSessions } from '../requests/request-sessions.js';
 import type { FlashMessage } from '../sessions/flash-message.js';
 import type { Session } from '../sessions/session.js';
 
+/** The properties of a session that a decorator can pick. */
+export type SessionProperty = Exclude<keyof Session, 'addFlashMessage' | 'getFlashMessages' | 'toJSON'>;
+
 /** What a session decorator hands to its pipe: its factory has no access to providers, a pipe has. */
 export interface SessionParameter {
   readonly context: ExecutionContext;
   /** The property of the session that is wanted; undefined: the session. */
-  readonly property: keyof Session | undefined;
+  readonly property: SessionProperty | undefined;
 }
 
 @Injectable()

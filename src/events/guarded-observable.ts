@@ -43,7 +43,7 @@ export class GuardedObservable<T> extends Observable<T> {
   }
 
   override lift<R>(operator?: Operator<T, R>): Observable<R> {
-    return new GuardedObservable<R>(super.lift(operator as Operator<T, R>), this.report);
+    return new GuardedObservable<R>(super.lift(operator), this.report);
   }
 
   #guard(call: () => void): void {

@@ -31,7 +31,7 @@ export class SessionEvents implements OnApplicationShutdown {
   /** For this module. */
   emit(event: SessionEventBody): void {
     if (!this.#subject.observed) return;
-    this.#subject.next({ ...event, at: this.clock.now() } as SessionEvent);
+    this.#subject.next({ ...event, at: this.clock.now() });
   }
 
   onApplicationShutdown(): void {

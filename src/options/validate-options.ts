@@ -29,7 +29,7 @@ export function validateOptions(given: SessionModuleOptions): SessionOptions {
   return options;
 }
 
-function withoutUndefined(given: SessionModuleOptions): Partial<SessionOptions> {
+function withoutUndefined(given: unknown): Partial<SessionOptions> {
   if (typeof given !== 'object' || given === null) {
     throw new TypeError('SessionModule cannot start: its options are not an object. Pass at least { secretKey }.');
   }

@@ -1,5 +1,5 @@
 import type { StoredFlashMessage } from '../sessions/flash-message.js';
-import type { SessionData, SessionUser } from '../sessions/session-user.js';
+import type { SessionUser } from '../sessions/session-user.js';
 import type { SessionContent } from './payload.js';
 
 /** One step of a change set. Steps speak of single keys, so that two requests that change different keys both get their way. */
@@ -39,7 +39,7 @@ export function apply(content: SessionContent, changes: readonly Change[]): Sess
         change satisfies never;
     }
   }
-  return { facts: content.facts, user, data: Object.fromEntries(data) as SessionData, flash };
+  return { facts: content.facts, user, data: Object.fromEntries<unknown>(data), flash };
 }
 
 function withField(user: SessionUser, field: string, value: unknown): SessionUser {
@@ -47,5 +47,7 @@ function withField(user: SessionUser, field: string, value: unknown): SessionUse
 }
 
 function withoutField(user: SessionUser, field: string): SessionUser {
-  return Object.fromEntries(Object.entries(user).filter(([name]) => name !== field)) as unknown as SessionUser;
+  const rest = { ...user };
+  Reflect.deleteProperty(rest, field);
+  return rest;
 }

@@ -1,10 +1,11 @@
-import { HttpStatus } from '@nestjs/common';
 import type { ServerResponse } from 'node:http';
 
 import type { TokenSource } from '../options/session-options.js';
 import { appendToken } from '../transports/header-values.js';
 import type { TokenTransports } from '../transports/token-transports.js';
 
+const UNAUTHORIZED = 401;
+const SERVICE_UNAVAILABLE = 503;
 /** Seconds after which a client may ask again. */
 const RETRY_AFTER_S = 1;
 
@@ -36,11 +37,11 @@ export class AnswerHeaders {
       // A shared cache must not hand one client's token to the next (CVE-2024-26144).
       response.setHeader('Cache-Control', 'no-store');
     }
-    switch (response.statusCode as HttpStatus) {
-      case HttpStatus.UNAUTHORIZED:
+    switch (response.statusCode) {
+      case UNAUTHORIZED:
         this.#challenge(response);
         break;
-      case HttpStatus.SERVICE_UNAVAILABLE:
+      case SERVICE_UNAVAILABLE:
         this.#retryLater(response);
         break;
     }

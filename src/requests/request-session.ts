@@ -204,7 +204,7 @@ export class RequestSession implements HeldFor {
     const due = renewal.timesDue(session);
     if (due === null) return false;
     try {
-      return await renewal.touch(session, due, this.#budget);
+      return (await renewal.touch(session, due, this.#budget)) === 'renewed';
     } catch (error) {
       logger.warn(
         `A session was not renewed, the request goes on: ${error instanceof Error ? error.message : 'unknown'}`,

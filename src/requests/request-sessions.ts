@@ -30,7 +30,7 @@ export class RequestSessions {
 
   /** @throws SessionUsageError when nothing on the route has told us the response that belongs to `request` */
   existing(request: object): RequestSession {
-    const known = this.#byRequest.get(rawRequestOf(request as PlatformRequest));
+    const known = this.#byRequest.get(rawRequestOf(request));
     if (known !== undefined) return known;
     throw new SessionUsageError(
       'This request is not known to SessionModule: put @UseSession() on the route, or SessionGuard, or a session decorator.',

@@ -18,9 +18,13 @@ export interface ReplacementResponse {
 }
 
 type Method = 'writeHead' | 'flushHeaders' | 'write' | 'end';
+type Original = (this: ServerResponse, ...args: unknown[]) => unknown;
 type Call = readonly [method: Method, args: readonly unknown[]];
 
 const METHODS: readonly Method[] = ['writeHead', 'flushHeaders', 'write', 'end'];
+
+/** Far above the buffers of sockets and compressors (16 to 64 KiB), far below what would hurt. */
+const MOST_HELD_BYTES = 256 * 1024;
 
 /** Headers that speak of the body that was to come, or that a failed request must not set. */
 const OF_THE_LOST_RESPONSE =
@@ -36,18 +40,17 @@ export class ResponseHold {
   #state: 'open' | 'holding' | 'released' | 'replaced' = 'open';
   #headersWritten = false;
   #held: Call[] = [];
-  #refusedWrite = false;
-  readonly #originals: Record<Method, (...args: never[]) => unknown>;
+  #heldBytes = 0;
+  readonly #originals = new Map<Method, Original>();
 
   constructor(
     private readonly response: ServerResponse,
     private readonly purpose: HeldFor,
   ) {
-    const { writeHead, flushHeaders, write, end } = response;
-    this.#originals = { writeHead, flushHeaders, write, end };
     for (const method of METHODS) {
+      this.#originals.set(method, Reflect.get(response, method) as Original);
       // An own property, so that it lies over the prototype's method and over what middleware has put there before.
-      (response as unknown as Record<Method, unknown>)[method] = (...args: unknown[]) => this.#called(method, args);
+      Reflect.set(response, method, (...args: unknown[]) => this.#called(method, args));
     }
   }
 
@@ -62,13 +65,25 @@ export class ResponseHold {
         return this.#pass(method, args);
       case 'holding':
         this.#held.push([method, args]);
-        this.#refusedWrite ||= method === 'write';
-        return method === 'write' ? false : this.response;
+        return method === 'write' ? this.#takesMore(args) : this.response;
       case 'replaced':
         return this.#swallow(method, args);
       default:
         return state satisfies never;
     }
+  }
+
+  /**
+   * The answer of a held `write`. It says "wait" late, above every buffer that may lie below: `compression` moves the listeners for
+   * `drain` to a stream of its own, and only what fills that one makes it speak.
+   */
+  #takesMore([chunk]: readonly unknown[]): boolean {
+    this.#heldBytes += typeof chunk === 'string' || chunk instanceof Uint8Array ? chunk.length : 0;
+    return !this.#isFull();
+  }
+
+  #isFull(): boolean {
+    return this.#heldBytes >= MOST_HELD_BYTES;
   }
 
   /** A question that fails is work that fails: the answer is then an error, never the application's response. */
@@ -109,9 +124,13 @@ export class ResponseHold {
 
   #release(): void {
     this.#stopHolding();
-    for (const [method, args] of this.#held.splice(0)) this.#pass(method, args);
-    // Whoever got false from write() waits for this; if the buffer is full, Node emits it by itself.
-    if (this.#refusedWrite && !this.response.writableNeedDrain) this.response.emit('drain');
+    let tookAll: unknown = true;
+    for (const [method, args] of this.#held.splice(0)) {
+      const result = this.#pass(method, args);
+      if (method === 'write') tookAll = result;
+    }
+    // Whoever got false from write() waits for this; if a buffer below is full, it comes from there.
+    if (this.#isFull() && tookAll !== false) this.response.emit('drain');
   }
 
   #replace(error: unknown): void {
@@ -127,7 +146,7 @@ export class ResponseHold {
     this.#state = 'replaced';
     for (const [method, args] of dropped) this.#swallow(method, args);
     // A stream that is piped in ends with the response; the one that waits for a drain is let go.
-    if (this.#refusedWrite) this.response.emit('drain');
+    if (this.#isFull()) this.response.emit('drain');
   }
 
   #stopHolding(): void {
@@ -152,7 +171,7 @@ export class ResponseHold {
       passed = this.#adoptHeaders(args);
       if (!this.response.headersSent) this.purpose.writeHeaders(this.response);
     }
-    return Reflect.apply(this.#originals[method], this.response, passed as never[]);
+    return this.#originals.get(method)?.apply(this.response, [...passed]);
   }
 
   /** Headers given to `writeHead` would win over ours, so they become headers of the response first. Returns the arguments that are left. */
@@ -169,7 +188,7 @@ export class ResponseHold {
 
   #swallow(method: Method, args: readonly unknown[]): unknown {
     const callback = args.findLast((argument) => typeof argument === 'function');
-    if (callback !== undefined && (method === 'write' || method === 'end')) process.nextTick(callback as () => void);
+    if (callback !== undefined && (method === 'write' || method === 'end')) process.nextTick(callback);
     return method === 'write' ? true : this.response;
   }
 }

@@ -88,7 +88,7 @@ export class SessionIssuer {
   /** @throws SessionDataError when `data` cannot be stored as it is */
   newContent(facts: SessionFacts, user: SessionUser | null, data: Partial<SessionData> = {}): SessionContent {
     assertJsonValue(data, 'data');
-    return { facts, user, data: data as SessionData, flash: [] };
+    return { facts, user, data: data, flash: [] };
   }
 
   /** A record under a new secret, good from now on. */

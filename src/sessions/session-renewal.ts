@@ -40,19 +40,17 @@ export class SessionRenewal {
     return this.#renewedTimes(session, this.context.clock.now());
   }
 
-  /** Stores `times`. True: the idle expiry was put off. False: only the use was noted, or the session is gone. */
-  async touch(session: Session, times: SessionTimes, budget: StoreBudget): Promise<boolean> {
+  /** Stores `times`: the idle expiry was put off, or only the use was noted, or the session has ended meanwhile. */
+  async touch(session: Session, times: SessionTimes, budget: StoreBudget): Promise<'renewed' | 'noted' | 'ended'> {
     const state = Session.stateOf(session);
     const renews = times.expiresAt > state.record.expiresAt;
     const alive = await this.store.touch(session.sessionId, times, budget);
-    if (!alive) return false;
+    if (!alive) return 'ended';
     state.touched(times);
-    if (renews) {
-      const { sessionId } = session;
-      const userId = state.userId;
-      this.events.emit({ type: 'renewed', sessionId, userId, expiresAt: times.expiresAt });
-    }
-    return renews;
+    if (!renews) return 'noted';
+    const { userId } = state;
+    this.events.emit({ type: 'renewed', sessionId: session.sessionId, userId, expiresAt: times.expiresAt });
+    return 'renewed';
   }
 
   #renewedTimes(session: Session, now: number): SessionTimes {

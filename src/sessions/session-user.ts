@@ -31,6 +31,4 @@ export type NewSessionUser = Omit<SessionUser, 'roles' | 'permissions' | 'metada
  *   interface SessionData { cart?: { sku: string; quantity: number }[] }
  * }
  */
-export interface SessionData {
-  [key: string]: unknown;
-}
+export type SessionData = Record<string, unknown>;

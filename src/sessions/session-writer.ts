@@ -44,13 +44,13 @@ export class SessionWriter {
   }
 
   /** @throws SessionNotFoundError, and whatever `change` throws */
-  async update(id: SessionId, change: (session: Session) => void, budget: StoreBudget): Promise<Session> {
+  async update(id: SessionId, change: (session: Session) => unknown, budget: StoreBudget): Promise<Session> {
     const stored = await this.#changeAlive(
       id,
       null,
       (current) => {
         const session = this.context.open(current);
-        const result: unknown = change(session);
+        const result = change(session);
         if (isThenable(result)) {
           throw new SessionUsageError('The function given to update() may run several times and must not be async.');
         }
@@ -90,8 +90,9 @@ export class SessionWriter {
       sessionId,
       state.snapshot(),
       (current) => {
-        ended = this.store.isAlive(current);
-        return ended ? { content: current.content, status: 'invalidated' } : null;
+        const alive = this.store.isAlive(current);
+        ended = alive;
+        return alive ? { content: current.content, status: 'invalidated' } : null;
       },
       budget,
     );

@@ -17,13 +17,15 @@ export function toSessionUser(user: NewSessionUser): SessionUser {
 
 /** @throws SessionDataError when `user` is not a user that a session can store */
 export function assertUser(user: SessionUser): void {
+  // The types say so already; what arrives may come from plain JavaScript, or from a body.
+  const { metadata }: { metadata: unknown } = user;
   assertUserId(user.userId);
   assertJsonValue(user, 'user');
   if (!Array.isArray(user.roles)) throw new SessionDataError('user.roles is an array of strings.', 'user.roles');
   if (!Array.isArray(user.permissions)) {
     throw new SessionDataError('user.permissions is an array of strings.', 'user.permissions');
   }
-  if (typeof user.metadata !== 'object' || user.metadata === null || Array.isArray(user.metadata)) {
+  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) {
     throw new SessionDataError('user.metadata is an object.', 'user.metadata');
   }
 }
@@ -39,6 +41,6 @@ export function assertUserId(userId: unknown): asserts userId is string {
 
 /** Optional fields are often passed as `undefined`; in an argument that means the same as to leave them out. */
 function withoutUndefined(user: NewSessionUser): NewSessionUser {
-  const entries = Object.entries(user).filter(([, value]) => value !== undefined);
+  const entries = Object.entries(user).filter(([, value]: [string, unknown]) => value !== undefined);
   return Object.fromEntries(entries) as unknown as NewSessionUser;
 }

@@ -1,0 +1,76 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { SessionExpiredError, SessionNotFoundError } from 'nestjs-sessionx';
+
+import { everyBackend } from '../support/backends.js';
+import { startService, type ServiceUnderTest } from '../support/services.js';
+
+describe.each(everyBackend())('P9: one clock decides, on $name', (store) => {
+  let one: ServiceUnderTest;
+  let two: ServiceUnderTest;
+
+  beforeAll(() => store.start());
+
+  beforeEach(async () => {
+    one = await startService(store.another(), { sessionTtl: 100, absoluteTimeout: 250 });
+    two = await startService(store.another(), { sessionTtl: 100, absoluteTimeout: 250 });
+  });
+
+  afterEach(async () => {
+    await one.close();
+    await two.close();
+  });
+
+  afterAll(() => store.stop());
+
+  it('ends a session at its idle expiry, to the millisecond', async () => {
+    const { token, session } = await one.sessions.createSession();
+    expect(session.expiresAt.getTime()).toBe(one.clock.now() + 100_000);
+    one.clock.advance(99_999);
+    expect((await one.sessions.getSession(token)).lastAccessed.getTime()).toBe(one.clock.now());
+    one.clock.advance(1);
+    const error = await one.sessions.getSession(token).catch((failure: unknown) => failure);
+    expect(error instanceof SessionExpiredError || error instanceof SessionNotFoundError).toBe(true);
+  });
+
+  it('ends a session at its absolute expiry, however much it is renewed', async () => {
+    const { token } = await one.sessions.createSession();
+    for (let use = 0; use < 4; use++) {
+      one.clock.advanceSeconds(60);
+      await one.sessions.renewSession(token);
+    }
+    one.clock.advance(9_999);
+    expect((await one.sessions.getSession(token)).expiresAt.getTime()).toBe(one.clock.now() + 1);
+    one.clock.advance(1);
+    await expect(one.sessions.getSession(token)).rejects.toThrow();
+  });
+
+  it('never moves lastAccessed or expiry back, not by a clock that is late', async () => {
+    const { token } = await one.sessions.createSession();
+    one.clock.advanceSeconds(50);
+    const { session: ahead } = await one.sessions.renewSession(token);
+    const late = await two.sessions.getSession(token);
+    expect(late.lastAccessed).toEqual(ahead.lastAccessed);
+    late.data.x = 1;
+    await two.sessions.updateSession(late);
+    await two.sessions.renewSession(token).catch(() => undefined);
+    const seen = await one.sessions.getSession(token);
+    expect(seen.lastAccessed).toEqual(ahead.lastAccessed);
+    expect(seen.expiresAt).toEqual(ahead.expiresAt);
+    expect(seen.data.x).toBe(1);
+  });
+
+  it('a login of its own length outlives the default, but not the absolute timeout', async () => {
+    const { session } = await one.sessions.createSession({ ttl: 200 });
+    expect(session.expiresAt.getTime()).toBe(one.clock.now() + 200_000);
+    const { session: capped } = await one.sessions.createSession({ ttl: 1000, absoluteTimeout: 5000 });
+    expect(capped.expiresAt.getTime()).toBe(one.clock.now() + 250_000);
+  });
+
+  it('a renewal through an expired session changes nothing', async () => {
+    const { token, session } = await one.sessions.createSession();
+    session.data.late = 1;
+    one.clock.advanceSeconds(101);
+    await expect(one.sessions.renewSession(token)).rejects.toThrow();
+    await expect(one.sessions.updateSession(session)).rejects.toThrow(SessionNotFoundError);
+  });
+});

@@ -1,0 +1,87 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { everyBackend } from '../support/backends.js';
+import { BarrierBackend } from '../support/barrier-backend.js';
+import { atOnce, startService, type ServiceUnderTest } from '../support/services.js';
+
+describe.each(everyBackend())('P4: a flash message is handed out once, on $name', (store) => {
+  let barrier: BarrierBackend;
+  let one: ServiceUnderTest;
+  let two: ServiceUnderTest;
+
+  beforeAll(async () => {
+    await store.start();
+    barrier = new BarrierBackend(store.another());
+    one = await startService(barrier.backend);
+    two = await startService(store.another(), {}, one.clock);
+  });
+
+  afterAll(async () => {
+    await one.close();
+    await two.close();
+    await store.stop();
+  });
+
+  async function sessionWithMessage(): Promise<string> {
+    const { token } = await one.sessions.createSession();
+    const session = await one.sessions.getSession(token);
+    session.addFlashMessage('saved', 'success');
+    await one.sessions.updateSession(session);
+    return token;
+  }
+
+  it('to one of 20 takers at once', async () => {
+    const token = await sessionWithMessage();
+    const holders = await atOnce(20, (index) => (index % 2 === 0 ? one : two).sessions.getSession(token));
+    const taken = await atOnce(20, (index) => (index % 2 === 0 ? one : two).sessions.takeFlash(holders[index]!));
+    expect(taken.flat()).toEqual([{ message: 'saved', category: 'success', timestamp: new Date(one.clock.now()) }]);
+  });
+
+  it('and one that is added meanwhile is not lost', async () => {
+    const token = await sessionWithMessage();
+    const taker = await one.sessions.getSession(token);
+    const adder = await two.sessions.getSession(token);
+    adder.addFlashMessage('new');
+    const write = barrier.stopNext('replace');
+    const taking = one.sessions.takeFlash(taker);
+    await write.arrived;
+    await two.sessions.updateSession(adder);
+    write.letGo();
+    const first = await taking;
+    const rest = await two.sessions.takeFlash(await two.sessions.getSession(token));
+    expect([...first, ...rest].map(({ message }) => message).sort()).toEqual(['new', 'saved']);
+  });
+
+  it('and a stale commit restores none', async () => {
+    const token = await sessionWithMessage();
+    const stale = await one.sessions.getSession(token);
+    stale.data.unrelated = true;
+    await two.sessions.takeFlash(await two.sessions.getSession(token));
+    await one.sessions.updateSession(stale);
+    const session = await two.sessions.getSession(token);
+    expect(session.getFlashMessages()).toEqual([]);
+    expect(session.data.unrelated).toBe(true);
+  });
+
+  it('getFlashMessages clears at the commit, or not when told so', async () => {
+    const token = await sessionWithMessage();
+    const peek = await one.sessions.getSession(token);
+    expect(peek.getFlashMessages({ clear: false })).toHaveLength(1);
+    await one.sessions.updateSession(peek);
+    const session = await one.sessions.getSession(token);
+    expect(session.getFlashMessages()).toHaveLength(1);
+    expect(session.getFlashMessages()).toEqual([]);
+    await one.sessions.updateSession(session);
+    expect((await one.sessions.getSession(token)).getFlashMessages()).toEqual([]);
+  });
+
+  it('keeps its order, its category and its default', async () => {
+    const { token } = await one.sessions.createSession();
+    const session = await one.sessions.getSession(token);
+    session.addFlashMessage('one');
+    session.addFlashMessage('two', 'error');
+    await one.sessions.updateSession(session);
+    const taken = await one.sessions.takeFlash(await one.sessions.getSession(token));
+    expect(taken.map(({ message, category }) => `${category}: ${message}`)).toEqual(['info: one', 'error: two']);
+  });
+});

@@ -1,0 +1,76 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { everyBackend } from '../support/backends.js';
+import { BarrierBackend } from '../support/barrier-backend.js';
+import { atOnce, outcomes, startService, type ServiceUnderTest } from '../support/services.js';
+
+describe.each(everyBackend())('P3: log out everywhere, on $name', (store) => {
+  let barrier: BarrierBackend;
+  let one: ServiceUnderTest;
+  let two: ServiceUnderTest;
+
+  beforeAll(async () => {
+    await store.start();
+    barrier = new BarrierBackend(store.another());
+    one = await startService(barrier.backend);
+    two = await startService(store.another(), {}, one.clock);
+  });
+
+  afterAll(async () => {
+    await one.close();
+    await two.close();
+    await store.stop();
+  });
+
+  it('ends all sessions of the user and nobody else, and counts them', async () => {
+    const mine = await atOnce(10, () => one.sessions.createSession({ user: { userId: 'ann' } }));
+    const other = await one.sessions.createSession({ user: { userId: 'bob' } });
+
+    expect(await two.sessions.deleteUserSessions('ann')).toBe(10);
+    const { values } = await outcomes(mine.map(({ token }) => one.sessions.getSession(token)));
+    expect(values).toEqual([]);
+    expect((await one.sessions.getSession(other.token)).user?.userId).toBe('bob');
+    expect(await two.sessions.deleteUserSessions('ann')).toBe(0);
+  });
+
+  it('spares the session that is to be kept', async () => {
+    const [kept] = await atOnce(3, () => one.sessions.createSession({ user: { userId: 'carl' } }));
+    expect(await one.sessions.deleteUserSessions('carl', { except: kept!.session.sessionId })).toBe(2);
+    expect((await one.sessions.listUserSessions('carl')).map(({ sessionId }) => sessionId)).toEqual([
+      kept!.session.sessionId,
+    ]);
+  });
+
+  it('does not count sessions that had expired or ended before', async () => {
+    await one.sessions.createSession({ user: { userId: 'dora' }, ttl: 10 });
+    const ended = await one.sessions.createSession({ user: { userId: 'dora' } });
+    await one.sessions.createSession({ user: { userId: 'dora' } });
+    await one.sessions.deleteSession(ended.session.sessionId);
+    one.clock.advanceSeconds(11);
+    expect(await one.sessions.deleteUserSessions('dora')).toBe(1);
+  });
+
+  it('is complete: a login that races it is ended, refused or listed, never alive and unlisted', async () => {
+    for (let round = 0; round < 30; round++) {
+      const anonymous = await one.sessions.createSession();
+      const logins = atOnce(3, () => two.sessions.createSession({ user: { userId: 'eve' } }));
+      const [count, issued] = await Promise.all([one.sessions.deleteUserSessions('eve'), logins]);
+      const { values: alive } = await outcomes(issued.map(({ token }) => one.sessions.getSession(token)));
+      const listed = await one.sessions.listUserSessions('eve');
+      expect(listed.map(({ sessionId }) => sessionId).sort()).toEqual(alive.map(({ sessionId }) => sessionId).sort());
+      expect(count).toBe(3 - alive.length);
+      await one.sessions.deleteUserSessions('eve');
+      await one.sessions.deleteSession(anonymous.session.sessionId);
+    }
+  });
+
+  it('lists devices without a token, the latest used first', async () => {
+    await one.sessions.createSession({ user: { userId: 'fred' }, ipAddress: '::ffff:192.0.2.1', userAgent: 'phone' });
+    one.clock.advanceSeconds(100);
+    const { token } = await one.sessions.createSession({ user: { userId: 'fred' }, userAgent: 'laptop' });
+    const devices = await two.sessions.listUserSessions('fred');
+    expect(devices.map(({ userAgent }) => userAgent)).toEqual(['laptop', 'phone']);
+    expect(devices[1]).toMatchObject({ ipAddress: '192.0.2.1' });
+    expect(JSON.stringify(devices)).not.toContain(token.slice(0, 56));
+  });
+});
