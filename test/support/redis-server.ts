@@ -5,7 +5,11 @@ import { freePort, ServerProcess } from './processes.js';
 /** A real Redis on a port of its own, that forgets everything when it stops. */
 export class RedisServer extends ServerProcess {
   static async start(...extra: string[]): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), extra);
+    return RedisServer.startOn(await freePort(), ...extra);
+  }
+
+  static async startOn(port: number, ...extra: string[]): Promise<RedisServer> {
+    const server = new RedisServer(port, extra);
     await server.start();
     return server;
   }

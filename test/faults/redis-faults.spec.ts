@@ -1,0 +1,276 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { Controller, Get, HttpCode, Post, Req, UseGuards } from '@nestjs/common';
+import { Redis } from 'ioredis';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:net';
+import { CurrentSession, Session, SessionGuard, SessionService, UseSession } from 'nestjs-sessionx';
+import { RedisBackend, sessionRedisOptions } from 'nestjs-sessionx/redis';
+
+import { PLATFORMS, SECRET_KEY, startApp, type AppUnderTest } from '../support/apps.js';
+import { RedisServer } from '../support/redis-server.js';
+import { atOnce } from '../support/services.js';
+import { freePort } from '../support/processes.js';
+import { startService } from '../support/services.js';
+
+const BUDGET_MS = 300;
+/** What a loaded machine may add to a deadline. */
+const SLACK_MS = 700;
+
+@Controller()
+class FaultController {
+  constructor(private readonly sessions: SessionService) {}
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('login')
+  async login(@Req() request: object) {
+    return { token: (await this.sessions.login(request, { userId: 'ann' })).token };
+  }
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('logout')
+  async logout(@Req() request: object) {
+    return { ended: await this.sessions.logout(request) };
+  }
+
+  @UseGuards(SessionGuard)
+  @Get('me')
+  me(@CurrentSession() session: Session) {
+    return { userId: session.user?.userId };
+  }
+
+  @UseGuards(SessionGuard)
+  @Post('write')
+  write(@CurrentSession() session: Session) {
+    session.data.written = true;
+    return 'ok';
+  }
+
+  @Get('unused')
+  unused(): string {
+    return 'ok';
+  }
+}
+
+describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
+  let redis: RedisServer;
+  let app: AppUnderTest;
+  let headers: { authorization: string };
+  const rejections: unknown[] = [];
+  const note = (reason: unknown) => rejections.push(reason);
+
+  beforeEach(async () => {
+    process.on('unhandledRejection', note);
+    redis = await RedisServer.start();
+    app = await startApp({
+      platform,
+      controllers: [FaultController],
+      session: { backend: new RedisBackend(redis.url), backendTimeout: BUDGET_MS },
+    });
+    const { token } = (await (await app.fetch('/login', { method: 'POST' })).json()) as { token: string };
+    headers = { authorization: `Bearer ${token}` };
+  });
+
+  afterEach(async () => {
+    redis.resume();
+    await app.close();
+    await redis.stop();
+    process.off('unhandledRejection', note);
+    expect(rejections).toEqual([]);
+  });
+
+  async function expect503(path: string, method = 'GET', sent: Record<string, string> = headers): Promise<void> {
+    const started = performance.now();
+    const response = await app.fetch(path, { method, headers: sent });
+    expect(performance.now() - started).toBeLessThan(BUDGET_MS + SLACK_MS);
+    expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).toBe('1');
+    expect(response.headers.get('cache-control')).toBe('no-store');
+    expect(response.headers.get('www-authenticate')).toBeNull();
+    expect(response.headers.get('x-session-token')).toBeNull();
+    expect(await response.json()).toEqual({ statusCode: 503, message: 'Service Unavailable' });
+  }
+
+  async function healed(): Promise<number> {
+    for (;;) {
+      const { status } = await app.fetch('/me', { headers });
+      if (status !== 503) return status;
+    }
+  }
+
+  it('F2: killed: 503, never 401; routes without a session and forged tokens do not notice', async () => {
+    await redis.kill();
+    await expect503('/me');
+    await expect503('/write', 'POST');
+    await expect503('/login', 'POST', {});
+    await expect503('/logout', 'POST');
+    expect((await app.fetch('/unused', { headers })).status).toBe(200);
+    expect((await app.fetch('/me')).status).toBe(401);
+    expect((await app.fetch('/me', { headers: { authorization: 'Bearer forged' } })).status).toBe(401);
+  });
+
+  it('F5: restarted empty: works by itself, and the session is known to be gone', async () => {
+    await redis.kill();
+    await expect503('/me');
+    await redis.start();
+    expect(await healed()).toBe(401);
+    expect((await app.fetch('/login', { method: 'POST' })).status).toBe(200);
+  });
+
+  it('F3: frozen: 503 within the budget, with 50 requests in flight; goes on when the server does', async () => {
+    redis.pause();
+    await atOnce(50, () => expect503('/me'));
+    await expect503('/login', 'POST', {});
+    redis.resume();
+    expect(await healed()).toBe(200);
+  });
+
+  it('F3: a login that Redis comes to after its caller was told 503 makes no session', async () => {
+    redis.pause();
+    await atOnce(20, () => expect503('/login', 'POST', {}));
+    redis.resume();
+    await healed();
+    const observer = redis.client();
+    expect(await observer.dbsize()).toBe(2);
+    await observer.quit();
+  });
+
+  it('F3: a change that Redis comes to late does not bring back what was ended meanwhile', async () => {
+    const service = await startService(new RedisBackend(redis.url), { backendTimeout: BUDGET_MS }, app.clock);
+    const { session, token } = await service.sessions.createSession({ user: { userId: 'late' } });
+    session.data.late = true;
+    redis.pause();
+    await expect(service.sessions.updateSession(session)).rejects.toMatchObject({
+      code: expect.stringMatching('BACKEND'),
+    });
+    redis.resume();
+    await healed();
+    const other = await startService(new RedisBackend(redis.url), {}, app.clock);
+    await other.sessions.deleteSession(session.sessionId);
+    await expect(other.sessions.getSession(token)).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' });
+    await service.close();
+    await other.close();
+  });
+
+  it('F12: out of memory: reads and logout go on, a write is 503, a touch is skipped', async () => {
+    const observer = redis.client();
+    await observer.config('SET', 'maxmemory', '1');
+    expect((await app.fetch('/me', { headers })).status).toBe(200);
+    app.clock.advanceSeconds(120);
+    expect((await app.fetch('/me', { headers })).status).toBe(200);
+    await expect503('/write', 'POST');
+    await expect503('/login', 'POST', {});
+    expect(await (await app.fetch('/logout', { method: 'POST', headers })).json()).toEqual({ ended: true });
+    expect((await app.fetch('/me', { headers })).status).toBe(401);
+    await observer.quit();
+  });
+
+  it('F24: SCRIPT FLUSH is not noticed', async () => {
+    const observer = redis.client();
+    await observer.script('FLUSH');
+    expect((await app.fetch('/write', { method: 'POST', headers })).status).toBe(201);
+    await observer.quit();
+  });
+
+  it('F22: a password that Redis does not take is a 503, and neither in an error nor in a log', async () => {
+    const observer = redis.client();
+    await observer.config('SET', 'requirepass', 'the right one');
+    const service = await startService(new RedisBackend(`redis://:the-wrong-one@127.0.0.1:${redis.port}`), {
+      backendTimeout: BUDGET_MS,
+    });
+    const error: unknown = await service.sessions.createSession().catch((failure: unknown) => failure);
+    expect(error).toMatchObject({ status: 503 });
+    const { inspect } = await import('node:util');
+    expect(inspect(error, { depth: 10 })).not.toContain('the-wrong-one');
+    await service.close();
+    await observer.quit();
+  });
+
+  it('F21: frozen during the shutdown: the application closes within its budget', async () => {
+    redis.pause();
+    const started = performance.now();
+    await app.close();
+    expect(performance.now() - started).toBeLessThan(BUDGET_MS + SLACK_MS + 1000);
+  });
+
+  it('F21: the store closes after the last request in flight', async () => {
+    const answers = atOnce(20, () =>
+      app.fetch('/write', { method: 'POST', headers: { ...headers, connection: 'close' } }),
+    );
+    await app.fetch('/unused', { headers: { connection: 'close' } });
+    const [responses] = await Promise.all([answers, app.close()]);
+    for (const { status } of responses) expect(status).toBe(201);
+  });
+});
+
+it('F1: down at boot: the application starts, answers 503, and heals when Redis comes', async () => {
+  const port = await freePort();
+  const app = await startApp({
+    controllers: [FaultController],
+    session: { backend: new RedisBackend({ host: '127.0.0.1', port }), backendTimeout: BUDGET_MS },
+  });
+  const elsewhere = await startService(new RedisBackend({ host: '127.0.0.1', port }), { backendTimeout: BUDGET_MS });
+  expect((await app.fetch('/unused')).status).toBe(200);
+  expect((await app.fetch('/login', { method: 'POST' })).status).toBe(503);
+  const redis = await RedisServer.startOn(port);
+  let status: number;
+  do ({ status } = await app.fetch('/login', { method: 'POST' }));
+  while (status === 503);
+  expect(status).toBe(200);
+  await elsewhere.close();
+  await app.close();
+  await redis.stop();
+});
+
+it('F8: something that is no Redis at the port is a 503', async () => {
+  const server: Server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  const service = await startService(new RedisBackend({ host: '127.0.0.1', port }), { backendTimeout: BUDGET_MS });
+  await expect(service.sessions.createSession()).rejects.toMatchObject({ status: 503 });
+  await service.close();
+  server.close();
+});
+
+describe('a client that the application made', () => {
+  let redis: RedisServer;
+
+  beforeEach(async () => {
+    redis = await RedisServer.start();
+  });
+
+  afterEach(() => redis.stop());
+
+  it('is refused with options that would break a promise, and told what to set', async () => {
+    const client = new Redis(redis.port, '127.0.0.1');
+    await expect(startService(new RedisBackend(client))).rejects.toThrow(/autoResendUnfulfilledCommands must be false/);
+    client.disconnect();
+    const prefixed = new Redis(redis.port, '127.0.0.1', { ...sessionRedisOptions(1000), keyPrefix: 'app{1}:' });
+    await expect(startService(new RedisBackend(prefixed))).rejects.toThrow(/braces/);
+    prefixed.disconnect();
+  });
+
+  it('works with a keyPrefix of its own, and is left open', async () => {
+    const client = new Redis(redis.port, '127.0.0.1', { ...sessionRedisOptions(1000), keyPrefix: 'app:' });
+    const service = await startService(new RedisBackend(client));
+    await atOnce(3, () => service.sessions.createSession({ user: { userId: 'ann' } }));
+    const keys = await redis.client().keys('*');
+    expect(keys).toHaveLength(4);
+    for (const key of keys) expect(key).toMatch(/^app:session:\{[\w-]{16}\}/);
+    expect(await service.sessions.deleteUserSessions('ann')).toBe(3);
+    await service.close();
+    expect(await client.ping()).toBe('PONG');
+    client.disconnect();
+  });
+});
+
+it('the options refuse a prefix with braces, whatever the backend', async () => {
+  const { MemoryBackend } = await import('nestjs-sessionx');
+  await expect(startService(new MemoryBackend(), { backendKeyPrefix: 'a{b}', secretKey: SECRET_KEY })).rejects.toThrow(
+    /backendKeyPrefix/,
+  );
+});
