@@ -91,11 +91,10 @@ export class SessionIssuer {
     return { facts, user, data: data, flash: [] };
   }
 
-  /** A record under a new secret, good from now on. */
-  draft(tag: UserTag, content: SessionContent): Draft {
+  /** A record under a new secret, whose idle lifetime begins at `startsAt`. Default: when the session was created. */
+  draft(tag: UserTag, content: SessionContent, startsAt = content.facts.createdAt): Draft {
     const secret = newSecret(tag, this.context.random);
     const id = sessionIdOf(secret);
-    const now = this.context.clock.now();
     const { ttlMs, absoluteExpiresAt } = content.facts;
     return {
       secret,
@@ -104,8 +103,8 @@ export class SessionIssuer {
         version: 1,
         status: 'active',
         userTag: content.user === null ? null : tag,
-        lastAccessed: now,
-        expiresAt: Math.min(now + ttlMs, absoluteExpiresAt ?? Infinity),
+        lastAccessed: startsAt,
+        expiresAt: Math.min(startsAt + ttlMs, absoluteExpiresAt ?? Infinity),
         payload: encodePayload(id, content),
       },
     };

@@ -79,10 +79,11 @@ export class SessionLogin {
 
   /** Within one slot the store does it in one step; when somebody changed the old session meanwhile, his change is let in first. */
   async #exchange(previous: Session, tag: UserTag, succeed: Succession, budget: StoreBudget): Promise<IssuedSession> {
+    const startsAt = this.context.clock.now();
     let old: StoredSession | null = Session.stateOf(previous).snapshot();
     for (;;) {
       if (old === null || !this.store.isAlive(old)) throw lostRace();
-      const draft = this.issuer.draft(tag, succeed(old));
+      const draft = this.issuer.draft(tag, succeed(old), startsAt);
       const replaces = { id: old.record.id, version: old.record.version };
       const stored = await this.issuer.put(draft, { replaces }, budget);
       if (stored === 'missing') throw lostRace();

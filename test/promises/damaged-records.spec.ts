@@ -99,7 +99,7 @@ describe('P11: foreign and damaged records are no session', () => {
     const backend = new MemoryBackend();
     const local = await startService(backend);
     const { session, token } = await local.sessions.createSession();
-    const record = (await backend.read(session.sessionId)) as SessionRecord;
+    const record = (await backend.read(session.sessionId))!;
     await backend.replace({ ...record, version: 2, payload: 'garbage' }, 1);
     await expect(local.sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
     expect(warn).toHaveBeenCalledTimes(1);

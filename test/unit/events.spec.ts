@@ -1,0 +1,70 @@
+import { expect, it, jest } from '@jest/globals';
+import { Logger } from '@nestjs/common';
+import { MemoryBackend, SessionEvents } from 'nestjs-sessionx';
+import { filter, map } from 'rxjs';
+
+import { startService } from '../support/services.js';
+
+it('tell what happens, with the exact reason, and never a token', async () => {
+  const { sessions, events, clock, close } = await startService(new MemoryBackend());
+  const { session, token } = await sessions.createSession({ user: { userId: 'ann' } });
+  await sessions.renewSession(token);
+  clock.advanceSeconds(10);
+  await sessions.renewSession(token);
+  const { session: fresh } = await sessions.regenerateSessionId(session);
+  await sessions.getSession(token, { ipAddress: '192.0.2.1' }).catch(() => undefined);
+  await sessions.getSession('forged').catch(() => undefined);
+  await sessions.deleteSession(fresh.sessionId);
+  await sessions.createSession({ user: { userId: 'ann' } });
+  await sessions.deleteUserSessions('ann');
+
+  expect(events.map((event) => ('reason' in event ? `${event.type}: ${event.reason}` : event.type))).toEqual([
+    'created',
+    'renewed',
+    'regenerated',
+    'rejected: SESSION_NOT_FOUND',
+    'rejected: TOKEN_MALFORMED',
+    'ended: deleted',
+    'created',
+    'ended: logout-everywhere',
+  ]);
+  expect(events[2]).toMatchObject({ previousSessionId: session.sessionId, sessionId: fresh.sessionId, userId: 'ann' });
+  expect(events[3]).toMatchObject({ sessionId: session.sessionId, ipAddress: '192.0.2.1', at: clock.now() });
+  expect(JSON.stringify(events)).not.toContain(token.slice(16, 48));
+  await close();
+});
+
+it('a listener that throws, or an operator of it, harms neither the request, nor the process, nor other listeners', async () => {
+  const { context, sessions, close } = await startService(new MemoryBackend());
+  const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+  const uncaught = jest.fn();
+  process.on('uncaughtException', uncaught);
+  const heard: string[] = [];
+  const throwing = () => {
+    throw new Error('a bug of the listener');
+  };
+  const events = context.get(SessionEvents);
+  events.all.subscribe(throwing);
+  events.all.subscribe({ next: throwing });
+  events.on('created').pipe(map(throwing)).subscribe();
+  events
+    .on('created')
+    .pipe(
+      filter(() => true),
+      map(({ type }) => type),
+    )
+    .subscribe(throwing);
+  events.on('created').subscribe(({ type }) => heard.push(type));
+
+  await sessions.createSession();
+  await sessions.createSession();
+  // RxJS would rethrow in a timer of 0 ms; a later timer sees whether it has.
+  await new Promise((resolve) => setTimeout(resolve, 5));
+
+  expect(heard).toEqual(['created', 'created']);
+  expect(uncaught).not.toHaveBeenCalled();
+  expect(error).toHaveBeenCalled();
+  process.off('uncaughtException', uncaught);
+  error.mockRestore();
+  await close();
+});

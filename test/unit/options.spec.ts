@@ -1,0 +1,229 @@
+import { describe, expect, it } from '@jest/globals';
+import { Injectable, Module } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
+import {
+  generateSecretKey,
+  SESSION_BACKEND,
+  SESSION_CLOCK,
+  MemoryBackend,
+  SessionModule,
+  SessionService,
+  TOKEN_SERIALIZER,
+  type SessionModuleOptions,
+  type TokenSerializer,
+} from 'nestjs-sessionx';
+import { FakeClock } from 'nestjs-sessionx/testing';
+
+import { validateOptions } from '../../src/options/validate-options.js';
+import { SECRET_KEY } from '../support/apps.js';
+
+const faults = (options: object): string => {
+  try {
+    validateOptions(options as SessionModuleOptions);
+    return '';
+  } catch (error) {
+    return (error as Error).message;
+  }
+};
+
+describe('options', () => {
+  it('have the documented defaults', () => {
+    expect({ ...validateOptions({ secretKey: SECRET_KEY }) }).toMatchObject({
+      sessionTtl: 3600,
+      absoluteTimeout: null,
+      slidingExpiration: true,
+      slidingThreshold: 0.5,
+      touchInterval: 60,
+      headerName: 'X-Session-Token',
+      useBearerToken: true,
+      tokenSourcePriority: ['header', 'bearer'],
+      tokenFormat: 'simple',
+      ipBinding: false,
+      userAgentBinding: false,
+      regenerateOnLogin: true,
+      backendKeyPrefix: 'session:',
+      backendTimeout: 1000,
+    });
+  });
+
+  it('take undefined for "left out"', () => {
+    expect(validateOptions({ secretKey: SECRET_KEY, sessionTtl: undefined, backend: undefined }).sessionTtl).toBe(3600);
+  });
+
+  const wrong: [option: string, value: unknown][] = [
+    ['secretKey', undefined],
+    ['secretKey', ''],
+    ['secretKey', 'short'],
+    ['secretKey', 'x'.repeat(64)],
+    ['secretKey', []],
+    ['secretKey', [SECRET_KEY, 'short']],
+    ['indexKey', 'short'],
+    ['indexKey', [SECRET_KEY]],
+    ...[0, -1, NaN, Infinity, '60', 1e12].map((value): [string, unknown] => ['sessionTtl', value]),
+    ...[0, -1, NaN, Infinity, '60'].map((value): [string, unknown] => ['absoluteTimeout', value]),
+    ['slidingExpiration', 'yes'],
+    ['slidingThreshold', 1.1],
+    ['slidingThreshold', -0.1],
+    ['touchInterval', -1],
+    ['headerName', 'X Token'],
+    ['headerName', 'X-Token\r\nSet-Cookie'],
+    ['headerName', ''],
+    ['useBearerToken', 1],
+    ['tokenSourcePriority', []],
+    ['tokenSourcePriority', ['header', 'header']],
+    ['tokenSourcePriority', ['query']],
+    ['tokenSourcePriority', 'header'],
+    ['tokenFormat', 'none'],
+    ['tokenFormat', {}],
+    ['ipBinding', { ipv4Prefix: 33 }],
+    ['ipBinding', { ipv5Prefix: 8 }],
+    ['ipBinding', 24],
+    ['userAgentBinding', null],
+    ['regenerateOnLogin', 'no'],
+    ['backend', {}],
+    ['backend', 'redis'],
+    ['backendKeyPrefix', 'a{b}:'],
+    ['backendKeyPrefix', 'a b'],
+    ['backendKeyPrefix', 'x'.repeat(101)],
+    ['backendTimeout', 0],
+    ['backendTimeout', 1.5],
+    ['backendTimeout', 2 ** 31],
+  ];
+
+  it.each(wrong)('%s: %p stops the start, by name', (option, value) => {
+    expect(faults({ secretKey: SECRET_KEY, [option]: value })).toContain(option);
+  });
+
+  it('bearer switched off and bearer alone leave no place for a token', () => {
+    expect(faults({ secretKey: SECRET_KEY, useBearerToken: false, tokenSourcePriority: ['bearer'] })).toContain(
+      'tokenSourcePriority',
+    );
+  });
+
+  it('are faulted all at once, unknown names included, and no secret is shown', () => {
+    const message = faults({ secretKey: 'a short secret', sessionTtl: 0, ttl: 5, backendTimeout: -1 });
+    expect(message.split('\n').slice(1)).toHaveLength(4);
+    expect(message).toContain('there is no option named "ttl"');
+    expect(message).not.toContain('a short secret');
+    expect(faults(null as never)).toContain('secretKey');
+  });
+
+  it('generateSecretKey makes keys that pass', () => {
+    const key = generateSecretKey();
+    expect(key).toMatch(/^[0-9a-f]{64}$/);
+    expect(key).not.toBe(generateSecretKey());
+    expect(faults({ secretKey: key })).toBe('');
+  });
+});
+
+@Injectable()
+class Config {
+  readonly key = SECRET_KEY;
+}
+
+@Module({ providers: [Config], exports: [Config] })
+class ConfigModule {}
+
+@Injectable()
+class OptionsFactory {
+  createSessionOptions(): SessionModuleOptions {
+    return { secretKey: SECRET_KEY, sessionTtl: 5 };
+  }
+}
+
+@Module({ providers: [OptionsFactory], exports: [OptionsFactory] })
+class OptionsModule {}
+
+describe('the module', () => {
+  const expiry = async (imports: NonNullable<Parameters<typeof Test.createTestingModule>[0]['imports']>) => {
+    const context = await Test.createTestingModule({ imports }).compile();
+    await context.init();
+    const { session } = await context.get(SessionService, { strict: false }).createSession();
+    await context.close();
+    return session.expiresAt.getTime() - session.createdAt.getTime();
+  };
+
+  it('forRootAsync: useFactory with imports and inject', async () => {
+    const dynamic = SessionModule.forRootAsync({
+      imports: [ConfigModule],
+      inject: [Config],
+      useFactory: ({ key }: Config) => Promise.resolve({ secretKey: key, sessionTtl: 7 }),
+    });
+    expect(await expiry([dynamic])).toBe(7000);
+  });
+
+  it('forRootAsync: useClass, and useExisting', async () => {
+    expect(await expiry([SessionModule.forRootAsync({ useClass: OptionsFactory })])).toBe(5000);
+    expect(await expiry([SessionModule.forRootAsync({ imports: [OptionsModule], useExisting: OptionsFactory })])).toBe(
+      5000,
+    );
+  });
+
+  it('a factory with faults stops the start with the list of them', async () => {
+    await expect(expiry([SessionModule.forRootAsync({ useFactory: () => ({ secretKey: 'x' }) })])).rejects.toThrow(
+      /SessionModule cannot start[^]*secretKey/,
+    );
+  });
+
+  it('extraProviders: clock, backend and serializer of the application', async () => {
+    const backend = new MemoryBackend();
+    const secrets = new Map<string, string>();
+    const serializer: TokenSerializer = {
+      serialize: ({ secret }) => {
+        const token = `handle-${secrets.size}`;
+        secrets.set(token, secret);
+        return Promise.resolve(token);
+      },
+      verify: (token) => {
+        const secret = secrets.get(token);
+        return Promise.resolve(
+          secret === undefined
+            ? { valid: false as const, fault: 'TOKEN_FORGED' as const }
+            : { valid: true as const, outdated: false, claims: { secret: secret as never, issuedAt: 0 } },
+        );
+      },
+    };
+    const clock = new FakeClock(1_000_000);
+    const context = await Test.createTestingModule({
+      imports: [
+        SessionModule.forRoot({
+          secretKey: SECRET_KEY,
+          extraProviders: [
+            { provide: SESSION_CLOCK, useValue: clock },
+            { provide: SESSION_BACKEND, useValue: backend },
+            { provide: TOKEN_SERIALIZER, useValue: serializer },
+          ],
+        }),
+      ],
+    }).compile();
+    await context.init();
+    const sessions = context.get(SessionService);
+    const { session, token } = await sessions.createSession({ user: { userId: 'ann' } });
+    expect(token).toBe('handle-0');
+    expect(session.createdAt.getTime()).toBe(1_000_000);
+    expect((await sessions.getSession(token)).user?.userId).toBe('ann');
+    await expect(sessions.getSession('handle-1')).rejects.toMatchObject({ code: 'TOKEN_FORGED' });
+    expect(await backend.read(session.sessionId)).not.toBeNull();
+    await context.close();
+  });
+
+  it('a key rotation signs nobody out, an indexKey keeps users findable, and without it a change of the last key hides them', async () => {
+    const backend = new MemoryBackend();
+    const start = async (options: SessionModuleOptions) => {
+      const context = await Test.createTestingModule({
+        imports: [SessionModule.forRoot({ backend, ...options })],
+      }).compile();
+      await context.init();
+      return context.get(SessionService);
+    };
+    const other = generateSecretKey();
+    const before = await start({ secretKey: SECRET_KEY });
+    const { token } = await before.createSession({ user: { userId: 'ann' } });
+    const during = await start({ secretKey: [other, SECRET_KEY] });
+    expect((await during.getSession(token)).user?.userId).toBe('ann');
+    expect(await during.listUserSessions('ann')).toHaveLength(1);
+    const after = await start({ secretKey: other, indexKey: SECRET_KEY });
+    await expect(after.getSession(token)).rejects.toMatchObject({ code: 'TOKEN_FORGED' });
+    expect(await after.listUserSessions('ann')).toHaveLength(1);
+  });
+});

@@ -1,0 +1,157 @@
+import { describe, expect, it } from '@jest/globals';
+import { createHmac } from 'node:crypto';
+
+import { RandomPool } from '../../src/tokens/random-pool.js';
+import { anonymousTag, isSessionId, newSecret, sessionIdOf, userTag } from '../../src/tokens/session-secret.js';
+import { SimpleTokenSerializer } from '../../src/tokens/simple-token.serializer.js';
+import { TokenVerifier } from '../../src/tokens/token-verifier.js';
+
+const KEY_1 = 'key number one, long enough to be a key';
+const KEY_2 = 'key number two, long enough to be a key';
+const random = new RandomPool();
+const serializer = new SimpleTokenSerializer({ keys: [KEY_1], namespace: 'session:' });
+const claims = { secret: newSecret(anonymousTag(random), random), issuedAt: 1_790_000_000_123 };
+const token = serializer.serialize(claims);
+
+describe('a simple token', () => {
+  it('is 100 plain characters, and comes back as it went in', () => {
+    expect(token).toMatch(/^[\w-]{56}\.[\w-]{43}$/);
+    expect(serializer.verify(token)).toEqual({ valid: true, claims, outdated: false });
+  });
+
+  it('does not verify with any bit flipped', () => {
+    const bytes = Buffer.from(token, 'latin1');
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      const flipped = Buffer.from(bytes);
+      flipped[bit >> 3]! ^= 1 << (bit & 7);
+      expect(serializer.verify(flipped.toString('latin1')).valid).toBe(false);
+    }
+  });
+
+  it('has one spelling: what Node decodes to the same bytes is refused', () => {
+    const last = token.at(-1)!;
+    const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+    const siblings = [...alphabet].filter((letter) => letter !== last).map((letter) => token.slice(0, -1) + letter);
+    const variants = [
+      `${token}=`,
+      `${token}!`,
+      ` ${token}`,
+      `${token}\n`,
+      token.replace(/-/g, '+').replace(/_/g, '/'),
+      `${token}=AAAA`,
+    ];
+    for (const variant of [...siblings, ...variants.filter((text) => text !== token)]) {
+      expect(serializer.verify(variant).valid).toBe(false);
+    }
+  });
+
+  it.each([
+    '',
+    '.',
+    'a'.repeat(8000),
+    'eyJhbGciOiJub25lIn0.e30.',
+    `${'A'.repeat(56)}.${'A'.repeat(43)}`,
+    '\u0141'.repeat(100),
+    `${token}.${token}`,
+  ])('is not %j', (text) => {
+    expect(serializer.verify(text).valid).toBe(false);
+  });
+
+  it('is not what the same key signs for another purpose, another application, or by another algorithm', () => {
+    const body = token.slice(0, 56);
+    for (const [algorithm, text] of [
+      ['sha256', body],
+      ['sha256', `nestjs-sessionx/user-tag/v1\0${body}`],
+      ['sha1', `nestjs-sessionx/session-token/v1\0session:\0${body}`],
+    ] as const) {
+      const mac = createHmac(algorithm, KEY_1).update(text).digest('base64url');
+      expect(serializer.verify(`${body}.${mac}`).valid).toBe(false);
+    }
+    expect(new SimpleTokenSerializer({ keys: [KEY_1], namespace: 'other:' }).verify(token).valid).toBe(false);
+  });
+
+  it('verifies under every key of the list, and is outdated under all but the first', () => {
+    const rotated = new SimpleTokenSerializer({ keys: [KEY_2, KEY_1], namespace: 'session:' });
+    expect(rotated.verify(token)).toMatchObject({ valid: true, outdated: true });
+    expect(rotated.verify(rotated.serialize(claims))).toMatchObject({ valid: true, outdated: false });
+    expect(new SimpleTokenSerializer({ keys: [KEY_2], namespace: 'session:' }).verify(token)).toEqual({
+      valid: false,
+      fault: 'TOKEN_FORGED',
+    });
+  });
+});
+
+describe('the verifier', () => {
+  it('remembers tokens that held, and only those', async () => {
+    let verified = 0;
+    const verifier = new TokenVerifier({
+      verdictsAreFinal: true,
+      serialize: () => token,
+      verify: (text) => {
+        verified++;
+        return serializer.verify(text);
+      },
+    });
+    for (let use = 0; use < 3; use++)
+      expect(await verifier.verify(token)).toMatchObject({ valid: true, sessionId: sessionIdOf(claims.secret) });
+    expect(verified).toBe(1);
+    for (let use = 0; use < 3; use++) expect((await verifier.verify('forged')).valid).toBe(false);
+    expect(verified).toBe(4);
+  });
+
+  it('rejects the token when the serializer throws, rejects, or names a secret that is none', async () => {
+    const failing = [
+      () => {
+        throw new Error('no');
+      },
+      () => Promise.reject(new Error('no')),
+      () => ({ valid: true as const, claims: { secret: '../../x' as never, issuedAt: 0 }, outdated: false }),
+    ];
+    for (const verify of failing) {
+      expect((await new TokenVerifier({ serialize: () => '', verify }).verify(token)).valid).toBe(false);
+    }
+  });
+});
+
+describe('secrets and ids', () => {
+  it('10,000 secrets are different, and every bit of them is set about half of the time', () => {
+    const secrets = Array.from({ length: 10_000 }, () => newSecret(anonymousTag(random), random));
+    expect(new Set(secrets).size).toBe(secrets.length);
+    const counts = new Array<number>(36 * 8).fill(0);
+    for (const secret of secrets) {
+      const bytes = Buffer.from(secret, 'base64url');
+      for (let bit = 0; bit < counts.length; bit++) counts[bit]! += (bytes[bit >> 3]! >> (bit & 7)) & 1;
+    }
+    // Six standard deviations of a fair coin: 300.
+    for (const count of counts) expect(Math.abs(count - 5000)).toBeLessThan(300);
+  });
+
+  it('an id shows nothing of the secret but the tag, and has one spelling', () => {
+    const id = sessionIdOf(claims.secret);
+    expect(id).toHaveLength(59);
+    expect(isSessionId(id)).toBe(true);
+    expect(id.slice(0, 16)).toBe(claims.secret.slice(0, 16));
+    expect(id).not.toContain(claims.secret.slice(16));
+    for (const wrong of [
+      '',
+      'null',
+      `${id}=`,
+      ` ${id}`,
+      id.slice(1),
+      `${id.slice(0, -1)}B`,
+      `{${id.slice(2)}}`,
+      undefined,
+      null,
+      [id],
+    ]) {
+      expect(isSessionId(wrong)).toBe(false);
+    }
+  });
+
+  it('a tag follows from key and user, and from both', () => {
+    expect(userTag(KEY_1, 'ann')).toBe(userTag(KEY_1, 'ann'));
+    expect(userTag(KEY_1, 'ann')).not.toBe(userTag(KEY_2, 'ann'));
+    expect(userTag(KEY_1, 'ann')).not.toBe(userTag(KEY_1, 'bob'));
+    expect(userTag(KEY_1, 'ann')).toMatch(/^[\w-]{16}$/);
+  });
+});
