@@ -8,6 +8,7 @@ import { inSameNetwork, normaliseIp } from './ip-address.js';
 export interface ClientIdentity {
   /** As the framework tells it, never read from `X-Forwarded-For` here. */
   readonly ipAddress?: string | null;
+  /** Empty: the client sends none, to which a session can be bound too. Left out: not known. */
   readonly userAgent?: string | null;
 }
 
@@ -40,7 +41,7 @@ export class SessionBinding {
     const identity = { ipAddress: ipAddress ? normaliseIp(ipAddress) : null, userAgent: shorten(userAgent) };
     if (this.#prefixes !== null && identity.ipAddress === null) {
       throw new SessionUsageError(
-        "ipBinding is on, so a session needs the client's address: pass ipAddress to createSession().",
+        "ipBinding is on, so a session needs the client's address: pass ipAddress to createSession(), or let the server listen on a network socket.",
       );
     }
     if (this.#bindsUserAgent && identity.userAgent === null) {
@@ -73,5 +74,5 @@ export class SessionBinding {
 
 /** Enough to tell clients apart; a header of 16 KB does not belong into each session. */
 function shorten(userAgent: string | null | undefined): string | null {
-  return userAgent ? userAgent.slice(0, LONGEST_USER_AGENT) : null;
+  return userAgent?.slice(0, LONGEST_USER_AGENT) ?? null;
 }

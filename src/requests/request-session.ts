@@ -235,7 +235,7 @@ export class RequestSession implements HeldFor {
   }
 
   #client(): ClientIdentity {
-    return { ipAddress: this.#request.ip, userAgent: rawRequestOf(this.#request).headers['user-agent'] };
+    return { ipAddress: this.#request.ip, userAgent: rawRequestOf(this.#request).headers['user-agent'] ?? '' };
   }
 }
 

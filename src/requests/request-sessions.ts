@@ -32,8 +32,11 @@ export class RequestSessions {
   existing(request: object): RequestSession {
     const known = this.#byRequest.get(rawRequestOf(request));
     if (known !== undefined) return known;
-    throw new SessionUsageError(
+    const error = new SessionUsageError(
       'This request is not known to SessionModule: put @UseSession() on the route, or SessionGuard, or a session decorator.',
     );
+    // Nest answers an HttpException without a word in the log, and this one is for the developer.
+    this.services.logger.error(error.message);
+    throw error;
   }
 }

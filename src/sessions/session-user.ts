@@ -31,4 +31,6 @@ export type NewSessionUser = Omit<SessionUser, 'roles' | 'permissions' | 'metada
  *   interface SessionData { cart?: { sku: string; quantity: number }[] }
  * }
  */
-export type SessionData = Record<string, unknown>;
+export interface SessionData {
+  [key: string]: unknown;
+}

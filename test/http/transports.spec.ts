@@ -214,6 +214,14 @@ describe.each(PLATFORMS)('bindings, on %s', (platform) => {
     await app.close();
   });
 
+  it('a client that sends no User-Agent is bound to sending none', async () => {
+    const app = await boundApp({ userAgentBinding: true });
+    const { token } = await app.app.get(SessionService).createSession({ userAgent: '' });
+    expect(await rawGet(`${app.url}/me`, ['X-Session-Token', token])).toBe(200);
+    expect(await rawGet(`${app.url}/me`, ['X-Session-Token', token, 'User-Agent', 'curl'])).toBe(401);
+    await app.close();
+  });
+
   it('the address is what the framework says: a forged X-Forwarded-For changes nothing', async () => {
     const app = await boundApp({ ipBinding: true });
     const { token } = (await (await app.fetch('/login', { method: 'POST' })).json()) as { token: string };

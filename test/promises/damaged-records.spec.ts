@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import type { Redis } from 'ioredis';
-import { encodeRecord, MemoryBackend, SessionNotFoundError, type SessionRecord } from 'nestjs-sessionx';
+import { encodeRecord, MemoryBackend, SessionNotFoundError } from 'nestjs-sessionx';
 import { RedisBackend } from 'nestjs-sessionx/redis';
 
 import { RedisServer } from '../support/redis-server.js';

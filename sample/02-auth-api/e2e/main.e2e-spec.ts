@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+
+import { RedisServer } from '../../../test/support/redis-server.js';
+import { SampleProcess } from '../../support/sample-process.js';
+
+const MAIN = new URL('../src/main.ts', import.meta.url);
+
+describe.each(['memory', 'redis'])('the process of 02-auth-api, outside production, on %s', (store) => {
+  let redis: RedisServer | undefined;
+  let main: SampleProcess;
+
+  beforeAll(async () => {
+    if (store === 'redis') redis = await RedisServer.start();
+    main = new SampleProcess(MAIN, { PORT: '0', ...(redis ? { REDIS_URL: redis.url } : {}) });
+  });
+
+  afterAll(async () => {
+    await main.stop();
+    await redis?.stop();
+  });
+
+  it('listens on this machine only', async () => {
+    const [, url] = await main.prints(/Listening on (\S+),/);
+
+    expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
+  });
+
+  it('says once that sessions end with it, because SESSION_SECRET is not set', async () => {
+    await main.prints(/Listening on/);
+
+    expect(main.output.match(/SESSION_SECRET/g)).toHaveLength(1);
+  });
+
+  it('prints commands that work when they are pasted', async () => {
+    const [, commands = ''] = await main.prints(/in this order:\n\n((?: {2}.+\n)+)\n/);
+
+    const { stdout } = await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', commands]);
+
+    const answers = stdout.trimEnd().split('\n');
+    expect(answers.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { user: { username: 'alice', email: 'alice@example.com' } },
+      { message: 'Updated' },
+      { user: { username: 'alice', email: 'alice@example.org' }, theme: 'dark' },
+      { messages: [{ message: 'Login successful!', category: 'success' }] },
+      { messages: [] },
+      { message: 'Logged out from 1 devices' },
+      { statusCode: 401, message: 'Unauthorized' },
+    ]);
+  });
+
+  it('ends in peace on SIGTERM', async () => {
+    await main.prints(/Listening on/);
+
+    await main.stop();
+
+    expect(main.output).not.toMatch(/error/i);
+  });
+});
+
+describe('the process of 02-auth-api in production', () => {
+  it('does not start without SESSION_SECRET', async () => {
+    const main = new SampleProcess(MAIN, { PORT: '0', NODE_ENV: 'production' });
+
+    expect(await main.exitCode()).toBe(1);
+    expect(main.output).toContain('SESSION_SECRET is not set. In production it must be');
+  });
+
+  it('knows no demo user, and prints no password', async () => {
+    const SESSION_SECRET = 'a key of this test only, 0123456789abcdef';
+    const main = new SampleProcess(MAIN, { PORT: '0', NODE_ENV: 'production', SESSION_SECRET });
+    const [, url] = await main.prints(/Listening on (\S+)\n/);
+
+    const login = await fetch(`${url}/api/auth/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ username: 'alice', password: 'correct horse battery staple' }),
+    });
+    await main.stop();
+
+    expect(login.status).toBe(401);
+    expect(main.output).not.toContain('correct horse');
+  });
+});

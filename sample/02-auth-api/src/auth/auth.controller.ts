@@ -1,0 +1,56 @@
+import { Body, Controller, HttpCode, Post, Req, UnauthorizedException, UseGuards } from '@nestjs/common';
+import { ApiOkResponse, ApiTags, ApiTooManyRequestsResponse, ApiUnauthorizedResponse } from '@nestjs/swagger';
+import { ThrottlerGuard } from '@nestjs/throttler';
+import type { Request } from 'express';
+import { CurrentSession, Public, SessionService, UseSession, type SessionUser } from 'nestjs-sessionx';
+
+import { ApiSession } from '../api-docs.js';
+import { MessageAnswer } from '../message.answer.js';
+import { UsersService } from '../users/users.service.js';
+import { LoginAnswer } from './login.answer.js';
+import { LoginDto } from './login.dto.js';
+
+@ApiTags('auth')
+@Controller('auth')
+export class AuthController {
+  constructor(
+    private readonly sessions: SessionService,
+    private readonly users: UsersService,
+  ) {}
+
+  /** The session is bound to the client's address and User-Agent: SessionModule takes both from the request. */
+  @Public()
+  @UseSession()
+  @UseGuards(ThrottlerGuard)
+  @HttpCode(200)
+  @Post('login')
+  @ApiOkResponse({ type: LoginAnswer })
+  @ApiUnauthorizedResponse({ description: 'Unknown user or wrong password: it does not say which' })
+  @ApiTooManyRequestsResponse({ description: 'Too many attempts from this address' })
+  async login(@Body() { username, password }: LoginDto, @Req() request: Request): Promise<LoginAnswer> {
+    const user = await this.users.verify(username, password);
+    if (user === null) throw new UnauthorizedException('Wrong username or password.');
+    const { session, token } = await this.sessions.login(request, user);
+    session.addFlashMessage('Login successful!', 'success');
+    return new LoginAnswer(token);
+  }
+
+  @ApiSession()
+  @HttpCode(200)
+  @Post('logout')
+  @ApiOkResponse({ type: MessageAnswer })
+  async logout(@Req() request: Request): Promise<MessageAnswer> {
+    await this.sessions.logout(request);
+    return new MessageAnswer('Logged out');
+  }
+
+  /** For a stolen phone, or after a change of the password. The session that asks ends too. */
+  @ApiSession()
+  @HttpCode(200)
+  @Post('logout-all')
+  @ApiOkResponse({ type: MessageAnswer })
+  async logoutAll(@CurrentSession('user') { userId }: SessionUser): Promise<MessageAnswer> {
+    const devices = await this.sessions.deleteUserSessions(userId);
+    return new MessageAnswer(`Logged out from ${devices} devices`);
+  }
+}

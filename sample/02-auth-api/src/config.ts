@@ -1,0 +1,58 @@
+import { Logger } from '@nestjs/common';
+import { generateSecretKey, MemoryBackend, type SessionBackend } from 'nestjs-sessionx';
+import { RedisBackend } from 'nestjs-sessionx/redis';
+
+/** What the application needs to know; made by {@link readConfig}, or by a test. */
+export interface AppConfig {
+  readonly production: boolean;
+  readonly port: number;
+  readonly host: string;
+  readonly secretKey: string;
+  readonly backend: SessionBackend;
+  /** Addresses of the proxies in front, as Express takes them: `loopback`, `10.0.0.0/8`, … Undefined: none. */
+  readonly trustProxy: string | undefined;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @throws Error that says which variable to set, and how */
+export function readConfig(env: Environment, logger: Pick<Logger, 'warn'> = new Logger('Config')): AppConfig {
+  const production = env.NODE_ENV === 'production';
+  return {
+    production,
+    port: portFrom(given(env.PORT) ?? '3000'),
+    // Plain HTTP is for this machine only. In a container set HOST=0.0.0.0, with a proxy in front that speaks TLS.
+    host: given(env.HOST) ?? '127.0.0.1',
+    secretKey: given(env.SESSION_SECRET) ?? secretForThisProcess(production, logger),
+    backend: backendFrom(env),
+    trustProxy: given(env.TRUST_PROXY),
+  };
+}
+
+/** Where sessions live: in the first of these that the environment names. */
+function backendFrom(env: Environment): SessionBackend {
+  if (env.REDIS_URL) return new RedisBackend(env.REDIS_URL);
+  return new MemoryBackend();
+}
+
+/** Two processes behind one load balancer would refuse each other's tokens, and each deployment would log everybody out. */
+function secretForThisProcess(production: boolean, logger: Pick<Logger, 'warn'>): string {
+  if (production) {
+    throw new Error(
+      'SESSION_SECRET is not set. In production it must be, to the same value in all processes and at every start; make one with: openssl rand -hex 32',
+    );
+  }
+  logger.warn('SESSION_SECRET is not set, so a random one is used: all sessions end with this process.');
+  return generateSecretKey();
+}
+
+function portFrom(text: string): number {
+  const port = Number(text);
+  if (Number.isInteger(port) && port >= 0 && port <= 65535) return port;
+  throw new Error('PORT must be a number from 0 to 65535.');
+}
+
+/** In a compose file or a shell `NAME=` is how one leaves a variable out. */
+function given(value: string | undefined): string | undefined {
+  return value === '' ? undefined : value;
+}

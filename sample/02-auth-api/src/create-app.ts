@@ -1,0 +1,37 @@
+import { ValidationPipe } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import type { NextFunction, Request, Response } from 'express';
+import helmet from 'helmet';
+
+import { serveApiDocs } from './api-docs.js';
+import { AppModule } from './app.module.js';
+import type { AppConfig } from './config.js';
+
+/** The whole application, short of `listen()`: main.ts starts it, and so do the tests, each with a store of its choice. */
+export async function createApp(config: AppConfig): Promise<NestExpressApplication> {
+  const app = await NestFactory.create<NestExpressApplication>(AppModule.with(config));
+
+  // Behind a proxy every request comes from the proxy's address, and IP binding and the rate limit would take all clients for one. An
+  // unknown sender's X-Forwarded-For, on the other hand, can say anything; hence addresses to trust, and none by default.
+  if (config.trustProxy !== undefined) app.set('trust proxy', config.trustProxy);
+
+  app.use(
+    helmet({
+      // Without TLS, on any host but localhost, a browser would look for the scripts of /docs in vain.
+      contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } },
+    }),
+  );
+  // Answers hold personal data. Caches leave alone what was asked for with Authorization, but know nothing of X-Session-Token.
+  app.use('/api', (_request: Request, response: Response, next: NextFunction) => {
+    response.setHeader('Cache-Control', 'no-store');
+    next();
+  });
+
+  app.setGlobalPrefix('api');
+  app.useGlobalPipes(new ValidationPipe({ whitelist: true, forbidNonWhitelisted: true }));
+  // SIGTERM lets running requests finish and closes the connection to the store.
+  app.enableShutdownHooks();
+  serveApiDocs(app);
+  return app;
+}

@@ -1,0 +1,38 @@
+import type { INestApplication } from '@nestjs/common';
+
+import { UsersService } from './users/users.service.js';
+
+const DEMO_USER = {
+  // The same at each start, as that of a user in a database is: sessions in Redis outlive the process.
+  userId: '1',
+  username: 'alice',
+  email: 'alice@example.com',
+  password: 'correct horse battery staple',
+};
+
+export async function addDemoUser(app: INestApplication): Promise<void> {
+  await app.get(UsersService).create(DEMO_USER);
+}
+
+/** What is printed at the start. The tests paste its commands into a shell, so that they keep working. */
+export function whatToTry(url: string): string {
+  const { username, password } = DEMO_USER;
+  const session = '-H "Authorization: Bearer $TOKEN"';
+  const json = (body: object): string => `-H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`;
+  const curl = `curl -s -w '\\n'`;
+
+  return `
+Listening on ${url}, Swagger UI at ${url}/docs
+
+Try it; paste the lines into a shell, in this order:
+
+  TOKEN=$(curl -s ${url}/api/auth/login ${json({ username, password })} | sed -n 's/.*"token":"\\([^"]*\\)".*/\\1/p')
+  ${curl} ${url}/api/user/profile ${session}
+  ${curl} ${url}/api/user/update ${session} ${json({ email: 'alice@example.org', theme: 'dark' })}
+  ${curl} ${url}/api/user/profile ${session}
+  ${curl} ${url}/api/messages ${session}
+  ${curl} ${url}/api/messages ${session}
+  ${curl} -X POST ${url}/api/auth/logout-all ${session}
+  ${curl} ${url}/api/user/profile ${session}
+`;
+}

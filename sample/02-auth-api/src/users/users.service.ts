@@ -1,0 +1,46 @@
+import { Injectable, NotFoundException } from '@nestjs/common';
+import { randomBytes } from 'node:crypto';
+
+import { hashPassword, verifyPassword } from './password-hash.js';
+
+export interface User {
+  readonly userId: string;
+  readonly username: string;
+  readonly email: string;
+}
+
+export interface NewUser extends User {
+  readonly password: string;
+}
+
+interface Account {
+  readonly user: User;
+  readonly passwordHash: string;
+}
+
+/** Stands for your users' table. */
+@Injectable()
+export class UsersService {
+  readonly #accounts = new Map<string, Account>();
+  /** Compared with when there is no such user, so that the answer takes as long as for a wrong password. */
+  readonly #hashOfNobody = hashPassword(randomBytes(32).toString('hex'));
+
+  async create({ password, ...user }: NewUser): Promise<User> {
+    this.#accounts.set(user.username, { user, passwordHash: await hashPassword(password) });
+    return user;
+  }
+
+  /** The user whose name and password these are; null: there is none, and which of the two was wrong nobody learns. */
+  async verify(username: string, password: string): Promise<User | null> {
+    const account = this.#accounts.get(username);
+    const matches = await verifyPassword(password, account?.passwordHash ?? (await this.#hashOfNobody));
+    return account !== undefined && matches ? account.user : null;
+  }
+
+  /** A real application first sends a link to the new address, and a notice to the old one. */
+  changeEmail(userId: string, email: string): void {
+    const account = [...this.#accounts.values()].find(({ user }) => user.userId === userId);
+    if (account === undefined) throw new NotFoundException('There is no such user any more.');
+    this.#accounts.set(account.user.username, { ...account, user: { ...account.user, email } });
+  }
+}

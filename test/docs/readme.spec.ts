@@ -1,0 +1,166 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { INestApplication, Type } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
+import { transform } from '@swc/core';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { MemoryBackend, SessionModule, SessionService } from 'nestjs-sessionx';
+
+import { validateOptions } from '../../src/options/validate-options.js';
+import { SECRET_KEY } from '../support/apps.js';
+
+const root = join(import.meta.dirname, '..', '..');
+const readme = readFileSync(join(root, 'README.md'), 'utf8');
+const optionsSection = /## Options\n[^]*?\n## /.exec(readme)?.[0] ?? '';
+const examples = new Map(
+  [...readme.matchAll(/```ts\n\/\/ readme\/([\w-]+)\n([^]*?)```/g)].map(([, name, code]) => [name!, code!]),
+);
+
+describe('the examples of the README', () => {
+  let folder: string;
+
+  beforeAll(() => {
+    mkdirSync(join(root, 'test', 'output'), { recursive: true });
+    folder = mkdtempSync(join(root, 'test', 'output', 'readme-'));
+    for (const [name, code] of examples) writeFileSync(join(folder, `${name}.ts`), code);
+  });
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('are all of its TypeScript', () => {
+    expect(readme.match(/```ts\n/g)).toHaveLength(examples.size);
+    expect(examples.size).toBeGreaterThan(8);
+  });
+
+  it('compile', () => {
+    const config = { extends: '../../../tsconfig.json', compilerOptions: { rootDir: root }, include: ['*.ts'] };
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
+    const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+    const { stdout } = spawnSync(process.execPath, [tsc, '-p', folder], { encoding: 'utf8' });
+    expect(stdout).toBe('');
+  }, 120_000);
+
+  async function load(name: string): Promise<Record<string, unknown>> {
+    const { code } = await transform(examples.get(name) ?? '', {
+      jsc: {
+        parser: { syntax: 'typescript', decorators: true },
+        transform: { legacyDecorator: true, decoratorMetadata: true },
+        target: 'es2022',
+      },
+      module: { type: 'es6' },
+    });
+    const file = join(folder, `${name}.mjs`);
+    writeFileSync(file, code);
+    return (await import(file)) as Record<string, unknown>;
+  }
+
+  async function serve(module: object, controllers: unknown[]): Promise<INestApplication> {
+    const testing = await Test.createTestingModule({
+      imports: [module as Type],
+      controllers: controllers as Type[],
+    }).compile();
+    const app = testing.createNestApplication();
+    app.useLogger(false);
+    await app.listen(0, '127.0.0.1');
+    return app;
+  }
+
+  it('run: the quick start signs in, shows the profile and signs out', async () => {
+    process.env.SESSION_SECRET = SECRET_KEY;
+    const { AppModule } = await load('quick-start');
+    const app = await serve(AppModule as object, []);
+    const url = await app.getUrl();
+    const credentials = { username: 'ann', password: 'correct horse' };
+    const login = await fetch(`${url}/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(credentials),
+    });
+    const { token } = (await login.json()) as { token: string };
+    const headers = { authorization: `Bearer ${token}` };
+    expect(await (await fetch(`${url}/profile`, { headers })).json()).toMatchObject({ userId: 'ann' });
+    expect(await (await fetch(`${url}/public`, { headers })).text()).toBe('Hello, ann!');
+    expect(await (await fetch(`${url}/logout`, { method: 'POST', headers })).json()).toEqual({ loggedOut: true });
+    expect((await fetch(`${url}/profile`, { headers })).status).toBe(401);
+    await app.close();
+  });
+
+  it('run: the recipes for devices, cart, counter and tests', async () => {
+    const { DevicesController } = await load('devices');
+    const { CartController } = await load('cart');
+    const { VisitCounter } = await load('update');
+    const { SessionAudit } = await load('events');
+    const { itemsInCart } = await load('types');
+    const { profileOfAlice } = await load('testing');
+    const testing = await Test.createTestingModule({
+      imports: [SessionModule.forRoot({ secretKey: SECRET_KEY })],
+      controllers: [DevicesController, CartController] as Type[],
+      providers: [VisitCounter, SessionAudit] as Type[],
+    }).compile();
+    const app = testing.createNestApplication();
+    app.useLogger(false);
+    await app.listen(0, '127.0.0.1');
+    const url = await app.getUrl();
+    const sessions = app.get(SessionService);
+
+    const first = await sessions.createSession({ user: { userId: 'ann' } });
+    const second = await sessions.createSession({ user: { userId: 'ann' } });
+    const headers = { authorization: `Bearer ${first.token}` };
+    expect(await (await fetch(`${url}/devices`, { headers })).json()).toHaveLength(2);
+    const foreign = await sessions.createSession({ user: { userId: 'bob' } });
+    expect((await fetch(`${url}/devices/${foreign.session.sessionId}`, { method: 'DELETE', headers })).status).toBe(
+      404,
+    );
+    expect((await fetch(`${url}/devices/${second.session.sessionId}`, { method: 'DELETE', headers })).status).toBe(200);
+    expect(await (await fetch(`${url}/devices/others`, { method: 'DELETE', headers })).json()).toEqual({
+      message: 'Logged out from 0 other devices',
+    });
+    const counter = app.get<{ count(id: string): Promise<number> }>(VisitCounter as Type);
+    expect(await counter.count(first.session.sessionId)).toBe(1);
+    expect(await counter.count(first.session.sessionId)).toBe(2);
+    expect(await (await fetch(`${url}/devices/all`, { method: 'DELETE', headers })).json()).toEqual({
+      message: 'Logged out from 1 devices',
+    });
+
+    const json = { 'content-type': 'application/json' };
+    const add = await fetch(`${url}/cart`, { method: 'POST', headers: json, body: '{"sku":"book","quantity":2}' });
+    const { token } = (await add.json()) as { token: string };
+    const cart = { authorization: `Bearer ${token}` };
+    expect(await (await fetch(`${url}/cart`, { headers: cart })).json()).toEqual([{ sku: 'book', quantity: 2 }]);
+    expect((itemsInCart as (session: unknown) => number)(await sessions.getSession(token))).toBe(2);
+    expect(await (profileOfAlice as (app: INestApplication) => Promise<unknown>)(app)).toMatchObject({
+      statusCode: 404,
+    });
+    await app.close();
+  });
+
+  it('run: the asynchronous set-up and the client of the application are accepted', async () => {
+    const { AppModule } = await load('async');
+    expect(AppModule).toBeDefined();
+    const { backend, client } = await load('redis');
+    expect(backend).toBeDefined();
+    (client as { disconnect(): void }).disconnect();
+  });
+});
+
+it('the table of options has every option, with its default', () => {
+  const defaults = validateOptions({ secretKey: SECRET_KEY, indexKey: SECRET_KEY, backend: new MemoryBackend() });
+  const rows = new Map(
+    [...optionsSection.matchAll(/^\| `(\w+)` \| ([^|]+) \|/gm)].map(([, name, text]) => [
+      name!,
+      text!.trim().replace(/^`([^`]+)`$/, '$1'),
+    ]),
+  );
+  expect([...rows.keys()].sort()).toEqual(Object.keys(defaults).sort());
+  const spelled: Record<string, string> = {
+    secretKey: 'required',
+    indexKey: 'the last of `secretKey`',
+    backend: 'memory',
+  };
+  for (const [name, value] of Object.entries(defaults) as [string, unknown][]) {
+    const plain = typeof value === 'string' && name !== 'tokenFormat' ? value : JSON.stringify(value);
+    const expected = spelled[name] ?? plain.replace(/"/g, "'").replace(/,/g, ', ');
+    expect(`${name}: ${rows.get(name)}`).toBe(`${name}: ${expected}`);
+  }
+});
