@@ -216,7 +216,7 @@ describe.each(PLATFORMS)('bindings, on %s', (platform) => {
 
   it('a client that sends no User-Agent is bound to sending none', async () => {
     const app = await boundApp({ userAgentBinding: true });
-    const { token } = await app.app.get(SessionService).createSession({ userAgent: '' });
+    const { token } = await app.app.get(SessionService).createSession({ user: { userId: 'ann' }, userAgent: '' });
     expect(await rawGet(`${app.url}/me`, ['X-Session-Token', token])).toBe(200);
     expect(await rawGet(`${app.url}/me`, ['X-Session-Token', token, 'User-Agent', 'curl'])).toBe(401);
     await app.close();
