@@ -3,7 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-const SERVERS = [{ command: 'redis-server', package: 'redis-server' }];
+const SERVERS = [
+  { command: 'redis-server', package: 'redis-server' },
+  { command: 'memcached', package: 'memcached' },
+];
 
 const missing = SERVERS.filter(({ command }) => !isOnPath(command));
 if (missing.length > 0) install(missing.map((server) => server.package));

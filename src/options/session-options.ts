@@ -1,4 +1,4 @@
-import { IsBoolean, IsInt, IsNumber, IsOptional, IsString, Matches, Max, Min } from 'class-validator';
+import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, IsString, Matches, Max, Min } from 'class-validator';
 
 import type { SessionBackend } from '../backends/session-backend.interface.js';
 import type { TokenSerializer } from '../tokens/token-serializer.interface.js';
@@ -125,6 +125,19 @@ export class SessionOptions {
   @Min(1)
   @Max(LONGEST_TIMEOUT_MS)
   backendTimeout: number = 1000;
+
+  /** The most living sessions of one user, at least 1. Default: no limit. ASVS 7.1.2. */
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  maxSessionsPerUser?: number;
+
+  /**
+   * What a login beyond that number does: `'evict-oldest'` ends the session that expires first (ties: by id), `'reject'` is a
+   * `SessionConflictError`. Default `'evict-oldest'`.
+   */
+  @IsIn(['evict-oldest', 'reject'])
+  onSessionLimit: 'evict-oldest' | 'reject' = 'evict-oldest';
 }
 
 /** What `SessionModule.forRoot` takes: everything but `secretKey` has a default. */

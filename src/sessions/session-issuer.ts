@@ -3,6 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { CreateOptions } from '../backends/session-backend.interface.js';
 import { SessionBinding, type ClientIdentity } from '../binding/session-binding.js';
 import { SessionBackendError, SessionConflictError, SessionUsageError } from '../errors/session-errors.js';
+import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
 import { assertJsonValue } from '../records/json-value.js';
 import { decodePayload, encodePayload, type SessionContent, type SessionFacts } from '../records/payload.js';
@@ -41,6 +42,8 @@ export interface SessionLifetime {
 export interface Draft {
   readonly secret: SessionSecret;
   readonly record: SessionRecord;
+  /** null: anonymous. */
+  readonly userId: string | null;
 }
 
 const LONGEST_LIFETIME_S = 3_153_600_000;
@@ -49,14 +52,18 @@ const LONGEST_LIFETIME_S = 3_153_600_000;
 @Injectable()
 export class SessionIssuer {
   readonly #indexKey: string;
+  readonly #limit: Pick<CreateOptions, 'limit'>;
 
   constructor(
     private readonly options: SessionOptions,
     private readonly store: SessionStore,
     private readonly binding: SessionBinding,
     private readonly context: SessionContext,
+    private readonly events: SessionEvents,
     @Inject(TOKEN_SERIALIZER) private readonly serializer: TokenSerializer,
   ) {
+    const { maxSessionsPerUser: max, onSessionLimit: onLimit } = options;
+    this.#limit = max === undefined ? {} : { limit: { max, onLimit } };
     const keys = [options.secretKey].flat();
     this.#indexKey = options.indexKey ?? keys[keys.length - 1] ?? '';
   }
@@ -98,6 +105,7 @@ export class SessionIssuer {
     const { ttlMs, absoluteExpiresAt } = content.facts;
     return {
       secret,
+      userId: content.user?.userId ?? null,
       record: {
         id,
         version: 1,
@@ -117,13 +125,17 @@ export class SessionIssuer {
    * @throws SessionConflictError when the user has too many sessions
    */
   async put(
-    { record }: Draft,
+    { record, userId }: Draft,
     options: Pick<CreateOptions, 'replaces'>,
     budget: StoreBudget,
   ): Promise<StoredSession | 'changed' | 'missing'> {
-    const result = await this.store.create(record, options, budget);
+    const limit = record.userTag === null ? {} : this.#limit;
+    const result = await this.store.create(record, { ...options, ...limit }, budget);
     switch (result.outcome) {
       case 'created':
+        for (const sessionId of result.evicted) {
+          this.events.emit({ type: 'ended', reason: 'evicted-by-limit', sessionId, userId });
+        }
         return { record, content: decodePayload(record) };
       case 'changed':
       case 'missing':

@@ -126,9 +126,10 @@ export class SessionLogin {
   }
 
   /** A pending session that a crash leaves behind counts against the user's limit, so it is gone when no activation can come any more. */
-  #asPending({ secret, record }: Draft): Draft {
+  #asPending(draft: Draft): Draft {
+    const { record } = draft;
     const expiresAt = Math.min(record.expiresAt, this.context.clock.now() + 2 * this.options.backendTimeout);
-    return { secret, record: { ...record, status: 'pending', expiresAt } };
+    return { ...draft, record: { ...record, status: 'pending', expiresAt } };
   }
 
   /** The old session as it was when it was deleted; null: somebody else had ended it. */

@@ -145,7 +145,12 @@ describe('the examples of the README', () => {
 });
 
 it('the table of options has every option, with its default', () => {
-  const defaults = validateOptions({ secretKey: SECRET_KEY, indexKey: SECRET_KEY, backend: new MemoryBackend() });
+  const defaults = validateOptions({
+    secretKey: SECRET_KEY,
+    indexKey: SECRET_KEY,
+    backend: new MemoryBackend(),
+    maxSessionsPerUser: 9,
+  });
   const rows = new Map(
     [...optionsSection.matchAll(/^\| `(\w+)` \| ([^|]+) \|/gm)].map(([, name, text]) => [
       name!,
@@ -157,6 +162,7 @@ it('the table of options has every option, with its default', () => {
     secretKey: 'required',
     indexKey: 'the last of `secretKey`',
     backend: 'memory',
+    maxSessionsPerUser: 'no limit',
   };
   for (const [name, value] of Object.entries(defaults) as [string, unknown][]) {
     const plain = typeof value === 'string' && name !== 'tokenFormat' ? value : JSON.stringify(value);

@@ -59,6 +59,19 @@ describe.each(everyBackend())('P9: one clock decides, on $name', (store) => {
     expect(seen.data.x).toBe(1);
   });
 
+  it('a commit that was read before a renewal does not take the renewal back', async () => {
+    const { token } = await one.sessions.createSession({ user: { userId: 'ann' } });
+    const stale = await one.sessions.getSession(token);
+    one.clock.advanceSeconds(60);
+    const { session: renewed } = await one.sessions.renewSession(token);
+    stale.data.x = 1;
+    await one.sessions.updateSession(stale);
+    const [listed] = await one.sessions.listUserSessions('ann');
+    expect(listed).toMatchObject({ lastAccessed: renewed.lastAccessed, expiresAt: renewed.expiresAt });
+    one.clock.advanceSeconds(60);
+    expect((await one.sessions.getSession(token)).data.x).toBe(1);
+  });
+
   it('a login of its own length outlives the default, but not the absolute timeout', async () => {
     const { session } = await one.sessions.createSession({ ttl: 200 });
     expect(session.expiresAt.getTime()).toBe(one.clock.now() + 200_000);

@@ -1,0 +1,55 @@
+import { afterEach, beforeEach, expect, it } from '@jest/globals';
+import { MemoryBackend, SessionBackendError } from 'nestjs-sessionx';
+
+import { BarrierBackend } from '../support/barrier-backend.js';
+import { outcomes, startService, type ServiceUnderTest } from '../support/services.js';
+
+const BUDGET_MS = 60;
+/** What a loaded machine may add. */
+const SLACK_MS = 1000;
+
+let barrier: BarrierBackend;
+let service: ServiceUnderTest;
+
+beforeEach(async () => {
+  barrier = new BarrierBackend(new MemoryBackend());
+  service = await startService(barrier.backend, { backendTimeout: BUDGET_MS });
+});
+
+afterEach(() => service.close());
+
+it('a store that never answers is an error when the budget is over', async () => {
+  const { token } = await service.sessions.createSession();
+  const read = barrier.stopNext('read');
+  await expect(service.sessions.getSession(token)).rejects.toMatchObject({ code: 'BACKEND_TIMEOUT', status: 503 });
+  read.letGo();
+  await expect(service.sessions.getSession(token)).resolves.toBeDefined();
+});
+
+it('writers that queue behind a write which hangs give up when it does, not one after the other', async () => {
+  const { session } = await service.sessions.createSession({ data: { n: 0 } });
+  const write = barrier.stopNext('replace');
+  const started = performance.now();
+  const updates = Array.from({ length: 20 }, (_, index) =>
+    service.sessions.update(session.sessionId, ({ data }) => {
+      data[`key${index}`] = 1;
+    }),
+  );
+  const { errors } = await outcomes(updates);
+  expect(performance.now() - started).toBeLessThan(BUDGET_MS + SLACK_MS);
+  expect(errors).toHaveLength(20);
+  for (const error of errors) expect(error).toBeInstanceOf(SessionBackendError);
+  write.letGo();
+  const after = await service.sessions.update(session.sessionId, ({ data }) => {
+    data.after = true;
+  });
+  expect(after.data.after).toBe(true);
+});
+
+it('a regeneration that hangs is an error, and until the store has done it the old session lives', async () => {
+  const { session, token } = await service.sessions.createSession({ user: { userId: 'ann' } });
+  const create = barrier.stopNext('create');
+  await expect(service.sessions.regenerateSessionId(session)).rejects.toMatchObject({ code: 'BACKEND_TIMEOUT' });
+  expect((await service.sessions.getSession(token)).sessionId).toBe(session.sessionId);
+  create.letGo();
+});
