@@ -1,4 +1,5 @@
 export { MemoryBackend, type MemoryBackendOptions } from './backends/memory/memory.backend.js';
+export { MigratingBackend } from './backends/migrating/migrating.backend.js';
 export {
   SESSION_BACKEND,
   type BackendContext,

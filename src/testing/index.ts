@@ -1,2 +1,5 @@
+export type { BackendSubject, DamagedKey } from './conformance/arena.js';
+export { backendConformance } from './conformance/backend-conformance.js';
+export type { ConformanceCase } from './conformance/conformance-case.js';
 export { FakeClock } from './fake-clock.js';
 export { logIn, type LoggedIn } from './log-in.js';

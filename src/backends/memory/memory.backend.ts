@@ -53,7 +53,8 @@ export class MemoryBackend implements SessionBackend {
     return Promise.resolve();
   }
 
-  create(record: SessionRecord, { limit, replaces }: CreateOptions): Promise<CreateResult> {
+  create(record: SessionRecord, { limit, replaces, deadline }: CreateOptions): Promise<CreateResult> {
+    if (deadline <= 0) return Promise.resolve({ outcome: 'late' });
     return Promise.resolve(this.#create(record, limit, replaces));
   }
 

@@ -1,0 +1,157 @@
+import { ok, strictEqual } from 'node:assert/strict';
+
+import type {
+  BackendContext,
+  CreateOptions,
+  CreateResult,
+  SessionBackend,
+} from '../../backends/session-backend.interface.js';
+import type { SessionRecord, SessionStatus } from '../../records/session-record.js';
+import { RandomPool } from '../../tokens/random-pool.js';
+import {
+  anonymousTag,
+  newSecret,
+  sessionIdOf,
+  tagOf,
+  userTag,
+  type SessionId,
+  type UserTag,
+} from '../../tokens/session-secret.js';
+import { FakeClock } from '../fake-clock.js';
+
+/** Long enough for a call on a loaded machine. */
+const TIMEOUT_MS = 5_000;
+const LIFETIME_MS = 3_600_000;
+const random = new RandomPool();
+
+/** What the suite needs to know of a backend. */
+export interface BackendSubject {
+  /** A new instance; instances that are made one after the other see the same store, unless `again` says how they can. */
+  create(): SessionBackend | Promise<SessionBackend>;
+  /** A second instance on the store of `first`, as another process has it. Default: `create()`. */
+  again?(first: SessionBackend): SessionBackend | Promise<SessionBackend>;
+  /** Puts something that is no record of ours in the place of a record. Default: that requirement is left out. */
+  damage?(key: DamagedKey): Promise<void>;
+}
+
+/** Where a record lies that is to be damaged. */
+export interface DamagedKey {
+  readonly backend: SessionBackend;
+  readonly keyPrefix: string;
+  readonly id: SessionId;
+}
+
+/** Two instances on one store, a clock that both go by, and records to put into it. */
+export class Arena {
+  readonly clock = new FakeClock();
+  readonly keyPrefix = `conformance-${random.base64url(6)}:`;
+  readonly user: UserTag = this.newUser();
+
+  private constructor(
+    readonly subject: BackendSubject,
+    readonly one: SessionBackend,
+    readonly two: SessionBackend,
+  ) {}
+
+  static async open(subject: BackendSubject): Promise<Arena> {
+    const one = await subject.create();
+    const two = await (subject.again?.(one) ?? subject.create());
+    const arena = new Arena(subject, one, two);
+    for (const backend of arena.#backends()) await backend.open?.(arena.#context());
+    return arena;
+  }
+
+  async close(): Promise<void> {
+    for (const backend of this.#backends()) await backend.close();
+  }
+
+  newUser(): UserTag {
+    return userTag('the key of the conformance suite', random.base64url(12));
+  }
+
+  /** A record of `user`; null: an anonymous one. */
+  record(
+    user: UserTag | null = this.user,
+    { status = 'active', lifetimeMs = LIFETIME_MS, payload = 'payload' }: RecordOptions = {},
+  ): SessionRecord {
+    const id = sessionIdOf(newSecret(user ?? anonymousTag(random), random));
+    const now = this.clock.now();
+    return { id, version: 1, status, userTag: user, lastAccessed: now, expiresAt: now + lifetimeMs, payload };
+  }
+
+  /** A further record under the tag of `record`, as a regeneration makes it. */
+  sibling(record: SessionRecord): SessionRecord {
+    return { ...record, id: sessionIdOf(newSecret(tagOf(record.id), random)), version: 1 };
+  }
+
+  create(
+    record: SessionRecord,
+    options: Omit<CreateOptions, 'deadline'> = {},
+    backend: SessionBackend = this.one,
+  ): Promise<CreateResult> {
+    return backend.create(record, { deadline: TIMEOUT_MS, ...options });
+  }
+
+  /** A record that is in the store. */
+  async stored(user?: UserTag | null, options?: RecordOptions): Promise<SessionRecord> {
+    const record = this.record(user, options);
+    strictEqual((await this.create(record)).outcome, 'created');
+    return record;
+  }
+
+  /** The record as the other instance reads it. */
+  async read(id: SessionId): Promise<SessionRecord | null> {
+    const record = await this.two.read(id);
+    // An expired record may be returned or not.
+    return record !== null && record.expiresAt <= this.clock.now() ? null : record;
+  }
+
+  async listed(user: UserTag = this.user): Promise<SessionId[]> {
+    return ids(await this.two.listByUser(user));
+  }
+
+  /** The instances by turns. */
+  turn(index: number): SessionBackend {
+    return index % 2 === 0 ? this.one : this.two;
+  }
+
+  /** Compare-and-set until it is in, as the module does it. */
+  async increment(id: SessionId, backend: SessionBackend): Promise<void> {
+    for (let tries = 0; tries < 10_000; tries++) {
+      const record = await backend.read(id);
+      ok(record, 'a record that nobody deletes is gone');
+      const next = { ...record, version: record.version + 1, payload: String(Number(record.payload) + 1) };
+      if ((await backend.replace(next, record.version)) === 'replaced') return;
+    }
+    throw new Error('10,000 tries of a compare-and-set were all lost');
+  }
+
+  #backends(): Set<SessionBackend> {
+    return new Set([this.one, this.two]);
+  }
+
+  #context(): BackendContext {
+    const silent = { log: ignore, warn: ignore, error: ignore };
+    return { keyPrefix: this.keyPrefix, timeoutMs: TIMEOUT_MS, clock: this.clock, logger: silent };
+  }
+}
+
+export interface RecordOptions {
+  readonly status?: SessionStatus;
+  readonly lifetimeMs?: number;
+  readonly payload?: string;
+}
+
+/** `count` calls at once. */
+export function atOnce<T>(count: number, call: (index: number) => Promise<T>): Promise<T[]> {
+  return Promise.all(Array.from({ length: count }, (_, index) => call(index)));
+}
+
+/** The ids of records, sorted. */
+export function ids(records: readonly SessionRecord[]): SessionId[] {
+  return records.map(({ id }) => id).sort();
+}
+
+function ignore(): void {
+  // The suite looks at what a backend does, not at what it says.
+}

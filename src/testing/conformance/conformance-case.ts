@@ -1,0 +1,12 @@
+import type { Arena } from './arena.js';
+
+/** One requirement of the contract. */
+export interface ConformanceCase {
+  /** What a backend has to do; a failure is told by this sentence. */
+  readonly name: string;
+  /** Rejects when the backend does something else. */
+  run(): Promise<void>;
+}
+
+/** A requirement before it is bound to a backend. */
+export type Requirement = readonly [name: string, check: (arena: Arena) => Promise<void>];

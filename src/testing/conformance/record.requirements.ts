@@ -1,0 +1,180 @@
+import { deepStrictEqual, ok, rejects, strictEqual } from 'node:assert/strict';
+
+import { DamagedRecordError } from '../../records/record-errors.js';
+import type { Requirement } from './conformance-case.js';
+
+/** What one record does, by itself. */
+export const RECORD_REQUIREMENTS: readonly Requirement[] = [
+  [
+    'read returns a record exactly as create stored it, to another instance too',
+    async (arena) => {
+      for (const record of [
+        await arena.stored(),
+        await arena.stored(null),
+        await arena.stored(arena.user, { status: 'pending' }),
+      ]) {
+        deepStrictEqual(await arena.read(record.id), record);
+        deepStrictEqual(await arena.one.read(record.id), record);
+      }
+    },
+  ],
+  [
+    'a payload of any text survives, 100,000 characters included',
+    async (arena) => {
+      const texts = ['', 'line\nline\r\n', '\0\u0001\u2028', 'äöü 👩‍👩‍👧 漢字', '"\\{}', 'x'.repeat(100_000)];
+      for (const payload of texts) {
+        const record = await arena.stored(arena.user, { payload });
+        strictEqual((await arena.read(record.id))?.payload, payload);
+      }
+    },
+  ],
+  [
+    'read returns null for a record that is not there',
+    async (arena) => {
+      strictEqual(await arena.read(arena.record().id), null);
+    },
+  ],
+  [
+    'create refuses an id that is taken, and leaves the first record alone',
+    async (arena) => {
+      const record = await arena.stored();
+      strictEqual((await arena.create({ ...record, payload: 'second' })).outcome, 'exists');
+      strictEqual((await arena.read(record.id))?.payload, 'payload');
+    },
+  ],
+  [
+    'create does nothing once its deadline has passed',
+    async (arena) => {
+      const record = arena.record();
+      strictEqual((await arena.one.create(record, { deadline: -1 })).outcome, 'late');
+      strictEqual(await arena.read(record.id), null);
+      deepStrictEqual(await arena.listed(), []);
+    },
+  ],
+  [
+    'replace stores a new version in place of the one that was read',
+    async (arena) => {
+      const record = await arena.stored();
+      const next = { ...record, version: 2, payload: 'next' };
+      strictEqual(await arena.one.replace(next, 1), 'replaced');
+      deepStrictEqual(await arena.read(record.id), next);
+    },
+  ],
+  [
+    'replace leaves a record alone that has another version by now',
+    async (arena) => {
+      const record = await arena.stored();
+      await arena.one.replace({ ...record, version: 2, payload: 'winner' }, 1);
+      strictEqual(await arena.two.replace({ ...record, version: 2, payload: 'loser' }, 1), 'changed');
+      strictEqual((await arena.read(record.id))?.payload, 'winner');
+    },
+  ],
+  [
+    'replace never creates, and does not bring back what was deleted',
+    async (arena) => {
+      const record = arena.record();
+      strictEqual(await arena.one.replace(record, 1), 'missing');
+      strictEqual(await arena.read(record.id), null);
+      const deleted = await arena.stored();
+      await arena.two.delete(deleted.id);
+      strictEqual(await arena.one.replace({ ...deleted, version: 2 }, 1), 'missing');
+      strictEqual(await arena.read(deleted.id), null);
+      deepStrictEqual(await arena.listed(), []);
+    },
+  ],
+  [
+    'replace does not take back times that another writer has moved on',
+    async (arena) => {
+      const record = await arena.stored();
+      const times = { lastAccessed: record.lastAccessed + 1000, expiresAt: record.expiresAt + 1000 };
+      await arena.two.touch(record.id, times);
+      strictEqual(await arena.one.replace({ ...record, version: 2, payload: 'next' }, 1), 'replaced');
+      deepStrictEqual(await arena.read(record.id), { ...record, ...times, version: 2, payload: 'next' });
+    },
+  ],
+  [
+    'touch moves the times and leaves version and payload',
+    async (arena) => {
+      const record = await arena.stored();
+      const times = { lastAccessed: record.lastAccessed + 5, expiresAt: record.expiresAt + 5 };
+      strictEqual(await arena.one.touch(record.id, times), true);
+      deepStrictEqual(await arena.read(record.id), { ...record, ...times });
+      strictEqual(await arena.two.replace({ ...record, version: 2 }, 1), 'replaced');
+    },
+  ],
+  [
+    'touch never moves a time back',
+    async (arena) => {
+      const record = await arena.stored();
+      const later = { lastAccessed: record.lastAccessed + 10, expiresAt: record.expiresAt + 10 };
+      await arena.one.touch(record.id, later);
+      await arena.two.touch(record.id, { lastAccessed: record.lastAccessed + 5, expiresAt: record.expiresAt + 5 });
+      await arena.two.touch(record.id, { lastAccessed: record.lastAccessed + 5, expiresAt: record.expiresAt + 20 });
+      deepStrictEqual(await arena.read(record.id), { ...record, ...later, expiresAt: record.expiresAt + 20 });
+    },
+  ],
+  [
+    'touch never creates, and does not revive what has ended or is pending',
+    async (arena) => {
+      const gone = await arena.stored();
+      await arena.two.delete(gone.id);
+      strictEqual(await arena.one.touch(gone.id, gone), false);
+      strictEqual(await arena.read(gone.id), null);
+      for (const status of ['pending', 'invalidated'] as const) {
+        const record = await arena.stored();
+        await arena.one.replace({ ...record, version: 2, status }, 1);
+        strictEqual(await arena.one.touch(record.id, { ...record, expiresAt: record.expiresAt + 5 }), false);
+        strictEqual((await arena.read(record.id))?.status, status);
+      }
+    },
+  ],
+  [
+    'delete removes a record, says so, and to delete what is not there is no error',
+    async (arena) => {
+      const record = await arena.stored();
+      strictEqual(await arena.one.delete(record.id), 'deleted');
+      strictEqual(await arena.read(record.id), null);
+      strictEqual(await arena.two.delete(record.id), 'missing');
+    },
+  ],
+  [
+    'delete with a version spares a record that has another one',
+    async (arena) => {
+      const record = await arena.stored(null);
+      await arena.two.replace({ ...record, version: 2 }, 1);
+      strictEqual(await arena.one.delete(record.id, { ifVersion: 1 }), 'changed');
+      ok(await arena.read(record.id));
+      strictEqual(await arena.one.delete(record.id, { ifVersion: 2 }), 'deleted');
+      strictEqual(await arena.one.delete(record.id, { ifVersion: 2 }), 'missing');
+    },
+  ],
+  [
+    'a record is not usable past its expiry, to the millisecond, however long the store keeps it',
+    async (arena) => {
+      const record = await arena.stored(arena.user, { lifetimeMs: 10_000 });
+      arena.clock.advance(9_999);
+      deepStrictEqual(await arena.read(record.id), record);
+      arena.clock.advance(1);
+      strictEqual(await arena.read(record.id), null);
+      deepStrictEqual(await arena.listed(), []);
+    },
+  ],
+  [
+    'ping resolves while the store answers',
+    async (arena) => {
+      await arena.one.ping();
+    },
+  ],
+];
+
+/** For backends whose records can be reached from outside. */
+export const DAMAGE_REQUIREMENT: Requirement = [
+  'read throws DamagedRecordError for a value that is no record, and no write takes it for one',
+  async (arena) => {
+    const record = await arena.stored();
+    await arena.subject.damage?.({ backend: arena.one, keyPrefix: arena.keyPrefix, id: record.id });
+    await rejects(arena.two.read(record.id), DamagedRecordError);
+    strictEqual(await arena.one.replace({ ...record, version: 2 }, 1), 'missing');
+    strictEqual(await arena.one.touch(record.id, { ...record, expiresAt: record.expiresAt + 1 }), false);
+  },
+];
