@@ -8,7 +8,14 @@ const DEEPEST = 100;
  *
  * @throws SessionDataError with the path of the first such value
  */
-export function assertJsonValue(value: unknown, path: string, depth = 0): void {
+export function assertJsonValue(value: unknown, root: string): void {
+  assertValue(value, [root]);
+}
+
+/** The way to a value. It is spelled out only for a refusal: every read of a session's user or data is followed by a walk. */
+type Path = (string | number)[];
+
+function assertValue(value: unknown, path: Path): void {
   switch (typeof value) {
     case 'string':
     case 'boolean':
@@ -18,9 +25,9 @@ export function assertJsonValue(value: unknown, path: string, depth = 0): void {
       throw refusal(path, `is ${Object.is(value, -0) ? '-0' : String(value)}, which JSON cannot hold`);
     case 'object':
       if (value === null) return;
-      if (depth >= DEEPEST) throw refusal(path, `is nested more than ${DEEPEST} levels deep, or contains itself`);
-      if (Array.isArray(value)) assertJsonArray(value, path, depth);
-      else assertJsonObject(value, path, depth);
+      if (path.length > DEEPEST) throw refusal(path, `is nested more than ${DEEPEST} levels deep, or contains itself`);
+      if (Array.isArray(value)) assertArray(value, path);
+      else assertObject(value as Record<string, unknown>, path);
       return;
     case 'undefined':
       throw refusal(path, 'is undefined; delete the key, or store null');
@@ -29,17 +36,15 @@ export function assertJsonValue(value: unknown, path: string, depth = 0): void {
   }
 }
 
-function assertJsonArray(array: readonly unknown[], path: string, depth: number): void {
+function assertArray(array: readonly unknown[], path: Path): void {
   if (Object.getPrototypeOf(array) !== Array.prototype)
     throw refusal(path, 'is an instance of a class derived from Array');
   // One key an element: an array with a hole has fewer, one with named properties more.
   if (Object.keys(array).length !== array.length) throw refusal(path, 'is an array with holes or named properties');
-  array.forEach((element, index) => {
-    assertJsonValue(element, `${path}[${index}]`, depth + 1);
-  });
+  for (let index = 0; index < array.length; index++) assertMember(array[index], path, index);
 }
 
-function assertJsonObject(object: object, path: string, depth: number): void {
+function assertObject(object: Record<string, unknown>, path: Path): void {
   const prototype: unknown = Object.getPrototypeOf(object);
   if (prototype !== Object.prototype && prototype !== null) {
     throw refusal(
@@ -51,14 +56,25 @@ function assertJsonObject(object: object, path: string, depth: number): void {
   if (Reflect.ownKeys(object).length !== keys.length) throw refusal(path, 'has a symbol or a hidden property as a key');
   for (const key of keys) {
     if (key === '__proto__') throw refusal(path, 'has a key named __proto__, which merges turn into an attack');
-    assertJsonValue((object as Record<string, unknown>)[key], memberPath(path, key), depth + 1);
+    assertMember(object[key], path, key);
   }
 }
 
-function memberPath(path: string, key: string): string {
-  return /^[A-Za-z_$][\w$]*$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`;
+function assertMember(value: unknown, path: Path, key: string | number): void {
+  path.push(key);
+  assertValue(value, path);
+  path.pop();
 }
 
-function refusal(path: string, why: string): SessionDataError {
+function spell([root, ...keys]: Path): string {
+  return keys.reduce<string>(
+    (path, key) =>
+      typeof key === 'string' && /^[A-Za-z_$][\w$]*$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`,
+    String(root),
+  );
+}
+
+function refusal(at: Path, why: string): SessionDataError {
+  const path = spell(at);
   return new SessionDataError(`A session cannot store ${path}: it ${why}.`, path);
 }

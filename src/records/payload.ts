@@ -5,6 +5,7 @@ import { DamagedRecordError, NewerRecordError } from './record-errors.js';
 import type { SessionRecord } from './session-record.js';
 
 const SCHEMA = 1;
+const NO_FLASH = '[]';
 
 /** The facts of a session that never change after its creation. */
 export interface SessionFacts {
@@ -66,7 +67,7 @@ export function decodePayload({ id, payload }: Pick<SessionRecord, 'id' | 'paylo
 
   const user = parse(userText);
   const data = parse(dataText);
-  const flash = parse(flashText);
+  const flash = flashText === NO_FLASH ? [] : parse(flashText);
   if (!isFacts(head)) throw new DamagedRecordError('its first line is not ours');
   if (user !== null && !isUser(user)) throw new DamagedRecordError('its user is not ours');
   if (!isObject(data)) throw new DamagedRecordError('its data is not an object');

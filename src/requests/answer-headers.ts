@@ -31,7 +31,8 @@ export class AnswerHeaders {
 
   /** Adds to what the application has set, and never weakens it. */
   write(response: ServerResponse): void {
-    for (const name of this.transports.varyOn) appendToken(response, 'Vary', name);
+    if (response.hasHeader('Vary')) for (const name of this.transports.varyOn) appendToken(response, 'Vary', name);
+    else response.setHeader('Vary', this.transports.vary);
     if (this.#outgoing !== null) {
       this.transports.of(this.#outgoing.source).write(response, this.#outgoing.token);
       // A shared cache must not hand one client's token to the next (CVE-2024-26144).

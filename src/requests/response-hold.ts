@@ -19,9 +19,12 @@ export interface ReplacementResponse {
 
 type Method = 'writeHead' | 'flushHeaders' | 'write' | 'end';
 type Original = (this: ServerResponse, ...args: unknown[]) => unknown;
-type Call = readonly [method: Method, args: readonly unknown[]];
+type Call = readonly [method: Method, args: unknown[]];
 
-const METHODS: readonly Method[] = ['writeHead', 'flushHeaders', 'write', 'end'];
+const HOLD = Symbol('nestjs-sessionx:hold');
+
+/** A response with a hold on it. */
+type HeldResponse = Omit<ServerResponse, Method> & Record<Method, Original> & { [HOLD]: ResponseHold };
 
 /** Far above the buffers of sockets and compressors (16 to 64 KiB), far below what would hurt. */
 const MOST_HELD_BYTES = 256 * 1024;
@@ -41,20 +44,25 @@ export class ResponseHold {
   #headersWritten = false;
   #held: Call[] = [];
   #heldBytes = 0;
-  readonly #originals = new Map<Method, Original>();
+  readonly #originals: Readonly<Record<Method, Original>>;
 
   constructor(
     private readonly response: ServerResponse,
     private readonly purpose: HeldFor,
   ) {
-    for (const method of METHODS) {
-      this.#originals.set(method, Reflect.get(response, method) as Original);
-      // An own property, so that it lies over the prototype's method and over what middleware has put there before.
-      Reflect.set(response, method, (...args: unknown[]) => this.#called(method, args));
-    }
+    const held = response as HeldResponse;
+    this.#originals = { writeHead: held.writeHead, flushHeaders: held.flushHeaders, write: held.write, end: held.end };
+    // Own properties, so that they lie over the prototype's methods and over what middleware has put there before. The functions are the
+    // same for all responses, which keeps them cheap.
+    held[HOLD] = this;
+    held.writeHead = writeHead;
+    held.flushHeaders = flushHeaders;
+    held.write = write;
+    held.end = end;
   }
 
-  #called(method: Method, args: readonly unknown[]): unknown {
+  /** For the four functions below. */
+  called(method: Method, args: unknown[]): unknown {
     if (this.#state === 'open') {
       if (this.response.headersSent || !this.#mustWait()) this.#state = 'released';
       else this.#startHolding();
@@ -164,25 +172,23 @@ export class ResponseHold {
     }
   }
 
-  #pass(method: Method, args: readonly unknown[]): unknown {
+  #pass(method: Method, args: unknown[]): unknown {
     let passed = args;
     if (!this.#headersWritten && method === 'writeHead') {
       this.#headersWritten = true;
       passed = this.#adoptHeaders(args);
       if (!this.response.headersSent) this.purpose.writeHeaders(this.response);
     }
-    return this.#originals.get(method)?.apply(this.response, [...passed]);
+    return this.#originals[method].apply(this.response, passed);
   }
 
   /** Headers given to `writeHead` would win over ours, so they become headers of the response first. Returns the arguments that are left. */
-  #adoptHeaders(args: readonly unknown[]): readonly unknown[] {
+  #adoptHeaders(args: readonly unknown[]): unknown[] {
     const [status] = args;
     const reason = typeof args[1] === 'string' ? args[1] : undefined;
     const headers = reason === undefined ? (args[1] ?? args[2]) : args[2];
     if (typeof status === 'number') this.response.statusCode = status;
-    if (typeof headers === 'object' && headers !== null) {
-      for (const [name, value] of headerEntries(headers)) this.response.setHeader(name, value);
-    }
+    if (typeof headers === 'object' && headers !== null) setHeaders(this.response, headers);
     return reason === undefined ? [this.response.statusCode] : [this.response.statusCode, reason];
   }
 
@@ -193,25 +199,40 @@ export class ResponseHold {
   }
 }
 
+function writeHead(this: ServerResponse, ...args: unknown[]): unknown {
+  return (this as HeldResponse)[HOLD].called('writeHead', args);
+}
+
+function flushHeaders(this: ServerResponse, ...args: unknown[]): unknown {
+  return (this as HeldResponse)[HOLD].called('flushHeaders', args);
+}
+
+function write(this: ServerResponse, ...args: unknown[]): unknown {
+  return (this as HeldResponse)[HOLD].called('write', args);
+}
+
+function end(this: ServerResponse, ...args: unknown[]): unknown {
+  return (this as HeldResponse)[HOLD].called('end', args);
+}
+
 type HeaderValue = string | number | readonly string[];
 
 /** The headers of a `writeHead` call: an object, a flat list of names and values, or a list of pairs. Repeated names become a list. */
-function headerEntries(headers: object): Iterable<[string, HeaderValue]> {
-  const entries: [string, HeaderValue][] = [];
+function setHeaders(response: ServerResponse, headers: object): void {
   if (!Array.isArray(headers)) {
-    for (const [name, value] of Object.entries(headers)) {
-      if (value !== undefined) entries.push([name, value as HeaderValue]);
+    for (const name of Object.keys(headers)) {
+      const value = (headers as Record<string, HeaderValue | undefined>)[name];
+      if (value !== undefined) response.setHeader(name, value);
     }
-    return entries;
+    return;
   }
   const flat = headers.flatMap((entry: unknown) => (Array.isArray(entry) ? (entry as unknown[]) : [entry]));
-  const grouped = new Map<string, [string, string[]]>();
+  const grouped = new Map<string, [name: string, values: string[]]>();
   for (let index = 0; index + 1 < flat.length; index += 2) {
     const name = String(flat[index]);
-    const known = grouped.get(name.toLowerCase());
-    if (known) known[1].push(String(flat[index + 1]));
-    else grouped.set(name.toLowerCase(), [name, [String(flat[index + 1])]]);
+    const [, values] = grouped.get(name.toLowerCase()) ?? [name, []];
+    grouped.set(name.toLowerCase(), [name, [...values, String(flat[index + 1])]]);
   }
-  for (const [name, values] of grouped.values()) entries.push([name, values.length === 1 ? (values[0] ?? '') : values]);
-  return entries;
+  for (const [name, values] of grouped.values())
+    response.setHeader(name, values.length === 1 ? String(values[0]) : values);
 }

@@ -54,6 +54,7 @@ export class SessionState {
   /** Through which the client is told of a new id; null: loaded outside of a request. */
   request: SessionRequest | null = null;
   readonly #user: SessionUser | null;
+  readonly #userId: string | null;
   readonly #data: SessionData;
 
   constructor(
@@ -65,6 +66,7 @@ export class SessionState {
     this.#userText = stored.content.userText;
     this.#dataText = stored.content.dataText;
     this.#user = stored.content.user;
+    this.#userId = stored.content.user?.userId ?? null;
     this.#data = stored.content.data;
     this.#flash = stored.content.flash;
   }
@@ -190,8 +192,7 @@ export class SessionState {
 
   #checkedUserText(user: SessionUser): string {
     assertUser(user);
-    const before = JSON.parse(this.#userText) as SessionUser;
-    if (user.userId !== before.userId) {
+    if (user.userId !== this.#userId) {
       throw new SessionDataError(
         'user.userId of a session cannot be changed: call login(), which makes a new session for the other user.',
         'user.userId',

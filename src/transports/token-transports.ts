@@ -19,6 +19,9 @@ export class TokenTransports {
   /** The request headers that decide about a response, for `Vary`. */
   readonly varyOn: readonly string[];
 
+  /** The same as a header's value. */
+  readonly vary: string;
+
   constructor({ headerName, tokenSourcePriority, useBearerToken }: SessionOptions) {
     const header = new HeaderTransport(headerName);
     const all: Record<TokenSource, TokenTransport> = { header, bearer: new BearerTransport(header) };
@@ -26,6 +29,7 @@ export class TokenTransports {
     this.#bySource = new Map(this.sources.map((source) => [source, all[source]]));
     this.preferred = this.sources[0] ?? 'header';
     this.varyOn = [...this.#bySource.values()].map(({ varyOn }) => varyOn);
+    this.vary = this.varyOn.join(', ');
   }
 
   /** Whether the options name `source`. */

@@ -5,7 +5,8 @@ import { transform } from '@swc/core';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { MemoryBackend, SessionModule, SessionService } from 'nestjs-sessionx';
+import { MemoryBackend, SessionModule, SessionService, type SessionBackend } from 'nestjs-sessionx';
+import { backendConformance } from 'nestjs-sessionx/testing';
 
 import { validateOptions } from '../../src/options/validate-options.js';
 import { SECRET_KEY } from '../support/apps.js';
@@ -133,6 +134,21 @@ describe('the examples of the README', () => {
       statusCode: 404,
     });
     await app.close();
+  });
+
+  describe('the backend of the README', () => {
+    let TableBackend: new () => SessionBackend;
+
+    beforeAll(async () => {
+      ({ TableBackend } = (await load('backend')) as { TableBackend: new () => SessionBackend });
+    });
+
+    it('has about 100 lines', () => {
+      expect(examples.get('backend')?.split('\n').length).toBeLessThan(115);
+    });
+
+    const cases = backendConformance({ create: () => new TableBackend(), again: (first) => first });
+    for (const { name, run } of cases) it(name, run);
   });
 
   it('run: the asynchronous set-up and the client of the application are accepted', async () => {

@@ -1,0 +1,22 @@
+import type { INestApplication, Type } from '@nestjs/common';
+
+export const PLATFORMS = ['express', 'fastify'] as const;
+export type Platform = (typeof PLATFORMS)[number];
+
+/** The header in which a request says whose it is. */
+export interface Credential {
+  readonly header: string;
+  readonly value: string;
+}
+
+/** An application under measurement. It answers `POST /login` with a {@link LoginAnswer} or a cookie, and its path with the user. */
+export interface AppDefinition {
+  readonly module: Type;
+  /** Before it listens: what has no place in a module, such as middleware. */
+  configure?(app: INestApplication): Promise<void>;
+}
+
+/** A token for the header `X-Session-Token`. */
+export interface LoginAnswer {
+  readonly token: string;
+}

@@ -1,0 +1,105 @@
+// Makes bursts of requests, one after the other as it is told. Raw sockets: a full HTTP client would take the CPU that the server needs.
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+
+import { quantile } from '../support/statistics.js';
+import type { Credential } from './apps/app-definition.js';
+import type { Burst, BurstResult } from './messages.js';
+
+const HEAD_END = '\r\n\r\n';
+const OK = 'HTTP/1.1 200 ';
+
+process.on('message', (burst: Burst) => {
+  void run(burst).then((result) => process.send?.(result));
+});
+process.on('disconnect', () => process.exit());
+
+async function run({ port, path, credentials, seconds, expectedBody }: Burst): Promise<BurstResult> {
+  const clients = credentials.map((credential) => new Client(port, requestText(path, credential), expectedBody));
+  await Promise.all(clients.map((client) => client.connected));
+  const startedAt = performance.now();
+  const latencies = await Promise.all(clients.map((client) => client.run(startedAt + seconds * 1000)));
+  const passed = (performance.now() - startedAt) / 1000;
+  for (const client of clients) client.close();
+  const all = latencies.flat();
+  return {
+    requests: all.length,
+    seconds: passed,
+    p99Ms: quantile(all, 0.99),
+    fault: clients.map(({ fault }) => fault).find((fault) => fault !== null) ?? null,
+  };
+}
+
+function requestText(path: string, { header, value }: Credential): string {
+  return [`GET ${path} HTTP/1.1`, 'Host: 127.0.0.1', 'User-Agent: bench', `${header}: ${value}`, '', ''].join('\r\n');
+}
+
+/** One keep-alive connection. */
+class Client {
+  readonly #socket: Socket;
+  readonly connected: Promise<unknown>;
+  fault: string | null = null;
+  #answer = '';
+  #sentAt = 0;
+  #latencies: number[] = [];
+  #until = 0;
+  #finish: (latencies: number[]) => void = () => undefined;
+
+  constructor(
+    port: number,
+    private readonly request: string,
+    private readonly expectedBody: string,
+  ) {
+    this.#socket = connect({ port, host: '127.0.0.1', noDelay: true }).setEncoding('latin1');
+    this.connected = once(this.#socket, 'connect');
+    this.#socket.on('data', (chunk: string) => {
+      this.#received(chunk);
+    });
+    this.#socket.on('close', () => {
+      this.#fail('the server closed the connection');
+    });
+    // Told by 'close', which follows.
+    this.#socket.on('error', () => undefined);
+  }
+
+  /** Sends one request after the other until the given time of `performance.now()`; the latencies of all, in milliseconds. */
+  run(until: number): Promise<number[]> {
+    this.#until = until;
+    return new Promise((resolve) => {
+      this.#finish = resolve;
+      this.#send();
+    });
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #send(): void {
+    this.#sentAt = performance.now();
+    this.#socket.write(this.request, 'latin1');
+  }
+
+  #received(chunk: string): void {
+    this.#answer += chunk;
+    const headEnd = this.#answer.indexOf(HEAD_END);
+    if (headEnd < 0) return;
+    const body = this.#answer.slice(headEnd + HEAD_END.length);
+    if (body.length < this.expectedBody.length && this.#answer.startsWith(OK)) return;
+    if (!this.#answer.startsWith(OK) || body !== this.expectedBody) {
+      this.#fail(this.#answer);
+      return;
+    }
+
+    const now = performance.now();
+    this.#latencies.push(now - this.#sentAt);
+    this.#answer = '';
+    if (now < this.#until) this.#send();
+    else this.#finish(this.#latencies);
+  }
+
+  #fail(fault: string): void {
+    this.fault ??= fault;
+    this.#finish(this.#latencies);
+  }
+}

@@ -1,0 +1,113 @@
+import type { RedisServer } from '../support/redis-server.js';
+import { median } from '../support/statistics.js';
+import type { Credential, Platform } from './apps/app-definition.js';
+import { LoadProcess, ServerProcess } from './processes.js';
+import { EXPECTED_BODY } from './session-content.js';
+import { variantsOf, type Variant } from './variants.js';
+
+/** Long enough for V8 to compile what is hot. */
+const WARM_UP_SECONDS = 3;
+
+/** One burst. */
+export interface Sample {
+  readonly requestsPerSecond: number;
+  readonly p99Ms: number;
+  /** CPU of the server alone, microseconds per request. */
+  readonly cpuUs: number;
+  /** The part of it that is not the kernel's. */
+  readonly userUs: number;
+  /** Commands that Redis counted, per request. */
+  readonly commands: ReadonlyMap<string, number>;
+}
+
+export type Figure = 'requestsPerSecond' | 'p99Ms' | 'cpuUs' | 'userUs';
+
+/** All bursts of one variant, in the order of the rounds. */
+export class Series {
+  constructor(
+    readonly variant: Variant,
+    readonly samples: readonly Sample[],
+  ) {}
+
+  median(figure: Figure): number {
+    return median(this.samples.map((sample) => sample[figure]));
+  }
+
+  /** Compared within each round, so that what else the machine does meanwhile weighs on both. */
+  ratioTo(other: Series, figure: Figure): number {
+    return median(this.samples.map((sample, round) => sample[figure] / other.samples[round]![figure]));
+  }
+}
+
+export interface MeasurementOptions {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly connections: number;
+  /** Names of variants; undefined: all. */
+  readonly only?: readonly string[] | undefined;
+  /** Where the servers leave their CPU profiles; undefined: none are taken. */
+  readonly profileFolder?: string | undefined;
+}
+
+interface Contestant {
+  readonly server: ServerProcess;
+  readonly credentials: readonly Credential[];
+}
+
+/** Measures the variants of `platform` in turn, round by round, after a warm-up of each. */
+export async function measure(
+  platform: Platform,
+  redis: RedisServer,
+  { rounds, seconds, connections, only, profileFolder }: MeasurementOptions,
+): Promise<Series[]> {
+  const variants = variantsOf(platform).filter(({ name }) => only?.includes(name) ?? true);
+  const load = new LoadProcess();
+  const servers: ServerProcess[] = [];
+  try {
+    const contestants: Contestant[] = [];
+    for (const variant of variants) {
+      const server = await ServerProcess.start(platform, variant, redis.url, profileFolder);
+      servers.push(server);
+      const credentials: Credential[] = [];
+      // One by one: a process that has just started, on a busy machine, would answer a crowd with 503.
+      while (credentials.length < connections) credentials.push(await server.logIn());
+      contestants.push({ server, credentials });
+    }
+    for (const contestant of contestants) await burst(contestant, load, redis, WARM_UP_SECONDS);
+
+    const samples = new Map<Contestant, Sample[]>(contestants.map((contestant) => [contestant, []]));
+    for (let round = 0; round < rounds; round++) {
+      for (const [contestant, taken] of samples) taken.push(await burst(contestant, load, redis, seconds));
+    }
+    return [...samples].map(([{ server }, taken]) => new Series(server.variant, taken));
+  } finally {
+    await Promise.all([load, ...servers].map((worker) => worker.stop()));
+  }
+}
+
+async function burst(
+  { server, credentials }: Contestant,
+  load: LoadProcess,
+  redis: RedisServer,
+  seconds: number,
+): Promise<Sample> {
+  const { port, variant } = server;
+  const callsBefore = await redis.calls();
+  const before = await server.cpuUsed();
+  const result = await load.run({ port, path: variant.path, credentials, seconds, expectedBody: EXPECTED_BODY });
+  const after = await server.cpuUsed();
+  const callsAfter = await redis.calls();
+  if (result.fault !== null) throw new Error(`${variant.label} gave a wrong answer:\n${result.fault}`);
+
+  const made = [...callsAfter].map(([command, count]): [string, number] => [
+    command,
+    (count - (callsBefore.get(command) ?? 0)) / result.requests,
+  ]);
+  return {
+    requestsPerSecond: result.requests / result.seconds,
+    p99Ms: result.p99Ms,
+    cpuUs: (after.user + after.system - before.user - before.system) / result.requests,
+    userUs: (after.user - before.user) / result.requests,
+    commands: new Map(made.filter(([, perRequest]) => perRequest > 0)),
+  };
+}

@@ -1,0 +1,101 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+import type { Credential, LoginAnswer, Platform } from './apps/app-definition.js';
+import type { Burst, BurstResult, CpuUsed, Listening } from './messages.js';
+import type { Variant } from './variants.js';
+
+/** A process of ours that answers each message with one. It leaves when its channel closes, so it does not outlive the benchmark. */
+class Worker {
+  readonly #child: ChildProcess;
+
+  constructor(module: string, args: readonly string[] = [], execArgv: readonly string[] = []) {
+    this.#child = fork(fileURLToPath(new URL(module, import.meta.url)), args, {
+      execArgv: [...execArgv],
+      env: { ...process.env, NODE_ENV: 'production' },
+    });
+  }
+
+  async receive<Answer>(): Promise<Answer> {
+    const gone = new AbortController();
+    try {
+      const [answer] = (await Promise.race([
+        once(this.#child, 'message', { signal: gone.signal }),
+        once(this.#child, 'exit', { signal: gone.signal }).then(() => {
+          throw new Error('A process of the benchmark ended early.');
+        }),
+      ])) as [Answer];
+      return answer;
+    } finally {
+      gone.abort();
+    }
+  }
+
+  ask<Answer>(question: object): Promise<Answer> {
+    this.#child.send(question);
+    return this.receive<Answer>();
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#child.connected) return;
+    const exited = once(this.#child, 'exit');
+    this.#child.disconnect();
+    await exited;
+  }
+}
+
+/** A variant in a process of its own. */
+export class ServerProcess {
+  static async start(
+    platform: Platform,
+    variant: Variant,
+    redisUrl: string,
+    profileFolder?: string,
+  ): Promise<ServerProcess> {
+    const profiling =
+      profileFolder === undefined
+        ? []
+        : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`, `--cpu-prof-name=${platform}-${variant.name}.cpuprofile`];
+    const worker = new Worker('./server.process.js', [platform, variant.name, redisUrl], profiling);
+    const { port } = await worker.receive<Listening>();
+    return new ServerProcess(variant, worker, port);
+  }
+
+  private constructor(
+    readonly variant: Variant,
+    private readonly worker: Worker,
+    readonly port: number,
+  ) {}
+
+  /** Logs in, and has the header that later requests say so with. */
+  async logIn(): Promise<Credential> {
+    const response = await fetch(`http://127.0.0.1:${this.port}/login`, { method: 'POST' });
+    if (!response.ok) throw new Error(`${this.variant.label}: the login answered ${response.status}.`);
+    const [cookie] = response.headers.getSetCookie();
+    if (cookie !== undefined) return { header: 'Cookie', value: cookie.split(';', 1)[0]! };
+    const { token } = (await response.json()) as LoginAnswer;
+    return { header: 'X-Session-Token', value: token };
+  }
+
+  cpuUsed(): Promise<CpuUsed> {
+    return this.worker.ask<CpuUsed>({ ask: 'cpu' });
+  }
+
+  stop(): Promise<void> {
+    return this.worker.stop();
+  }
+}
+
+/** The client side of all bursts. */
+export class LoadProcess {
+  readonly #worker = new Worker('./load.process.js');
+
+  run(burst: Burst): Promise<BurstResult> {
+    return this.#worker.ask<BurstResult>(burst);
+  }
+
+  stop(): Promise<void> {
+    return this.#worker.stop();
+  }
+}

@@ -1,0 +1,39 @@
+// npm run bench -- <name> [options]: builds the package and the benchmarks, then runs one of them.
+import { execFileSync, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const BENCHMARKS = {
+  http: 'GET requests with a session, beside bare Nest, express-session and @fastify/session',
+  tokens: 'forged, malformed and genuine tokens verified per second, beside the bare HMAC',
+};
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const [name, ...options] = process.argv.slice(2);
+
+if (name !== undefined && Object.hasOwn(BENCHMARKS, name)) {
+  if (!options.includes('--no-build')) node('.ci/build.mjs');
+  // The benchmarks import the package by its name, as an application does, and so need it built first.
+  node('node_modules/typescript/bin/tsc', '-p', 'bench/tsconfig.json');
+  start(
+    `dist/bench/${name}/main.js`,
+    options.filter((option) => option !== '--no-build'),
+  );
+} else {
+  console.error('npm run bench -- <name> [--help] [--no-build]\n');
+  for (const [known, what] of Object.entries(BENCHMARKS)) console.error(`  ${known.padEnd(8)} ${what}`);
+  process.exitCode = 1;
+}
+
+function node(script, ...args) {
+  execFileSync(process.execPath, [script, ...args], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+}
+
+function start(script, args) {
+  const child = spawn(process.execPath, [script, ...args], { cwd: root, stdio: 'inherit' });
+  // A terminal sends Ctrl+C to the benchmark too, which stops its servers; this process waits for it.
+  process.on('SIGINT', () => undefined);
+  process.on('SIGTERM', () => child.kill('SIGTERM'));
+  child.on('exit', (code) => {
+    process.exitCode = code ?? 1;
+  });
+}
