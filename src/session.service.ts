@@ -67,7 +67,7 @@ export class SessionService {
     const owner = user ? toSessionUser(user) : null;
     const tag = owner ? this.issuer.tagOfUser(owner.userId) : this.issuer.newAnonymousTag();
     const content = this.issuer.newContent(this.issuer.newFacts(client, { ttl, absoluteTimeout }), owner, data);
-    const issued = await this.issuer.create(this.issuer.draft(tag, content), this.store.newBudget());
+    const issued = await this.issuer.create(await this.issuer.draft(tag, content), this.store.newBudget());
     this.events.emit({ type: 'created', sessionId: issued.session.sessionId, userId: owner?.userId ?? null });
     return issued;
   }

@@ -46,9 +46,11 @@ export class GuardedObservable<T> extends Observable<T> {
     return new GuardedObservable<R>(super.lift(operator), this.report);
   }
 
-  #guard(call: () => void): void {
+  #guard(call: () => unknown): void {
     try {
-      call();
+      const result = call();
+      // An async listener throws later.
+      if (result instanceof Promise) result.catch(this.report);
     } catch (error) {
       this.report(error);
     }

@@ -30,7 +30,8 @@ export function apply(content: SessionContent, changes: readonly Change[]): Sess
         user = user && withoutField(user, change.field);
         break;
       case 'add-flash':
-        flash = [...flash, change.message];
+        // A commit whose answer was lost may come again.
+        if (!flash.some(({ id }) => id === change.message.id)) flash = [...flash, change.message];
         break;
       case 'take-flash':
         flash = flash.filter(({ id }) => id !== change.id);

@@ -49,7 +49,7 @@ function assertObject(object: Record<string, unknown>, path: Path): void {
   if (prototype !== Object.prototype && prototype !== null) {
     throw refusal(
       path,
-      `is an instance of ${object.constructor.name}; store plain objects, such as an ISO string for a date`,
+      `is an instance of ${className(prototype)}; store plain objects, such as an ISO string for a date`,
     );
   }
   const keys = Object.keys(object);
@@ -77,4 +77,9 @@ function spell([root, ...keys]: Path): string {
 function refusal(at: Path, why: string): SessionDataError {
   const path = spell(at);
   return new SessionDataError(`A session cannot store ${path}: it ${why}.`, path);
+}
+
+function className(prototype: unknown): string {
+  const { constructor }: { constructor?: unknown } = prototype as object;
+  return typeof constructor === 'function' ? constructor.name : 'a class without a name';
 }

@@ -11,8 +11,8 @@ const RETRY_AFTER_S = 1;
 
 /** The headers that a response owes to the session: the token for the client, and what caches and clients must know. */
 export class AnswerHeaders {
-  /** Whether the request carried a token, good or bad. */
-  tokenWasSent = false;
+  /** Whether the request carried a token that opens nothing, or does no more. */
+  tokenWasRefused = false;
   /** The token that opens the session by now: the presented one, or the one that goes out. */
   token: string | null = null;
   #outgoing: { readonly token: string; readonly source: TokenSource } | null = null;
@@ -48,10 +48,10 @@ export class AnswerHeaders {
     }
   }
 
-  /** RFC 6750, section 3: without an error code when the request carried no token. */
+  /** RFC 6750, section 3: with an error code only where a token was refused: a client that is told so throws it away. */
   #challenge(response: ServerResponse): void {
     if (!response.hasHeader('WWW-Authenticate')) {
-      response.setHeader('WWW-Authenticate', this.tokenWasSent ? 'Bearer error="invalid_token"' : 'Bearer');
+      response.setHeader('WWW-Authenticate', this.tokenWasRefused ? 'Bearer error="invalid_token"' : 'Bearer');
     }
     response.setHeader('Cache-Control', 'no-store');
   }

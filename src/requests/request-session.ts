@@ -18,6 +18,8 @@ import type { RequestServices } from './request-services.js';
 import { ResponseHold, type HeldFor, type ReplacementResponse } from './response-hold.js';
 import { AnswerHeaders } from './answer-headers.js';
 
+const FIRST_ERROR_STATUS = 400;
+
 /** Choices for one login. */
 export interface LoginOptions extends SessionLifetime {
   /** How the token is given to the client. Default: the way the arriving session came, else the first of `tokenSourcePriority`. */
@@ -34,12 +36,13 @@ export class RequestSession implements HeldFor {
   readonly #budget: StoreBudget;
   readonly #answer: AnswerHeaders;
   #loading: Promise<void> | undefined;
+  #starting: Promise<Session> | undefined;
   #session: Session | null = null;
   #source: TokenSource | null = null;
   /** Why there is no session: no token, or a refusal. */
   #refusal: SessionError | null = null;
-  /** The outcome of a failed write may be unknown, so it is not tried again by the error response that follows. */
-  #commitFailed = false;
+  /** The outcome of a failed write may be unknown, so it is not tried again by the error response that follows; null: none has failed. */
+  #commitError: { readonly error: unknown } | null = null;
 
   constructor(services: RequestServices, request: PlatformRequest, response: PlatformResponse) {
     this.#services = services;
@@ -64,17 +67,18 @@ export class RequestSession implements HeldFor {
 
   /** Makes an anonymous session, or gives the one that is there, with `data` in it. */
   async start(data: Partial<SessionData>): Promise<{ session: Session; token: string | null }> {
-    const present = await this.optional();
-    if (present !== null) {
-      Object.assign(present.data, data);
-      return { session: present, token: this.#answer.token };
-    }
+    const session = (await this.optional()) ?? (await (this.#starting ??= this.#startNew(data)));
+    Object.assign(session.data, data);
+    return { session, token: this.#answer.token };
+  }
+
+  async #startNew(data: Partial<SessionData>): Promise<Session> {
     const { issuer, events } = this.#services;
     const content = issuer.newContent(issuer.newFacts(this.#client(), {}), null, data);
-    const issued = await issuer.create(issuer.draft(issuer.newAnonymousTag(), content), this.#budget);
+    const issued = await issuer.create(await issuer.draft(issuer.newAnonymousTag(), content), this.#budget);
     events.emit({ type: 'created', sessionId: issued.session.sessionId, userId: null });
     this.#adopt(issued, this.#source ?? this.#services.transports.preferred);
-    return issued;
+    return issued.session;
   }
 
   /** Exchanges whatever session there is for one of `user`. */
@@ -96,7 +100,8 @@ export class RequestSession implements HeldFor {
     if (session === null) return false;
     const outcome = await this.#services.store.delete(session.sessionId, this.#budget);
     this.#session = null;
-    this.#refusal = new SessionNotFoundError('The session was logged out by this request.');
+    this.#starting = undefined;
+    this.#refuse(new SessionNotFoundError('The session was logged out by this request.'));
     this.#answer.withdrawToken();
     if (outcome === 'missing') return false;
     const { sessionId, user } = session;
@@ -120,22 +125,25 @@ export class RequestSession implements HeldFor {
   /** Stores what changed, if anything did. @throws SessionError when that fails; the session is as it was */
   async commit(): Promise<void> {
     const session = this.#session;
-    if (session === null || this.#commitFailed) return;
+    if (session === null || this.#commitError !== null) return;
     try {
       await this.#services.writer.commit(session, this.#budget);
     } catch (error) {
-      this.#commitFailed = true;
+      this.#commitError = { error };
       if (isRefusal(error)) this.#ended(error, session);
       throw error;
     }
   }
 
-  hasWork(): boolean {
-    return !this.#commitFailed && this.#session !== null && Session.stateOf(this.#session).hasChanges();
+  hasWork(status: number): boolean {
+    // Whatever the application makes of a failed commit, it must not look like a success.
+    if (this.#commitError !== null) return status < FIRST_ERROR_STATUS;
+    return this.#session !== null && Session.stateOf(this.#session).hasChanges();
   }
 
-  work(): Promise<void> {
-    return this.commit();
+  async work(): Promise<void> {
+    if (this.#commitError !== null) throw this.#commitError.error;
+    await this.commit();
   }
 
   writeHeaders(response: ServerResponse): void {
@@ -147,7 +155,7 @@ export class RequestSession implements HeldFor {
     const failure = error instanceof SessionError ? error : null;
     const status = failure?.getStatus() ?? 500;
     this.#services.logger.error(
-      `The response was replaced by ${status}, because the session could not be stored: ${error instanceof Error ? error.message : 'unknown'}`,
+      `The response was replaced by ${status}, because the session could not be stored: ${messageOf(error)}`,
     );
     return {
       status,
@@ -166,7 +174,7 @@ export class RequestSession implements HeldFor {
       this.#session = await this.#services.loader.load(verified, this.#client(), this.#budget);
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      this.#refusal = error;
+      this.#refuse(error);
       return;
     }
     Session.stateOf(this.#session).request = this;
@@ -181,9 +189,10 @@ export class RequestSession implements HeldFor {
     for (const source of transports.sources) {
       const reading = transports.of(source).read(request);
       if (reading.found === 'nothing') continue;
-      this.#answer.tokenWasSent = true;
       if (reading.found === 'fault') {
-        this.#refusal ??= loader.tokenError(reading.code, this.#client());
+        this.#refuse(loader.tokenError(reading.code, this.#client()));
+        // Two tokens in one place are an attack or a bug; no other place makes up for it.
+        if (reading.code === 'TOKEN_AMBIGUOUS') return null;
         continue;
       }
       const pending = verifier.verify(reading.token);
@@ -193,7 +202,7 @@ export class RequestSession implements HeldFor {
         this.#answer.token = reading.token;
         return verdict;
       }
-      this.#refusal ??= loader.tokenError(verdict.fault, this.#client());
+      this.#refuse(loader.tokenError(verdict.fault, this.#client()));
     }
     return null;
   }
@@ -206,30 +215,40 @@ export class RequestSession implements HeldFor {
     try {
       return (await renewal.touch(session, due, this.#budget)) === 'renewed';
     } catch (error) {
-      logger.warn(
-        `A session was not renewed, the request goes on: ${error instanceof Error ? error.message : 'unknown'}`,
-      );
+      // The store itself says once that it fails; this may happen to every request until it works again.
+      logger.debug(`A session was not renewed, the request goes on: ${messageOf(error)}`);
       return false;
     }
   }
 
   async #renewToken({ claims }: VerifiedToken): Promise<void> {
-    const token = await this.#services.issuer.sign(claims.secret);
-    if (this.#source !== null) this.#answer.giveToken(token, this.#source);
+    const { issuer, logger } = this.#services;
+    try {
+      const token = await issuer.sign(claims.secret);
+      if (this.#source !== null) this.#answer.giveToken(token, this.#source);
+    } catch (error) {
+      logger.warn(`A token was not signed anew, the older one stays good: ${messageOf(error)}`);
+    }
   }
 
   #adopt({ session, token }: IssuedSession, source: TokenSource): void {
     this.#session = session;
     this.#source = source;
     this.#refusal = null;
+    this.#answer.tokenWasRefused = false;
     this.#loading = Promise.resolve();
     Session.stateOf(session).request = this;
     this.#answer.giveToken(token, source);
   }
 
+  #refuse(error: SessionError): void {
+    this.#refusal ??= error;
+    this.#answer.tokenWasRefused = true;
+  }
+
   #ended(error: SessionError, session: Session): void {
     this.#session = null;
-    this.#refusal = error;
+    this.#refuse(error);
     this.#answer.withdrawToken();
     this.#services.loader.reject(error, this.#client(), session.sessionId);
   }
@@ -241,4 +260,8 @@ export class RequestSession implements HeldFor {
 
 function missingToken(): SessionTokenError {
   return new SessionTokenError('TOKEN_MISSING', 'The request carries no session token.');
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'unknown failure';
 }

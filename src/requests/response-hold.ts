@@ -2,8 +2,10 @@ import type { ServerResponse } from 'node:http';
 
 /** What a response is held for. */
 export interface HeldFor {
-  /** Whether something must be stored before the first byte may leave. Cheap: it is asked at every response. */
-  hasWork(): boolean;
+  /**
+   * Whether a response with this status must not leave yet. Cheap: it is asked at every response.
+   */
+  hasWork(status: number): boolean;
   /** Stores it. A rejection replaces the response. */
   work(): Promise<void>;
   /** Adds headers; the status and the application's own headers are settled by now. */
@@ -64,7 +66,7 @@ export class ResponseHold {
   /** For the four functions below. */
   called(method: Method, args: unknown[]): unknown {
     if (this.#state === 'open') {
-      if (this.response.headersSent || !this.#mustWait()) this.#state = 'released';
+      if (this.response.headersSent || !this.#mustWait(method, args)) this.#state = 'released';
       else this.#startHolding();
     }
     const state = this.#state as 'holding' | 'released' | 'replaced';
@@ -72,6 +74,7 @@ export class ResponseHold {
       case 'released':
         return this.#pass(method, args);
       case 'holding':
+        if (method === 'write') assertChunk(args[0]);
         this.#held.push([method, args]);
         return method === 'write' ? this.#takesMore(args) : this.response;
       case 'replaced':
@@ -95,9 +98,10 @@ export class ResponseHold {
   }
 
   /** A question that fails is work that fails: the answer is then an error, never the application's response. */
-  #mustWait(): boolean {
+  #mustWait(method: Method, [status]: readonly unknown[]): boolean {
     try {
-      return this.purpose.hasWork();
+      const given = method === 'writeHead' && typeof status === 'number' ? status : this.response.statusCode;
+      return this.purpose.hasWork(given);
     } catch {
       return true;
     }
@@ -199,6 +203,12 @@ export class ResponseHold {
   }
 }
 
+/** What Node would say at once, and what would otherwise show only when the calls are made. */
+function assertChunk(chunk: unknown): void {
+  if (typeof chunk === 'string' || chunk instanceof Uint8Array) return;
+  throw new TypeError('The chunk of a response is a string, a Buffer or a Uint8Array.');
+}
+
 function writeHead(this: ServerResponse, ...args: unknown[]): unknown {
   return (this as HeldResponse)[HOLD].called('writeHead', args);
 }
@@ -226,13 +236,18 @@ function setHeaders(response: ServerResponse, headers: object): void {
     }
     return;
   }
-  const flat = headers.flatMap((entry: unknown) => (Array.isArray(entry) ? (entry as unknown[]) : [entry]));
   const grouped = new Map<string, [name: string, values: string[]]>();
-  for (let index = 0; index + 1 < flat.length; index += 2) {
-    const name = String(flat[index]);
+  for (const [key, value] of headerPairs(headers as unknown[])) {
+    const name = String(key);
+    const given = Array.isArray(value) ? value.map(String) : [String(value)];
     const [, values] = grouped.get(name.toLowerCase()) ?? [name, []];
-    grouped.set(name.toLowerCase(), [name, [...values, String(flat[index + 1])]]);
+    grouped.set(name.toLowerCase(), [name, [...values, ...given]]);
   }
   for (const [name, values] of grouped.values())
     response.setHeader(name, values.length === 1 ? String(values[0]) : values);
+}
+
+function headerPairs(headers: readonly unknown[]): readonly (readonly unknown[])[] {
+  if (Array.isArray(headers[0])) return headers as unknown[][];
+  return Array.from({ length: Math.floor(headers.length / 2) }, (_, index) => headers.slice(2 * index, 2 * index + 2));
 }

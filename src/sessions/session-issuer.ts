@@ -38,9 +38,9 @@ export interface SessionLifetime {
   readonly absoluteTimeout?: number;
 }
 
-/** A record that is ready to be stored, and the secret that opens it. */
+/** A record that is ready to be stored, and the token that will open it: signed first, for nothing is lost when that fails. */
 export interface Draft {
-  readonly secret: SessionSecret;
+  readonly token: string;
   readonly record: SessionRecord;
   /** null: anonymous. */
   readonly userId: string | null;
@@ -99,12 +99,12 @@ export class SessionIssuer {
   }
 
   /** A record under a new secret, whose idle lifetime begins at `startsAt`. Default: when the session was created. */
-  draft(tag: UserTag, content: SessionContent, startsAt = content.facts.createdAt): Draft {
+  async draft(tag: UserTag, content: SessionContent, startsAt = content.facts.createdAt): Promise<Draft> {
     const secret = newSecret(tag, this.context.random);
     const id = sessionIdOf(secret);
     const { ttlMs, absoluteExpiresAt } = content.facts;
     return {
-      secret,
+      token: await this.sign(secret),
       userId: content.user?.userId ?? null,
       record: {
         id,
@@ -157,8 +157,8 @@ export class SessionIssuer {
     return this.issue(draft, stored);
   }
 
-  async issue({ secret }: Draft, stored: StoredSession): Promise<IssuedSession> {
-    return { session: this.context.open(stored), token: await this.sign(secret) };
+  issue({ token }: Draft, stored: StoredSession): IssuedSession {
+    return { session: this.context.open(stored), token };
   }
 
   /** A token for `secret`, issued now, under the current key. */

@@ -52,13 +52,26 @@ export class SessionLogin {
     const changes = previous === null ? [] : Session.stateOf(previous).pendingChanges().changes;
     const succeed: Succession = (old) => this.#carriedOver(old, changes, fresh);
     const issued =
-      previous === null
-        ? await this.issuer.create(this.issuer.draft(tag, fresh), budget)
-        : tagOf(previous.sessionId) === tag
-          ? await this.#exchange(previous, tag, succeed, budget)
-          : await this.#exchangeAcrossSlots(previous, tag, fresh, succeed, budget);
+      (previous && (await this.#exchangeFor(previous, tag, fresh, succeed, budget))) ??
+      (await this.issuer.create(await this.issuer.draft(tag, fresh), budget));
     this.events.emit({ type: 'created', sessionId: issued.session.sessionId, userId: user.userId });
     if (previous !== null) this.#ended(previous);
+    return issued;
+  }
+
+  /** Null: `previous` had a user and has ended, so there is nothing to exchange, and nothing that somebody else could have planted. */
+  async #exchangeFor(
+    previous: Session,
+    tag: UserTag,
+    fresh: SessionContent,
+    succeed: Succession,
+    budget: StoreBudget,
+  ): Promise<IssuedSession | null> {
+    const issued =
+      tagOf(previous.sessionId) === tag
+        ? await this.#exchange(previous, tag, succeed, budget)
+        : await this.#exchangeAcrossSlots(previous, tag, fresh, succeed, budget);
+    if (issued === null && previous.isAnonymous) throw lostRace();
     return issued;
   }
 
@@ -72,21 +85,30 @@ export class SessionLogin {
       (old) => apply(old.content, changes),
       budget,
     );
-    const { sessionId, userId } = { sessionId: issued.session.sessionId, userId: userIdOf(issued.session) };
-    this.events.emit({ type: 'regenerated', sessionId, previousSessionId, userId });
+    if (issued === null) throw lostRace();
+    const { sessionId } = issued.session;
+    this.events.emit({ type: 'regenerated', sessionId, previousSessionId, userId: userIdOf(issued.session) });
     return issued;
   }
 
-  /** Within one slot the store does it in one step; when somebody changed the old session meanwhile, his change is let in first. */
-  async #exchange(previous: Session, tag: UserTag, succeed: Succession, budget: StoreBudget): Promise<IssuedSession> {
+  /**
+   * Within one slot the store does it in one step; when somebody changed the old session meanwhile, his change is let in first. Null: the
+   * old session has ended.
+   */
+  async #exchange(
+    previous: Session,
+    tag: UserTag,
+    succeed: Succession,
+    budget: StoreBudget,
+  ): Promise<IssuedSession | null> {
     const startsAt = this.context.clock.now();
     let old: StoredSession | null = Session.stateOf(previous).snapshot();
     for (;;) {
-      if (old === null || !this.store.isAlive(old)) throw lostRace();
-      const draft = this.issuer.draft(tag, succeed(old), startsAt);
+      if (old === null || !this.store.isAlive(old)) return null;
+      const draft = await this.issuer.draft(tag, succeed(old), startsAt);
       const replaces = { id: old.record.id, version: old.record.version };
       const stored = await this.issuer.put(draft, { replaces }, budget);
-      if (stored === 'missing') throw lostRace();
+      if (stored === 'missing') return null;
       if (stored !== 'changed') return this.issuer.issue(draft, stored);
       old = await this.store.read(replaces.id, budget);
     }
@@ -94,7 +116,7 @@ export class SessionLogin {
 
   /**
    * Across slots no step is atomic, so: the new session as `pending`, then the old one is deleted as it was read, then the new one is
-   * activated. A crash in between leaves at most the old one usable, and whoever deletes the old one is the only one to go on.
+   * activated. A crash in between leaves at most the old one usable, and whoever deletes the old one is the only one to go on. Null: the old session has ended.
    */
   async #exchangeAcrossSlots(
     previous: Session,
@@ -102,15 +124,15 @@ export class SessionLogin {
     fresh: SessionContent,
     succeed: Succession,
     budget: StoreBudget,
-  ): Promise<IssuedSession> {
-    const draft = this.issuer.draft(tag, fresh);
+  ): Promise<IssuedSession | null> {
+    const draft = await this.issuer.draft(tag, fresh);
     const pending = await this.issuer.put(this.#asPending(draft), {}, budget);
     if (pending === 'changed' || pending === 'missing') throw lostRace();
 
     const old = await this.#deleteAsRead(previous, budget);
     if (old === null) {
       await this.store.delete(draft.record.id, budget);
-      throw lostRace();
+      return null;
     }
     const content = succeed(old);
     const { expiresAt } = draft.record;

@@ -130,12 +130,15 @@ export class SessionState {
   }
 
   /** Runs one commit after the other: two that were told from the same changes would store them twice. */
-  async inTurn(commit: () => Promise<void>): Promise<void> {
+  async inTurn<T>(commit: () => Promise<T>): Promise<T> {
     const before = this.#commits;
     const own = before.then(commit);
     // The chain goes on after a failure, which its own caller is told.
-    this.#commits = own.catch(() => undefined);
-    await own;
+    this.#commits = own.then(
+      () => undefined,
+      () => undefined,
+    );
+    return own;
   }
 
   hasStoredFlash(): boolean {
@@ -187,7 +190,9 @@ export class SessionState {
   /** Told after the store has moved the times. */
   touched(times: SessionTimes): void {
     const { record, content } = this.#stored;
-    this.#stored = { record: { ...record, ...times }, content };
+    const lastAccessed = Math.max(record.lastAccessed, times.lastAccessed);
+    const expiresAt = Math.max(record.expiresAt, times.expiresAt);
+    this.#stored = { record: { ...record, lastAccessed, expiresAt }, content };
   }
 
   #checkedUserText(user: SessionUser): string {

@@ -51,7 +51,9 @@ export class SessionWriter {
       (current) => {
         const session = this.context.open(current);
         const result = change(session);
-        if (isThenable(result)) {
+        if (result instanceof Promise) {
+          // Its failure is of no interest any more, and must not end the process.
+          result.catch(() => undefined);
           throw new SessionUsageError('The function given to update() may run several times and must not be async.');
         }
         return apply(current.content, Session.stateOf(session).pendingChanges().changes);
@@ -62,8 +64,12 @@ export class SessionWriter {
   }
 
   /** Removes the messages from the store and returns them: of many takers at once, each message goes to one. */
-  async takeFlash(session: Session, budget: StoreBudget): Promise<FlashMessage[]> {
+  takeFlash(session: Session, budget: StoreBudget): Promise<FlashMessage[]> {
     const state = Session.stateOf(session);
+    return state.inTurn(() => this.#takeFlash(state, budget));
+  }
+
+  async #takeFlash(state: SessionState, budget: StoreBudget): Promise<FlashMessage[]> {
     let taken: SessionContent['flash'] = [];
     if (state.hasStoredFlash()) {
       const stored = await this.#changeAlive(
@@ -127,8 +133,4 @@ function ended(): SessionNotFoundError {
     'The session has ended while it was being changed; nothing was stored.',
     'SESSION_ENDED',
   );
-}
-
-function isThenable(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'then' in value;
 }

@@ -137,10 +137,15 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     revise: (stored: StoredSession) => SessionRevision | null,
     budget: StoreBudget,
   ): Promise<StoredSession | null> {
+    let current = known;
     return this.#lanes.run(
       id,
-      (turn) => budget.run(() => turn),
-      () => this.#changeInTurn(id, known, revise, budget),
+      async (turn) => {
+        await budget.run(() => turn);
+        // Whoever was before us has changed it: what the caller knows could only lose.
+        current = null;
+      },
+      () => this.#changeInTurn(id, current, revise, budget),
     );
   }
 

@@ -4,6 +4,8 @@ import type { TokenClaims, TokenSerializer, TokenVerdict } from './token-seriali
 const REMEMBERED_TOKENS = 10_000;
 const LONGEST_TOKEN = 4_096;
 
+const MALFORMED = { valid: false, fault: 'TOKEN_MALFORMED' } as const;
+
 /** A token whose signature holds. Whether its session lives is another question. */
 export interface VerifiedToken {
   readonly valid: true;
@@ -32,25 +34,23 @@ export class TokenVerifier {
   verify(token: string): VerifierVerdict | Promise<VerifierVerdict> {
     const known = this.#remembered.get(token);
     if (known !== undefined) return known;
-    if (token.length > LONGEST_TOKEN) return { valid: false, fault: 'TOKEN_MALFORMED' };
+    if (token.length > LONGEST_TOKEN) return MALFORMED;
 
-    let verdict: TokenVerdict | Promise<TokenVerdict>;
     try {
-      verdict = this.#serializer.verify(token);
+      const verdict = this.#serializer.verify(token);
+      if (!('then' in verdict)) return this.#conclude(token, verdict);
+      return Promise.resolve(verdict)
+        .then((settled) => this.#conclude(token, settled))
+        .catch(() => MALFORMED);
     } catch {
-      return { valid: false, fault: 'TOKEN_MALFORMED' };
+      return MALFORMED;
     }
-    if (!(verdict instanceof Promise)) return this.#conclude(token, verdict);
-    return verdict.then(
-      (settled) => this.#conclude(token, settled),
-      () => ({ valid: false, fault: 'TOKEN_MALFORMED' }) as const,
-    );
   }
 
   #conclude(token: string, verdict: TokenVerdict): VerifierVerdict {
     if (!verdict.valid) return verdict;
     const { claims, outdated } = verdict;
-    if (!isSessionSecret(claims.secret)) return { valid: false, fault: 'TOKEN_MALFORMED' };
+    if (!isSessionSecret(claims.secret)) return MALFORMED;
 
     const verified: VerifiedToken = { valid: true, sessionId: sessionIdOf(claims.secret), claims, outdated };
     if (this.#serializer.verdictsAreFinal === true) this.#remember(token, verified);

@@ -91,6 +91,10 @@ describe.each(PLATFORMS)('transports, on %s', (platform) => {
     ['two different tokens in our header', () => ['X-Session-Token', token, 'x-session-token', other]],
     ['two Authorization headers', () => ['Authorization', `Bearer ${token}`, 'authorization', `Bearer ${other}`]],
     ['two tokens in one header', () => ['X-Session-Token', `${token}, ${other}`]],
+    [
+      'our header twice, beside a good bearer',
+      () => ['X-Session-Token', token, 'X-Session-Token', other, 'Authorization', `Bearer ${token}`],
+    ],
     ['Basic', () => ['Authorization', `Basic ${token}`]],
     ['Bearer without a space', () => ['Authorization', `Bearer${token}`]],
     ['Bearer Bearer', () => ['Authorization', `Bearer Bearer ${token}`]],

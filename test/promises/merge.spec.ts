@@ -43,6 +43,16 @@ describe.each(everyBackend())('P1: changes of one session are merged, on $name',
     expect(data.n).toBe(200);
   });
 
+  it('stores all of 200 commits of one session at once, well within the budget', async () => {
+    const { token } = await one.sessions.createSession();
+    const loaded = await atOnce(200, () => one.sessions.getSession(token));
+    await atOnce(200, async (index) => {
+      loaded[index]!.data[`key${index}`] = index;
+      await one.sessions.updateSession(loaded[index]!);
+    });
+    expect(Object.keys((await one.sessions.getSession(token)).data)).toHaveLength(200);
+  });
+
   it('counts updates of two processes, neither of which knows of the other', async () => {
     const { session } = await one.sessions.createSession({ data: { n: 0 } });
     await atOnce(40, (index) =>
@@ -99,6 +109,10 @@ describe.each(everyBackend())('P1: changes of one session are merged, on $name',
     Object.assign(loaded.user!, { userId: 'eve' });
     await expect(one.sessions.updateSession(loaded)).rejects.toMatchObject({ code: 'USER_ID_CHANGED' });
     const asynchronous = jest.fn(() => Promise.resolve());
+    const failing = jest.fn(() => Promise.reject(new Error('of no interest')));
+    await expect(one.sessions.update(session.sessionId, failing as jest.Mock<() => void>)).rejects.toMatchObject({
+      code: 'USAGE',
+    });
     await expect(one.sessions.update(session.sessionId, asynchronous as jest.Mock<() => void>)).rejects.toMatchObject({
       code: 'USAGE',
     });

@@ -25,6 +25,7 @@ const refused: [what: string, value: unknown, path: string][] = [
   ['an array with a name', Object.assign([1], { name: 1 }), 'data.x'],
   ['a cycle', cycle, 'data.x'],
   ['__proto__', JSON.parse('{"a":{"__proto__":{"admin":true}}}'), 'data.x.a'],
+  ['an object of an unnamed class', Object.create(Object.create(null)), 'data.x'],
   ['an instance of a class', new URL('http://localhost/'), 'data.x'],
 ];
 
@@ -88,6 +89,7 @@ describe.each(everyBackend())('P8: values come back as they went in, or are refu
       { userId: 'x'.repeat(513) },
       { userId: 'a', roles: 'admin' },
       { userId: 'a', since: new Date() },
+      { userId: 'half \ud800' },
     ]) {
       await expect(service.sessions.createSession({ user: user as never })).rejects.toThrow(SessionDataError);
     }

@@ -39,6 +39,7 @@ it('a listener that throws, or an operator of it, harms neither the request, nor
   const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
   const uncaught = jest.fn();
   process.on('uncaughtException', uncaught);
+  process.on('unhandledRejection', uncaught);
   const heard: string[] = [];
   const throwing = () => {
     throw new Error('a bug of the listener');
@@ -56,6 +57,8 @@ it('a listener that throws, or an operator of it, harms neither the request, nor
     .subscribe(throwing);
   events.on('created').subscribe(({ type }) => heard.push(type));
 
+  events.on('created').subscribe(() => Promise.reject(new Error('a bug of an async listener')) as never);
+
   await sessions.createSession();
   await sessions.createSession();
   // RxJS would rethrow in a timer of 0 ms; a later timer sees whether it has.
@@ -65,6 +68,7 @@ it('a listener that throws, or an operator of it, harms neither the request, nor
   expect(uncaught).not.toHaveBeenCalled();
   expect(error).toHaveBeenCalled();
   process.off('uncaughtException', uncaught);
+  process.off('unhandledRejection', uncaught);
   error.mockRestore();
   await close();
 });

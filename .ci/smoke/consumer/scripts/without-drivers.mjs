@@ -1,0 +1,23 @@
+// No driver is installed: every entry but theirs loads nevertheless, and who uses theirs is told what is missing. The entries with their
+// drivers are on the command line, as JSON.
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+
+const require = createRequire(import.meta.url);
+const drivers = JSON.parse(process.argv[2]);
+const { name, exports } = require('nestjs-sessionx/package.json');
+
+for (const driver of Object.values(drivers)) {
+  assert.throws(() => require.resolve(driver), `${driver} is installed, so this would tell nothing`);
+}
+for (const subpath of Object.keys(exports)) {
+  const entry = subpath.replace('.', name);
+  if (subpath in drivers) {
+    const namesDriver = new RegExp(`'${drivers[subpath]}'`);
+    await assert.rejects(import(entry), namesDriver);
+    assert.throws(() => require(entry), namesDriver);
+  } else if (subpath !== './package.json') {
+    await import(entry);
+    require(entry);
+  }
+}
