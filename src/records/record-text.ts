@@ -1,5 +1,5 @@
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
-import { DamagedRecordError } from './record-errors.js';
+import { DamagedRecordError, NewerRecordError } from './record-errors.js';
 import type { SessionRecord, SessionStatus } from './session-record.js';
 
 const MARK = 'sx1';
@@ -42,7 +42,11 @@ export function statusAndOwner({ status, userTag }: Pick<SessionRecord, 'status'
  */
 export function decodeRecord(id: SessionId, text: string): SessionRecord {
   const [, version, letter, owner, lastAccessed, expiresAt] = HEAD.exec(text) ?? [];
-  if (letter === undefined) throw new DamagedRecordError('it does not begin like a record');
+  if (letter === undefined) {
+    const form = /^sx(\d{1,3}) /.exec(text)?.[1] ?? '0';
+    if (Number(form) > 1) throw new NewerRecordError(Number(form), 1);
+    throw new DamagedRecordError('it does not begin like a record');
+  }
   return {
     id,
     version: Number(version),

@@ -37,7 +37,7 @@ export interface SessionRevision {
 export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   readonly #logger = new Logger('SessionModule');
   readonly #lanes = new SessionLanes();
-  #failing = false;
+  readonly #failing = { read: false, write: false };
 
   constructor(
     @Inject(SESSION_BACKEND) private readonly backend: SessionBackend,
@@ -64,15 +64,16 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   create(record: SessionRecord, options: Omit<CreateOptions, 'deadline'>, budget: StoreBudget): Promise<CreateResult> {
-    return this.#call(budget, () => this.backend.create(record, { ...options, deadline: budget.remainingMs }));
+    return this.#call('write', budget, () => this.backend.create(record, { ...options, deadline: budget.remainingMs }));
   }
 
   /** The session, living or not; null: there is none, or what is there is no record of ours, which is logged. */
   async read(id: SessionId, budget: StoreBudget): Promise<StoredSession | null> {
     try {
-      const record = await this.#call(budget, () => this.backend.read(id));
+      const record = await this.#call('read', budget, () => this.backend.read(id));
       return record === null ? null : { record, content: this.#decode(record, id) };
     } catch (error) {
+      if (error instanceof NewerRecordError) throw new SessionBackendError('BACKEND_RECORD_NEWER', error.message);
       if (!(error instanceof DamagedRecordError)) throw error;
       this.#logger.warn(`Session ${id} counts as absent: ${error.message}`);
       return null;
@@ -80,7 +81,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   touch(id: SessionId, times: SessionTimes, budget: StoreBudget): Promise<boolean> {
-    return this.#call(budget, () => this.backend.touch(id, times));
+    return this.#call('write', budget, () => this.backend.touch(id, times));
   }
 
   /** Without `ifVersion`: whatever its version. */
@@ -89,11 +90,11 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     budget: StoreBudget,
     options?: { readonly ifVersion?: number },
   ): Promise<'deleted' | 'changed' | 'missing'> {
-    return this.#call(budget, () => this.backend.delete(id, options));
+    return this.#call('write', budget, () => this.backend.delete(id, options));
   }
 
   async listByUser(tag: UserTag, budget: StoreBudget): Promise<StoredSession[]> {
-    const records = await this.#call(budget, () => this.backend.listByUser(tag));
+    const records = await this.#call('read', budget, () => this.backend.listByUser(tag));
     return records.flatMap((record) => {
       try {
         return [{ record, content: this.#decode(record, record.id) }];
@@ -106,11 +107,11 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   deleteByUser(tag: UserTag, budget: StoreBudget, options?: { readonly except?: SessionId }): Promise<SessionId[]> {
-    return this.#call(budget, () => this.backend.deleteByUser(tag, options));
+    return this.#call('write', budget, () => this.backend.deleteByUser(tag, options));
   }
 
   async clearExpired(): Promise<number> {
-    return this.#call(this.newBudget(), async () => (await this.backend.clearExpired?.()) ?? 0);
+    return this.#call('write', this.newBudget(), async () => (await this.backend.clearExpired?.()) ?? 0);
   }
 
   /** Whether `record` is usable at this instant, by status and times. */
@@ -163,7 +164,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
 
       const next = revisedRecord(stored.record, revision);
       const ifVersion = stored.record.version;
-      const outcome = await this.#call(budget, () => this.backend.replace(next, ifVersion));
+      const outcome = await this.#call('write', budget, () => this.backend.replace(next, ifVersion));
       switch (outcome) {
         case 'replaced':
           return { record: next, content: this.#decode(next, id) };
@@ -200,29 +201,29 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     }
   }
 
-  async #call<T>(budget: StoreBudget, call: () => Promise<T>): Promise<T> {
+  async #call<T>(kind: 'read' | 'write', budget: StoreBudget, call: () => Promise<T>): Promise<T> {
     try {
       const answer = await budget.run(call);
-      if (this.#failing) this.#recovered();
+      if (this.#failing[kind]) this.#recovered(kind);
       return answer;
     } catch (error) {
-      if (error instanceof DamagedRecordError) throw error;
+      if (error instanceof DamagedRecordError || error instanceof NewerRecordError) throw error;
       const failure = error instanceof SessionError ? error : unavailable(error);
-      this.#failed(failure);
+      this.#failed(kind, failure);
       throw failure;
     }
   }
 
-  /** Said once for an outage, not once for each of its thousands of requests. */
-  #failed(failure: SessionError): void {
-    if (this.#failing) return;
-    this.#failing = true;
-    this.#logger.error(`The session store fails, requests that need it get 503: ${failure.message}`);
+  /** Said once for an outage, not once for each of its thousands of requests. A store may refuse writes and still be read. */
+  #failed(kind: 'read' | 'write', failure: SessionError): void {
+    if (this.#failing[kind]) return;
+    this.#failing[kind] = true;
+    this.#logger.error(`The session store fails (${kind}), requests that need it get 503: ${failure.message}`);
   }
 
-  #recovered(): void {
-    this.#failing = false;
-    this.#logger.log('The session store answers again.');
+  #recovered(kind: 'read' | 'write'): void {
+    this.#failing[kind] = false;
+    this.#logger.log(`The session store works again (${kind}).`);
   }
 }
 

@@ -95,6 +95,12 @@ describe('P11: foreign and damaged records are no session', () => {
     expect(await observer.get(key)).toBe(newer);
   });
 
+  it('one whose head is of a newer form is a 503 too', async () => {
+    const { token, key, text } = await sessionWithKey();
+    await observer.set(key, text.replace('sx1 ', 'sx2 '));
+    await expect(service.sessions.getSession(token)).rejects.toMatchObject({ code: 'BACKEND_RECORD_NEWER' });
+  });
+
   it('on memory too', async () => {
     const backend = new MemoryBackend();
     const local = await startService(backend);

@@ -25,7 +25,7 @@ const refused: [what: string, value: unknown, path: string][] = [
   ['an array with a name', Object.assign([1], { name: 1 }), 'data.x'],
   ['a cycle', cycle, 'data.x'],
   ['__proto__', JSON.parse('{"a":{"__proto__":{"admin":true}}}'), 'data.x.a'],
-  ['an object of an unnamed class', Object.create(Object.create(null)), 'data.x'],
+  ['an object of an unnamed class', Object.create(Object.create(null) as object), 'data.x'],
   ['an instance of a class', new URL('http://localhost/'), 'data.x'],
 ];
 
