@@ -1,2 +1,2 @@
 export { RedisBackend } from './backends/redis/redis.backend.js';
-export { sessionRedisOptions } from './backends/redis/redis-client-options.js';
+export { sessionClusterOptions, sessionRedisOptions } from './backends/redis/redis-client-options.js';

@@ -80,8 +80,8 @@ export interface SessionBackend {
   listByUser(tag: UserTag): Promise<SessionRecord[]>;
 
   /**
-   * Removes all sessions of a user but `except`, in one step that no login can slip through, and returns the ids of the living ones that
-   * it removed. Its cost follows from the number of that user's sessions alone.
+   * Removes all sessions of a user but `except`, in one step that no login can slip through, and returns the ids of the active, unexpired
+   * ones that it removed. Its cost follows from the number of that user's sessions alone.
    */
   deleteByUser(tag: UserTag, options?: { readonly except?: SessionId }): Promise<SessionId[]>;
 

@@ -83,6 +83,13 @@ describe('P11: foreign and damaged records are no session', () => {
     await expectAbsent(token, session.sessionId);
   });
 
+  it('one whose head has letters for digits does not stop a logout everywhere', async () => {
+    const [damaged, other] = [await sessionWithKey(), await sessionWithKey()];
+    await observer.set(damaged.key, `sx1 0000000001 a u ${'x'.repeat(14)} ${'y'.repeat(14)}\n{}`);
+    await service.sessions.deleteUserSessions('ann');
+    await expect(service.sessions.getSession(other.token)).rejects.toThrow(SessionNotFoundError);
+  });
+
   it('one of a newer schema is a 503, neither read nor overwritten nor deleted', async () => {
     const { session, token, key, text } = await sessionWithKey();
     const newer = text.replace('{"schema":1,', '{"schema":2,"more":true,');

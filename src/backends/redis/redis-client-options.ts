@@ -1,7 +1,13 @@
-import type { Cluster, Redis, RedisOptions } from 'ioredis';
+import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis';
 
 const LONGEST_RECONNECT_PAUSE_MS = 1000;
 const SHORTEST_SOCKET_TIMEOUT_MS = 1000;
+/** Between two tries of a command that a node refused because its slot moves, or because the cluster is electing a master. */
+const REFUSED_PAUSE_MS = 50;
+/** A refused command is tried on a random node, which sends it to the old one, which may send it to the new one. */
+const HOPS_OF_A_TRY = 3;
+/** Those that ioredis grants a command by default. */
+const USUAL_REDIRECTIONS = 16;
 
 /**
  * The options of an ioredis client that fit sessions. ioredis's own suit a cache: with them a call to a server that hangs never returns, and
@@ -14,15 +20,58 @@ export function sessionRedisOptions(timeoutMs: number): RedisOptions {
     // A command for a connection that is down fails at once. In a queue it would run after its caller was told that it failed.
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
+    // The scripts answer with numbers that are calculated with.
+    stringNumbers: false,
     autoResendUnfulfilledCommands: false,
     commandTimeout: timeoutMs,
     connectTimeout: timeoutMs,
+    // Without it the search for the master ends at a Sentinel that hangs, for ever.
+    sentinelCommandTimeout: timeoutMs,
     // Cuts a connection whose server has stopped answering, so that the next calls need not wait for it.
     socketTimeout: Math.max(2 * timeoutMs, SHORTEST_SOCKET_TIMEOUT_MS),
-    retryStrategy: (attempt) => Math.min(2 ** attempt * 25, LONGEST_RECONNECT_PAUSE_MS) * (0.5 + Math.random() / 2),
-    // A master that became a replica: look for the new one.
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+    retryStrategy: reconnectPause,
+    // A master that became a replica: look for the new one. Redis before 7 wraps the error of a script.
+    reconnectOnError: ({ message }) => message.startsWith('READONLY') || message.includes('-READONLY'),
   };
+}
+
+/**
+ * The options of an ioredis Cluster client that fit sessions, for the reasons of {@link sessionRedisOptions}. A command that a node refuses
+ * without carrying it out (`MOVED`, `ASK`, `TRYAGAIN`, `CLUSTERDOWN`) is sent again until `timeoutMs` is over; one whose answer is lost is not.
+ *
+ * @param timeoutMs the longest that a call may take, as `backendTimeout`
+ * @param redisOptions what the connections to the nodes need besides, such as `password` and `tls`
+ *
+ * @example new RedisBackend(new Cluster([{ host: 'redis-1' }, { host: 'redis-2' }], sessionClusterOptions(1000, { password })))
+ */
+export function sessionClusterOptions(
+  timeoutMs: number,
+  redisOptions: NonNullable<ClusterOptions['redisOptions']> = {},
+): ClusterOptions {
+  return {
+    // Connected at once, replicas too: while a connection is being made, commands for it fail. The client has a way of its own to find a
+    // node again that it lost, so the nodes' connections get none.
+    redisOptions: { ...redisOptions, ...withoutOwnReconnection(sessionRedisOptions(timeoutMs)), lazyConnect: false },
+    enableOfflineQueue: false,
+    // The Cluster client sends again by itself what was under way when a connection broke; the nodes' options do not stop it.
+    retryDelayOnFailover: 0,
+    retryDelayOnTryAgain: REFUSED_PAUSE_MS,
+    retryDelayOnClusterDown: REFUSED_PAUSE_MS,
+    maxRedirections: USUAL_REDIRECTIONS + HOPS_OF_A_TRY * Math.ceil(timeoutMs / REFUSED_PAUSE_MS),
+    slotsRefreshTimeout: timeoutMs,
+    clusterRetryStrategy: reconnectPause,
+  };
+}
+
+function reconnectPause(attempt: number): number {
+  return Math.min(2 ** attempt * 25, LONGEST_RECONNECT_PAUSE_MS) * (0.5 + Math.random() / 2);
+}
+
+function withoutOwnReconnection(options: RedisOptions): NonNullable<ClusterOptions['redisOptions']> {
+  const rest = { ...options };
+  delete rest.retryStrategy;
+  delete rest.enableOfflineQueue;
+  return rest;
 }
 
 /** What is wrong with the options of a client that the application made. */
@@ -44,7 +93,17 @@ export function inspectClient(client: Redis | Cluster, timeoutMs: number): Clien
     if (client.options.retryDelayOnFailover !== 0) {
       refused.push('retryDelayOnFailover must be 0: a Cluster client sends a write again whose answer was lost');
     }
-  } else if (options.autoResendUnfulfilledCommands !== false) {
+    if (client.options.scaleReads !== 'master') {
+      refused.push(
+        'scaleReads must be "master": a replica may still have a session that was ended, or not yet a new one',
+      );
+    }
+  } else if (options.role === 'slave') {
+    refused.push('role must be "master": a replica may still have a session that was ended, or not yet a new one');
+  }
+  if (options.stringNumbers === true) refused.push('stringNumbers must be false: the scripts answer with numbers');
+  const reconnects = !isCluster(client) || typeof client.options.clusterNodeRetryStrategy === 'function';
+  if (reconnects && options.autoResendUnfulfilledCommands !== false) {
     refused.push('autoResendUnfulfilledCommands must be false: a write whose answer was lost would be done twice');
   }
 

@@ -10,22 +10,23 @@ import { TOUCH } from './scripts/touch.js';
 
 type Argument = string | number;
 
-/** The scripts as commands of the client; each takes its keys, then its arguments. */
+/** The scripts as commands of the client; each takes its key, then its arguments. */
 export interface RedisScripts {
-  sessionxCreate(record: string, index: string, ...args: Argument[]): Promise<[outcome: string, ...evicted: string[]]>;
-  sessionxReplace(record: string, index: string, ...args: Argument[]): Promise<'replaced' | 'changed' | 'missing'>;
-  sessionxTouch(record: string, index: string, ...args: Argument[]): Promise<0 | 1>;
-  sessionxDelete(record: string, index: string, ...args: Argument[]): Promise<'deleted' | 'changed' | 'missing'>;
+  sessionxCreate(record: string, ...args: Argument[]): Promise<[outcome: string, ...evicted: string[]]>;
+  sessionxReplace(record: string, ...args: Argument[]): Promise<'replaced' | 'changed' | 'missing'>;
+  sessionxTouch(record: string, ...args: Argument[]): Promise<0 | 1>;
+  sessionxDelete(record: string, ...args: Argument[]): Promise<'deleted' | 'changed' | 'missing'>;
   sessionxListByUser(index: string, now: number): Promise<string[]>;
   sessionxDeleteByUser(index: string, except: string, now: number): Promise<string[]>;
-  sessionxServerTime(index: string): Promise<number>;
+  sessionxServerTime(record: string): Promise<number>;
 }
 
+// One key each, also where a script works on more: see RECORD_HEAD.
 const SCRIPTS = {
-  sessionxCreate: { numberOfKeys: 2, lua: CREATE },
-  sessionxReplace: { numberOfKeys: 2, lua: REPLACE },
-  sessionxTouch: { numberOfKeys: 2, lua: TOUCH },
-  sessionxDelete: { numberOfKeys: 2, lua: DELETE },
+  sessionxCreate: { numberOfKeys: 1, lua: CREATE },
+  sessionxReplace: { numberOfKeys: 1, lua: REPLACE },
+  sessionxTouch: { numberOfKeys: 1, lua: TOUCH },
+  sessionxDelete: { numberOfKeys: 1, lua: DELETE },
   sessionxListByUser: { numberOfKeys: 1, lua: LIST_BY_USER },
   sessionxDeleteByUser: { numberOfKeys: 1, lua: DELETE_BY_USER },
   sessionxServerTime: { numberOfKeys: 1, lua: SERVER_TIME },

@@ -35,7 +35,7 @@ export class RedisBackend implements SessionBackend {
 
   /**
    * @param connection the URL or the options of a connection that the module opens and closes; or a client of the application's, made with
-   * {@link sessionRedisOptions}, which the application closes
+   * {@link sessionRedisOptions} or {@link sessionClusterOptions}, which the application closes
    */
   constructor(connection: string | RedisOptions | Redis | Cluster) {
     this.#connection =
@@ -59,13 +59,12 @@ export class RedisBackend implements SessionBackend {
 
   async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
     const startedAt = performance.now();
-    const { client, index, key } = this.#at(record.id);
+    const { client, key } = this.#at(record.id);
     // Only the server can tell whether it comes to a command too late, and only by its own clock.
-    const serverTime = await client.sessionxServerTime(index);
+    const serverTime = await client.sessionxServerTime(key);
     const deadline = Math.floor(serverTime + options.deadline - (performance.now() - startedAt));
     const [outcome, ...evicted] = await client.sessionxCreate(
       key,
-      index,
       ...createArguments(record, options, this.#now(), deadline),
     );
     switch (outcome) {
@@ -96,21 +95,21 @@ export class RedisBackend implements SessionBackend {
   }
 
   async replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
-    const { client, index, key } = this.#at(record.id);
-    return client.sessionxReplace(key, index, ...replaceArguments(record, ifVersion, this.#now()));
+    const { client, key } = this.#at(record.id);
+    return client.sessionxReplace(key, ...replaceArguments(record, ifVersion, this.#now()));
   }
 
   async touch(id: SessionId, times: SessionTimes): Promise<boolean> {
-    const { client, index, key } = this.#at(id);
-    return (await client.sessionxTouch(key, index, ...touchArguments(id, times, this.#now()))) === 1;
+    const { client, key } = this.#at(id);
+    return (await client.sessionxTouch(key, ...touchArguments(id, times, this.#now()))) === 1;
   }
 
   async delete(
     id: SessionId,
     { ifVersion }: { readonly ifVersion?: number } = {},
   ): Promise<'deleted' | 'changed' | 'missing'> {
-    const { client, index, key } = this.#at(id);
-    return client.sessionxDelete(key, index, ifVersion === undefined ? '' : versionText(ifVersion), memberOf(id));
+    const { client, key } = this.#at(id);
+    return client.sessionxDelete(key, ifVersion === undefined ? '' : versionText(ifVersion), memberOf(id));
   }
 
   async listByUser(tag: UserTag): Promise<SessionRecord[]> {
@@ -158,9 +157,9 @@ export class RedisBackend implements SessionBackend {
     return { client, index: `${context.keyPrefix}{${tag}}` };
   }
 
-  #at(id: SessionId): { client: Client; index: string; key: string } {
+  #at(id: SessionId): { client: Client; key: string } {
     const { client, index } = this.#of(tagOf(id));
-    return { client, index, key: index + memberOf(id) };
+    return { client, key: index + memberOf(id) };
   }
 
   #now(): number {
@@ -184,7 +183,11 @@ export class RedisBackend implements SessionBackend {
 /** Our options win over the given ones: each of them keeps a promise. */
 function newClient(target: string | RedisOptions, timeoutMs: number): Redis {
   const options = { ...sessionRedisOptions(timeoutMs), lazyConnect: true };
-  return typeof target === 'string' ? new Redis(target, options) : new Redis({ ...target, ...options });
+  if (typeof target !== 'string') return new Redis({ ...target, ...options });
+  const client = new Redis(target, options);
+  // ioredis prefers what the query of a URL says.
+  Object.assign(client.options, options);
+  return client;
 }
 
 /** @throws TypeError that lists the options which would break a promise; lesser ones are logged */
@@ -192,18 +195,30 @@ function inspect(client: Redis | Cluster, { timeoutMs, logger }: BackendContext)
   const { refused, warned } = inspectClient(client, timeoutMs);
   if (refused.length > 0) {
     const faults = refused.map((fault) => `- ${fault}`).join('\n');
-    throw new TypeError(`RedisBackend refuses this client; make it with sessionRedisOptions():\n${faults}`);
+    throw new TypeError(
+      `RedisBackend refuses this client; make it with sessionRedisOptions() or sessionClusterOptions():\n${faults}`,
+    );
   }
-  for (const fault of warned) logger.warn(`RedisBackend: ${fault}; sessionRedisOptions() has what fits.`);
+  for (const fault of warned)
+    logger.warn(`RedisBackend: ${fault}; sessionRedisOptions() and sessionClusterOptions() have what fits.`);
 }
 
 /** Commands for a connection that is not up yet would fail, so the start waits for it a moment; a server that is down does not stop it. */
 async function becomeReady(client: Redis | Cluster, timeoutMs: number): Promise<void> {
-  if (client.status === 'ready') return;
   const patience = new AbortController();
   const { signal } = patience;
-  const ready = client.status === 'wait' ? client.connect() : once(client, 'ready', { signal });
   const down = () => 'reported by the error event, and tried again by ioredis';
-  await Promise.race([ready.catch(down), sleep(timeoutMs, undefined, { signal }).catch(down)]);
+  await Promise.race([allReady(client, signal).catch(down), sleep(timeoutMs, undefined, { signal }).catch(down)]);
   patience.abort();
+}
+
+/** A Cluster client is ready before the connections to its nodes are; it refuses commands for a node to which it is still connecting. */
+async function allReady(client: Redis | Cluster, signal: AbortSignal): Promise<void> {
+  await connected(client, signal);
+  if (client.isCluster) await Promise.all((client as Cluster).nodes('master').map((node) => connected(node, signal)));
+}
+
+async function connected(client: Redis | Cluster, signal: AbortSignal): Promise<void> {
+  if (client.status === 'wait') await client.connect();
+  else if (client.status !== 'ready') await once(client, 'ready', { signal });
 }

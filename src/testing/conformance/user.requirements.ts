@@ -39,17 +39,32 @@ export const USER_REQUIREMENTS: readonly Requirement[] = [
     },
   ],
   [
-    'deleteByUser ends all sessions of the user and returns those that lived, and spares the others',
+    'deleteByUser ends all sessions of the user and returns the active ones, and spares the others',
     async (arena) => {
       const expired = await arena.stored(arena.user, { lifetimeMs: 1000 });
-      const mine = [await arena.stored(), await arena.stored(arena.user, { status: 'pending' })];
+      const active = [await arena.stored(), await arena.stored()];
+      const pending = await arena.stored(arena.user, { status: 'pending' });
       const others = await arena.stored(arena.newUser());
       arena.clock.advance(1000);
-      deepStrictEqual((await arena.one.deleteByUser(arena.user)).sort(), ids(mine));
-      for (const { id } of [...mine, expired]) strictEqual(await arena.read(id), null);
+      deepStrictEqual((await arena.one.deleteByUser(arena.user)).sort(), ids(active));
+      for (const { id } of [...active, pending, expired]) strictEqual(await arena.read(id), null);
       deepStrictEqual(await arena.listed(), []);
       ok(await arena.read(others.id));
       deepStrictEqual(await arena.one.deleteByUser(arena.user), []);
+    },
+  ],
+  [
+    'a session that a late renewal keeps alive is listed, also when the index was tidied meanwhile',
+    async (arena) => {
+      const record = await arena.stored(arena.user, { lifetimeMs: 1000 });
+      arena.clock.advance(1000);
+      const other = await arena.stored();
+      await arena.listed();
+      await arena.one.touch(record.id, { lastAccessed: arena.clock.now(), expiresAt: arena.clock.now() + 10_000 });
+      const alive = await arena.read(record.id);
+      deepStrictEqual(await arena.listed(), ids(alive === null ? [other] : [other, record]));
+      await arena.one.deleteByUser(arena.user);
+      strictEqual(await arena.read(record.id), null);
     },
   ],
   [

@@ -6,16 +6,21 @@ import { RECORD_HEAD } from './record-head.js';
  * KEYS 1 the index, of which every record key is a continuation
  * ARGV 1 the member to keep, or '', 2 now
  *
- * Returns the members whose living records it removed.
+ * Returns the members whose active, unexpired records it removed.
  */
 export const DELETE_BY_USER = `${RECORD_HEAD}
+local members = redis.call('ZRANGE', KEYS[1], 0, -1)
+local needed = {KEYS[1]}
+for _, member in ipairs(members) do needed[#needed + 1] = KEYS[1] .. member end
+if torn(needed) then return MOVING end
+
 local ended = {}
-for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+for _, member in ipairs(members) do
   if member ~= ARGV[1] then
     local old = head(KEYS[1] .. member)
     if old then
       redis.call('DEL', KEYS[1] .. member)
-      if tonumber(old.expiresAt) > tonumber(ARGV[2]) then ended[#ended + 1] = member end
+      if old.status == 'a' and tonumber(old.expiresAt) > tonumber(ARGV[2]) then ended[#ended + 1] = member end
     end
     redis.call('ZREM', KEYS[1], member)
   end

@@ -3,14 +3,28 @@
  *
  * `head(key)`: the head of a stored record (the fixed widths of `encodeRecord`), or nil where there is none of ours; GETRANGE of a value of
  * another type is an error, which counts as none. `list(…)`: enters a member; the index outlives its longest-lived one and goes with it.
+ *
+ * `indexOf(record)`: the key of the index, of which every record key is a continuation by 43 characters. The scripts declare one key and
+ * make the others from it. Redis Cluster allows that within a slot (tried on 7.0), and a script that declared the index too would be refused
+ * for an anonymous session, which has none, as long as its slot is on its way to another node.
+ *
+ * `torn(keys)`: whether the slot is on its way to another node and some of these keys may lie there. Without this check a script would take
+ * them for missing, and drop living sessions from the index. Redis itself tells: an EXISTS of several keys is refused in such a slot unless
+ * all of them are here. A script that finds its keys torn returns `MOVING` before it has written anything, which a client of the cluster
+ * takes for the server's own TRYAGAIN: it sends the command again after a while, within the command's timeout.
  */
 export const RECORD_HEAD = `
+local MOVING = redis.error_reply('TRYAGAIN the keys of this user are on their way to another node')
+
 local function head(key)
   local text = redis.pcall('GETRANGE', key, 0, 48)
-  if type(text) ~= 'string' or #text ~= 49 or string.sub(text, 1, 4) ~= 'sx1 ' then return nil end
+  if type(text) == 'table' and not string.find(text.err, 'WRONGTYPE', 1, true) then redis.call('GETRANGE', key, 0, 48) end
+  if type(text) ~= 'string' or #text ~= 49 then return nil end
+  if not string.find(text, '^sx1 %d+ [aip] [us] %d+ %d+\\n$') then return nil end
   return {
     version = string.sub(text, 5, 14),
     status = string.sub(text, 16, 16),
+    owned = string.sub(text, 18, 18) == 'u',
     lastAccessed = string.sub(text, 20, 33),
     expiresAt = string.sub(text, 35, 48)
   }
@@ -19,6 +33,34 @@ end
 local function later(a, b)
   if tonumber(a) > tonumber(b) then return a end
   return b
+end
+
+local function indexOf(record)
+  return string.sub(record, 1, -44)
+end
+
+local function torn(keys)
+  for from = 1, #keys, 1000 do
+    local some = {keys[1], unpack(keys, from, math.min(from + 999, #keys))}
+    if type(redis.pcall('EXISTS', unpack(some))) == 'table' then return true end
+  end
+  return false
+end
+
+-- The lifetime of a record whose expiry moves on: what is left of it by the server's clock, and the difference. A caller whose clock is
+-- late so cannot stretch it, least of all beyond the absolute end.
+local function lifetime(record, old, expiresAt, fallback)
+  local left = redis.call('PTTL', record)
+  if left < 0 then return tonumber(fallback) end
+  return left + tonumber(expiresAt) - tonumber(old.expiresAt)
+end
+
+-- Members whose expiry has passed leave the index when their records are gone, not before: a renewal may be under way, or the caller's
+-- clock be early.
+local function prune(index, members)
+  for _, member in ipairs(members) do
+    if not head(index .. member) then redis.call('ZREM', index, member) end
+  end
 end
 
 local function list(index, member, expiresAt, ttl)

@@ -3,29 +3,31 @@ import { RECORD_HEAD } from './record-head.js';
 /**
  * Puts a record in the place of one version of itself. Times that the store knows to be later stay, with their lifetime.
  *
- * KEYS 1 the record, 2 the index
+ * KEYS 1 the record
  * ARGV 1 the version that it must have, 2 its new version, 3 status and owner letters, 4 lastAccessed, 5 expiresAt, 6 payload,
  *      7 lifetime in ms, 8 member, 9 '1' to list it
  *
  * Returns 'replaced', 'changed' or 'missing'.
  */
 export const REPLACE = `${RECORD_HEAD}
+local index = indexOf(KEYS[1])
 local old = head(KEYS[1])
 if not old then return 'missing' end
 if old.version ~= ARGV[1] then return 'changed' end
+if old.owned and torn({KEYS[1], index}) then return MOVING end
 
 local lastAccessed = later(old.lastAccessed, ARGV[4])
 local expiresAt = later(old.expiresAt, ARGV[5])
 local text = 'sx1 ' .. ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. lastAccessed .. ' ' .. expiresAt .. '\\n' .. ARGV[6]
 if tonumber(ARGV[5]) > tonumber(old.expiresAt) then
-  redis.call('SET', KEYS[1], text, 'PX', ARGV[7])
+  redis.call('SET', KEYS[1], text, 'PX', lifetime(KEYS[1], old, ARGV[5], ARGV[7]))
 else
   redis.call('SET', KEYS[1], text, 'KEEPTTL')
 end
 if ARGV[9] == '1' then
-  list(KEYS[2], ARGV[8], expiresAt, redis.call('PTTL', KEYS[1]))
-else
-  redis.call('ZREM', KEYS[2], ARGV[8])
+  list(index, ARGV[8], expiresAt, redis.call('PTTL', KEYS[1]))
+elseif old.owned then
+  redis.call('ZREM', index, ARGV[8])
 end
 return 'replaced'
 `;

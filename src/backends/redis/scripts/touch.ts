@@ -3,19 +3,22 @@ import { RECORD_HEAD } from './record-head.js';
 /**
  * Moves the times of an active record forward, each only if it is later than the stored one; the version and the payload stay.
  *
- * KEYS 1 the record, 2 the index
+ * KEYS 1 the record
  * ARGV 1 lastAccessed, 2 expiresAt, 3 lifetime in ms, 4 member
  *
  * Returns 1, or 0 where there is no active record.
  */
 export const TOUCH = `${RECORD_HEAD}
+local index = indexOf(KEYS[1])
 local old = head(KEYS[1])
 if not old or old.status ~= 'a' then return 0 end
+if old.owned and torn({KEYS[1], index}) then return MOVING end
 if tonumber(ARGV[1]) > tonumber(old.lastAccessed) then redis.call('SETRANGE', KEYS[1], 19, ARGV[1]) end
 if tonumber(ARGV[2]) > tonumber(old.expiresAt) then
   redis.call('SETRANGE', KEYS[1], 34, ARGV[2])
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
-  if redis.call('ZSCORE', KEYS[2], ARGV[4]) then list(KEYS[2], ARGV[4], ARGV[2], ARGV[3]) end
+  local ttl = lifetime(KEYS[1], old, ARGV[2], ARGV[3])
+  redis.call('PEXPIRE', KEYS[1], ttl)
+  if old.owned then list(index, ARGV[4], ARGV[2], ttl) end
 end
 return 1
 `;

@@ -1,0 +1,466 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { Controller, Get, HttpCode, Logger, Post, Req, UseGuards } from '@nestjs/common';
+import {
+  CurrentSession,
+  FlashMessages,
+  Session,
+  SessionBackendError,
+  SessionGuard,
+  SessionService,
+  UseSession,
+  type FlashMessage,
+} from 'nestjs-sessionx';
+import { RedisBackend, sessionClusterOptions } from 'nestjs-sessionx/redis';
+import { backendConformance } from 'nestjs-sessionx/testing';
+
+import { startApp } from '../support/apps.js';
+import { redisCluster } from '../support/cluster-backend.js';
+import { until, type ClusterNode, type RedisCluster } from '../support/redis-cluster.js';
+import { atOnce, outcomes, startService, type ServiceUnderTest } from '../support/services.js';
+
+const BUDGET_MS = 1000;
+/** What a loaded machine may add to a deadline. */
+const SLACK_MS = 1500;
+/** For what must not fail: room for a loaded machine. */
+const AMPLE_MS = 8000;
+
+const store = redisCluster();
+let cluster: RedisCluster;
+
+beforeAll(async () => {
+  await store.start();
+  cluster = store.cluster;
+}, 60_000);
+
+afterAll(() => store.stop());
+
+function backend(timeoutMs = AMPLE_MS): RedisBackend {
+  return new RedisBackend(cluster.client(sessionClusterOptions(timeoutMs)));
+}
+
+function indexOf(sessionId: string): string {
+  return `session:{${sessionId.slice(0, 16)}}`;
+}
+
+function recordOf(sessionId: string): string {
+  return indexOf(sessionId) + sessionId.slice(16);
+}
+
+describe('a Redis Cluster keeps the contract:', () => {
+  const subject = {
+    create: () => store.another(),
+    damage: async ({ keyPrefix, id }: { keyPrefix: string; id: string }) => {
+      const key = `${keyPrefix}{${id.slice(0, 16)}}${id.slice(16)}`;
+      await (await cluster.masterOf(key)).admin.set(key, 'something else');
+    },
+  };
+  for (const { name, run } of backendConformance(subject)) it(name, run);
+});
+
+describe('sessions in a Redis Cluster', () => {
+  let one: ServiceUnderTest;
+  let two: ServiceUnderTest;
+
+  beforeEach(async () => {
+    const options = { backendTimeout: AMPLE_MS, maxSessionsPerUser: 10 };
+    one = await startService(backend(), options);
+    two = await startService(backend(), options, one.clock);
+  });
+
+  afterEach(async () => {
+    await one.close();
+    await two.close();
+  });
+
+  it('lie in one slot for each user, and the users on all masters', async () => {
+    const sessions = await atOnce(60, (index) =>
+      one.sessions.createSession({ user: { userId: `spread ${Math.floor(index / 2)}` } }),
+    );
+    const nodes = new Set<ClusterNode>();
+    for (const { session } of sessions) {
+      const index = indexOf(session.sessionId);
+      expect(await cluster.slotOf(index)).toBe(await cluster.slotOf(recordOf(session.sessionId)));
+      const master = await cluster.masterOf(index);
+      expect(await master.admin.exists(index, recordOf(session.sessionId))).toBe(2);
+      nodes.add(master);
+    }
+    expect(nodes.size).toBe(3);
+  });
+
+  it('are there for 60 first requests at once of a process that has just started', async () => {
+    const fresh = await startService(backend(), { backendTimeout: AMPLE_MS });
+    const { errors } = await outcomes(
+      Array.from({ length: 60 }, (_, index) => fresh.sessions.createSession({ user: { userId: `first ${index}` } })),
+    );
+    expect(errors).toEqual([]);
+    await fresh.close();
+  });
+
+  it('merge: 50 writers of their own keys, and 200 counts, of two processes', async () => {
+    const { session, token } = await one.sessions.createSession({ user: { userId: 'merge' }, data: { n: 0 } });
+    const writers = (index: number) => (index % 2 === 0 ? one : two).sessions;
+    const loaded = await atOnce(50, (index) => writers(index).getSession(token));
+    await atOnce(50, async (index) => {
+      loaded[index]!.data[`key${index}`] = index;
+      await writers(index).updateSession(loaded[index]!);
+    });
+    await atOnce(200, (index) =>
+      writers(index).update(session.sessionId, ({ data }) => {
+        data.n = Number(data.n) + 1;
+      }),
+    );
+    const { data } = await two.sessions.getSession(token);
+    expect(Object.keys(data)).toHaveLength(51);
+    expect(data.n).toBe(200);
+  });
+
+  it('end for good: a change that was read before does not bring them back', async () => {
+    const { session, token } = await one.sessions.createSession({ user: { userId: 'ended' } });
+    const stale = await two.sessions.getSession(token);
+    stale.data.late = true;
+    expect(await one.sessions.deleteSession(session.sessionId)).toBe(true);
+    await expect(two.sessions.updateSession(stale)).rejects.toMatchObject({ status: 401 });
+    await expect(one.sessions.getSession(token)).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' });
+  });
+
+  it('end everywhere at once, even while logins run: what lives is listed', async () => {
+    await atOnce(8, () => one.sessions.createSession({ user: { userId: 'everywhere' } }));
+    const logins = atOnce(8, () => two.sessions.createSession({ user: { userId: 'everywhere' } }));
+    const ended = await one.sessions.deleteUserSessions('everywhere');
+    const tokens = (await logins).map(({ token }) => token);
+    const { values: alive } = await outcomes(tokens.map((token) => two.sessions.getSession(token)));
+    const listed = (await one.sessions.listUserSessions('everywhere')).map(({ sessionId }) => sessionId);
+    expect(listed.sort()).toEqual(alive.map(({ sessionId }) => sessionId).sort());
+    expect(ended + alive.length + (await evicted())).toBe(16);
+    expect(await two.sessions.deleteUserSessions('everywhere')).toBe(alive.length);
+  });
+
+  function evicted(): Promise<number> {
+    const all = [...one.events, ...two.events];
+    return Promise.resolve(all.filter((event) => event.type === 'ended' && event.reason === 'evicted-by-limit').length);
+  }
+
+  it('hand out a flash message once, to one of 20 takers of two processes', async () => {
+    const { session, token } = await one.sessions.createSession();
+    session.addFlashMessage('saved');
+    await one.sessions.updateSession(session);
+    const holders = await atOnce(20, (index) => (index % 2 === 0 ? one : two).sessions.getSession(token));
+    const taken = await atOnce(20, (index) => (index % 2 === 0 ? one : two).sessions.takeFlash(holders[index]!));
+    expect(taken.flat().map(({ message }) => message)).toEqual(['saved']);
+  });
+
+  it('keep the limit: of 40 logins at once of two processes ten live', async () => {
+    await atOnce(40, (index) => (index % 2 === 0 ? one : two).sessions.createSession({ user: { userId: 'limited' } }));
+    expect(await one.sessions.listUserSessions('limited')).toHaveLength(10);
+    expect(await one.sessions.deleteUserSessions('limited')).toBe(10);
+  });
+
+  it('survive SCRIPT FLUSH on all nodes, under load', async () => {
+    const { session } = await one.sessions.createSession({ user: { userId: 'flushed' }, data: { n: 0 } });
+    const count = () =>
+      atOnce(40, (index) =>
+        (index % 2 === 0 ? one : two).sessions.update(session.sessionId, ({ data }) => {
+          data.n = Number(data.n) + 1;
+        }),
+      );
+    await count();
+    const counting = count();
+    await Promise.all((await cluster.masters()).map(({ admin }) => admin.script('FLUSH')));
+    await counting;
+    await count();
+    expect((await one.sessions.update(session.sessionId, () => undefined)).data.n).toBe(120);
+  });
+});
+
+@Controller()
+class ClusterController {
+  constructor(private readonly sessions: SessionService) {}
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('cart')
+  async cart(@Req() request: object) {
+    const { session, token } = await this.sessions.start(request, { data: { cart: ['tea'] } });
+    session.addFlashMessage('in the cart');
+    return { token };
+  }
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('login')
+  async login(@Req() request: { headers: Record<string, string | undefined> }) {
+    return { token: (await this.sessions.login(request, { userId: request.headers['x-user']! })).token };
+  }
+
+  @UseGuards(SessionGuard)
+  @Get('me')
+  me(@CurrentSession() session: Session, @FlashMessages() messages: FlashMessage[]) {
+    return { userId: session.user?.userId, cart: session.data.cart, messages: messages.map(({ message }) => message) };
+  }
+
+  @UseGuards(SessionGuard)
+  @HttpCode(200)
+  @Post('new-id')
+  async newId(@CurrentSession() session: Session) {
+    return { token: (await this.sessions.regenerateSessionId(session)).token };
+  }
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('logout')
+  async logout(@Req() request: object) {
+    return { ended: await this.sessions.logout(request) };
+  }
+}
+
+it('every public call works, wherever the anonymous session and the user lie: no command spans slots', async () => {
+  const app = await startApp({
+    controllers: [ClusterController],
+    session: { backend: backend(), backendTimeout: AMPLE_MS, maxSessionsPerUser: 3 },
+  });
+  const call = async (path: string, token?: string | null, user = '') => {
+    const response = await app.fetch(path, {
+      method: path === '/me' ? 'GET' : 'POST',
+      headers: { 'x-user': user, ...(token ? { authorization: `Bearer ${token}` } : {}) },
+    });
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> & { token: string } };
+  };
+  const slots = new Set<number>();
+  for (let visitor = 0; visitor < 12; visitor++) {
+    const user = `visitor ${visitor}`;
+    const cart = await call('/cart');
+    const login = await call('/login', cart.body.token, user);
+    expect([cart.status, login.status]).toEqual([200, 200]);
+    expect((await call('/me', cart.body.token)).status).toBe(401);
+    expect(await call('/me', login.body.token)).toMatchObject({
+      status: 200,
+      body: { userId: user, cart: ['tea'], messages: ['in the cart'] },
+    });
+    const fresh = await call('/new-id', login.body.token);
+    const again = await call('/login', fresh.body.token, user);
+    expect(again.status).toBe(200);
+
+    const sessions = app.app.get(SessionService);
+    const [summary] = await sessions.listUserSessions(user);
+    slots.add(await cluster.slotOf(indexOf(summary!.sessionId)));
+    const { token } = await sessions.renewSession(again.body.token);
+    await sessions.update(summary!.sessionId, ({ data }) => {
+      data.seen = true;
+    });
+    const other = await sessions.createSession({ user: { userId: user } });
+    expect(await sessions.deleteUserSessions(user, { except: summary!.sessionId })).toBe(1);
+    await expect(sessions.getSession(other.token)).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' });
+    expect((await call('/logout', token)).body).toEqual({ ended: true });
+    const last = await sessions.createSession({ user: { userId: user } });
+    expect(await sessions.invalidateSession(last.session)).toBe(true);
+    expect(await sessions.clearExpiredSessions()).toBe(0);
+  }
+  expect(slots.size).toBeGreaterThan(6);
+  await app.close();
+});
+
+describe('a slot on its way to another node', () => {
+  let service: ServiceUnderTest;
+  let patient: ServiceUnderTest;
+
+  beforeEach(async () => {
+    service = await startService(backend(400), { backendTimeout: 400, maxSessionsPerUser: 100 });
+    patient = await startService(backend(), { backendTimeout: AMPLE_MS, maxSessionsPerUser: 100 }, service.clock);
+  });
+
+  afterEach(async () => {
+    await service.close();
+    await patient.close();
+  });
+
+  async function placeOf(sessionId: string): Promise<{ slot: number; from: ClusterNode; to: ClusterNode }> {
+    const from = await cluster.masterOf(indexOf(sessionId));
+    const to = (await cluster.masters()).find((master) => master !== from)!;
+    return { slot: await cluster.slotOf(indexOf(sessionId)), from, to };
+  }
+
+  it('loses nothing under traffic, refuses nobody, and fails no call', async () => {
+    const user = { userId: 'moving' };
+    const { session, token } = await patient.sessions.createSession({ user, data: { n: 0 } });
+    const anonymous = await patient.sessions.createSession({ data: { n: 0 } });
+    let moving = true;
+    let counted = 0;
+    const count = ({ data }: Session) => {
+      data.n = Number(data.n) + 1;
+    };
+    const worker = async (work: () => Promise<unknown>) => {
+      while (moving) await work();
+    };
+    const traffic = Promise.all([
+      worker(() => patient.sessions.getSession(token)),
+      worker(() => patient.sessions.renewSession(token)),
+      worker(async () => {
+        await patient.sessions.update(session.sessionId, count);
+        counted++;
+      }),
+      worker(() => patient.sessions.update(anonymous.session.sessionId, count)),
+      worker(async () => {
+        const further = await patient.sessions.createSession({ user });
+        const ids = (await patient.sessions.listUserSessions(user.userId)).map(({ sessionId }) => sessionId);
+        expect(ids).toContain(further.session.sessionId);
+        expect(ids).toContain(session.sessionId);
+        await patient.sessions.regenerateSessionId(further.session);
+        expect(await patient.sessions.deleteUserSessions(user.userId, { except: session.sessionId })).toBe(1);
+      }),
+    ]).catch((error: unknown) => error);
+
+    try {
+      for (let round = 0; round < 12; round++) {
+        const { slot, from, to } = await placeOf(round % 3 === 2 ? anonymous.session.sessionId : session.sessionId);
+        await cluster.beginMove(slot, from, to);
+        await cluster.finishMove(slot, from, to);
+      }
+    } finally {
+      moving = false;
+    }
+    expect(await traffic).not.toBeInstanceOf(Error);
+    expect(counted).toBeGreaterThan(0);
+    expect((await patient.sessions.getSession(token)).data.n).toBe(counted);
+    expect(await patient.sessions.deleteUserSessions(user.userId)).toBe(1);
+  });
+
+  const torn = [
+    { what: 'the index', first: (ids: string[]) => [indexOf(ids[0]!)] },
+    { what: 'some sessions', first: (ids: string[]) => ids.slice(0, 2).map(recordOf) },
+  ];
+
+  it.each(torn)('and $what already there: what needs the rest is refused, not done by halves', async ({ first }) => {
+    const user = { userId: `torn ${Math.random()}` };
+    const made = await atOnce(4, () => patient.sessions.createSession({ user }));
+    const ids = made.map(({ session }) => session.sessionId);
+    const { slot, from, to } = await placeOf(ids[0]!);
+    await cluster.beginMove(slot, from, to);
+    for (const key of first(ids)) await cluster.moveKey(key, from, to);
+
+    for (const { token } of made) {
+      expect((await service.sessions.getSession(token)).user?.userId).toBe(user.userId);
+    }
+    const started = performance.now();
+    const { errors } = await outcomes<unknown>([
+      service.sessions.listUserSessions(user.userId),
+      service.sessions.createSession({ user }),
+    ]);
+    expect(errors).toHaveLength(2);
+    for (const error of errors) expect(error).toBeInstanceOf(SessionBackendError);
+    expect(performance.now() - started).toBeLessThan(400 + SLACK_MS);
+
+    // Asked before the move goes on, answered when it is done.
+    const ended = patient.sessions.deleteUserSessions(user.userId);
+    await cluster.finishMove(slot, from, to);
+    expect(await ended).toBe(4);
+    expect(await cluster.keys(`${indexOf(ids[0]!)}*`)).toEqual([]);
+  });
+
+  it('does not keep anonymous sessions from being made, written, renewed and ended', async () => {
+    const { session, token } = await service.sessions.createSession({ data: { n: 1 } });
+    const { slot, from, to } = await placeOf(session.sessionId);
+    for (const half of ['before', 'after'] as const) {
+      if (half === 'before') await cluster.beginMove(slot, from, to);
+      else await cluster.moveKey(recordOf(session.sessionId), from, to);
+      session.data[half] = true;
+      await service.sessions.updateSession(session);
+      service.clock.advanceSeconds(10);
+      await service.sessions.renewSession(token);
+    }
+    expect((await service.sessions.getSession(token)).data).toEqual({ n: 1, before: true, after: true });
+    const { session: next, token: fresh } = await service.sessions.regenerateSessionId(
+      await service.sessions.getSession(token),
+    );
+    expect((await service.sessions.getSession(fresh!)).data.n).toBe(1);
+    expect(await service.sessions.deleteSession(next.sessionId)).toBe(true);
+    await cluster.finishMove(slot, from, to);
+    expect(await cluster.keys(`${indexOf(session.sessionId)}*`)).toEqual([]);
+  });
+});
+
+describe.each(['killed', 'frozen'] as const)('a master that is %s', (fault) => {
+  it('is a 503 within the budget until its replica takes over, and then all goes on with every session', async () => {
+    await cluster.healthy();
+    await cluster.replicated();
+    const service = await startService(backend(BUDGET_MS), { backendTimeout: BUDGET_MS });
+    const other = await startService(backend(BUDGET_MS), { backendTimeout: BUDGET_MS }, service.clock);
+    const made = await atOnce(12, (index) =>
+      service.sessions.createSession({ user: { userId: `${fault} ${index}` }, data: { index } }),
+    );
+    const [{ session, token }] = made as [(typeof made)[0]];
+    const lost = await cluster.masterOf(indexOf(session.sessionId));
+    // WAIT counts what was written before on its own connection.
+    await lost.admin.set(`${indexOf(session.sessionId)}written`, 'x');
+    expect(await lost.admin.wait(1, 5000)).toBe(1);
+
+    if (fault === 'killed') await lost.server.kill();
+    else lost.server.pause();
+
+    let failures = 0;
+    await until('the session answers again', async () => {
+      const started = performance.now();
+      const answers = await outcomes<unknown>([
+        service.sessions.getSession(token),
+        service.sessions.update(session.sessionId, () => undefined),
+        other.sessions.getSession(token),
+      ]);
+      expect(performance.now() - started).toBeLessThan(BUDGET_MS + SLACK_MS);
+      for (const error of answers.errors) expect(error).toMatchObject({ status: 503 });
+      failures += answers.errors.length;
+      return answers.errors.length === 0;
+    });
+    expect(failures).toBeGreaterThan(0);
+
+    await cluster.healthy();
+    for (const [index, { session: before, token: theirs }] of made.entries()) {
+      expect((await service.sessions.getSession(theirs)).data).toEqual({ index });
+      const { data } = await other.sessions.update(before.sessionId, (current) => {
+        current.data.after = true;
+      });
+      expect(data).toEqual({ index, after: true });
+      expect((await other.sessions.createSession({ user: before.user })).token).toBeDefined();
+      expect(await service.sessions.deleteUserSessions(`${fault} ${index}`)).toBe(2);
+    }
+
+    if (fault === 'killed') await lost.server.start();
+    else lost.server.resume();
+    await until('the old master is a replica', async () => {
+      const info = await lost.admin.info('replication').catch(() => '');
+      return info.includes('role:slave') && info.includes('master_link_status:up');
+    });
+    await expect(other.sessions.getSession(token)).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' });
+    await service.close();
+    await other.close();
+  });
+});
+
+describe('a Cluster client', () => {
+  async function warnings(client: ReturnType<RedisCluster['client']>): Promise<string[]> {
+    const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
+    try {
+      const service = await startService(new RedisBackend(client));
+      await service.close();
+      return warn.mock.calls.map(([message]) => String(message));
+    } finally {
+      warn.mockRestore();
+    }
+  }
+
+  it('made with sessionClusterOptions is taken without a word, and left open', async () => {
+    const client = cluster.client(sessionClusterOptions(1000, { connectionName: 'sessions' }));
+    expect(await warnings(client)).toEqual([]);
+    expect(await client.ping()).toBe('PONG');
+  });
+
+  it('is refused with options that would break a promise, and warned of with those that delay an answer', async () => {
+    const good = sessionClusterOptions(1000);
+    const resent = cluster.client({ ...good, retryDelayOnFailover: 100 });
+    await expect(startService(new RedisBackend(resent))).rejects.toThrow(/retryDelayOnFailover must be 0/);
+    const stale = cluster.client({ ...good, scaleReads: 'slave' });
+    await expect(startService(new RedisBackend(stale))).rejects.toThrow(/scaleReads must be "master"/);
+    const twice = cluster.client({ clusterNodeRetryStrategy: () => 100, retryDelayOnFailover: 0 });
+    await expect(startService(new RedisBackend(twice))).rejects.toThrow(/autoResendUnfulfilledCommands must be false/);
+    const late = cluster.client({ ...good, enableOfflineQueue: true, redisOptions: {} });
+    expect((await warnings(late)).join()).toMatch(/enableOfflineQueue.*commandTimeout.*socketTimeout/);
+  });
+});
