@@ -212,7 +212,11 @@ const broken: [fault: string, create: () => SessionBackend, caughtBy: RegExp][] 
   ['forgets the index', () => new ForgetsTheIndex(), /^listByUser lists a user's/],
   ['lists what has ended', () => new ListsTheEnded(), /leaves the index/],
   ['lets a login slip through a logout everywhere', () => new LogsOutByScan(), /never alive and unlisted/],
-  ['counts what had expired', () => new CountsWhatHadExpired(), /^deleteByUser ends all sessions of the user and returns/],
+  [
+    'counts what had expired',
+    () => new CountsWhatHadExpired(),
+    /^deleteByUser ends all sessions of the user and returns/,
+  ],
   ['ends the session to be kept', () => new IgnoresTheExcepted(), /^deleteByUser spares/],
   ['checks the limit, then acts', () => new LimitsByCheckThenAct(), /^20 sessions created at once/],
   ['evicts the newest', () => new EvictsTheNewest(), /^a limit evicts the sessions that expire first/],

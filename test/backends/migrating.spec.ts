@@ -9,9 +9,6 @@ import { atOnce, startService } from '../support/services.js';
 
 let redis: RedisServer;
 
-/** A compare-and-set that meets a move is tried again by the module; this requirement counts on the first try. */
-const RETRIED = 'a touch does not make a compare-and-set fail';
-
 beforeAll(async () => {
   redis = await RedisServer.start();
 });

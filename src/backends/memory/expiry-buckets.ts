@@ -1,31 +1,41 @@
-import type { SessionId } from '../../tokens/session-secret.js';
+import type { StoredRecord } from './stored-record.js';
 
-const BUCKET_MS = 10_000;
+const BUCKET_MS = 60_000;
 
 /**
- * Which ids may have expired, without a look at all the others: ids lie in buckets of ten seconds. A renewal moves nothing; an id that is
- * found alive when its bucket is due is put into a later one.
+ * Which records may have expired, without a look at all the others: they lie in buckets of a minute. A renewal moves nothing; a record that
+ * is found alive when its bucket is due is put into its later one.
  */
 export class ExpiryBuckets {
-  readonly #buckets = new Map<number, SessionId[]>();
+  readonly #buckets = new Map<number, Set<StoredRecord>>();
 
-  add(id: SessionId, expiresAt: number): void {
-    const bucket = Math.floor(expiresAt / BUCKET_MS);
-    const ids = this.#buckets.get(bucket);
-    if (ids === undefined) this.#buckets.set(bucket, [id]);
-    else ids.push(id);
+  add(record: StoredRecord): void {
+    record.bucket = bucketOf(record);
+    const bucket = this.#buckets.get(record.bucket);
+    if (bucket === undefined) this.#buckets.set(record.bucket, new Set([record]));
+    else bucket.add(record);
   }
 
-  /** @param expire removes an expired id and returns null, or returns when it does expire */
-  sweep(now: number, expire: (id: SessionId) => number | null): void {
+  remove(record: StoredRecord): void {
+    const bucket = this.#buckets.get(record.bucket);
+    bucket?.delete(record);
+    if (bucket?.size === 0) this.#buckets.delete(record.bucket);
+  }
+
+  /** Moves a record on that was renewed. */
+  update(record: StoredRecord): void {
+    if (bucketOf(record) === record.bucket) return;
+    this.remove(record);
+    this.add(record);
+  }
+
+  /** All that may have expired; between two of them records may come and go. */
+  *due(now: number): Generator<StoredRecord, void> {
     const due = [...this.#buckets.keys()].filter((bucket) => bucket * BUCKET_MS <= now);
-    for (const bucket of due) {
-      const ids = this.#buckets.get(bucket) ?? [];
-      this.#buckets.delete(bucket);
-      for (const id of ids) {
-        const expiresAt = expire(id);
-        if (expiresAt !== null) this.add(id, expiresAt);
-      }
-    }
+    for (const bucket of due) yield* this.#buckets.get(bucket) ?? [];
   }
+}
+
+function bucketOf({ expiresAt }: StoredRecord): number {
+  return Math.floor(expiresAt / BUCKET_MS);
 }

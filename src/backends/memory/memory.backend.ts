@@ -1,3 +1,5 @@
+import { setImmediate as eventLoopTurn } from 'node:timers/promises';
+
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import { tagOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
 import { oldestFirst } from '../oldest-first.js';
@@ -8,9 +10,12 @@ import type {
   SessionBackend,
   SessionLimit,
 } from '../session-backend.interface.js';
-import { ExpiryBuckets } from './expiry-buckets.js';
+import { RecordTable } from './record-table.js';
+import { sessionRecord, type StoredRecord } from './stored-record.js';
+import { startSweeping } from './sweep-timer.js';
 
-const SWEEP_INTERVAL_MS = 30_000;
+/** Between two turns of the event loop; about a millisecond's work. */
+const RECORDS_PER_SLICE = 500;
 
 export interface MemoryBackendOptions {
   /** The most records that are kept; beyond it the oldest anonymous ones leave first, then the oldest of all. Default 100,000. */
@@ -23,11 +28,7 @@ export interface MemoryBackendOptions {
  */
 export class MemoryBackend implements SessionBackend {
   readonly #maxRecords: number;
-  /** In the order of creation, anonymous and signed-in apart, so that the first to leave is the first in its map. */
-  readonly #anonymous = new Map<SessionId, SessionRecord>();
-  readonly #signedIn = new Map<SessionId, SessionRecord>();
-  readonly #byUser = new Map<UserTag, Set<SessionId>>();
-  readonly #expiry = new ExpiryBuckets();
+  readonly #records = new RecordTable();
   #context: BackendContext | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -44,7 +45,7 @@ export class MemoryBackend implements SessionBackend {
       );
     }
     this.#context = context;
-    this.#timer ??= setInterval(() => void this.clearExpired(), SWEEP_INTERVAL_MS).unref();
+    this.#timer ??= startSweeping(() => void this.clearExpired());
     if (process.env.NODE_ENV === 'production') {
       context.logger.warn(
         'Sessions are in the memory of this process: a restart ends them, and other processes do not see them.',
@@ -59,21 +60,22 @@ export class MemoryBackend implements SessionBackend {
   }
 
   read(id: SessionId): Promise<SessionRecord | null> {
-    return Promise.resolve(this.#find(id) ?? null);
+    const present = this.#find(id);
+    return Promise.resolve(present === undefined ? null : sessionRecord(present));
   }
 
   replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
     const present = this.#find(record.id);
     if (present === undefined) return Promise.resolve('missing');
     if (present.version !== ifVersion) return Promise.resolve('changed');
-    this.#put({ ...record, ...laterTimes(present, record) });
+    this.#records.update(present, { ...record, ...laterTimes(present, record) });
     return Promise.resolve('replaced');
   }
 
   touch(id: SessionId, times: SessionTimes): Promise<boolean> {
     const present = this.#find(id);
     if (present?.status !== 'active') return Promise.resolve(false);
-    this.#put({ ...present, ...laterTimes(present, times) });
+    Object.assign(present, laterTimes(present, times));
     return Promise.resolve(true);
   }
 
@@ -84,31 +86,34 @@ export class MemoryBackend implements SessionBackend {
     const present = this.#find(id);
     if (present === undefined) return Promise.resolve('missing');
     if (ifVersion !== undefined && present.version !== ifVersion) return Promise.resolve('changed');
-    this.#remove(present);
+    this.#records.remove(present);
     return Promise.resolve('deleted');
   }
 
   listByUser(tag: UserTag): Promise<SessionRecord[]> {
-    return Promise.resolve(this.#living(tag));
+    return Promise.resolve(this.#living(tag).map(sessionRecord));
   }
 
   deleteByUser(tag: UserTag, { except }: { readonly except?: SessionId } = {}): Promise<SessionId[]> {
     const ended = this.#living(tag).filter(({ id }) => id !== except);
-    for (const record of ended) this.#remove(record);
-    return Promise.resolve(ended.map(({ id }) => id));
+    for (const record of ended) this.#records.remove(record);
+    return Promise.resolve(ended.filter(({ status }) => status === 'active').map(({ id }) => id));
   }
 
-  clearExpired(): Promise<number> {
+  /** Lets requests through in between; no operation needs it done, as each looks at the expiry itself. */
+  async clearExpired(): Promise<number> {
+    const now = this.#now();
+    let looked = 0;
     let removed = 0;
-    this.#expiry.sweep(this.#now(), (id) => {
-      const record = this.#stored(id);
-      if (record === undefined) return null;
-      if (record.expiresAt > this.#now()) return record.expiresAt;
-      this.#remove(record);
-      removed++;
-      return null;
-    });
-    return Promise.resolve(removed);
+    for (const record of this.#records.due(now)) {
+      if (record.expiresAt > now) this.#records.renew(record);
+      else {
+        this.#records.remove(record);
+        removed++;
+      }
+      if (++looked % RECORDS_PER_SLICE === 0) await eventLoopTurn();
+    }
+    return removed;
   }
 
   ping(): Promise<void> {
@@ -127,67 +132,40 @@ export class MemoryBackend implements SessionBackend {
     if (replaces !== undefined && replaced === undefined) return { outcome: 'missing' };
     if (replaces !== undefined && replaced?.version !== replaces.version) return { outcome: 'changed' };
 
-    const others = this.#living(tagOf(record.id)).filter(({ id }) => id !== replaces?.id);
-    const excess = limit === undefined || record.userTag === null ? 0 : Math.max(0, others.length + 1 - limit.max);
-    if (excess > 0 && limit?.onLimit === 'reject') return { outcome: 'limit' };
-    const evicted = others.sort(oldestFirst).slice(0, excess);
+    const excess = limit === undefined || record.userTag === null ? [] : this.#excess(record, limit, replaced);
+    if (excess.length > 0 && limit?.onLimit === 'reject') return { outcome: 'limit' };
 
-    if (replaced !== undefined) this.#remove(replaced);
-    for (const one of evicted) this.#remove(one);
-    this.#put(record);
-    this.#expiry.add(record.id, record.expiresAt);
+    if (replaced !== undefined) this.#records.remove(replaced);
+    for (const one of excess) this.#records.remove(one);
+    this.#records.add(record);
     this.#keepBounds();
-    return { outcome: 'created', evicted: evicted.map(({ id }) => id) };
+    return { outcome: 'created', evicted: excess.map(({ id }) => id) };
   }
 
-  #put(record: SessionRecord): void {
-    if (record.userTag === null) {
-      this.#anonymous.set(record.id, record);
-      return;
-    }
-    this.#signedIn.set(record.id, record);
-    if (record.status === 'invalidated') this.#unlist(record.userTag, record.id);
-    else this.#list(record.userTag, record.id);
+  /** Those that a limit leaves no room for beside `record`. */
+  #excess(record: SessionRecord, { max }: SessionLimit, replaced: StoredRecord | undefined): StoredRecord[] {
+    const others = this.#living(tagOf(record.id)).filter((other) => other !== replaced);
+    const ordered = others.map(sessionRecord).sort(oldestFirst);
+    return ordered.slice(0, Math.max(0, others.length + 1 - max)).flatMap(({ id }) => this.#find(id) ?? []);
   }
 
-  #remove({ id, userTag }: SessionRecord): void {
-    this.#anonymous.delete(id);
-    this.#signedIn.delete(id);
-    if (userTag !== null) this.#unlist(userTag, id);
-  }
-
-  #list(tag: UserTag, id: SessionId): void {
-    const listed = this.#byUser.get(tag);
-    if (listed === undefined) this.#byUser.set(tag, new Set([id]));
-    else listed.add(id);
-  }
-
-  #unlist(tag: UserTag, id: SessionId): void {
-    const listed = this.#byUser.get(tag);
-    if (listed?.delete(id) && listed.size === 0) this.#byUser.delete(tag);
-  }
-
-  #living(tag: UserTag): SessionRecord[] {
-    return [...(this.#byUser.get(tag) ?? [])].flatMap((id) => this.#find(id) ?? []);
+  #living(tag: UserTag): StoredRecord[] {
+    return this.#records.listed(tag).flatMap(({ id }) => this.#find(id) ?? []);
   }
 
   /** A record that has not expired; an expired one leaves here. */
-  #find(id: SessionId): SessionRecord | undefined {
-    const record = this.#stored(id);
+  #find(id: SessionId): StoredRecord | undefined {
+    const record = this.#records.get(id);
     if (record === undefined || record.expiresAt > this.#now()) return record;
-    this.#remove(record);
+    this.#records.remove(record);
     return undefined;
   }
 
-  #stored(id: SessionId): SessionRecord | undefined {
-    return this.#signedIn.get(id) ?? this.#anonymous.get(id);
-  }
-
   #keepBounds(): void {
-    while (this.#anonymous.size + this.#signedIn.size > this.#maxRecords) {
-      const [oldest] = (this.#anonymous.size > 0 ? this.#anonymous : this.#signedIn).values();
-      if (oldest === undefined) return;
-      this.#remove(oldest);
+    while (this.#records.size > this.#maxRecords) {
+      const oldest = this.#records.oldest();
+      if (oldest === null) return;
+      this.#records.remove(oldest);
     }
   }
 

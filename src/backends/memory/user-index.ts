@@ -1,0 +1,33 @@
+import { tagOf, type UserTag } from '../../tokens/session-secret.js';
+import { ownCopy, type StoredRecord } from './stored-record.js';
+
+/** The records of each user. Most users have one, which is worth no `Set`. */
+export class UserIndex {
+  readonly #byUser = new Map<UserTag, StoredRecord | Set<StoredRecord>>();
+
+  of(tag: UserTag): StoredRecord[] {
+    const listed = this.#byUser.get(tag);
+    if (listed === undefined) return [];
+    return listed instanceof Set ? [...listed] : [listed];
+  }
+
+  /** Does nothing if it is listed. */
+  add(record: StoredRecord): void {
+    const tag = tagOf(record.id);
+    const listed = this.#byUser.get(tag);
+    if (listed === undefined) this.#byUser.set(ownCopy(tag), record);
+    else if (listed instanceof Set) listed.add(record);
+    else if (listed !== record) this.#byUser.set(tag, new Set([listed, record]));
+  }
+
+  /** Does nothing if it is not listed. */
+  remove(record: StoredRecord): void {
+    const tag = tagOf(record.id);
+    const listed = this.#byUser.get(tag);
+    if (listed === record) this.#byUser.delete(tag);
+    if (!(listed instanceof Set)) return;
+    listed.delete(record);
+    const [left] = listed;
+    if (listed.size === 1 && left !== undefined) this.#byUser.set(tag, left);
+  }
+}

@@ -1,0 +1,267 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { build } from 'esbuild';
+import { MemoryBackend, type SessionRecord } from 'nestjs-sessionx';
+import { FakeClock } from 'nestjs-sessionx/testing';
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { setImmediate as eventLoopTurn } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+type Id = SessionRecord['id'];
+type Tag = NonNullable<SessionRecord['userTag']>;
+
+const TTL_MS = 3_600_000;
+const SWEEP_INTERVAL_MS = 30_000;
+
+let clock: FakeClock;
+let backend: MemoryBackend;
+
+beforeEach(() => {
+  clock = new FakeClock();
+});
+
+afterEach(async () => {
+  jest.useRealTimers();
+  await backend.close();
+});
+
+async function open(maxRecords?: number): Promise<void> {
+  backend = new MemoryBackend({ maxRecords });
+  const silent = { log: () => undefined, warn: () => undefined, error: () => undefined };
+  await backend.open({ keyPrefix: 'test:', timeoutMs: 1000, clock, logger: silent });
+}
+
+const newTag = () => randomBytes(12).toString('base64url') as Tag;
+
+function newRecord(userTag: Tag | null, lifetimeMs = TTL_MS): SessionRecord {
+  const id = ((userTag ?? newTag()) + randomBytes(32).toString('base64url')) as Id;
+  const now = clock.now();
+  return {
+    id,
+    version: 1,
+    status: 'active',
+    userTag,
+    lastAccessed: now,
+    expiresAt: now + lifetimeMs,
+    payload: 'payload',
+  };
+}
+
+async function stored(userTag: Tag | null, lifetimeMs?: number): Promise<SessionRecord> {
+  const record = newRecord(userTag, lifetimeMs);
+  await backend.create(record, { deadline: 1000 });
+  return record;
+}
+
+async function storedMany(count: number, userTag: () => Tag | null, lifetimeMs?: number): Promise<SessionRecord[]> {
+  const records: SessionRecord[] = [];
+  while (records.length < count) records.push(await stored(userTag(), lifetimeMs));
+  return records;
+}
+
+const isThere = async ({ id }: SessionRecord) => (await backend.read(id)) !== null;
+
+async function countOf(records: readonly SessionRecord[]): Promise<number> {
+  const there = await Promise.all(records.map(isThere));
+  return there.filter(Boolean).length;
+}
+
+describe('the bound', () => {
+  it('is 100,000 records by default', async () => {
+    await open();
+    const records = await storedMany(100_003, () => null);
+    expect(await countOf(records)).toBe(100_000);
+    expect(await countOf(records.slice(0, 3))).toBe(0);
+  });
+
+  it('lets anonymous sessions leave first, the oldest before the others, then the oldest of all', async () => {
+    await open(4);
+    const [signedIn, anonymous] = [await stored(newTag()), await stored(null)];
+    const later = [await stored(newTag()), await stored(null)];
+    await stored(newTag());
+    expect(await isThere(anonymous)).toBe(false);
+    expect(await countOf([signedIn, ...later])).toBe(3);
+    await stored(newTag());
+    expect(await isThere(later[1]!)).toBe(false);
+    await stored(newTag());
+    expect(await isThere(signedIn)).toBe(false);
+    expect(await isThere(later[0]!)).toBe(true);
+  });
+
+  it('goes by age, not by use: a session that was touched or changed is as old as before', async () => {
+    await open(2);
+    const [first, second] = [await stored(newTag()), await stored(newTag())];
+    await backend.touch(first.id, { lastAccessed: clock.now() + 1, expiresAt: first.expiresAt + 1 });
+    await backend.replace({ ...first, version: 2 }, 1);
+    await stored(newTag());
+    expect([await isThere(first), await isThere(second)]).toEqual([false, true]);
+  });
+
+  it('still knows the oldest when sessions in between have been deleted', async () => {
+    await open(3);
+    const [first, second, third] = await storedMany(3, () => null);
+    await backend.delete(second!.id);
+    const fourth = await stored(null);
+    await stored(null);
+    expect([await isThere(first!), await isThere(third!), await isThere(fourth)]).toEqual([false, true, true]);
+  });
+
+  it('takes a session that leaves out of the list of its user', async () => {
+    await open(2);
+    const tag = newTag();
+    const [, ...kept] = await storedMany(3, () => tag);
+    expect((await backend.listByUser(tag)).map(({ id }) => id)).toEqual(kept.map(({ id }) => id));
+  });
+
+  it('costs a new session as much however many have left before', async () => {
+    await open(30_000);
+    await storedMany(30_000, () => null);
+    const atFirst = await timeToStore(2_000);
+    await storedMany(40_000, () => null);
+    // To find the oldest among the traces of those that left would take a hundred times as long.
+    expect(await timeToStore(2_000)).toBeLessThan(10 * atFirst + 50);
+  });
+});
+
+async function timeToStore(count: number): Promise<number> {
+  const startedAt = performance.now();
+  await storedMany(count, () => null);
+  return performance.now() - startedAt;
+}
+
+describe('expiry', () => {
+  it('removes what nobody reads, from time to time', async () => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick'] });
+    await open();
+    await storedMany(10, newTag, 1000);
+    clock.advance(1000);
+    await jest.advanceTimersByTimeAsync(SWEEP_INTERVAL_MS);
+    expect(await backend.clearExpired()).toBe(0);
+  });
+
+  it('is counted by clearExpired: what had expired, without what lives or was ended', async () => {
+    await open();
+    const short = await storedMany(1_200, newTag, 1000);
+    const long = await storedMany(5, newTag);
+    await backend.delete(short[0]!.id);
+    clock.advance(999);
+    expect(await backend.clearExpired()).toBe(0);
+    clock.advance(1);
+    expect(await backend.clearExpired()).toBe(1_199);
+    expect(await backend.clearExpired()).toBe(0);
+    expect(await countOf(long)).toBe(5);
+  });
+
+  it('waits for the later time when a session was renewed, in the same minute or in a later one', async () => {
+    await open();
+    const renewed = await storedMany(2, newTag, 1000);
+    for (const [index, { id, lastAccessed, expiresAt }] of renewed.entries()) {
+      await backend.touch(id, { lastAccessed, expiresAt: expiresAt + [1, TTL_MS][index]! });
+    }
+    clock.advance(1000);
+    expect(await backend.clearExpired()).toBe(0);
+    clock.advance(1);
+    expect(await backend.clearExpired()).toBe(1);
+    clock.advance(TTL_MS);
+    expect(await backend.clearExpired()).toBe(1);
+  });
+
+  it('lets others run while much is expired, and never shows them an expired session', async () => {
+    await open();
+    const records = await storedMany(5_000, newTag, 1000);
+    const tag = records[4_999]!.userTag!;
+    clock.advance(1000);
+    let swept = false;
+    const sweep = backend.clearExpired().finally(() => (swept = true));
+    await eventLoopTurn();
+    expect(swept).toBe(false);
+    expect(await backend.listByUser(tag)).toEqual([]);
+    expect(await isThere(records[4_998]!)).toBe(false);
+    // Those two left as they were looked for.
+    expect(await sweep).toBe(4_998);
+  });
+
+  it('spares what is created while the sweep is under way', async () => {
+    await open();
+    await storedMany(2_000, newTag, 1000);
+    clock.advance(1000);
+    const sweep = backend.clearExpired();
+    const fresh = await stored(newTag());
+    expect(await sweep).toBe(2_000);
+    expect(await isThere(fresh)).toBe(true);
+  });
+});
+
+describe('a process', () => {
+  const OPENED = `
+    import { AsyncLocalStorage } from 'node:async_hooks';
+    import { randomBytes } from 'node:crypto';
+    import { setTimeout as sleep } from 'node:timers/promises';
+    import { MemoryBackend } from './src/backends/memory/memory.backend.ts';
+
+    const silent = { log() {}, warn() {}, error() {} };
+    let now = Date.now();
+    const context = { keyPrefix: '', timeoutMs: 1000, clock: { now: () => now }, logger: silent };
+    const backend = new MemoryBackend();`;
+
+  beforeEach(() => open());
+
+  it('ends by itself with a backend open', async () => {
+    expect(await run(`${OPENED} await backend.open(context); console.log('opened');`)).toBe('opened');
+  });
+
+  it('does not keep the async context in which the backend was opened', async () => {
+    const script = `${OPENED}
+      const storage = new AsyncLocalStorage();
+      async function openIn(store) {
+        await storage.run(store, () => backend.open(context));
+        return new WeakRef(store);
+      }
+      const store = await openIn({ request: 'large' });
+      for (let tries = 0; tries < 20 && store.deref(); tries++) { await sleep(10); gc(); }
+      console.log(store.deref() === undefined ? 'let go' : 'kept', storage.getStore());`;
+    expect(await run(script)).toBe('let go undefined');
+  });
+
+  it('has its memory back when sessions have expired or left', async () => {
+    const script = `${OPENED}
+      await backend.open(context);
+      const text = (bytes) => randomBytes(bytes).toString('base64url');
+      async function fill(count) {
+        for (let index = 0; index < count; index++) {
+          const userTag = text(12);
+          const record = { version: 1, status: 'active', userTag, lastAccessed: now, expiresAt: now + 1000 * (1 + index) };
+          const id = userTag + text(32);
+          await backend.create({ ...record, id, payload: text(400) }, { deadline: 1000 });
+          if (index % 2 === 0) await backend.delete(id);
+        }
+        now += 1000 * (count + 1);
+        await backend.clearExpired();
+      }
+      async function heapUsed() {
+        for (let pass = 0; pass < 3; pass++) { await sleep(10); gc(); }
+        return process.memoryUsage().heapUsed;
+      }
+      await fill(10_000);
+      const before = await heapUsed();
+      for (let round = 0; round < 4; round++) await fill(10_000);
+      console.log((await heapUsed()) - before < 500_000 ? 'back' : 'grown');`;
+    expect(await run(script)).toBe('back');
+  });
+});
+
+/** What a script prints that has the sources at hand, in a process that has to end by itself. */
+async function run(contents: string): Promise<string> {
+  const resolveDir = fileURLToPath(new URL('../..', import.meta.url));
+  const { outputFiles } = await build({
+    stdin: { contents, resolveDir, loader: 'ts' },
+    bundle: true,
+    write: false,
+    platform: 'node',
+    format: 'esm',
+  });
+  const args = ['--expose-gc', '--input-type=module', '--eval', outputFiles[0]!.text];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 20_000 });
+  return stdout.trim();
+}
