@@ -1,6 +1,8 @@
 import { MemoryBackend, type SessionBackend } from 'nestjs-sessionx';
+import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { RedisBackend } from 'nestjs-sessionx/redis';
 
+import { MemcachedServer } from './memcached-server.js';
 import { RedisServer } from './redis-server.js';
 
 /** A store to run a suite on. `another()` gives a further instance that sees the same sessions, as another process has it. */
@@ -42,7 +44,22 @@ export function redis(): BackendUnderTest {
   };
 }
 
+export function memcached(): BackendUnderTest {
+  let server: MemcachedServer | undefined;
+  return {
+    name: 'memcached',
+    start: async () => {
+      server = await MemcachedServer.start();
+    },
+    another: () => {
+      if (server === undefined) throw new Error('start() comes first');
+      return new MemcachedBackend({ servers: server.address });
+    },
+    stop: async () => server?.stop(),
+  };
+}
+
 /** Every store that keeps the promises, fresh ones at each call. */
 export function everyBackend(): BackendUnderTest[] {
-  return [memory(), redis()];
+  return [memory(), redis(), memcached()];
 }

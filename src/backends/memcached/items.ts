@@ -1,0 +1,107 @@
+import type { Response } from 'memjs';
+
+import { OPCODES, STATUS, storageExtras, touchExtras, type BinaryRequest } from './binary-request.js';
+import { itemExpiry } from './item-expiry.js';
+import type { MemcachedConnection } from './memcached-connection.js';
+import { MemcachedError } from './memcached-error.js';
+
+/** What Memcached adds to key and value of an item; measured, with something to spare. */
+const ITEM_OVERHEAD_BYTES = 128;
+
+export interface Item {
+  readonly text: string;
+  /** Names this very state of the item. */
+  readonly cas: Buffer;
+}
+
+/** The items of one server, and the few things that can be done to them. Lifetimes are milliseconds. */
+export class Items {
+  constructor(
+    private readonly connection: Pick<MemcachedConnection, 'call'>,
+    private readonly maxItemSize: number,
+  ) {}
+
+  async get(key: string): Promise<Item | null> {
+    const response = await this.connection.call({ opcode: OPCODES.getWithKey, key });
+    switch (response.header.status) {
+      case STATUS.ok:
+        // A copy: the original keeps all of the bytes alive that came with it.
+        return { text: response.val.toString(), cas: Buffer.from(response.header.cas) };
+      case STATUS.notFound:
+        return null;
+      default:
+        throw refused(response);
+    }
+  }
+
+  /** Stores a new item; false: there is one already. */
+  async add(key: string, text: string, lifetimeMs: number): Promise<boolean> {
+    return (await this.#store({ opcode: OPCODES.add, key, value: text }, lifetimeMs)) === 'stored';
+  }
+
+  /** Puts `text` in the place of the state that was read with `cas`. */
+  replace(key: string, text: string, lifetimeMs: number, cas: Buffer): Promise<'stored' | 'changed' | 'missing'> {
+    return this.#store({ opcode: OPCODES.replace, key, value: text, cas }, lifetimeMs);
+  }
+
+  /** With `cas`: only the state that was read with it. */
+  async delete(key: string, cas?: Buffer): Promise<'deleted' | 'changed' | 'missing'> {
+    const response = await this.connection.call({ opcode: OPCODES.delete, key, ...(cas ? { cas } : {}) });
+    switch (response.header.status) {
+      case STATUS.ok:
+        return 'deleted';
+      case STATUS.exists:
+        return 'changed';
+      case STATUS.notFound:
+        return 'missing';
+      default:
+        throw refused(response);
+    }
+  }
+
+  /** Keeps an item as it is for so long from now; it cannot make one. */
+  async keep(key: string, lifetimeMs: number): Promise<void> {
+    const extras = touchExtras(itemExpiry(lifetimeMs));
+    const response = await this.connection.call({ opcode: OPCODES.touch, key, extras });
+    const { status } = response.header;
+    if (status !== STATUS.ok && status !== STATUS.notFound) throw refused(response);
+  }
+
+  async ping(): Promise<void> {
+    const response = await this.connection.call({ opcode: OPCODES.noop, key: '' });
+    if (response.header.status !== STATUS.ok) throw refused(response);
+  }
+
+  /** @throws MemcachedError `TOO_LARGE` when the server would not take it */
+  assertFits(key: string, text: string): void {
+    if (key.length + Buffer.byteLength(text) + ITEM_OVERHEAD_BYTES > this.maxItemSize) throw tooLarge();
+  }
+
+  async #store(request: BinaryRequest & { value: string }, lifetimeMs: number) {
+    this.assertFits(request.key, request.value);
+    const response = await this.connection.call({
+      ...request,
+      extras: storageExtras(request.value, itemExpiry(lifetimeMs)),
+    });
+    switch (response.header.status) {
+      case STATUS.ok:
+        return 'stored';
+      case STATUS.exists:
+        return 'changed';
+      case STATUS.notFound:
+        return 'missing';
+      case STATUS.tooLarge:
+        throw tooLarge();
+      default:
+        throw refused(response);
+    }
+  }
+}
+
+function tooLarge(): MemcachedError {
+  return new MemcachedError('TOO_LARGE', 'The item is larger than what the server takes (maxItemSize).');
+}
+
+function refused({ header }: Response): MemcachedError {
+  return new MemcachedError('REFUSED', `Memcached refused the request with status ${header.status}.`);
+}

@@ -1,0 +1,26 @@
+/** Why a call of Memcached failed. `code` goes to the log; no message here ever holds a key or a value. */
+export type MemcachedErrorCode =
+  | 'NO_ANSWER'
+  | 'CONNECTION_LOST'
+  | 'FOREIGN_ANSWER'
+  | 'AUTHENTICATION_FAILED'
+  | 'CONTENTION'
+  | 'CLOSED'
+  | 'TOO_LARGE'
+  | 'REFUSED';
+
+export class MemcachedError extends Error {
+  override readonly name = 'MemcachedError';
+
+  constructor(
+    readonly code: MemcachedErrorCode,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** Whether the server has answered, and the answer was no: out of memory, too large. The connection is as good as before. */
+export function isRefusal(error: unknown): error is MemcachedError {
+  return error instanceof MemcachedError && (error.code === 'REFUSED' || error.code === 'TOO_LARGE');
+}

@@ -1,0 +1,110 @@
+import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
+import { memberOf, type SessionId } from '../../tokens/session-secret.js';
+import type { Item } from './items.js';
+import { isListed, tryDecode, type UserSessions } from './user-sessions.js';
+
+/** As `SessionBackend.replace`. A compare-and-set that only a touch has disturbed is done on what is there now. */
+export async function replaceRecord(
+  user: UserSessions,
+  record: SessionRecord,
+  ifVersion: number,
+): Promise<'replaced' | 'changed' | 'missing'> {
+  const patience = user.patience();
+  // A record that is too large must change nothing, not even the list.
+  user.textOf(record);
+  for (;;) {
+    const found = await user.findLiving(record.id);
+    if (found === null) return 'missing';
+    if (found.record.version !== ifVersion) return 'changed';
+
+    const next = { ...record, ...laterTimes(found.record, record) };
+    if (isListed(next) && next.expiresAt > found.record.expiresAt) {
+      if (!(await user.list.prolong(found.list, next.id, next.expiresAt, patience))) return 'missing';
+    }
+    const outcome = await user.replace(next, found.cas);
+    if (outcome === 'missing') return 'missing';
+    if (outcome === 'stored') {
+      if (isListed(found.record) && !isListed(next)) await user.list.remove(found.list, next.id, patience);
+      return 'replaced';
+    }
+    await patience.pause();
+  }
+}
+
+/** As `SessionBackend.touch`. */
+export async function touchRecord(user: UserSessions, id: SessionId, times: SessionTimes): Promise<boolean> {
+  const patience = user.patience();
+  for (;;) {
+    const found = await user.findLiving(id);
+    if (found?.record.status !== 'active') return false;
+    const { record } = found;
+    const next = { ...record, ...laterTimes(record, times) };
+    if (next.expiresAt === record.expiresAt && next.lastAccessed === record.lastAccessed) return true;
+
+    if (isListed(next) && next.expiresAt > record.expiresAt) {
+      if (!(await user.list.prolong(found.list, id, next.expiresAt, patience))) return false;
+    }
+    const outcome = await user.replace(next, found.cas);
+    if (outcome !== 'changed') return outcome === 'stored';
+    await patience.pause();
+  }
+}
+
+/**
+ * As `SessionBackend.delete`. The record goes first, by compare-and-set, which decides who of several has deleted it; what a crash then
+ * leaves is an entry without a record, which opens nothing.
+ */
+export async function deleteRecord(
+  user: UserSessions,
+  id: SessionId,
+  ifVersion: number | undefined,
+): Promise<'deleted' | 'changed' | 'missing'> {
+  const patience = user.patience();
+  for (;;) {
+    const [item, list] = await Promise.all([user.items.get(user.keyOf(id)), user.list.read()]);
+    const record = tryDecode(id, item);
+    const lives = record !== null && isAlive(user, record, list);
+    if (lives && ifVersion !== undefined && record.version !== ifVersion) return 'changed';
+    // A value that is no record of ours stays where it is.
+    const outcome = item === null || record === null ? 'missing' : await user.items.delete(user.keyOf(id), item.cas);
+    if (outcome === 'changed') {
+      await patience.pause();
+      continue;
+    }
+    await user.list.remove(list, id, patience);
+    return lives ? outcome : 'missing';
+  }
+}
+
+/**
+ * As `SessionBackend.deleteByUser`. One compare-and-set empties the list, and all have ended; a login that comes in meanwhile makes it
+ * fail, and is then among those. The records are deleted after it, and each active one that this deletes is counted: what another deletion
+ * was faster with is counted there.
+ */
+export async function deleteRecordsOfUser(user: UserSessions, except: SessionId | undefined): Promise<SessionId[]> {
+  const kept = except?.startsWith(user.tag) === true ? memberOf(except) : undefined;
+  const { ended } = await user.list.change(
+    await user.list.read(),
+    (entries) => {
+      const ended = entries.filter(({ member }) => member !== kept);
+      return ended.length === 0 ? { ended } : { ended, entries: entries.filter(({ member }) => member === kept) };
+    },
+    user.patience(),
+  );
+  const living = await user.recordsOf(ended.map(({ member }) => member));
+  const outcomes = await Promise.all(living.map(({ id }) => user.items.delete(user.keyOf(id))));
+  return living.flatMap(({ id, status }, index) => (outcomes[index] === 'deleted' && status === 'active' ? [id] : []));
+}
+
+function isAlive(user: UserSessions, record: SessionRecord, list: Item | null): boolean {
+  if (record.expiresAt <= user.now()) return false;
+  const member = memberOf(record.id);
+  return !isListed(record) || user.list.entriesOf(list).some((entry) => entry.member === member);
+}
+
+function laterTimes(stored: SessionTimes, given: SessionTimes): SessionTimes {
+  return {
+    lastAccessed: Math.max(stored.lastAccessed, given.lastAccessed),
+    expiresAt: Math.max(stored.expiresAt, given.expiresAt),
+  };
+}

@@ -1,0 +1,142 @@
+import type { SessionRecord } from '../../records/session-record.js';
+import { memberOf, type SessionId } from '../../tokens/session-secret.js';
+import type { CreateOptions, CreateResult } from '../session-backend.interface.js';
+import type { Item } from './items.js';
+import { isRefusal } from './memcached-error.js';
+import { Patience } from './patience.js';
+import type { ListEntry } from './session-list.js';
+import { isListed, type UserSessions } from './user-sessions.js';
+
+type Refused = Exclude<CreateResult, { readonly outcome: 'created' }>;
+type Entered =
+  | (Refused & { readonly entries?: undefined })
+  | { readonly outcome: 'created'; readonly entries: ListEntry[]; readonly evicted: SessionId[] };
+
+/**
+ * Makes a session out of steps, none of which may leave too much behind when it is the last one:
+ *
+ * 1. The record is added, to be kept no longer than the deadline. Alone, that of a signed-in session opens nothing.
+ * 2. The session to be replaced is deleted as it was read, which decides who of two may go on. From here to step 3 neither lives.
+ * 3. One compare-and-set of the list takes the new one in, and those that it replaces or evicts out.
+ * 4. The record is kept for its lifetime. A touch makes nothing: if Memcached comes to it late, the record has left.
+ *
+ * Memcached has no clock that a request can be told to obey, so a step that was sent in time and is carried out late takes effect. That
+ * leaves a session whose token nobody has, and which ends with step 1's short life; what step 3 took out stays out.
+ */
+export class SessionCreation {
+  readonly #patience: Patience;
+
+  constructor(
+    private readonly user: UserSessions,
+    private readonly record: SessionRecord,
+    private readonly options: CreateOptions,
+  ) {
+    this.#patience = new Patience(options.deadline);
+  }
+
+  async run(): Promise<CreateResult> {
+    if (this.#patience.isOver) return { outcome: 'late' };
+    const { user, record, options } = this;
+    const lifetimeMs = record.expiresAt - user.now();
+    const trialMs = Math.min(lifetimeMs, Math.max(1, options.deadline));
+    const [added, list] = await Promise.all([
+      user.add(record, trialMs),
+      record.userTag === null ? null : user.list.read(),
+    ]);
+    if (!added) return { outcome: 'exists' };
+
+    const result = await this.#enter(list);
+    if (result.outcome !== 'created') {
+      await user.items.delete(user.keyOf(record.id));
+      return result;
+    }
+    await Promise.all([
+      user.items.keep(user.keyOf(record.id), lifetimeMs),
+      // They have ended already; this only makes room.
+      ...result.evicted.map((id) => user.items.delete(user.keyOf(id))),
+    ]);
+    return result;
+  }
+
+  async #enter(list: Item | null): Promise<CreateResult> {
+    const { user, record, options } = this;
+    if (isListed(record)) {
+      // What rejects must show before anything has been ended.
+      const foreseen = await this.#revise(user.list.entriesOf(list));
+      if (foreseen.entries === undefined) return foreseen;
+    }
+    if (options.replaces !== undefined) {
+      const ended = await this.#endReplaced(options.replaces);
+      if (ended !== 'deleted') return { outcome: ended };
+    }
+    const entered = isListed(record) ? await this.#list(list) : { outcome: 'created' as const, evicted: [] };
+    if (entered.outcome !== 'created' || !this.#patience.isOver) return withoutEntries(entered);
+    // The caller has been told that it failed.
+    await user.list.remove(await user.list.read(), record.id, user.patience());
+    return { outcome: 'late' };
+  }
+
+  async #list(list: Item | null): Promise<Entered> {
+    try {
+      return await this.user.list.change(
+        list,
+        (entries) => (this.#patience.isOver ? { outcome: 'late' as const } : this.#revise(entries)),
+        this.#patience,
+      );
+    } catch (error) {
+      // The list is as long as an item can be.
+      if (isRefusal(error) && error.code === 'TOO_LARGE') return { outcome: 'limit' };
+      throw error;
+    }
+  }
+
+  /** What becomes of the list with the new session in it. */
+  async #revise(entries: readonly ListEntry[]): Promise<Entered> {
+    const { record, options } = this;
+    const replaced = options.replaces && memberOf(options.replaces.id);
+    // Logged out everywhere since it was read: its heir must not slip through.
+    if (replaced !== undefined && !entries.some(({ member }) => member === replaced)) return { outcome: 'missing' };
+
+    const entry = { member: memberOf(record.id), expiresAt: record.expiresAt };
+    let others = entries.filter(({ member }) => member !== replaced);
+    const { max = Infinity, onLimit } = options.limit ?? {};
+    // Records may have been evicted by Memcached, which the list does not know: those do not count.
+    if (others.length + 1 > max) others = await this.#withRecord(others);
+    const excess = Math.max(0, others.length + 1 - max);
+    if (excess > 0 && onLimit === 'reject') return { outcome: 'limit' };
+    const [evicted, kept] = [others.slice(0, excess), others.slice(excess)];
+    return {
+      outcome: 'created',
+      entries: [...kept, entry],
+      evicted: evicted.map(({ member }) => (this.user.tag + member) as SessionId),
+    };
+  }
+
+  /** Those whose record is there, in the order in which the limit evicts. */
+  async #withRecord(entries: readonly ListEntry[]): Promise<ListEntry[]> {
+    const records = await this.user.recordsOf(entries.map(({ member }) => member));
+    const members = new Set(records.map(({ id }) => memberOf(id)));
+    return entries
+      .filter(({ member }) => members.has(member))
+      .sort((a, b) => a.expiresAt - b.expiresAt || (a.member < b.member ? -1 : 1));
+  }
+
+  async #endReplaced({ id, version }: NonNullable<CreateOptions['replaces']>) {
+    const { user } = this;
+    for (;;) {
+      const found = await user.findLiving(id);
+      if (found === null) return 'missing';
+      if (found.record.version !== version) return 'changed';
+      if (this.#patience.isOver) return 'late';
+      const outcome = await user.items.delete(user.keyOf(id), found.cas);
+      // Changed: a touch, which leaves the version, or another writer. Looked at again.
+      if (outcome !== 'changed') return outcome;
+    }
+  }
+}
+
+function withoutEntries(
+  entered: Entered | { readonly outcome: 'created'; readonly evicted: SessionId[] },
+): CreateResult {
+  return entered.outcome === 'created' ? { outcome: 'created', evicted: entered.evicted } : entered;
+}

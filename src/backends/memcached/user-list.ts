@@ -1,0 +1,104 @@
+import { DamagedRecordError } from '../../records/record-errors.js';
+import { memberOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
+import type { Item, Items } from './items.js';
+import { isRefusal } from './memcached-error.js';
+import type { Patience } from './patience.js';
+import { decodeList, encodeList, findEntry, type ListEntry } from './session-list.js';
+
+/** What becomes of a list. */
+interface ListRevision {
+  readonly entries: readonly ListEntry[];
+}
+
+/** The item that says which sessions of one user live. */
+export class UserList {
+  constructor(
+    private readonly items: Items,
+    private readonly tag: UserTag,
+    private readonly key: string,
+    private readonly now: () => number,
+  ) {}
+
+  read(): Promise<Item | null> {
+    return this.items.get(this.key);
+  }
+
+  /** @throws DamagedRecordError when the item is no list of this user */
+  find(item: Item | null, id: SessionId): ListEntry | undefined {
+    return item === null ? undefined : findEntry(this.tag, item.text, memberOf(id));
+  }
+
+  /** The entries that have not expired; those of an item that is no list of this user are none. */
+  entriesOf(item: Item | null): ListEntry[] {
+    if (item === null) return [];
+    try {
+      return decodeList(this.tag, item.text).filter(({ expiresAt }) => expiresAt > this.now());
+    } catch (error) {
+      if (!(error instanceof DamagedRecordError)) throw error;
+      return [];
+    }
+  }
+
+  /**
+   * Compare-and-set: `revise` says what becomes of the entries that have not expired, and is asked again when another writer was faster.
+   *
+   * @param known the item as it was read already
+   * @returns what `revise` said; a result without `entries` leaves the list as it is
+   */
+  async change<Result extends ListRevision | { readonly entries?: undefined }>(
+    known: Item | null,
+    revise: (entries: ListEntry[]) => Result | Promise<Result>,
+    patience: Patience,
+  ): Promise<Result> {
+    let item = known;
+    for (;;) {
+      const result = await revise(this.entriesOf(item));
+      if (result.entries === undefined || (await this.#write(item, result.entries))) return result;
+      await patience.pause();
+      item = await this.read();
+    }
+  }
+
+  /** Moves the end of an entry forward; false: there is none. The list goes before the record, which must never outlive its entry. */
+  async prolong(known: Item | null, id: SessionId, expiresAt: number, patience: Patience): Promise<boolean> {
+    const member = memberOf(id);
+    const result = await this.change(
+      known,
+      (entries) => {
+        const entry = entries.find((one) => one.member === member);
+        if (entry === undefined) return { listed: false };
+        if (entry.expiresAt >= expiresAt) return { listed: true };
+        return { listed: true, entries: [...entries.filter((one) => one !== entry), { member, expiresAt }] };
+      },
+      patience,
+    );
+    return result.listed;
+  }
+
+  /** Takes the entry of a session out that has ended. */
+  async remove(known: Item | null, id: SessionId, patience: Patience): Promise<void> {
+    const member = memberOf(id);
+    try {
+      await this.change(
+        known,
+        (entries) => {
+          const others = entries.filter((one) => one.member !== member);
+          return others.length < entries.length ? { entries: others } : {};
+        },
+        patience,
+      );
+    } catch (error) {
+      // A server that is full can still delete: the record is gone, which ends the session, and an entry alone opens nothing.
+      if (!isRefusal(error)) throw error;
+    }
+  }
+
+  /** An empty list is deleted and not stored, which works on a server that is full too. */
+  async #write(item: Item | null, entries: readonly ListEntry[]): Promise<boolean> {
+    if (entries.length === 0) return item === null || (await this.items.delete(this.key, item.cas)) === 'deleted';
+    const text = encodeList(this.tag, entries);
+    const lifetimeMs = Math.max(...entries.map(({ expiresAt }) => expiresAt)) - this.now();
+    if (item === null) return this.items.add(this.key, text, lifetimeMs);
+    return (await this.items.replace(this.key, text, lifetimeMs, item.cas)) === 'stored';
+  }
+}

@@ -1,0 +1,140 @@
+import { SessionDataError } from '../../errors/session-errors.js';
+import { DamagedRecordError, NewerRecordError } from '../../records/record-errors.js';
+import { decodeRecord, encodeRecord } from '../../records/record-text.js';
+import type { SessionRecord } from '../../records/session-record.js';
+import { memberOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
+import type { Item, Items } from './items.js';
+import { MemcachedError } from './memcached-error.js';
+import { Patience } from './patience.js';
+import { UserList } from './user-list.js';
+
+/** A session that was found, in the state in which a compare-and-set may change it. */
+export interface FoundSession {
+  readonly record: SessionRecord;
+  readonly cas: Buffer;
+  /** The list, as it was read together with the record. */
+  readonly list: Item | null;
+}
+
+export interface UserSessionsContext {
+  readonly items: Items;
+  readonly keyPrefix: string;
+  readonly timeoutMs: number;
+  readonly now: () => number;
+}
+
+/** All that one server keeps of one tag: the list `<prefix><tag>`, and the records `<prefix><tag><rest of the id>`. */
+export class UserSessions {
+  readonly items: Items;
+  readonly list: UserList;
+  readonly now: () => number;
+  readonly #listKey: string;
+
+  constructor(
+    readonly tag: UserTag,
+    private readonly context: UserSessionsContext,
+  ) {
+    this.items = context.items;
+    this.now = context.now;
+    this.#listKey = context.keyPrefix + tag;
+    this.list = new UserList(context.items, tag, this.#listKey, context.now);
+  }
+
+  patience(): Patience {
+    return new Patience(this.context.timeoutMs);
+  }
+
+  keyOf(id: SessionId): string {
+    return this.#listKey + memberOf(id);
+  }
+
+  /**
+   * A session, if both its record and the list say that it lives; an anonymous or invalidated one is in no list. The two are asked for at
+   * once, which costs one round trip. It may have expired.
+   *
+   * @throws DamagedRecordError when one of the items is not ours
+   * @throws NewerRecordError when a later version of this module wrote the record
+   */
+  async find(id: SessionId): Promise<FoundSession | null> {
+    const [item, list] = await Promise.all([this.items.get(this.keyOf(id)), this.list.read()]);
+    if (item === null) return null;
+    const record = decodeRecord(id, item.text);
+    if (isListed(record) && this.list.find(list, id) === undefined) return null;
+    return { record, cas: item.cas, list };
+  }
+
+  /** For writes: a session that lives now. An item that is not ours counts as none. */
+  async findLiving(id: SessionId): Promise<FoundSession | null> {
+    try {
+      const found = await this.find(id);
+      return found !== null && found.record.expiresAt > this.now() ? found : null;
+    } catch (error) {
+      if (!isNoRecord(error)) throw error;
+      return null;
+    }
+  }
+
+  /** The living ones among sessions that a list has, or had a moment ago. */
+  async recordsOf(members: readonly string[]): Promise<SessionRecord[]> {
+    const ids = members.map((member) => (this.tag + member) as SessionId);
+    const items = await Promise.all(ids.map((id) => this.items.get(this.keyOf(id))));
+    return ids.flatMap((id, index) => {
+      const record = tryDecode(id, items[index] ?? null);
+      return record !== null && isListed(record) && record.expiresAt > this.now() ? [record] : [];
+    });
+  }
+
+  /**
+   * The text of a record that the server will take.
+   *
+   * @throws SessionDataError when it is too large
+   */
+  textOf(record: SessionRecord): string {
+    const text = encodeRecord(record);
+    try {
+      this.items.assertFits(this.keyOf(record.id), text);
+    } catch (error) {
+      throw forCaller(error);
+    }
+    return text;
+  }
+
+  add(record: SessionRecord, lifetimeMs: number): Promise<boolean> {
+    const text = this.textOf(record);
+    return this.items.add(this.keyOf(record.id), text, lifetimeMs).catch(rethrowForCaller);
+  }
+
+  replace(record: SessionRecord, cas: Buffer): Promise<'stored' | 'changed' | 'missing'> {
+    const text = this.textOf(record);
+    return this.items.replace(this.keyOf(record.id), text, record.expiresAt - this.now(), cas).catch(rethrowForCaller);
+  }
+}
+
+/** Whether the list has to have a session for it to live. */
+export function isListed({ userTag, status }: SessionRecord): boolean {
+  return userTag !== null && status !== 'invalidated';
+}
+
+/** The record in an item; null: there is none that this version knows. */
+export function tryDecode(id: SessionId, item: Item | null): SessionRecord | null {
+  try {
+    return item === null ? null : decodeRecord(id, item.text);
+  } catch (error) {
+    if (!isNoRecord(error)) throw error;
+    return null;
+  }
+}
+
+function isNoRecord(error: unknown): boolean {
+  return error instanceof DamagedRecordError || error instanceof NewerRecordError;
+}
+
+function rethrowForCaller(error: unknown): never {
+  throw forCaller(error);
+}
+
+/** What is too large for the server is for the application to mend. */
+function forCaller(error: unknown): unknown {
+  if (!(error instanceof MemcachedError) || error.code !== 'TOO_LARGE') return error;
+  return new SessionDataError('The session is larger than an item of Memcached can be: keep less in it.', 'data');
+}

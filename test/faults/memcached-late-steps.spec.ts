@@ -1,0 +1,224 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { SessionRecord } from 'nestjs-sessionx';
+import type { MemcachedBackend } from 'nestjs-sessionx/memcached';
+
+import { FaultProxy } from '../support/fault-proxy.js';
+import { MemcachedServer } from '../support/memcached-server.js';
+import { MemcachedArena } from './memcached-arena.js';
+
+const TIMEOUT_MS = 100;
+/** More requests than any operation here makes. */
+const MOST_STEPS = 12;
+
+/** Each operation is several requests. Here it ends after each of them, or goes on when nobody waits any more. */
+describe('operations that stop half-way', () => {
+  let server: MemcachedServer;
+  let proxy: FaultProxy;
+  let arena: MemcachedArena;
+  let unlucky: MemcachedBackend;
+  let sound: MemcachedBackend;
+
+  beforeAll(async () => {
+    server = await MemcachedServer.start();
+  });
+
+  beforeEach(async () => {
+    arena = new MemcachedArena();
+    proxy = await FaultProxy.to(server.port);
+    unlucky = await arena.open({ servers: proxy.address }, TIMEOUT_MS);
+    sound = await arena.open({ servers: server.address });
+  });
+
+  afterEach(async () => {
+    proxy.heal();
+    await arena.close();
+    await proxy.stop();
+  });
+
+  afterAll(() => server.stop());
+
+  async function stored(user: SessionRecord['userTag'], record = arena.record(user)): Promise<SessionRecord> {
+    expect((await sound.create(record, { deadline: 1000 })).outcome).toBe('created');
+    return record;
+  }
+
+  async function lives({ id }: SessionRecord): Promise<boolean> {
+    return (await sound.read(id)) !== null;
+  }
+
+  /** Runs `round` with a crash after 0, 1, 2, … requests, until the operation gets through. Returns how many requests it needs. */
+  async function atEachStep(round: (afterRequests: number) => Promise<'failed' | 'done'>): Promise<number> {
+    for (let steps = 0; steps < MOST_STEPS; steps++) {
+      await unlucky.ping();
+      const outcome = await round(steps);
+      proxy.heal();
+      if (outcome === 'done') return steps;
+    }
+    throw new Error('the operation never got through');
+  }
+
+  function ended(call: Promise<unknown>): Promise<'failed' | 'done'> {
+    return call.then(
+      () => 'done',
+      () => 'failed',
+    );
+  }
+
+  it.each(['signed-in', 'anonymous'])(
+    'F20: %s: of a session and the one that replaces it at most one lives, and is listed',
+    async (kind) => {
+      const steps = await atEachStep(async (afterRequests) => {
+        const user = kind === 'anonymous' ? null : arena.newUser();
+        const old = await stored(user);
+        const heir = arena.sibling(old);
+        proxy.loseRequests(afterRequests);
+        const outcome = await ended(
+          unlucky.create(heir, { deadline: TIMEOUT_MS, replaces: { id: old.id, version: 1 } }),
+        );
+        const alive = [];
+        for (const record of [old, heir]) if (await lives(record)) alive.push(record.id);
+        if (outcome === 'done') expect(alive).toEqual([heir.id]);
+        // The record of an anonymous heir that nobody was told of is there for some seconds more; its token is nobody's.
+        if (user !== null) expect(alive.length).toBeLessThan(2);
+        if (user !== null) expect((await sound.listByUser(user)).map(({ id }) => id)).toEqual(alive);
+        return outcome;
+      });
+      expect(steps).toBeGreaterThan(3);
+    },
+  );
+
+  it('F20: a deletion: the session is whole, or gone and off the list', async () => {
+    await atEachStep(async (afterRequests) => {
+      const user = arena.newUser();
+      const record = await stored(user);
+      proxy.loseRequests(afterRequests);
+      const outcome = await ended(unlucky.delete(record.id));
+      const alive = await lives(record);
+      if (outcome === 'done') expect(alive).toBe(false);
+      expect(await sound.listByUser(user)).toEqual(alive ? [record] : []);
+      return outcome;
+    });
+  });
+
+  it('F20: a renewal: the session lives until its old or its new end, and is listed as long', async () => {
+    await atEachStep(async (afterRequests) => {
+      const user = arena.newUser();
+      const record = await stored(user);
+      const times = { lastAccessed: record.lastAccessed + 9, expiresAt: record.expiresAt + 60_000 };
+      proxy.loseRequests(afterRequests);
+      const outcome = await ended(unlucky.touch(record.id, times));
+      const now = await sound.read(record.id);
+      expect([record, { ...record, ...times }]).toContainEqual(now);
+      arena.clock.advance(3_600_000 + 30_000);
+      const listed = await sound.listByUser(user);
+      expect(listed).toEqual(now?.expiresAt === times.expiresAt ? [now] : []);
+      return outcome;
+    });
+  });
+
+  it.each(['signed-in', 'anonymous'])(
+    '%s: a session that Memcached makes after its caller was told that it failed does not last',
+    async (kind) => {
+      const trialSeconds = Math.ceil(TIMEOUT_MS / 1000) + 1;
+      await unlucky.ping();
+      const record = arena.record(kind === 'anonymous' ? null : arena.newUser());
+      proxy.holdRequests(0);
+      await expect(unlucky.create(record, { deadline: TIMEOUT_MS })).rejects.toThrow();
+      proxy.release();
+      proxy.heal();
+      await expect(unlucky.read(record.id)).resolves.toBeDefined();
+      if (kind === 'signed-in') {
+        expect(await lives(record)).toBe(false);
+        return;
+      }
+      expect(await gone(record, trialSeconds + 2)).toBe(true);
+    },
+  );
+
+  it('a session that is in the list when its creator dies does not last', async () => {
+    const steps = await atEachStep((afterRequests) => {
+      proxy.loseRequests(afterRequests);
+      return ended(unlucky.create(arena.record(arena.newUser()), { deadline: TIMEOUT_MS }));
+    });
+    const record = arena.record(arena.newUser());
+    await unlucky.ping();
+    proxy.loseRequests(steps - 1);
+    expect(await ended(unlucky.create(record, { deadline: TIMEOUT_MS }))).toBe('failed');
+    expect(await gone(record, 4)).toBe(true);
+  });
+
+  /** Only Memcached's own clock ends such a session, so there is nothing to do but to look. */
+  async function gone(record: SessionRecord, withinSeconds: number): Promise<boolean> {
+    const until = performance.now() + withinSeconds * 1000;
+    while (performance.now() < until) if (!(await lives(record))) return true;
+    return false;
+  }
+
+  const writes: [name: string, write: (record: SessionRecord) => Promise<unknown>][] = [
+    ['change', (record) => unlucky.replace({ ...record, version: 2, payload: 'late' }, 1)],
+    ['renewal', (record) => unlucky.touch(record.id, { ...record, expiresAt: record.expiresAt + 60_000 })],
+    [
+      'regeneration',
+      (record) =>
+        unlucky.create(arena.sibling(record), { deadline: TIMEOUT_MS, replaces: { id: record.id, version: 1 } }),
+    ],
+  ];
+
+  it.each(writes)(
+    'F3: a %s that is carried out late, from any step on, does not bring back what was ended meanwhile',
+    async (_name, write) => {
+      for (let steps = 0; steps < MOST_STEPS; steps++) {
+        const user = arena.newUser();
+        const record = await stored(user);
+        const other = await stored(user);
+        await unlucky.ping();
+        proxy.holdRequests(steps);
+        const outcome = await ended(write(record));
+        await sound.deleteByUser(user);
+        await sound.delete(record.id);
+        const next = await stored(user);
+        proxy.release();
+        proxy.heal();
+        await unlucky.ping();
+        expect(await lives(record)).toBe(false);
+        expect(await lives(other)).toBe(false);
+        expect(await sound.listByUser(user)).toEqual([next]);
+        if (outcome === 'done') return;
+      }
+      throw new Error('the write never got through');
+    },
+  );
+
+  it('P2: a regeneration that is logged out everywhere at any of its steps leaves nobody logged in', async () => {
+    const patient = await arena.open({ servers: proxy.address });
+    for (let steps = 0; steps < MOST_STEPS; steps++) {
+      const user = arena.newUser();
+      const record = await stored(user);
+      const heir = arena.sibling(record);
+      await patient.ping();
+      proxy.holdRequests(steps);
+      const creation = patient.create(heir, { deadline: 1500, replaces: { id: record.id, version: 1 } });
+      const through = await Promise.race([creation.then(() => true), proxy.untilHeld().then(() => false)]);
+      await sound.deleteByUser(user);
+      proxy.heal();
+      proxy.release();
+      await creation;
+      expect([await lives(record), await lives(heir)]).toEqual([false, false]);
+      if (through) return;
+    }
+    throw new Error('the regeneration never got through');
+  });
+
+  it('a change that is carried out late does not overwrite a newer one', async () => {
+    const record = await stored(arena.newUser());
+    await unlucky.ping();
+    proxy.holdRequests(2);
+    expect(await ended(unlucky.replace({ ...record, version: 2, payload: 'late' }, 1))).toBe('failed');
+    const newer = { ...record, version: 2, payload: 'newer' };
+    expect(await sound.replace(newer, 1)).toBe('replaced');
+    proxy.release();
+    proxy.heal();
+    await unlucky.ping();
+    expect(await sound.read(record.id)).toEqual(newer);
+  });
+});

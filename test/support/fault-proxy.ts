@@ -1,0 +1,169 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+
+const HEADER_BYTES = 24;
+const BODY_LENGTH_OFFSET = 8;
+
+/** How a reply ends that is cut: a connection closed, reset, or left open and silent; or bytes that nobody asked for. */
+export type Ending = 'fin' | 'rst' | 'silence' | 'garbage';
+
+/**
+ * Stands between a client and a Memcached server (binary protocol), and does what networks do. Faults hold until `heal()`, for the
+ * connections that there are and for new ones.
+ */
+export class FaultProxy {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #clients = new Set<Socket>();
+  readonly #held: (() => void)[] = [];
+  #cut: { readonly ending: Ending; bytesLeft: number } | undefined;
+  #requestsLeft = Infinity;
+  #late: 'lost' | 'held' = 'lost';
+  #delayMs = 0;
+  #onHeld: (() => void) | undefined;
+  /** Bytes of replies that have passed. */
+  replyBytes = 0;
+  /** Requests that have arrived. */
+  requests = 0;
+  connections = 0;
+
+  static async to(port: number): Promise<FaultProxy> {
+    const proxy = new FaultProxy(port);
+    proxy.#server.listen(0, '127.0.0.1');
+    await once(proxy.#server, 'listening');
+    return proxy;
+  }
+
+  private constructor(port: number) {
+    this.#server = createServer((client) => this.#accept(client, port));
+  }
+
+  get address(): string {
+    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** So many bytes of replies pass from now on. */
+  cutReplies(afterBytes: number, ending: Ending): void {
+    this.#cut = { ending, bytesLeft: afterBytes };
+  }
+
+  /** Each part of a reply arrives so much later. */
+  delayReplies(milliseconds: number): void {
+    this.#delayMs = milliseconds;
+  }
+
+  /** So many requests pass from now on; the next one breaks the connection, like a process that dies between two steps. */
+  loseRequests(after: number): void {
+    this.#requestsLeft = after;
+    this.#late = 'lost';
+  }
+
+  /** So many requests pass from now on; those after them wait for `release()`, even when their caller has long gone. */
+  holdRequests(after: number): void {
+    this.#requestsLeft = after;
+    this.#late = 'held';
+  }
+
+  /** Resolves when a request is held. */
+  untilHeld(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onHeld = resolve;
+    });
+  }
+
+  /** Lets the server have what was held. */
+  release(): void {
+    for (const forward of this.#held.splice(0)) forward();
+  }
+
+  /** Closes what is open, and waits until the other side has noticed. */
+  async closeConnections(): Promise<void> {
+    const clients = [...this.#clients];
+    await Promise.all(clients.map((client) => once(client.end(), 'close')));
+  }
+
+  heal(): void {
+    this.#cut = undefined;
+    this.#requestsLeft = Infinity;
+    this.#delayMs = 0;
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+
+  #accept(client: Socket, port: number): void {
+    this.connections++;
+    const upstream = connect(port, '127.0.0.1').setNoDelay(true);
+    client.setNoDelay(true);
+    for (const socket of [client, upstream]) {
+      this.#sockets.add(socket);
+      socket.on('error', () => socket.destroy());
+      socket.on('close', () => this.#sockets.delete(socket));
+    }
+    upstream.on('close', () => client.destroy());
+    this.#clients.add(client);
+    client.on('close', () => this.#clients.delete(client));
+    let waiting = Buffer.alloc(0);
+    client.on('data', (chunk: Buffer) => {
+      waiting = Buffer.concat([waiting, chunk]);
+      for (let length = frameLength(waiting); length > 0; length = frameLength(waiting)) {
+        this.#request(waiting.subarray(0, length), client, upstream);
+        waiting = waiting.subarray(length);
+      }
+    });
+    upstream.on('data', (chunk: Buffer) => this.#reply(chunk, client));
+  }
+
+  #request(frame: Buffer, client: Socket, upstream: Socket): void {
+    this.requests++;
+    if (this.#requestsLeft-- > 0) upstream.write(frame);
+    else if (this.#late === 'held') {
+      this.#held.push(() => upstream.write(frame));
+      this.#onHeld?.();
+    } else client.resetAndDestroy();
+  }
+
+  #reply(chunk: Buffer, client: Socket): void {
+    const cut = this.#cut;
+    const passing = cut === undefined ? chunk : chunk.subarray(0, cut.bytesLeft);
+    this.replyBytes += passing.length;
+    this.#send(passing, client);
+    if (cut === undefined) return;
+    cut.bytesLeft -= passing.length;
+    if (passing.length < chunk.length) this.#end(cut.ending, client);
+  }
+
+  #send(bytes: Buffer, client: Socket): void {
+    if (bytes.length === 0 || client.destroyed) return;
+    if (this.#delayMs === 0) client.write(bytes);
+    else setTimeout(() => client.write(bytes), this.#delayMs);
+  }
+
+  #end(ending: Ending, client: Socket): void {
+    switch (ending) {
+      case 'fin':
+        client.end();
+        return;
+      case 'rst':
+        client.resetAndDestroy();
+        return;
+      case 'garbage':
+        client.write(Buffer.from('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n'.repeat(4)));
+        return;
+      case 'silence':
+        return;
+      default:
+        ending satisfies never;
+    }
+  }
+}
+
+/** The length of the request that `bytes` begin with; 0: it is not all there. */
+function frameLength(bytes: Buffer): number {
+  if (bytes.length < HEADER_BYTES) return 0;
+  const length = HEADER_BYTES + bytes.readUInt32BE(BODY_LENGTH_OFFSET);
+  return bytes.length < length ? 0 : length;
+}
