@@ -1,8 +1,9 @@
-import { IsBoolean, IsIn, IsInt, IsNumber, IsOptional, IsString, Matches, Max, Min } from 'class-validator';
+import { IsBoolean, IsIn, IsOptional, IsString, Matches } from 'class-validator';
 
 import type { SessionBackend } from '../backends/session-backend.interface.js';
 import type { TokenSerializer } from '../tokens/token-serializer.interface.js';
 import { IsIpBinding } from './is-ip-binding.js';
+import { IsNumberBetween } from './is-number-between.js';
 import { IsObjectWith } from './is-object-with.js';
 import { IsSecretKey } from './is-secret-key.js';
 import { IsTokenSources } from './is-token-sources.js';
@@ -43,16 +44,12 @@ export class SessionOptions {
   indexKey?: string;
 
   /** Seconds without a use after which a session ends. Default 3600. ASVS 7.3.1. */
-  @IsNumber({ allowNaN: false, allowInfinity: false })
-  @Min(0.001)
-  @Max(HUNDRED_YEARS_IN_SECONDS)
+  @IsNumberBetween(0.001, HUNDRED_YEARS_IN_SECONDS, 'seconds')
   sessionTtl: number = 3600;
 
   /** Seconds after which a session ends however much it is used; null: never. Default null. ASVS 7.3.2. */
   @IsOptional()
-  @IsNumber({ allowNaN: false, allowInfinity: false })
-  @Min(0.001)
-  @Max(HUNDRED_YEARS_IN_SECONDS)
+  @IsNumberBetween(0.001, HUNDRED_YEARS_IN_SECONDS, 'seconds')
   absoluteTimeout: number | null = null;
 
   /** Whether use puts off the idle expiry. Default true. */
@@ -60,15 +57,11 @@ export class SessionOptions {
   slidingExpiration: boolean = true;
 
   /** Fraction of the lifetime that must have passed before a use renews the session: 0 at every use, 1 never before the end. Default 0.5. */
-  @IsNumber({ allowNaN: false, allowInfinity: false })
-  @Min(0)
-  @Max(1)
+  @IsNumberBetween(0, 1, 'the lifetime')
   slidingThreshold: number = 0.5;
 
   /** Seconds. The store learns of the last use at most once in so many. Default 60. */
-  @IsNumber({ allowNaN: false, allowInfinity: false })
-  @Min(0)
-  @Max(HUNDRED_YEARS_IN_SECONDS)
+  @IsNumberBetween(0, HUNDRED_YEARS_IN_SECONDS, 'seconds')
   touchInterval: number = 60;
 
   /** The header that carries the token in, and a new or renewed token out. Default `X-Session-Token`. */
@@ -121,15 +114,12 @@ export class SessionOptions {
   backendKeyPrefix: string = 'session:';
 
   /** Milliseconds that all store calls of one request may take together; then the answer is 503. Default 1000. */
-  @IsInt()
-  @Min(1)
-  @Max(LONGEST_TIMEOUT_MS)
+  @IsNumberBetween(1, LONGEST_TIMEOUT_MS, 'milliseconds', { whole: true })
   backendTimeout: number = 1000;
 
   /** The most living sessions of one user, at least 1. Default: no limit. ASVS 7.1.2. */
   @IsOptional()
-  @IsInt()
-  @Min(1)
+  @IsNumberBetween(1, Number.MAX_SAFE_INTEGER, 'sessions', { whole: true })
   maxSessionsPerUser?: number;
 
   /**

@@ -1,0 +1,17 @@
+import { ValidateBy } from 'class-validator';
+
+/** A finite number between two others, both included; one fault says all of it. */
+export function IsNumberBetween(least: number, most: number, unit: string, { whole = false } = {}): PropertyDecorator {
+  return ValidateBy({
+    name: 'isNumberBetween',
+    validator: {
+      validate: (value: unknown) =>
+        typeof value === 'number' && value >= least && value <= most && (!whole || Number.isInteger(value)),
+      defaultMessage: (args) => {
+        const kind = whole ? 'a whole number' : 'a number';
+        const hint = typeof args?.value === 'string' ? '; it is a string, so wrap it in Number()' : '';
+        return `${args?.property ?? 'option'} must be ${kind} of ${unit}, from ${least} to ${most}${hint}`;
+      },
+    },
+  });
+}
