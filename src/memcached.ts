@@ -1,2 +1,6 @@
 export { MemcachedBackend } from './backends/memcached/memcached.backend.js';
-export type { MemcachedBackendOptions } from './backends/memcached/memcached-options.js';
+export type {
+  MemcachedBackendOptions,
+  MemcachedClient,
+  MemcachedServerOptions,
+} from './backends/memcached/memcached-options.js';

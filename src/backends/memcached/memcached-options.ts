@@ -1,5 +1,3 @@
-import type { Client } from 'memjs';
-
 /** Where the servers are. */
 export interface MemcachedBackendOptions {
   /** `host:port,host:port`; the port may be left out (11211), and `user:password@` put before a host. IPv6 as `[::1]:11211`. */
@@ -14,8 +12,13 @@ export interface MemcachedBackendOptions {
 export interface MemcachedServerOptions {
   readonly host: string;
   readonly port: number;
-  readonly username?: string;
-  readonly password?: string;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+}
+
+/** As much of a memjs `Client` as is taken from it; memjs's own types are a package apart, which users need not have. */
+export interface MemcachedClient {
+  readonly servers: readonly MemcachedServerOptions[];
 }
 
 export interface MemcachedTarget {
@@ -30,7 +33,7 @@ const SERVER =
   /^(?:(?<username>[^:@]+):(?<password>.+)@)?(?:\[(?<ipv6>[0-9a-fA-F:.]+)\]|(?<name>[^:@\s[\]]+))(?::(?<port>\d{1,5}))?$/;
 
 /** @throws TypeError that says what is wrong, without the text that may hold a password */
-export function targetOf(given: MemcachedBackendOptions | Client): MemcachedTarget {
+export function targetOf(given: MemcachedBackendOptions | MemcachedClient): MemcachedTarget {
   const servers = isClient(given) ? given.servers.map(ofClient) : given.servers.split(',').map(parse(given));
   const maxItemSize = isClient(given) ? DEFAULT_ITEM_SIZE : (given.maxItemSize ?? DEFAULT_ITEM_SIZE);
   if (!Number.isInteger(maxItemSize) || maxItemSize < SMALLEST_ITEM_SIZE) {
@@ -47,11 +50,11 @@ export function addressOf({ host, port }: MemcachedServerOptions): string {
   return `${host}:${port}`;
 }
 
-function isClient(given: MemcachedBackendOptions | Client): given is Client {
+function isClient(given: MemcachedBackendOptions | MemcachedClient): given is MemcachedClient {
   return typeof given.servers !== 'string';
 }
 
-function ofClient({ host, port, username, password }: Client['servers'][number]): MemcachedServerOptions {
+function ofClient({ host, port, username, password }: MemcachedServerOptions): MemcachedServerOptions {
   return { host, port, ...(username !== undefined && password !== undefined ? { username, password } : {}) };
 }
 

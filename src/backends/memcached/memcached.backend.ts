@@ -1,11 +1,15 @@
-import type { Client } from 'memjs';
-
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import { tagOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
 import type { BackendContext, CreateOptions, CreateResult, SessionBackend } from '../session-backend.interface.js';
 import { Items } from './items.js';
 import { MemcachedConnection } from './memcached-connection.js';
-import { addressOf, targetOf, type MemcachedBackendOptions, type MemcachedTarget } from './memcached-options.js';
+import {
+  addressOf,
+  targetOf,
+  type MemcachedBackendOptions,
+  type MemcachedClient,
+  type MemcachedTarget,
+} from './memcached-options.js';
 import { Placement } from './placement.js';
 import { deleteRecord, deleteRecordsOfUser, replaceRecord, touchRecord } from './session-changes.js';
 import { SessionCreation } from './session-creation.js';
@@ -50,7 +54,7 @@ export class MemcachedBackend implements SessionBackend {
    * thrown away, with whatever else the application had under way on it, or it may hand out wrong values.
    * @throws TypeError when `servers` is no list of servers, or `maxItemSize` no number of bytes
    */
-  constructor(servers: MemcachedBackendOptions | Client) {
+  constructor(servers: MemcachedBackendOptions | MemcachedClient) {
     this.#target = targetOf(servers);
   }
 
