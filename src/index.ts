@@ -10,13 +10,19 @@ export {
 } from './backends/session-backend.interface.js';
 export type { ClientIdentity } from './binding/session-binding.js';
 export { SESSION_CLOCK, type Clock } from './clock/clock.js';
-export { AllowAnonymous, Public } from './decorators/route-metadata.js';
-export { CurrentSession, FlashMessages, OptionalSession } from './decorators/session-parameter.decorators.js';
+export { AllowAnonymous, Public, SkipCsrf } from './decorators/route-metadata.js';
+export {
+  CsrfToken,
+  CurrentSession,
+  FlashMessages,
+  OptionalSession,
+} from './decorators/session-parameter.decorators.js';
 export { UseSession } from './decorators/use-session.decorator.js';
 export { SessionError, type SessionErrorCode } from './errors/session-error.js';
 export {
   SessionBackendError,
   SessionConflictError,
+  SessionCsrfError,
   SessionDataError,
   SessionExpiredError,
   SessionInvalidError,
@@ -35,6 +41,8 @@ export type {
   SessionRenewedEvent,
 } from './events/session-event.js';
 export { SessionEvents } from './events/session-events.js';
+export { SessionCookieOptions } from './options/session-cookie-options.js';
+export { SessionCsrfOptions } from './options/session-csrf-options.js';
 export {
   SessionOptions,
   type IpNetworkBinding,
@@ -45,12 +53,13 @@ export { DamagedRecordError } from './records/record-errors.js';
 export { decodeRecord, encodeRecord } from './records/record-text.js';
 export type { SessionRecord, SessionStatus, SessionTimes } from './records/session-record.js';
 export { RequestSessions } from './requests/request-sessions.js';
-export type { LoginOptions } from './requests/request-session.js';
+export type { AnswerOptions, LoginOptions, StartOptions } from './requests/request-options.js';
 export { SessionGuard } from './session.guard.js';
 export { SessionInterceptor } from './session.interceptor.js';
 export { SessionModule } from './session.module.js';
 export type { SessionModuleExtras } from './session.module-definition.js';
-export { SessionService, type AnsweredSession, type CreateSessionOptions } from './session.service.js';
+export { SessionService, type CreateSessionOptions } from './session.service.js';
+export type { AnsweredSession } from './sessions/answered-session.js';
 export type { FlashMessage } from './sessions/flash-message.js';
 export type { IssuedSession, SessionLifetime } from './sessions/session-issuer.js';
 export type { SessionSummary } from './sessions/session-summary.js';

@@ -4,6 +4,8 @@ import { MemoryBackend } from './backends/memory/memory.backend.js';
 import { SESSION_BACKEND, type SessionBackend } from './backends/session-backend.interface.js';
 import { SessionBinding } from './binding/session-binding.js';
 import { SESSION_CLOCK, systemClock } from './clock/clock.js';
+import { CsrfProtection } from './csrf/csrf-protection.js';
+import { CsrfTokens } from './csrf/csrf-tokens.js';
 import { SessionEvents } from './events/session-events.js';
 import { SessionOptions, type SessionModuleOptions } from './options/session-options.js';
 import { validateOptions } from './options/validate-options.js';
@@ -53,6 +55,8 @@ const replaceable: Provider[] = [
       inject: [MODULE_OPTIONS_TOKEN],
     },
     ...replaceable,
+    CsrfProtection,
+    CsrfTokens,
     SessionBinding,
     SessionContext,
     SessionEvents,

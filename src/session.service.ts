@@ -1,13 +1,15 @@
 import { Injectable } from '@nestjs/common';
 
 import type { ClientIdentity } from './binding/session-binding.js';
+import { CsrfTokens } from './csrf/csrf-tokens.js';
 import { SessionNotFoundError } from './errors/session-errors.js';
 import type { SessionEndReason } from './events/session-event.js';
 import { SessionEvents } from './events/session-events.js';
 import { RequestServices } from './requests/request-services.js';
-import type { LoginOptions } from './requests/request-session.js';
+import type { LoginOptions, StartOptions } from './requests/request-options.js';
 import { RequestSessions } from './requests/request-sessions.js';
 import type { FlashMessage } from './sessions/flash-message.js';
+import type { AnsweredSession } from './sessions/answered-session.js';
 import { SessionIssuer, type IssuedSession, type SessionLifetime } from './sessions/session-issuer.js';
 import { SessionLoader } from './sessions/session-loader.js';
 import { SessionLogin } from './sessions/session-login.js';
@@ -28,12 +30,6 @@ export interface CreateSessionOptions extends SessionLifetime, ClientIdentity {
   readonly data?: Partial<SessionData>;
 }
 
-/** A session and the token that the client is to be given; null: the client has it by other means, such as a cookie. */
-export interface AnsweredSession {
-  readonly session: Session;
-  readonly token: string | null;
-}
-
 /**
  * Creates, reads, changes and ends sessions. Each method may throw `SessionBackendError` (503) when the store fails or does not answer
  * within `backendTimeout`; the outcome of a write is then unknown.
@@ -50,6 +46,7 @@ export class SessionService {
     private readonly events: SessionEvents,
     private readonly requests: RequestSessions,
     private readonly services: RequestServices,
+    private readonly csrfTokens: CsrfTokens,
   ) {}
 
   /**
@@ -162,7 +159,7 @@ export class SessionService {
   async regenerateSessionId(session: Session): Promise<AnsweredSession> {
     const { request } = Session.stateOf(session);
     if (request !== null) return request.regenerate(session);
-    return this.logins.regenerate(session, this.store.newBudget());
+    return { ...(await this.logins.regenerate(session, this.store.newBudget())), csrfToken: null };
   }
 
   /**
@@ -189,16 +186,20 @@ export class SessionService {
    * token with the answer.
    *
    * @throws SessionUsageError on a route without `@UseSession()`, guard or session decorator
+   * @throws SessionCsrfError when it would be answered in a cookie, and another site may have sent the request
    */
-  async start(request: object, { data = {} }: { data?: Partial<SessionData> } = {}): Promise<AnsweredSession> {
-    return this.requests.existing(request).start(data);
+  async start(request: object, options: StartOptions = {}): Promise<AnsweredSession> {
+    return this.requests.existing(request).start(options);
   }
 
   /**
    * Signs `user` in: a session under a new id, bound to the client of `request`. A session that it had before is dead at once; data and
    * flash messages of an anonymous one move over unless `regenerateOnLogin` is false. Check the credentials before.
    *
+   * With the cookie transport the returned `token` is null, so that no body can leak it, and `csrfToken` is for the pages of the session.
+   *
    * @throws SessionConflictError when two logins exchange one session at once, SessionDataError, SessionUsageError
+   * @throws SessionCsrfError when it is answered in a cookie, and another site may have sent the request (login CSRF)
    */
   async login(request: object, user: NewSessionUser, options: LoginOptions = {}): Promise<AnsweredSession> {
     return this.requests.existing(request).login(user, options);
@@ -212,6 +213,14 @@ export class SessionService {
   /** The session of `request`; null: none. @throws SessionUsageError as `login()` */
   async current(request: object): Promise<Session | null> {
     return this.requests.existing(request).optional();
+  }
+
+  /**
+   * A token by which requests of a page of `session` are told from another site's; see `enableCsrf`. Another text at each call, each as good
+   * for as long as the session has its id: renewal leaves it, login and regeneration end it.
+   */
+  csrfToken(session: Session): string {
+    return this.csrfTokens.issue(session.sessionId);
   }
 
   async #verify(token: string, client: ClientIdentity): Promise<VerifiedToken> {

@@ -1,6 +1,7 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 
 import {
+  CsrfTokenPipe,
   CurrentSessionPipe,
   FlashMessagesPipe,
   OptionalSessionPipe,
@@ -28,4 +29,9 @@ export function OptionalSession(property?: SessionProperty): ParameterDecorator 
 /** Takes the flash messages of the session, each handed out once; an empty list without a session. */
 export function FlashMessages(): ParameterDecorator {
   return sessionParameter(undefined, FlashMessagesPipe);
+}
+
+/** A CSRF token for a form or a page of the session; null without a session, or with `enableCsrf` off. See `SessionService.csrfToken()`. */
+export function CsrfToken(): ParameterDecorator {
+  return sessionParameter(undefined, CsrfTokenPipe);
 }

@@ -42,3 +42,12 @@ export class FlashMessagesPipe implements PipeTransform<SessionParameter, Promis
     return this.requests.of(context).takeFlash();
   }
 }
+
+@Injectable()
+export class CsrfTokenPipe implements PipeTransform<SessionParameter, Promise<string | null>> {
+  constructor(private readonly requests: RequestSessions) {}
+
+  transform({ context }: SessionParameter): Promise<string | null> {
+    return this.requests.of(context).csrfToken();
+  }
+}

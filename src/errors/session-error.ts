@@ -14,6 +14,9 @@ export type SessionErrorCode =
   | 'SESSION_ENDED'
   | 'BINDING_IP_MISMATCH'
   | 'BINDING_USER_AGENT_MISMATCH'
+  | 'CSRF_CROSS_SITE'
+  | 'CSRF_TOKEN_MISSING'
+  | 'CSRF_TOKEN_INVALID'
   | 'BACKEND_UNAVAILABLE'
   | 'BACKEND_TIMEOUT'
   | 'BACKEND_RECORD_NEWER'
@@ -27,11 +30,13 @@ export type SessionErrorCode =
 export interface SessionErrorOptions {
   /** What led to this error. Never a driver's raw error: that one carries keys, payloads, even passwords. */
   readonly cause?: unknown;
+  /** Whether the client is told `code`, because it can do something about it. Default false. */
+  readonly tellsCode?: boolean;
 }
 
 /**
  * The base of every error that this module throws. `message` explains the matter to the developer and says how to mend
- * it; `getResponse()`, the body that the client gets, is the bare status (ASVS 16.5.1).
+ * it; `getResponse()`, the body that the client gets, is the bare status (ASVS 16.5.1), with `code` only where it helps an honest client.
  */
 export abstract class SessionError extends HttpException {
   constructor(
@@ -39,9 +44,9 @@ export abstract class SessionError extends HttpException {
     readonly code: SessionErrorCode,
     message: string,
     status: HttpStatus,
-    options: SessionErrorOptions = {},
+    { tellsCode = false, ...options }: SessionErrorOptions = {},
   ) {
-    super({ statusCode: status, message: reasonPhrase(status) }, status, options);
+    super({ statusCode: status, message: reasonPhrase(status), ...(tellsCode ? { code } : {}) }, status, options);
     this.message = message;
   }
 }
@@ -50,6 +55,8 @@ function reasonPhrase(status: HttpStatus): string {
   switch (status) {
     case HttpStatus.UNAUTHORIZED:
       return 'Unauthorized';
+    case HttpStatus.FORBIDDEN:
+      return 'Forbidden';
     case HttpStatus.CONFLICT:
       return 'Conflict';
     case HttpStatus.SERVICE_UNAVAILABLE:

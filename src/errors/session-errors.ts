@@ -43,6 +43,13 @@ export class SessionSecurityError extends SessionError {
   }
 }
 
+/** Another site may have made the browser send this request, for which the cookie spoke. 403, and the client is told the code. */
+export class SessionCsrfError extends SessionError {
+  constructor(code: 'CSRF_CROSS_SITE' | 'CSRF_TOKEN_MISSING' | 'CSRF_TOKEN_INVALID', message: string) {
+    super(code, message, HttpStatus.FORBIDDEN, { tellsCode: true });
+  }
+}
+
 /** The store failed, so nothing is known about the session. 503, never 401. */
 export class SessionBackendError extends SessionError {
   constructor(

@@ -1,24 +1,31 @@
 import { ValidateBy } from 'class-validator';
 
-const SOURCES: readonly unknown[] = ['header', 'bearer'];
+const SOURCES: readonly unknown[] = ['header', 'bearer', 'cookie'];
 
-/** A non-empty list of different token sources, of which one at least is not switched off. */
+interface Surroundings {
+  readonly useBearerToken?: unknown;
+  readonly cookie?: unknown;
+}
+
+/** A non-empty list of different token sources, of which one at least is not switched off, and none that is set up is missing. */
 export function IsTokenSources(): PropertyDecorator {
   return ValidateBy({
     name: 'isTokenSources',
     validator: {
-      validate: (value: unknown, args) =>
-        Array.isArray(value) &&
-        (value.some((source) => source !== 'bearer') || usesBearer(args?.object)) &&
-        value.length > 0 &&
-        new Set(value).size === value.length &&
-        value.every((source) => SOURCES.includes(source)),
-      defaultMessage: () =>
-        `tokenSourcePriority must be a list of different values out of ${SOURCES.join(', ')}; without useBearerToken, not bearer alone`,
+      validate: (value: unknown, args) => faultOf(value, args?.object ?? {}) === null,
+      defaultMessage: (args) => `tokenSourcePriority ${faultOf(args?.value, args?.object ?? {}) ?? ''}`,
     },
   });
 }
 
-function usesBearer(options: object | undefined): boolean {
-  return options !== undefined && 'useBearerToken' in options && options.useBearerToken === true;
+function faultOf(value: unknown, { useBearerToken, cookie }: Surroundings): string | null {
+  if (!Array.isArray(value) || value.length === 0 || !value.every((source) => SOURCES.includes(source))) {
+    return `must be a list of values out of ${SOURCES.join(', ')}`;
+  }
+  if (new Set(value).size < value.length) return 'names a source twice';
+  if (useBearerToken !== true && value.every((source) => source === 'bearer')) {
+    return 'leaves no place for a token: it names bearer alone, and useBearerToken is off';
+  }
+  if (cookie !== undefined && !value.includes('cookie')) return "does not name 'cookie', for which there is an option";
+  return null;
 }

@@ -1,4 +1,5 @@
-import { IsBoolean, IsIn, IsOptional, IsString, Matches } from 'class-validator';
+import { Type } from 'class-transformer';
+import { IsBoolean, IsIn, IsObject, IsOptional, IsString, Matches, ValidateIf, ValidateNested } from 'class-validator';
 
 import type { SessionBackend } from '../backends/session-backend.interface.js';
 import type { TokenSerializer } from '../tokens/token-serializer.interface.js';
@@ -7,6 +8,8 @@ import { IsNumberBetween } from './is-number-between.js';
 import { IsObjectWith } from './is-object-with.js';
 import { IsSecretKey } from './is-secret-key.js';
 import { IsTokenSources } from './is-token-sources.js';
+import { SessionCookieOptions } from './session-cookie-options.js';
+import { SessionCsrfOptions } from './session-csrf-options.js';
 
 const HUNDRED_YEARS_IN_SECONDS = 3_153_600_000;
 /** Node's timers hold no more. */
@@ -16,7 +19,7 @@ const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/;
 const KEY_PREFIX = /^[\x21-\x7a|~]{0,100}$/;
 
 /** Where a token may stand in a request. */
-export type TokenSource = 'header' | 'bearer';
+export type TokenSource = 'header' | 'bearer' | 'cookie';
 
 /** How much of the client's address a session is bound to. */
 export interface IpNetworkBinding {
@@ -73,7 +76,7 @@ export class SessionOptions {
   @IsBoolean()
   useBearerToken: boolean = true;
 
-  /** Where a token is looked for, in this order. Default header, bearer. */
+  /** Where a token is looked for, in this order. Default header, bearer; browsers want `'cookie'`. */
   @IsTokenSources()
   tokenSourcePriority: TokenSource[] = ['header', 'bearer'];
 
@@ -117,6 +120,27 @@ export class SessionOptions {
   @IsNumberBetween(1, LONGEST_TIMEOUT_MS, 'milliseconds', { whole: true })
   backendTimeout: number = 1000;
 
+  /** The cookie, when `tokenSourcePriority` names it. Default: see {@link SessionCookieOptions}. */
+  @ValidateIf(({ cookie }: SessionOptions) => cookie !== undefined)
+  @IsObject({ message: 'cookie must be an object, such as { sameSite: "strict" }' })
+  @ValidateNested()
+  @Type(() => SessionCookieOptions)
+  cookie?: SessionCookieOptions;
+
+  /**
+   * Whether unsafe requests (all but GET, HEAD, OPTIONS and TRACE) whose session came in the cookie must prove that they come from our own
+   * pages, and those too that a cookie would answer with a new session. Default true; it asks nothing of tokens in headers. ASVS 3.5.1.
+   */
+  @IsBoolean()
+  enableCsrf: boolean = true;
+
+  /** What counts as such a proof. Default: see {@link SessionCsrfOptions}. */
+  @ValidateIf(({ csrf }: SessionOptions) => csrf !== undefined)
+  @IsObject({ message: 'csrf must be an object, such as { allowedOrigins: ["https://app.example.com"] }' })
+  @ValidateNested()
+  @Type(() => SessionCsrfOptions)
+  csrf?: SessionCsrfOptions;
+
   /** The most living sessions of one user, at least 1. Default: no limit. ASVS 7.1.2. */
   @IsOptional()
   @IsNumberBetween(1, Number.MAX_SAFE_INTEGER, 'sessions', { whole: true })
@@ -131,4 +155,8 @@ export class SessionOptions {
 }
 
 /** What `SessionModule.forRoot` takes: everything but `secretKey` has a default. */
-export type SessionModuleOptions = Pick<SessionOptions, 'secretKey'> & Partial<SessionOptions>;
+export type SessionModuleOptions = Pick<SessionOptions, 'secretKey'> &
+  Partial<Omit<SessionOptions, 'secretKey' | 'cookie' | 'csrf'>> & {
+    cookie?: Partial<SessionCookieOptions> | undefined;
+    csrf?: Partial<SessionCsrfOptions> | undefined;
+  };

@@ -19,7 +19,7 @@ export function validateOptions(given: SessionModuleOptions): SessionOptions {
     forbidNonWhitelisted: true,
     forbidUnknownValues: true,
     validationError: { target: false, value: false },
-  }).flatMap(describe);
+  }).flatMap((fault) => describe(fault));
 
   if (faults.length > 0) {
     throw new TypeError(
@@ -29,15 +29,23 @@ export function validateOptions(given: SessionModuleOptions): SessionOptions {
   return options;
 }
 
-function withoutUndefined(given: unknown): Partial<SessionOptions> {
+function withoutUndefined(given: unknown): Partial<SessionModuleOptions> {
   if (typeof given !== 'object' || given === null) {
     throw new TypeError('SessionModule cannot start: its options are not an object. Pass at least { secretKey }.');
   }
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
-function describe({ property, constraints = {} }: ValidationError): string[] {
-  return Object.entries(constraints).map(([constraint, message]) =>
-    constraint === 'whitelistValidation' ? `there is no option named ${JSON.stringify(property)}` : message,
-  );
+function describe({ property, constraints = {}, children = [] }: ValidationError, path = ''): string[] {
+  const own = Object.entries(constraints).flatMap(([constraint, message]) => {
+    switch (constraint) {
+      case 'whitelistValidation':
+        return [`there is no option named ${JSON.stringify(path + property)}`];
+      case 'nestedValidation':
+        return []; // said in better words by the option itself
+      default:
+        return [message];
+    }
+  });
+  return [...own, ...children.flatMap((child) => describe(child, `${property}.`))];
 }

@@ -9,35 +9,48 @@ const SERVICE_UNAVAILABLE = 503;
 /** Seconds after which a client may ask again. */
 const RETRY_AFTER_S = 1;
 
+/** A token on its way to the client. */
+export interface OutgoingToken {
+  readonly token: string;
+  readonly source: TokenSource;
+  /** How long the session lasts from the moment at which the headers are written. */
+  readonly lifetimeMs: () => number;
+}
+
+/** A header by which pages learn of a new CSRF token. */
+export interface CsrfHeader {
+  readonly name: string;
+  readonly token: string;
+}
+
 /** The headers that a response owes to the session: the token for the client, and what caches and clients must know. */
 export class AnswerHeaders {
   /** Whether the request carried a token that opens nothing, or does no more. */
   tokenWasRefused = false;
-  /** The token that opens the session by now: the presented one, or the one that goes out. */
-  token: string | null = null;
-  #outgoing: { readonly token: string; readonly source: TokenSource } | null = null;
+  /** Whether the client keeps a cookie that opens nothing, or does no more. */
+  cookieIsDead = false;
+  /** Whether the response depends on the origin of the request, too. */
+  dependsOnOrigin = false;
+  #outgoing: OutgoingToken | null = null;
+  #csrf: CsrfHeader | null = null;
 
   constructor(private readonly transports: TokenTransports) {}
 
-  giveToken(token: string, source: TokenSource): void {
-    this.token = token;
-    this.#outgoing = { token, source };
+  /** @param csrf for a session that is new to the client and comes in a cookie */
+  giveToken(outgoing: OutgoingToken, csrf: CsrfHeader | null = null): void {
+    this.#outgoing = outgoing;
+    this.#csrf = csrf;
   }
 
   withdrawToken(): void {
-    this.token = null;
     this.#outgoing = null;
+    this.#csrf = null;
   }
 
   /** Adds to what the application has set, and never weakens it. */
   write(response: ServerResponse): void {
-    if (response.hasHeader('Vary')) for (const name of this.transports.varyOn) appendToken(response, 'Vary', name);
-    else response.setHeader('Vary', this.transports.vary);
-    if (this.#outgoing !== null) {
-      this.transports.of(this.#outgoing.source).write(response, this.#outgoing.token);
-      // A shared cache must not hand one client's token to the next (CVE-2024-26144).
-      response.setHeader('Cache-Control', 'no-store');
-    }
+    this.#vary(response);
+    this.#answerToken(response);
     switch (response.statusCode) {
       case UNAUTHORIZED:
         this.#challenge(response);
@@ -46,6 +59,30 @@ export class AnswerHeaders {
         this.#retryLater(response);
         break;
     }
+  }
+
+  #vary(response: ServerResponse): void {
+    const { vary, varyOn } = this.transports;
+    if (response.hasHeader('Vary')) for (const name of varyOn) appendToken(response, 'Vary', name);
+    else response.setHeader('Vary', vary);
+    if (!this.dependsOnOrigin) return;
+    appendToken(response, 'Vary', 'Sec-Fetch-Site');
+    appendToken(response, 'Vary', 'Origin');
+  }
+
+  #answerToken(response: ServerResponse): void {
+    const outgoing = this.#outgoing;
+    const clears = this.cookieIsDead && outgoing?.source !== 'cookie';
+    if (clears) this.transports.of('cookie').clear?.(response);
+    if (outgoing !== null) {
+      this.transports.of(outgoing.source).write(response, outgoing.token, outgoing.lifetimeMs());
+    }
+    if (this.#csrf !== null) {
+      response.setHeader(this.#csrf.name, this.#csrf.token);
+      appendToken(response, 'Access-Control-Expose-Headers', this.#csrf.name);
+    }
+    // A shared cache must not hand one client's token to the next (CVE-2024-26144), nor sign the next one out.
+    if (outgoing !== null || clears) response.setHeader('Cache-Control', 'no-store');
   }
 
   /** RFC 6750, section 3: with an error code only where a token was refused: a client that is told so throws it away. */

@@ -1,5 +1,7 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 
+import { SESSION_CLOCK, type Clock } from '../clock/clock.js';
+import { CsrfProtection } from '../csrf/csrf-protection.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionIssuer } from '../sessions/session-issuer.js';
 import { SessionLoader } from '../sessions/session-loader.js';
@@ -10,15 +12,19 @@ import { SessionStore } from '../store/session-store.js';
 import { TOKEN_SERIALIZER, type TokenSerializer } from '../tokens/token-serializer.interface.js';
 import { TokenVerifier } from '../tokens/token-verifier.js';
 import { TokenTransports } from '../transports/token-transports.js';
+import { PlainHttpNotice } from './plain-http-notice.js';
 
 /** What every {@link RequestSession} works with, gathered once. */
 @Injectable()
 export class RequestServices {
   readonly logger = new Logger('SessionModule');
+  readonly plainHttp = new PlainHttpNotice(this.logger);
   readonly verifier: TokenVerifier;
 
   constructor(
     @Inject(TOKEN_SERIALIZER) serializer: TokenSerializer,
+    @Inject(SESSION_CLOCK) readonly clock: Clock,
+    readonly csrf: CsrfProtection,
     readonly transports: TokenTransports,
     readonly store: SessionStore,
     readonly loader: SessionLoader,

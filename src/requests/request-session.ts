@@ -1,3 +1,4 @@
+import type { ExecutionContext } from '@nestjs/common';
 import type { ServerResponse } from 'node:http';
 
 import type { ClientIdentity } from '../binding/session-binding.js';
@@ -5,26 +6,24 @@ import { SessionError } from '../errors/session-error.js';
 import { SessionNotFoundError, SessionTokenError, SessionUsageError } from '../errors/session-errors.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { FlashMessage } from '../sessions/flash-message.js';
-import type { IssuedSession, SessionLifetime } from '../sessions/session-issuer.js';
+import type { AnsweredSession } from '../sessions/answered-session.js';
+import type { IssuedSession } from '../sessions/session-issuer.js';
 import { isRefusal } from '../sessions/session-loader.js';
 import type { NewSessionUser, SessionData } from '../sessions/session-user.js';
 import { Session } from '../sessions/session.js';
 import { toSessionUser } from '../sessions/user-input.js';
 import type { StoreBudget } from '../store/store-budget.js';
+import type { SessionId } from '../tokens/session-secret.js';
 import type { VerifiedToken } from '../tokens/token-verifier.js';
-import type { PlatformRequest, PlatformResponse } from './http-messages.js';
-import { rawRequestOf, rawResponseOf } from './http-messages.js';
+import type { PlatformRequest, PlatformResponse } from '../http/http-messages.js';
+import { rawRequestOf, rawResponseOf } from '../http/http-messages.js';
+import type { LoginOptions, StartOptions } from './request-options.js';
 import type { RequestServices } from './request-services.js';
 import { ResponseHold, type HeldFor, type ReplacementResponse } from './response-hold.js';
-import { AnswerHeaders } from './answer-headers.js';
+import { SessionAnswer } from './session-answer.js';
+import { findToken, type PresentedToken } from './token-search.js';
 
 const FIRST_ERROR_STATUS = 400;
-
-/** Choices for one login. */
-export interface LoginOptions extends SessionLifetime {
-  /** How the token is given to the client. Default: the way the arriving session came, else the first of `tokenSourcePriority`. */
-  readonly transport?: TokenSource;
-}
 
 /**
  * All that one request has to do with sessions: the token in it, the one load, the renewal, the changes, the commit and the headers of the
@@ -33,26 +32,37 @@ export interface LoginOptions extends SessionLifetime {
 export class RequestSession implements HeldFor {
   readonly #services: RequestServices;
   readonly #request: PlatformRequest;
+  readonly #context: ExecutionContext | null;
   readonly #budget: StoreBudget;
-  readonly #answer: AnswerHeaders;
+  readonly #answer: SessionAnswer;
   #loading: Promise<void> | undefined;
   #starting: Promise<Session> | undefined;
   #session: Session | null = null;
-  #source: TokenSource | null = null;
   /** Why there is no session: no token, or a refusal. */
   #refusal: SessionError | null = null;
   /** The outcome of a failed write may be unknown, so it is not tried again by the error response that follows; null: none has failed. */
   #commitError: { readonly error: unknown } | null = null;
 
-  constructor(services: RequestServices, request: PlatformRequest, response: PlatformResponse) {
+  /** @param context tells the route, for the marks on it; null: it has none */
+  constructor(
+    services: RequestServices,
+    request: PlatformRequest,
+    response: PlatformResponse,
+    context: ExecutionContext | null,
+  ) {
     this.#services = services;
     this.#request = request;
+    this.#context = context;
     this.#budget = services.store.newBudget();
-    this.#answer = new AnswerHeaders(services.transports);
+    this.#answer = new SessionAnswer(services, request);
     new ResponseHold(rawResponseOf(response), this);
   }
 
-  /** The session of this request; null: there is none. @throws SessionBackendError when that is not known */
+  /**
+   * The session of this request; null: there is none.
+   *
+   * @throws SessionBackendError when that is not known, SessionCsrfError when another site may have sent the request
+   */
   async optional(): Promise<Session | null> {
     await this.#load();
     return this.#session;
@@ -66,32 +76,31 @@ export class RequestSession implements HeldFor {
   }
 
   /** Makes an anonymous session, or gives the one that is there, with `data` in it. */
-  async start(data: Partial<SessionData>): Promise<{ session: Session; token: string | null }> {
-    const session = (await this.optional()) ?? (await (this.#starting ??= this.#startNew(data)));
+  async start({ data = {}, transport }: StartOptions): Promise<AnsweredSession> {
+    this.#assertTransport(transport);
+    const session = (await this.optional()) ?? (await (this.#starting ??= this.#startNew(data, transport)));
     Object.assign(session.data, data);
-    return { session, token: this.#answer.token };
+    return this.#answer.of(session);
   }
 
-  async #startNew(data: Partial<SessionData>): Promise<Session> {
+  async #startNew(data: Partial<SessionData>, transport: TokenSource | undefined): Promise<Session> {
     const { issuer, events } = this.#services;
+    const source = this.#sourceOfAnswer(transport);
     const content = issuer.newContent(issuer.newFacts(this.#client(), {}), null, data);
     const issued = await issuer.create(await issuer.draft(issuer.newAnonymousTag(), content), this.#budget);
     events.emit({ type: 'created', sessionId: issued.session.sessionId, userId: null });
-    this.#adopt(issued, this.#source ?? this.#services.transports.preferred);
+    this.#adopt(issued, source);
     return issued.session;
   }
 
   /** Exchanges whatever session there is for one of `user`. */
-  async login(user: NewSessionUser, { transport, ...lifetime }: LoginOptions): Promise<IssuedSession> {
-    const { transports, logins } = this.#services;
-    if (transport !== undefined && !transports.has(transport)) {
-      throw new SessionUsageError(`login() cannot answer by '${transport}': add it to tokenSourcePriority.`);
-    }
+  async login(user: NewSessionUser, { transport, ...lifetime }: LoginOptions): Promise<AnsweredSession> {
+    this.#assertTransport(transport);
     const previous = await this.optional();
+    const source = this.#sourceOfAnswer(transport);
     const login = { user: toSessionUser(user), client: this.#client(), lifetime };
-    const issued = await logins.login(previous, login, this.#budget);
-    this.#adopt(issued, transport ?? this.#source ?? transports.preferred);
-    return issued;
+    const issued = await this.#services.logins.login(previous, login, this.#budget);
+    return this.#adopt(issued, source);
   }
 
   /** Ends the session of this request, and takes back a token that was prepared for the answer. False: there was none. */
@@ -102,7 +111,7 @@ export class RequestSession implements HeldFor {
     this.#session = null;
     this.#starting = undefined;
     this.#refuse(new SessionNotFoundError('The session was logged out by this request.'));
-    this.#answer.withdrawToken();
+    this.#answer.withdraw();
     if (outcome === 'missing') return false;
     const { sessionId, user } = session;
     this.#services.events.emit({ type: 'ended', reason: 'logout', sessionId, userId: user?.userId ?? null });
@@ -110,16 +119,21 @@ export class RequestSession implements HeldFor {
   }
 
   /** A new id for the session of this request; the client is given its token. */
-  async regenerate(session: Session): Promise<IssuedSession> {
+  async regenerate(session: Session): Promise<AnsweredSession> {
     const issued = await this.#services.logins.regenerate(session, this.#budget);
-    this.#adopt(issued, this.#source ?? this.#services.transports.preferred);
-    return issued;
+    return this.#adopt(issued, this.#answer.source ?? this.#services.transports.preferred);
   }
 
   /** The messages of the session, each handed out once; none without a session. */
   async takeFlash(): Promise<FlashMessage[]> {
     const session = await this.optional();
     return session === null ? [] : this.#services.writer.takeFlash(session, this.#budget);
+  }
+
+  /** A CSRF token for a page of this session; null: there is no session, or `enableCsrf` is off. */
+  async csrfToken(): Promise<string | null> {
+    const session = await this.optional();
+    return session && this.#services.csrf.issue(session.sessionId);
   }
 
   /** Stores what changed, if anything did. @throws SessionError when that fails; the session is as it was */
@@ -147,11 +161,11 @@ export class RequestSession implements HeldFor {
   }
 
   writeHeaders(response: ServerResponse): void {
-    this.#answer.write(response);
+    this.#answer.writeHeaders(response);
   }
 
   replacement(error: unknown): ReplacementResponse {
-    this.#answer.withdrawToken();
+    this.#answer.withdraw();
     const failure = error instanceof SessionError ? error : null;
     const status = failure?.getStatus() ?? 500;
     this.#services.logger.error(
@@ -168,8 +182,11 @@ export class RequestSession implements HeldFor {
   }
 
   async #loadOnce(): Promise<void> {
-    const verified = await this.#findToken();
-    if (verified === null) return;
+    const presented = await this.#findToken();
+    if (presented === null) return;
+    const { source, text, verified } = presented;
+    this.#answer.presented(text, source);
+    if (source === 'cookie') this.#assertOwnPage(verified.sessionId);
     try {
       this.#session = await this.#services.loader.load(verified, this.#client(), this.#budget);
     } catch (error) {
@@ -179,32 +196,13 @@ export class RequestSession implements HeldFor {
     }
     Session.stateOf(this.#session).request = this;
     const renewed = await this.#touch(this.#session);
-    if (renewed || verified.outdated) await this.#renewToken(verified);
+    if (renewed || verified.outdated) await this.#renewToken(this.#session, verified);
   }
 
-  /** The first token that verifies. One that does not, or cannot be read, lets the next source have its turn. */
-  async #findToken(): Promise<VerifiedToken | null> {
-    const { transports, verifier, loader } = this.#services;
-    const request = rawRequestOf(this.#request);
-    for (const source of transports.sources) {
-      const reading = transports.of(source).read(request);
-      if (reading.found === 'nothing') continue;
-      if (reading.found === 'fault') {
-        this.#refuse(loader.tokenError(reading.code, this.#client()));
-        // Two tokens in one place are an attack or a bug; no other place makes up for it.
-        if (reading.code === 'TOKEN_AMBIGUOUS') return null;
-        continue;
-      }
-      const pending = verifier.verify(reading.token);
-      const verdict = pending instanceof Promise ? await pending : pending;
-      if (verdict.valid) {
-        this.#source = source;
-        this.#answer.token = reading.token;
-        return verdict;
-      }
-      this.#refuse(loader.tokenError(verdict.fault, this.#client()));
-    }
-    return null;
+  #findToken(): Promise<PresentedToken | null> {
+    return findToken(this.#services, rawRequestOf(this.#request), (fault, source) => {
+      this.#refuse(this.#services.loader.tokenError(fault, this.#client()), source);
+    });
   }
 
   /** Moves the times that are due, before the handler runs. A failure leaves the request as it would be without: the session lives. */
@@ -221,35 +219,60 @@ export class RequestSession implements HeldFor {
     }
   }
 
-  async #renewToken({ claims }: VerifiedToken): Promise<void> {
+  async #renewToken(session: Session, { claims }: VerifiedToken): Promise<void> {
     const { issuer, logger } = this.#services;
     try {
-      const token = await issuer.sign(claims.secret);
-      if (this.#source !== null) this.#answer.giveToken(token, this.#source);
+      this.#answer.renew(session, await issuer.sign(claims.secret));
     } catch (error) {
       logger.warn(`A token was not signed anew, the older one stays good: ${messageOf(error)}`);
     }
   }
 
-  #adopt({ session, token }: IssuedSession, source: TokenSource): void {
-    this.#session = session;
-    this.#source = source;
-    this.#refusal = null;
-    this.#answer.tokenWasRefused = false;
-    this.#loading = Promise.resolve();
-    Session.stateOf(session).request = this;
-    this.#answer.giveToken(token, source);
+  #assertTransport(transport: TokenSource | undefined): void {
+    if (transport === undefined || this.#services.transports.has(transport)) return;
+    throw new SessionUsageError(`The session cannot be answered by '${transport}': add it to tokenSourcePriority.`);
   }
 
-  #refuse(error: SessionError): void {
+  /**
+   * How a new session goes to the client. A browser that is made to take a cookie by another site works in the attacker's session from then
+   * on (login CSRF), so that a cookie without a session before it wants a page of ours too.
+   */
+  #sourceOfAnswer(transport: TokenSource | undefined): TokenSource {
+    const source = transport ?? this.#answer.source ?? this.#services.transports.preferred;
+    if (source === 'cookie' && this.#answer.source === null) this.#assertOwnPage(null);
+    return source;
+  }
+
+  /** @throws SessionCsrfError, before any call to the store */
+  #assertOwnPage(sessionId: SessionId | null): void {
+    const { csrf, loader } = this.#services;
+    if (!csrf.appliesTo(this.#request, this.#context)) return;
+    this.#answer.dependsOnOrigin();
+    try {
+      csrf.check(this.#request, sessionId);
+    } catch (error) {
+      loader.reject(error as SessionError, this.#client(), sessionId);
+      throw error;
+    }
+  }
+
+  #adopt({ session, token }: IssuedSession, source: TokenSource): AnsweredSession {
+    this.#session = session;
+    this.#refusal = null;
+    this.#loading = Promise.resolve();
+    Session.stateOf(session).request = this;
+    return this.#answer.give(session, token, source);
+  }
+
+  #refuse(error: SessionError, source = this.#answer.source): void {
     this.#refusal ??= error;
-    this.#answer.tokenWasRefused = true;
+    this.#answer.refused(source);
   }
 
   #ended(error: SessionError, session: Session): void {
     this.#session = null;
     this.#refuse(error);
-    this.#answer.withdrawToken();
+    this.#answer.withdraw();
     this.#services.loader.reject(error, this.#client(), session.sessionId);
   }
 

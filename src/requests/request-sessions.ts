@@ -2,7 +2,7 @@ import { Injectable, type ExecutionContext } from '@nestjs/common';
 import type { IncomingMessage } from 'node:http';
 
 import { SessionUsageError } from '../errors/session-errors.js';
-import { rawRequestOf, type PlatformRequest, type PlatformResponse } from './http-messages.js';
+import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
 import { RequestServices } from './request-services.js';
 import { RequestSession } from './request-session.js';
 
@@ -16,14 +16,19 @@ export class RequestSessions {
   /** That of the request in `context`, made at the first call. Nothing is read from the store yet. */
   of(context: ExecutionContext): RequestSession {
     const http = context.switchToHttp();
-    return this.ofRequest(http.getRequest<PlatformRequest>(), http.getResponse<PlatformResponse>());
+    return this.ofRequest(http.getRequest<PlatformRequest>(), http.getResponse<PlatformResponse>(), context);
   }
 
-  ofRequest(request: PlatformRequest, response: PlatformResponse): RequestSession {
+  /** The same for what knows no context, or another one than HTTP's; marks on a route, such as `@SkipCsrf()`, are then not seen. */
+  ofRequest(
+    request: PlatformRequest,
+    response: PlatformResponse,
+    context: ExecutionContext | null = null,
+  ): RequestSession {
     const raw = rawRequestOf(request);
     const known = this.#byRequest.get(raw);
     if (known !== undefined) return known;
-    const created = new RequestSession(this.services, request, response);
+    const created = new RequestSession(this.services, request, response, context);
     this.#byRequest.set(raw, created);
     return created;
   }

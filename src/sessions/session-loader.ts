@@ -17,6 +17,9 @@ import type { Session } from './session.js';
 import { SessionContext } from './session-context.js';
 import type { StoredSession } from './session-state.js';
 
+/** Why a token of a request opens nothing. */
+export type TokenFault = Extract<VerifierVerdict, { valid: false }>['fault'] | 'TOKEN_AMBIGUOUS';
+
 /** From a token to the living session that it opens, by one read, or to the exact reason why there is none. */
 @Injectable()
 export class SessionLoader {
@@ -43,10 +46,7 @@ export class SessionLoader {
   }
 
   /** The error for a token that does not verify; told to the listeners too. */
-  tokenError(
-    code: Extract<VerifierVerdict, { valid: false }>['fault'] | 'TOKEN_AMBIGUOUS',
-    client: ClientIdentity,
-  ): SessionTokenError {
+  tokenError(code: TokenFault, client: ClientIdentity): SessionTokenError {
     const error = new SessionTokenError(code, TOKEN_FAULTS[code]);
     this.reject(error, client, null);
     return error;

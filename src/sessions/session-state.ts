@@ -5,8 +5,8 @@ import { assertJsonValue } from '../records/json-value.js';
 import { decodePayload, type DecodedPayload, type SessionFacts } from '../records/payload.js';
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
 import type { RandomPool } from '../tokens/random-pool.js';
+import type { AnsweredSession } from './answered-session.js';
 import type { StoredFlashMessage } from './flash-message.js';
-import type { IssuedSession } from './session-issuer.js';
 import type { SessionData, SessionUser } from './session-user.js';
 import type { Session } from './session.js';
 import { assertUser } from './user-input.js';
@@ -27,7 +27,7 @@ export interface SessionSurroundings {
 
 /** The request that a session was loaded for, as far as a session is concerned. */
 export interface SessionRequest {
-  regenerate(session: Session): Promise<IssuedSession>;
+  regenerate(session: Session): Promise<AnsweredSession>;
 }
 
 /** What a commit has to do, and the texts of the view that it was told from. */

@@ -1,5 +1,8 @@
 import type { INestApplicationContext } from '@nestjs/common';
 
+import { SessionCookieOptions } from '../options/session-cookie-options.js';
+import { SessionCsrfOptions } from '../options/session-csrf-options.js';
+import { SessionOptions } from '../options/session-options.js';
 import { SessionService, type CreateSessionOptions } from '../session.service.js';
 import type { NewSessionUser } from '../sessions/session-user.js';
 import type { Session } from '../sessions/session.js';
@@ -8,8 +11,8 @@ import type { Session } from '../sessions/session.js';
 export interface LoggedIn {
   readonly session: Session;
   readonly token: string;
-  /** To be sent with each request. */
-  readonly headers: { readonly authorization: string };
+  /** To be sent with each request: the token as the application's options have it, and with a cookie a CSRF token too. */
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 /**
@@ -23,6 +26,16 @@ export async function logIn(
   user: NewSessionUser,
   options: Omit<CreateSessionOptions, 'user'> = {},
 ): Promise<LoggedIn> {
-  const { session, token } = await app.get(SessionService, { strict: false }).createSession({ ...options, user });
-  return { session, token, headers: { authorization: `Bearer ${token}` } };
+  const sessions = app.get(SessionService, { strict: false });
+  const { session, token } = await sessions.createSession({ ...options, user });
+  const headers = headersFor(app.get(SessionOptions, { strict: false }), token, sessions.csrfToken(session));
+  return { session, token, headers };
+}
+
+function headersFor(options: SessionOptions, token: string, csrfToken: string): Readonly<Record<string, string>> {
+  const { tokenSourcePriority: sources, useBearerToken, headerName } = options;
+  if (sources.includes('bearer') && useBearerToken) return { authorization: `Bearer ${token}` };
+  if (sources.includes('header')) return { [headerName]: token };
+  const { name } = options.cookie ?? new SessionCookieOptions();
+  return { cookie: `${name}=${token}`, [(options.csrf ?? new SessionCsrfOptions()).headerName]: csrfToken };
 }

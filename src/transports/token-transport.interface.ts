@@ -14,8 +14,15 @@ export interface TokenTransport {
 
   read(request: IncomingMessage): TokenReading;
 
-  /** Gives the client a new or renewed token; called before the first byte of the response. */
-  write(response: ServerResponse, token: string): void;
+  /**
+   * Gives the client a new or renewed token; called before the first byte of the response.
+   *
+   * @param lifetimeMs how long the session lasts from now
+   */
+  write(response: ServerResponse, token: string, lifetimeMs: number): void;
+
+  /** Takes back a token that opens nothing any more, where the client keeps it on our behalf. */
+  clear?(response: ServerResponse): void;
 }
 
 export const NOTHING: TokenReading = { found: 'nothing' };

@@ -1,7 +1,9 @@
 import { Injectable } from '@nestjs/common';
 
+import { SessionCookieOptions } from '../options/session-cookie-options.js';
 import { SessionOptions, type TokenSource } from '../options/session-options.js';
 import { BearerTransport } from './bearer.transport.js';
+import { CookieTransport } from './cookie.transport.js';
 import { HeaderTransport } from './header.transport.js';
 import type { TokenTransport } from './token-transport.interface.js';
 
@@ -22,14 +24,27 @@ export class TokenTransports {
   /** The same as a header's value. */
   readonly vary: string;
 
-  constructor({ headerName, tokenSourcePriority, useBearerToken }: SessionOptions) {
+  /** Whether browsers take the cookie over TLS only. */
+  readonly cookieIsSecure: boolean;
+
+  constructor({
+    headerName,
+    tokenSourcePriority,
+    useBearerToken,
+    cookie = new SessionCookieOptions(),
+  }: SessionOptions) {
     const header = new HeaderTransport(headerName);
-    const all: Record<TokenSource, TokenTransport> = { header, bearer: new BearerTransport(header) };
+    const all: Record<TokenSource, TokenTransport> = {
+      header,
+      bearer: new BearerTransport(header),
+      cookie: new CookieTransport(cookie),
+    };
     this.sources = tokenSourcePriority.filter((source) => source !== 'bearer' || useBearerToken);
     this.#bySource = new Map(this.sources.map((source) => [source, all[source]]));
     this.preferred = this.sources[0] ?? 'header';
     this.varyOn = [...this.#bySource.values()].map(({ varyOn }) => varyOn);
     this.vary = this.varyOn.join(', ');
+    this.cookieIsSecure = cookie.secure;
   }
 
   /** Whether the options name `source`. */

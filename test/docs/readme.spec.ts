@@ -5,7 +5,14 @@ import { transform } from '@swc/core';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { MemoryBackend, SessionModule, SessionService, type SessionBackend } from 'nestjs-sessionx';
+import {
+  MemoryBackend,
+  SessionCookieOptions,
+  SessionCsrfOptions,
+  SessionModule,
+  SessionService,
+  type SessionBackend,
+} from 'nestjs-sessionx';
 import { backendConformance } from 'nestjs-sessionx/testing';
 
 import { validateOptions } from '../../src/options/validate-options.js';
@@ -165,6 +172,9 @@ it('the table of options has every option, with its default', () => {
     secretKey: SECRET_KEY,
     indexKey: SECRET_KEY,
     backend: new MemoryBackend(),
+    tokenSourcePriority: ['header', 'bearer', 'cookie'],
+    cookie: {},
+    csrf: {},
     maxSessionsPerUser: 9,
   });
   const rows = new Map(
@@ -178,6 +188,10 @@ it('the table of options has every option, with its default', () => {
     secretKey: 'required',
     indexKey: 'the last of `secretKey`',
     backend: 'memory',
+    tokenSourcePriority: "['header', 'bearer']",
+    cookie: '–',
+    enableCsrf: 'on with cookies',
+    csrf: '–',
     maxSessionsPerUser: 'no limit',
   };
   for (const [name, value] of Object.entries(defaults) as [string, unknown][]) {
@@ -186,3 +200,22 @@ it('the table of options has every option, with its default', () => {
     expect(`${name}: ${rows.get(name)}`).toBe(`${name}: ${expected}`);
   }
 });
+
+it('the rows of cookie and csrf have every option in them, with its default', () => {
+  for (const [row, defaults] of [
+    ['cookie', new SessionCookieOptions()],
+    ['csrf', new SessionCsrfOptions()],
+  ] as const) {
+    const [, text = ''] = new RegExp(`^\\| \`${row}\` \\| – \\| (.*) \\|$`, 'm').exec(optionsSection) ?? [];
+    const named = [...text.matchAll(/`(\w+)`(?: \(([^)]*)\))?/g)].map(([, name, value]) => [name, value]);
+    const spelled = Object.entries(defaults).map(([name, value]: [string, unknown]) => [name, spell(value)]);
+    expect(Object.fromEntries(named.filter(([name]) => name !== 'tokenSourcePriority'))).toEqual(
+      Object.fromEntries([...(row === 'cookie' ? [['domain', undefined]] : []), ...spelled]),
+    );
+  }
+});
+
+function spell(value: unknown): string | undefined {
+  if (value === undefined || typeof value === 'boolean') return value?.toString();
+  return Array.isArray(value) && value.length === 0 ? 'none' : `\`${String(value)}\``;
+}

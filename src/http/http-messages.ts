@@ -5,6 +5,12 @@ export interface PlatformRequest {
   readonly raw?: IncomingMessage;
   /** The client's address as the framework tells it by its own proxy settings. */
   readonly ip?: string;
+  /** `http` or `https`, likewise. */
+  readonly protocol?: string;
+  /** What the client takes us for, with a port that is not the default; likewise. */
+  readonly host?: string;
+  /** As the framework has parsed it. */
+  readonly body?: unknown;
 }
 
 /** What a response of either platform offers. */

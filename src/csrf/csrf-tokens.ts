@@ -1,0 +1,51 @@
+import { Injectable } from '@nestjs/common';
+import { createHmac, createSecretKey, randomBytes, timingSafeEqual, type KeyObject } from 'node:crypto';
+
+import { SessionOptions } from '../options/session-options.js';
+import type { SessionId } from '../tokens/session-secret.js';
+
+const MAC_BYTES = 32;
+/** 64 bytes in canonical base64url: the last character has four spare bits. */
+const TOKEN = /^[A-Za-z0-9_-]{85}[AQgw]$/;
+
+/**
+ * Tokens that prove that a request was made by a page of ours: HMAC-SHA256 over a purpose and the session's id, so that one is good for as
+ * long as its session has that id. Each time it is handed out it is masked anew: 32 random bytes, then the MAC XORed with them, as 86
+ * characters of base64url. A page that is compressed together with what an attacker puts into it then tells nothing about it (BREACH).
+ */
+@Injectable()
+export class CsrfTokens {
+  readonly #keys: readonly KeyObject[];
+  readonly #purpose: string;
+
+  constructor({ secretKey, backendKeyPrefix }: SessionOptions) {
+    this.#keys = [secretKey].flat().map((key) => createSecretKey(key, 'utf8'));
+    this.#purpose = `nestjs-sessionx/csrf-token/v1\0${backendKeyPrefix}\0`;
+  }
+
+  /** A token for the session `id`, under the current key; another text at each call. */
+  issue(id: SessionId): string {
+    const [signingKey] = this.#keys;
+    if (signingKey === undefined) throw new Error('CsrfTokens needs at least one key.');
+    const mask = randomBytes(MAC_BYTES);
+    return Buffer.concat([mask, xor(mask, this.#mac(signingKey, id))]).toString('base64url');
+  }
+
+  /** Whether `token`, from anybody, was issued for the session `id`. */
+  verify(token: string, id: SessionId): boolean {
+    if (!TOKEN.test(token)) return false;
+    const bytes = Buffer.from(token, 'base64url');
+    const mac = xor(bytes.subarray(0, MAC_BYTES), bytes.subarray(MAC_BYTES));
+    return this.#keys.some((key) => timingSafeEqual(mac, this.#mac(key, id)));
+  }
+
+  #mac(key: KeyObject, id: SessionId): Buffer {
+    return createHmac('sha256', key)
+      .update(this.#purpose + id)
+      .digest();
+  }
+}
+
+function xor(a: Buffer, b: Buffer): Buffer {
+  return Buffer.from(a.map((byte, index) => byte ^ (b[index] ?? 0)));
+}

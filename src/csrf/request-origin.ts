@@ -1,0 +1,35 @@
+import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
+
+/** Where a request comes from, by the headers that a browser sets and no page can forge. */
+export type RequestOrigin =
+  /** A page of ours, or of an origin that the application trusts. */
+  | 'own'
+  /** Another site, or another host of our own. */
+  | 'foreign'
+  /** It does not say: an old browser, or none. */
+  | 'unknown';
+
+/**
+ * By Fetch Metadata (`Sec-Fetch-Site`) and by `Origin` (RFC 6454, section 7). The former is sent over TLS and to localhost only; the latter
+ * is compared with the origin that the framework says the request is for (`trust proxy`, `trustProxy`).
+ */
+export function originOf(request: PlatformRequest, allowedOrigins: ReadonlySet<string>): RequestOrigin {
+  const { headers } = rawRequestOf(request);
+  const { origin } = headers;
+  if (origin !== undefined && allowedOrigins.has(origin)) return 'own';
+  switch (headers['sec-fetch-site']) {
+    case 'same-origin':
+      return 'own';
+    case 'cross-site':
+    case 'same-site':
+      return 'foreign';
+  }
+  if (origin === undefined) return 'unknown';
+  return origin === targetOf(request) ? 'own' : 'foreign';
+}
+
+/** The origin that the request is addressed to; null: it cannot be told. */
+function targetOf(request: PlatformRequest): string | null {
+  const target = `${request.protocol ?? 'http'}://${request.host ?? rawRequestOf(request).headers.host ?? ''}`;
+  return URL.canParse(target) ? new URL(target).origin : null;
+}

@@ -1,0 +1,42 @@
+import { ValidateBy } from 'class-validator';
+
+/** A token of RFC 9110. With the longest token of 4,000 characters it stays below the 4,096 bytes that browsers keep. */
+const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/;
+
+interface CookieAttributes {
+  readonly path?: unknown;
+  readonly domain?: unknown;
+  readonly sameSite?: unknown;
+  readonly secure?: unknown;
+  readonly partitioned?: unknown;
+}
+
+/**
+ * The name of a cookie that a browser takes with the attributes beside it: one that it refuses would look like a login that is forgotten at
+ * once. RFC 6265bis, sections 4.1.3 and 5.7; browsers compare the prefixes without regard to case.
+ */
+export function IsCookieName(): PropertyDecorator {
+  return ValidateBy({
+    name: 'isCookieName',
+    validator: {
+      validate: (name: unknown, args) => faultOf(name, args?.object ?? {}) === null,
+      defaultMessage: (args) => faultOf(args?.value, args?.object ?? {}) ?? '',
+    },
+  });
+}
+
+function faultOf(name: unknown, attributes: CookieAttributes): string | null {
+  if (typeof name !== 'string' || !NAME.test(name)) {
+    return 'cookie.name is the name of a cookie: letters, digits and hyphens, at most 64';
+  }
+  const { path, domain, sameSite, secure, partitioned } = attributes;
+  if (sameSite === 'none' && secure !== true) return "cookie.sameSite 'none' needs cookie.secure";
+  if (partitioned === true && secure !== true) return 'cookie.partitioned needs cookie.secure';
+  if (/^__(?:secure|host|http)-/i.test(name) && secure !== true) {
+    return `a cookie named ${name} needs cookie.secure; give it a name without a prefix to do without TLS`;
+  }
+  if (!/^__host-/i.test(name)) return null;
+  if (domain !== undefined) return `a cookie named ${name} can have no cookie.domain; begin its name with __Secure-`;
+  if (path !== '/') return `a cookie named ${name} needs the cookie.path /; begin its name with __Secure-`;
+  return null;
+}

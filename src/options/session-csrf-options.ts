@@ -1,0 +1,27 @@
+import { IsBoolean, Matches } from 'class-validator';
+
+import { AreOrigins } from './are-origins.js';
+
+const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/;
+const FIELD_NAME = /^(?!__proto__$)[A-Za-z_][\w-]{0,63}$/;
+
+/** What the protection against cross-site requests takes for a request of our own; see `enableCsrf`. */
+export class SessionCsrfOptions {
+  /** Origins that may send unsafe requests besides our own, such as `https://app.example.com`. Default none. */
+  @AreOrigins()
+  allowedOrigins: string[] = [];
+
+  /** Whether unsafe requests need the token even when the browser says that they come from our own pages. Default false. */
+  @IsBoolean({ message: 'csrf.requireToken must be true or false' })
+  requireToken: boolean = false;
+
+  /** The header that carries the token in, and that of a new session out. Default `X-CSRF-Token`. */
+  @Matches(HEADER_NAME, {
+    message: 'csrf.headerName is the name of a header: letters, digits and hyphens, at most 64',
+  })
+  headerName: string = 'X-CSRF-Token';
+
+  /** The field of a form, or of a JSON body, that carries the token in. Default `_csrf`. */
+  @Matches(FIELD_NAME, { message: 'csrf.fieldName is a name of letters, digits, hyphens and underscores, at most 64' })
+  fieldName: string = '_csrf';
+}
