@@ -88,6 +88,7 @@ describe('options', () => {
     ['maxSessionsPerUser', 0],
     ['maxSessionsPerUser', 1.5],
     ['onSessionLimit', 'evict'],
+    ['enableCsrf', 'yes'],
     ['backendTimeout', 0],
     ['backendTimeout', 1.5],
     ['backendTimeout', 2 ** 31],
@@ -102,6 +103,85 @@ describe('options', () => {
       'tokenSourcePriority',
     );
   });
+
+  const impossible: [cookie: unknown, said: string][] = [
+    [null, 'cookie must be an object'],
+    ['sid', 'cookie must be an object'],
+    [[], 'cookie must be an object'],
+    [{ name: '' }, 'cookie.name'],
+    [{ name: 'a b' }, 'cookie.name'],
+    [{ name: 'a;b' }, 'cookie.name'],
+    [{ name: 'a=b' }, 'cookie.name'],
+    [{ name: 'a\r\nSet-Cookie: b' }, 'cookie.name'],
+    [{ name: 'x'.repeat(65) }, 'cookie.name'],
+    [{ path: 'app' }, 'cookie.path'],
+    [{ path: '/a;Domain=b' }, 'cookie.path'],
+    [{ name: 'sid', domain: 'a b' }, 'cookie.domain'],
+    [{ name: 'sid', domain: 'example.com; Secure' }, 'cookie.domain'],
+    [{ name: 'sid', domain: '' }, 'cookie.domain'],
+    [{ sameSite: 'None' }, 'cookie.sameSite'],
+    [{ sameSite: true }, 'cookie.sameSite'],
+    [{ secure: 'auto' }, 'cookie.secure'],
+    [{ httpOnly: false }, 'no option named "cookie.httpOnly"'],
+    [{ maxAge: 5 }, 'no option named "cookie.maxAge"'],
+    [{ name: 'sid', sameSite: 'none', secure: false }, "cookie.sameSite 'none' needs cookie.secure"],
+    [{ name: 'sid', partitioned: true, secure: false }, 'cookie.partitioned needs cookie.secure'],
+    [{ secure: false }, '__Host-session needs cookie.secure'],
+    [{ domain: 'example.com' }, '__Host-session can have no cookie.domain'],
+    [{ path: '/app' }, '__Host-session needs the cookie.path /'],
+    [{ name: '__HOST-sid', domain: 'example.com' }, 'can have no cookie.domain'],
+    [{ name: '__Host-Http-sid', path: '/app' }, 'needs the cookie.path /'],
+    [{ name: '__Secure-sid', secure: false }, '__Secure-sid needs cookie.secure'],
+    [{ name: '__Http-sid', secure: false }, '__Http-sid needs cookie.secure'],
+  ];
+
+  it.each(impossible)('the cookie %j stops the start: %s', (cookie, said) => {
+    expect(faults({ secretKey: SECRET_KEY, tokenSourcePriority: ['cookie'], cookie })).toContain(said);
+  });
+
+  it('a cookie that is left as it is, or set in part, has its defaults', () => {
+    const { cookie } = validateOptions({
+      secretKey: SECRET_KEY,
+      tokenSourcePriority: ['cookie'],
+      cookie: { sameSite: 'strict', domain: undefined, secure: undefined as never },
+    });
+    expect({ ...cookie }).toEqual({
+      name: '__Host-session',
+      path: '/',
+      domain: undefined,
+      sameSite: 'strict',
+      secure: true,
+      partitioned: false,
+    });
+  });
+
+  it('a cookie that nothing reads or sets stops the start', () => {
+    expect(faults({ secretKey: SECRET_KEY, cookie: { name: 'sid' } })).toContain("does not name 'cookie'");
+  });
+
+  it.each<[csrf: unknown, said: string]>([
+    ['strict', 'csrf must be an object'],
+    [{ allowedOrigins: 'https://a.example' }, 'csrf.allowedOrigins'],
+    [{ allowedOrigins: ['https://a.example/'] }, 'csrf.allowedOrigins'],
+    [{ allowedOrigins: ['https://a.example:443'] }, 'csrf.allowedOrigins'],
+    [{ allowedOrigins: ['https://A.example'] }, 'csrf.allowedOrigins'],
+    [{ allowedOrigins: ['*'] }, 'csrf.allowedOrigins'],
+    [{ allowedOrigins: ['null'] }, 'csrf.allowedOrigins'],
+    [{ allowedOrigins: [/a/] }, 'csrf.allowedOrigins'],
+    [{ requireToken: 1 }, 'csrf.requireToken'],
+    [{ headerName: 'X CSRF' }, 'csrf.headerName'],
+    [{ fieldName: '__proto__' }, 'csrf.fieldName'],
+    [{ cookieName: 'csrf' }, 'no option named "csrf.cookieName"'],
+  ])('csrf %j stops the start: %s', (csrf, said) => {
+    expect(faults({ secretKey: SECRET_KEY, csrf })).toContain(said);
+  });
+
+  it.each(['https://a.example', 'http://localhost:4200', 'capacitor://localhost', 'https://[::1]:8443'])(
+    '%s is an origin that may be allowed',
+    (origin) => {
+      expect(faults({ secretKey: SECRET_KEY, csrf: { allowedOrigins: [origin] } })).toBe('');
+    },
+  );
 
   it('are faulted all at once, unknown names included, and no secret is shown', () => {
     const message = faults({ secretKey: 'a short secret', sessionTtl: 0, ttl: 5, backendTimeout: -1 });

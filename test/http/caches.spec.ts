@@ -1,0 +1,163 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { Controller, Get, Header, Post, Query, Req, Res, UnauthorizedException, UseGuards } from '@nestjs/common';
+import { parseSetCookie } from 'cookie';
+import type { ServerResponse } from 'node:http';
+import {
+  CurrentSession,
+  OptionalSession,
+  SessionGuard,
+  SessionService,
+  UseSession,
+  type SessionUser,
+} from 'nestjs-sessionx';
+
+import { PLATFORMS, startApp, type AppUnderTest } from '../support/apps.js';
+import { CachingProxy } from '../support/caching-proxy.js';
+import { send, type RawResponse } from '../support/raw-client.js';
+
+const OWN = ['Sec-Fetch-Site', 'same-origin'];
+const NAME = '__Host-session';
+
+@Controller()
+class PageController {
+  constructor(private readonly sessions: SessionService) {}
+
+  @UseSession()
+  @Post('login')
+  async login(@Req() request: object, @Query('user') userId: string) {
+    const { token } = await this.sessions.login(request, { userId });
+    return { token };
+  }
+
+  @UseSession()
+  @Get('login-by-link')
+  async loginByLink(@Req() request: object, @Query('user') userId: string) {
+    await this.sessions.login(request, { userId });
+    return `welcome`;
+  }
+
+  @UseSession()
+  @Header('Cache-Control', 'public, max-age=600')
+  @Get('cart')
+  async cart(@Req() request: object) {
+    await this.sessions.start(request);
+    return 'a cart';
+  }
+
+  @Header('Cache-Control', 'public, max-age=600')
+  @UseGuards(SessionGuard)
+  @Get('page')
+  page(@CurrentSession('user') user: SessionUser) {
+    return `the page of ${user.userId}`;
+  }
+
+  @Header('Cache-Control', 'public, max-age=600')
+  @Get('greeting')
+  greeting(@OptionalSession('user') user: SessionUser | null) {
+    return `hello, ${user?.userId ?? 'guest'}`;
+  }
+
+  @Header('Vary', 'Accept-Language')
+  @UseGuards(SessionGuard)
+  @Get('translated')
+  translated(@CurrentSession('user') user: SessionUser) {
+    return `bonjour, ${user.userId}`;
+  }
+
+  @UseGuards(SessionGuard)
+  @Get('by-hand')
+  byHand(@CurrentSession('user') user: SessionUser, @Res() response: { raw?: ServerResponse; hijack?: () => void }) {
+    response.hijack?.();
+    const raw = response.raw ?? (response as unknown as ServerResponse);
+    raw.writeHead(200, { 'Cache-Control': 'public, max-age=600', Vary: 'Accept' });
+    raw.end(`by hand for ${user.userId}`);
+  }
+
+  @UseSession()
+  @Header('Cache-Control', 'public, max-age=600')
+  @Get('broken')
+  broken(): never {
+    throw new UnauthorizedException();
+  }
+}
+
+describe.each(PLATFORMS)('a shared cache in front, on %s', (platform) => {
+  let app: AppUnderTest;
+  let proxy: CachingProxy;
+
+  beforeEach(async () => {
+    app = await startApp({
+      platform,
+      controllers: [PageController],
+      session: { tokenSourcePriority: ['cookie', 'header', 'bearer'], sessionTtl: 100 },
+    });
+    proxy = await CachingProxy.before(app.url);
+  });
+
+  afterEach(async () => {
+    await proxy.stop();
+    await app.close();
+  });
+
+  const get = (path: string, ...headers: string[]) => send(proxy.url + path, { headers });
+
+  async function signIn(user: string): Promise<string[]> {
+    const response = await send(`${proxy.url}/login?user=${user}`, { method: 'POST', headers: OWN });
+    return ['Cookie', `${NAME}=${valueOf(response)}`];
+  }
+
+  it.each(['page', 'greeting', 'translated', 'by-hand'])(
+    'two users never see each other\'s "%s", and a guest sees neither',
+    async (path) => {
+      const [ann, bob] = [await signIn('ann'), await signIn('bob')];
+      for (let round = 0; round < 2; round++) {
+        expect((await get(`/${path}`, ...ann)).body).toContain('ann');
+        expect((await get(`/${path}`, ...bob)).body).toContain('bob');
+        expect((await get(`/${path}`)).body).not.toMatch(/ann|bob/);
+      }
+      expect(proxy.hits).toBeGreaterThan(0);
+    },
+  );
+
+  it('nobody is given a cookie that was made for somebody else', async () => {
+    const values = new Set<string>();
+    for (let visitor = 0; visitor < 3; visitor++) {
+      values.add(valueOf(await get('/cart')));
+      values.add(valueOf(await get('/login-by-link?user=ann')));
+    }
+    expect(values.size).toBe(6);
+    expect(proxy.hits).toBe(0);
+  });
+
+  it('a renewed cookie, a cleared one and a refusal are for one client alone', async () => {
+    const ann = await signIn('ann');
+    app.clock.advanceSeconds(60);
+    expect((await get('/page', ...ann)).setCookies).toHaveLength(1);
+    expect((await get('/page', ...ann)).setCookies).toHaveLength(0);
+    const forged = ['Cookie', `${NAME}=garbage`];
+    for (let round = 0; round < 2; round++) {
+      expect((await get('/greeting', ...forged)).setCookies).toHaveLength(1);
+      expect((await get('/page', ...forged)).status).toBe(401);
+      expect((await get('/broken')).status).toBe(401);
+    }
+    expect(proxy.hits).toBe(0);
+  });
+
+  it('headers vary as a cookie does', async () => {
+    const { token } = await app.app.get(SessionService).createSession({ user: { userId: 'ann' } });
+    const { token: other } = await app.app.get(SessionService).createSession({ user: { userId: 'bob' } });
+    for (const [name, prefix] of [
+      ['Authorization', 'Bearer '],
+      ['X-Session-Token', ''],
+    ] as const) {
+      expect((await get('/page', name, prefix + token)).body).toBe('the page of ann');
+      expect((await get('/page', name, prefix + other)).body).toBe('the page of bob');
+      expect((await get('/page', name, prefix + token)).body).toBe('the page of ann');
+      expect((await get('/page')).status).toBe(401);
+    }
+  });
+});
+
+function valueOf({ setCookies }: RawResponse): string {
+  return parseSetCookie(setCookies.find((line) => line.startsWith(NAME))!).value!;
+}

@@ -1,0 +1,606 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { All, Body, Controller, Get, HttpCode, Post, Req, UseGuards, type INestApplication } from '@nestjs/common';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { Test } from '@nestjs/testing';
+import { parseSetCookie } from 'cookie';
+import {
+  AllowAnonymous,
+  CsrfToken,
+  CurrentSession,
+  MemoryBackend,
+  OptionalSession,
+  Session,
+  SessionEvents,
+  SessionGuard,
+  SessionModule,
+  SessionService,
+  SkipCsrf,
+  UseSession,
+  type SessionModuleOptions,
+  type TokenSource,
+} from 'nestjs-sessionx';
+import { logIn } from 'nestjs-sessionx/testing';
+
+import { PLATFORMS, SECRET_KEY, startApp, type AppUnderTest, type Platform } from '../support/apps.js';
+import { BarrierBackend } from '../support/barrier-backend.js';
+import { send, type RawResponse } from '../support/raw-client.js';
+
+const NAME = '__Host-session';
+const OWN = ['Sec-Fetch-Site', 'same-origin'];
+
+@Controller()
+class CsrfController {
+  changes = 0;
+
+  constructor(private readonly sessions: SessionService) {}
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('login')
+  async login(@Req() request: { query: { by?: TokenSource } }) {
+    const { by } = request.query;
+    const { token, csrfToken } = await this.sessions.login(request, { userId: 'ann' }, by ? { transport: by } : {});
+    return { token, csrfToken };
+  }
+
+  @UseSession()
+  @Get('callback')
+  async callback(@Req() request: object) {
+    await this.sessions.login(request, { userId: 'ann' });
+    return 'signed in';
+  }
+
+  @SkipCsrf()
+  @UseSession()
+  @HttpCode(200)
+  @Post('form-post-callback')
+  async formPostCallback(@Req() request: object) {
+    await this.sessions.login(request, { userId: 'ann' });
+    return 'signed in';
+  }
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('start')
+  async start(@Req() request: object) {
+    const { token, csrfToken } = await this.sessions.start(request);
+    return { token, csrfToken };
+  }
+
+  @UseSession()
+  @Get('form')
+  async form(@Req() request: object) {
+    return { csrfToken: (await this.sessions.start(request)).csrfToken };
+  }
+
+  @UseGuards(SessionGuard)
+  @HttpCode(200)
+  @Post('regenerate')
+  async regenerate(@CurrentSession() session: Session) {
+    return { csrfToken: (await this.sessions.regenerateSessionId(session)).csrfToken };
+  }
+
+  @AllowAnonymous()
+  @UseGuards(SessionGuard)
+  @HttpCode(200)
+  @All('change')
+  change(@CurrentSession() session: Session) {
+    this.changes++;
+    session.data.changed = true;
+    return { changed: true };
+  }
+
+  @HttpCode(200)
+  @Post('optional')
+  optional(@OptionalSession('user') user: object | null) {
+    return { user };
+  }
+
+  @SkipCsrf()
+  @UseGuards(SessionGuard)
+  @HttpCode(200)
+  @Post('skipped')
+  skipped() {
+    return 'ok';
+  }
+
+  @HttpCode(200)
+  @Post('no-session')
+  noSession(@Body() body: unknown) {
+    return { body };
+  }
+
+  @UseGuards(SessionGuard)
+  @Get('token')
+  token(@CsrfToken() csrfToken: string | null, @CurrentSession() session: Session) {
+    return { csrfToken, another: this.sessions.csrfToken(session) };
+  }
+
+  @Get('maybe-token')
+  maybeToken(@CsrfToken() csrfToken: string | null) {
+    return { csrfToken };
+  }
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('logout')
+  async logout(@Req() request: object) {
+    return { loggedOut: await this.sessions.logout(request) };
+  }
+}
+
+@SkipCsrf()
+@UseGuards(SessionGuard)
+@Controller('open')
+class OpenController {
+  @HttpCode(200)
+  @Post()
+  open() {
+    return 'ok';
+  }
+}
+
+interface Client {
+  readonly value: string;
+  readonly csrfToken: string;
+}
+
+class Fixture {
+  private constructor(
+    readonly app: AppUnderTest,
+    readonly backend: BarrierBackend,
+    readonly rejected: string[],
+  ) {}
+
+  static async start(platform: Platform, session: Partial<SessionModuleOptions> = {}): Promise<Fixture> {
+    const backend = new BarrierBackend(new MemoryBackend());
+    const app = await startApp({
+      platform,
+      controllers: [CsrfController, OpenController],
+      session: { tokenSourcePriority: ['header', 'bearer', 'cookie'], backend: backend.backend, ...session },
+    });
+    const rejected: string[] = [];
+    app.app
+      .get(SessionEvents)
+      .on('rejected')
+      .subscribe(({ reason }) => rejected.push(reason));
+    return new Fixture(app, backend, rejected);
+  }
+
+  get changes(): number {
+    return this.app.app.get(CsrfController).changes;
+  }
+
+  get host(): string {
+    return new URL(this.app.url).host;
+  }
+
+  post(path: string, headers: readonly string[] = [], body?: string): Promise<RawResponse> {
+    return send(this.app.url + path, { method: 'POST', headers, ...(body === undefined ? {} : { body }) });
+  }
+
+  async signIn(): Promise<Client> {
+    return clientOf(await this.post('/login?by=cookie', OWN));
+  }
+}
+
+function clientOf(response: RawResponse): Client {
+  const { csrfToken } = JSON.parse(response.body) as { csrfToken: string };
+  return { value: cookieIn(response), csrfToken };
+}
+
+function cookieIn({ setCookies }: RawResponse): string {
+  expect(setCookies).toHaveLength(1);
+  return parseSetCookie(setCookies[0]!).value!;
+}
+
+const cookie = ({ value }: Pick<Client, 'value'>) => ['Cookie', `${NAME}=${value}`];
+
+describe.each(PLATFORMS)('protection against cross-site requests, on %s', (platform) => {
+  let fixture: Fixture;
+  let ann: Client;
+
+  beforeAll(async () => {
+    fixture = await Fixture.start(platform);
+    ann = await fixture.signIn();
+  });
+
+  beforeEach(() => {
+    fixture.rejected.length = 0;
+  });
+
+  afterAll(() => fixture.app.close());
+
+  const change = (...headers: string[]) => fixture.post('/change', [...cookie(ann), ...headers]);
+
+  describe('by what the browser says', () => {
+    it.each<[string, (host: string) => string[]]>([
+      ['Sec-Fetch-Site: same-origin', () => OWN],
+      ['Origin, our own', (host) => ['Origin', `http://${host}`]],
+      [
+        'an unknown Sec-Fetch-Site beside our own Origin',
+        (host) => ['Sec-Fetch-Site', 'new', 'Origin', `http://${host}`],
+      ],
+      ['Sec-Fetch-Site: none beside our own Origin', (host) => ['Sec-Fetch-Site', 'none', 'Origin', `http://${host}`]],
+    ])('%s passes', async (_name, headers) => {
+      expect((await change(...headers(fixture.host))).status).toBe(200);
+    });
+
+    it.each<[string, (host: string) => string[]]>([
+      ['Sec-Fetch-Site: cross-site', () => ['Sec-Fetch-Site', 'cross-site']],
+      ['Sec-Fetch-Site: same-site', () => ['Sec-Fetch-Site', 'same-site']],
+      ['cross-site with our own Origin', (host) => ['Sec-Fetch-Site', 'cross-site', 'Origin', `http://${host}`]],
+      ['the Origin of somebody else', () => ['Origin', 'https://attacker.example']],
+      ['an Origin that begins as ours', (host) => ['Origin', `http://${host}.attacker.example`]],
+      ['an Origin that ends as ours', (host) => ['Origin', `http://attacker-${host}`]],
+      ['Origin: null', () => ['Origin', 'null']],
+      ['our host by another scheme', (host) => ['Origin', `https://${host}`]],
+      ['our host on another port', () => ['Origin', 'http://127.0.0.1:1']],
+      ['our host under another name', (host) => ['Origin', `http://${host.replace('127.0.0.1', 'localhost')}`]],
+      ['an Origin with a path', (host) => ['Origin', `http://${host}/`]],
+      ['an empty Origin', () => ['Origin', '']],
+    ])('%s is a 403, with a good token too', async (_name, headers) => {
+      const before = fixture.changes;
+      for (const token of [[], ['X-CSRF-Token', ann.csrfToken]]) {
+        const response = await change(...headers(fixture.host), ...token);
+        expect(response.status).toBe(403);
+        expect(JSON.parse(response.body)).toEqual({ statusCode: 403, message: 'Forbidden', code: 'CSRF_CROSS_SITE' });
+        expect(response.setCookies).toEqual([]);
+        expect(response.headers['www-authenticate']).toBeUndefined();
+      }
+      expect(fixture.changes).toBe(before);
+      expect(fixture.rejected).toEqual(['CSRF_CROSS_SITE', 'CSRF_CROSS_SITE']);
+    });
+
+    it('costs no call to the store when it refuses', async () => {
+      const before = { ...fixture.backend.calls };
+      await change('Sec-Fetch-Site', 'cross-site');
+      await change();
+      await change('X-CSRF-Token', 'x'.repeat(86));
+      expect(fixture.backend.calls).toEqual(before);
+    });
+
+    it('tells caches what the answer depends on', async () => {
+      expect((await change(...OWN)).headers.vary).toMatch(/Cookie, Sec-Fetch-Site, Origin$/);
+      expect((await change()).headers.vary).toMatch(/Cookie, Sec-Fetch-Site, Origin$/);
+    });
+  });
+
+  describe('by a token, where the browser says nothing', () => {
+    it('in the header it passes', async () => {
+      expect((await change('X-CSRF-Token', ann.csrfToken)).status).toBe(200);
+    });
+
+    it('in a field of a form or a JSON body it passes', async () => {
+      const form = [...cookie(ann), 'Content-Type', 'application/x-www-form-urlencoded'];
+      const json = [...cookie(ann), 'Content-Type', 'application/json'];
+      expect((await fixture.post('/change', form, `a=b&_csrf=${ann.csrfToken}`)).status).toBe(200);
+      expect((await fixture.post('/change', json, JSON.stringify({ _csrf: ann.csrfToken }))).status).toBe(200);
+    });
+
+    it.each<[string, (token: string) => string[]]>([
+      ['no token', () => []],
+      ['an empty one', () => ['X-CSRF-Token', '']],
+    ])('%s is a 403 that says so', async (_name, headers) => {
+      const response = await change(...headers(ann.csrfToken));
+      expect(response.status).toBe(403);
+      expect(JSON.parse(response.body)).toMatchObject({ code: 'CSRF_TOKEN_MISSING' });
+    });
+
+    it.each<[string, (token: string) => string[]]>([
+      ['a wrong one', (token) => ['X-CSRF-Token', `${token.startsWith('A') ? 'B' : 'A'}${token.slice(1)}`]],
+      ['a shorter one', (token) => ['X-CSRF-Token', token.slice(1)]],
+      ['one in another spelling', (token) => ['X-CSRF-Token', `${token}==`]],
+      ['two of them', (token) => ['X-CSRF-Token', token, 'X-CSRF-Token', token]],
+      ['the token of the session', () => ['X-CSRF-Token', ann.value]],
+    ])('%s is a 403 that says so', async (_name, headers) => {
+      const response = await change(...headers(ann.csrfToken));
+      expect(response.status).toBe(403);
+      expect(JSON.parse(response.body)).toMatchObject({ code: 'CSRF_TOKEN_INVALID' });
+    });
+
+    it('in the URL or in a cookie it counts for nothing', async () => {
+      const inUrl = await fixture.post(`/change?_csrf=${ann.csrfToken}&X-CSRF-Token=${ann.csrfToken}`, cookie(ann));
+      const inCookie = await fixture.post('/change', [
+        'Cookie',
+        `${NAME}=${ann.value}; _csrf=${ann.csrfToken}; X-CSRF-Token=${ann.csrfToken}`,
+      ]);
+      expect([inUrl.status, inCookie.status]).toEqual([403, 403]);
+    });
+
+    it("a list, an object, or what an object has by nature is no field's value", async () => {
+      const json = [...cookie(ann), 'Content-Type', 'application/json'];
+      for (const body of [{ _csrf: [ann.csrfToken] }, { _csrf: { token: ann.csrfToken } }, [ann.csrfToken], {}]) {
+        expect((await fixture.post('/change', json, JSON.stringify(body))).status).toBe(403);
+      }
+    });
+
+    it("another session's is a 403, whoever signed it in", async () => {
+      const other = await fixture.signIn();
+      expect((await change('X-CSRF-Token', other.csrfToken)).status).toBe(403);
+      expect((await fixture.post('/change', [...cookie(other), 'X-CSRF-Token', other.csrfToken])).status).toBe(200);
+    });
+
+    it('no content type opens the way', async () => {
+      const types = [
+        'text/plain',
+        'application/x-www-form-urlencoded',
+        'multipart/form-data; boundary=x',
+        'application/json;x=1',
+        'text/plain; application/json',
+        'application/json',
+        '',
+      ];
+      const before = fixture.changes;
+      for (const type of types) {
+        const response = await fixture.post('/change', [...cookie(ann), ...(type ? ['Content-Type', type] : [])], '{}');
+        expect([403, 415]).toContain(response.status);
+      }
+      expect(fixture.changes).toBe(before);
+    });
+
+    it('renewal leaves it good; login and regeneration end it and answer with a new one', async () => {
+      const local = await Fixture.start(platform, { sessionTtl: 100 });
+      const first = await local.signIn();
+      local.app.clock.advanceSeconds(60);
+      const renewal = await local.post('/change', [...cookie(first), 'X-CSRF-Token', first.csrfToken]);
+      expect(renewal.status).toBe(200);
+      const renewed = { value: cookieIn(renewal) };
+      expect(renewal.headers['x-csrf-token']).toBeUndefined();
+      expect((await local.post('/change', [...cookie(renewed), 'X-CSRF-Token', first.csrfToken])).status).toBe(200);
+
+      const regeneration = await local.post('/regenerate', [...cookie(renewed), 'X-CSRF-Token', first.csrfToken]);
+      const second = clientOf(regeneration);
+      expect(regeneration.headers['x-csrf-token']).toBe(second.csrfToken);
+      expect(regeneration.headers['access-control-expose-headers']).toContain('X-CSRF-Token');
+      expect((await local.post('/change', [...cookie(second), 'X-CSRF-Token', first.csrfToken])).status).toBe(403);
+      expect((await local.post('/change', [...cookie(second), 'X-CSRF-Token', second.csrfToken])).status).toBe(200);
+
+      const login = await local.post('/login', [...cookie(second), 'X-CSRF-Token', second.csrfToken]);
+      const third = clientOf(login);
+      expect(login.headers['x-csrf-token']).toBe(third.csrfToken);
+      expect((await local.post('/change', [...cookie(third), 'X-CSRF-Token', second.csrfToken])).status).toBe(403);
+      expect((await local.post('/change', [...cookie(third), 'X-CSRF-Token', third.csrfToken])).status).toBe(200);
+      await local.app.close();
+    });
+
+    it('a page gets one from @CsrfToken() and from csrfToken(), masked anew each time, each as good', async () => {
+      const tokens = new Set<string>();
+      for (let round = 0; round < 3; round++) {
+        const response = await send(`${fixture.app.url}/token`, { headers: cookie(ann) });
+        const { csrfToken, another } = JSON.parse(response.body) as Record<string, string>;
+        tokens.add(csrfToken!).add(another!);
+      }
+      expect(tokens.size).toBe(6);
+      for (const token of tokens) expect((await change('X-CSRF-Token', token)).status).toBe(200);
+      const nobody = await send(`${fixture.app.url}/maybe-token`);
+      expect(JSON.parse(nobody.body)).toEqual({ csrfToken: null });
+    });
+
+    it('one from before a rotation of keys stays good, and one under a key that is gone does not', async () => {
+      const backend = new MemoryBackend();
+      const key = 'the new key, which is also long enough';
+      const before = await Fixture.start(platform, { backend, indexKey: SECRET_KEY });
+      const client = await before.signIn();
+      const during = await Fixture.start(platform, { backend, secretKey: [key, SECRET_KEY], indexKey: SECRET_KEY });
+      const changed = await during.post('/change', [...cookie(client), 'X-CSRF-Token', client.csrfToken]);
+      expect(changed.status).toBe(200);
+      const after = await Fixture.start(platform, { backend, secretKey: key, indexKey: SECRET_KEY });
+      const renewed = { value: cookieIn(changed) };
+      expect((await after.post('/change', [...cookie(renewed), ...OWN])).status).toBe(200);
+      expect((await after.post('/change', [...cookie(renewed), 'X-CSRF-Token', client.csrfToken])).status).toBe(403);
+      for (const { app } of [before, during, after]) await app.close();
+    });
+  });
+
+  describe('where', () => {
+    it.each(['GET', 'HEAD', 'OPTIONS'])('%s is asked for nothing', async (method) => {
+      const headers = [...cookie(ann), 'Sec-Fetch-Site', 'cross-site'];
+      expect((await send(`${fixture.app.url}/change`, { method, headers })).status).toBe(200);
+    });
+
+    it.each(['POST', 'PUT', 'PATCH', 'DELETE'])('%s is asked', async (method) => {
+      const headers = [...cookie(ann), 'Sec-Fetch-Site', 'cross-site'];
+      expect((await send(`${fixture.app.url}/change`, { method, headers })).status).toBe(403);
+    });
+
+    it('a method in a header or a field changes nothing', async () => {
+      const override = ['X-HTTP-Method-Override', 'GET', 'X-HTTP-Method', 'GET', 'X-Method-Override', 'GET'];
+      expect((await fixture.post('/change?_method=GET', [...cookie(ann), ...override])).status).toBe(403);
+    });
+
+    it('an optional session is not given to another site, and is no null that it could tell apart', async () => {
+      expect((await fixture.post('/optional', [...cookie(ann), 'Sec-Fetch-Site', 'cross-site'])).status).toBe(403);
+      expect((await fixture.post('/optional', ['Sec-Fetch-Site', 'cross-site'])).status).toBe(200);
+    });
+
+    it('a route that uses no session is none of ours', async () => {
+      expect((await fixture.post('/no-session', [...cookie(ann), 'Sec-Fetch-Site', 'cross-site'])).status).toBe(200);
+    });
+
+    it('logout is asked, so that no other site can sign anybody out', async () => {
+      expect((await fixture.post('/logout', [...cookie(ann), 'Sec-Fetch-Site', 'cross-site'])).status).toBe(403);
+      expect((await change(...OWN)).status).toBe(200);
+    });
+
+    it('@SkipCsrf() takes out a route or a controller', async () => {
+      for (const path of ['/skipped', '/open']) {
+        expect((await fixture.post(path, [...cookie(ann), 'Sec-Fetch-Site', 'cross-site'])).status).toBe(200);
+        expect((await fixture.post(path, cookie(ann))).status).toBe(200);
+        expect((await fixture.post(path, [])).status).toBe(401);
+      }
+    });
+  });
+
+  describe('by what carried the session', () => {
+    it('a token in a header needs none of it', async () => {
+      const { token } = await logIn(fixture.app.app, { userId: 'bob' });
+      for (const header of [
+        ['Authorization', `Bearer ${token}`],
+        ['X-Session-Token', token],
+      ]) {
+        expect((await fixture.post('/change', [...header, 'Sec-Fetch-Site', 'cross-site'])).status).toBe(200);
+        expect(
+          (await fixture.post('/change', [...header, ...cookie(ann), 'Origin', 'https://app.example'])).status,
+        ).toBe(200);
+      }
+    });
+
+    it.each(['Bearer garbage', 'Bearer', 'Basic eDp5', 'Bearer a b'])(
+      'an Authorization of "%s" beside the cookie exempts nothing',
+      async (value) => {
+        expect((await change('Authorization', value, 'Sec-Fetch-Site', 'cross-site')).status).toBe(403);
+        expect((await change('Authorization', value)).status).toBe(403);
+      },
+    );
+
+    it('a cookie that opens nothing is a 401 from our own pages and a 403 from others', async () => {
+      const { value } = await fixture.signIn();
+      await fixture.post('/logout', [...cookie({ value }), ...OWN]);
+      expect((await fixture.post('/change', [...cookie({ value }), ...OWN])).status).toBe(401);
+      expect((await fixture.post('/change', [...cookie({ value }), 'Sec-Fetch-Site', 'cross-site'])).status).toBe(403);
+      expect((await fixture.post('/change', ['Cookie', `${NAME}=garbage`])).status).toBe(401);
+    });
+  });
+
+  describe('a login that a cookie answers (login CSRF)', () => {
+    it.each([
+      ['another site', ['Sec-Fetch-Site', 'cross-site'], 'CSRF_CROSS_SITE'],
+      ['another host of ours', ['Sec-Fetch-Site', 'same-site'], 'CSRF_CROSS_SITE'],
+      ['another origin', ['Origin', 'https://attacker.example'], 'CSRF_CROSS_SITE'],
+      ['nobody knows where', [], 'CSRF_TOKEN_MISSING'],
+      ['nobody knows where, with a token of no session', ['X-CSRF-Token', 'A'.repeat(86)], 'CSRF_TOKEN_INVALID'],
+    ])('from %s is a 403 that sets and stores nothing', async (_name, headers, code) => {
+      const { create = 0 } = fixture.backend.calls;
+      {
+        const response = await fixture.post('/login?by=cookie', headers);
+        expect(response.status).toBe(403);
+        expect(JSON.parse(response.body)).toMatchObject({ code });
+        expect(response.setCookies).toEqual([]);
+      }
+      expect(fixture.backend.calls.create).toBe(create);
+    });
+
+    it('from our own page passes', async () => {
+      expect((await fixture.post('/login?by=cookie', OWN)).status).toBe(200);
+      expect((await fixture.post('/login?by=cookie', ['Origin', `http://${fixture.host}`])).status).toBe(200);
+    });
+
+    it('from an old browser passes with the token of the session before it, as a page of ours has it', async () => {
+      const local = await Fixture.start(platform, { tokenSourcePriority: ['cookie'] });
+      const page = clientOf(await send(`${local.app.url}/form`));
+      expect((await local.post('/login', cookie(page))).status).toBe(403);
+      expect((await local.post('/login', [...cookie(page), 'X-CSRF-Token', page.csrfToken])).status).toBe(200);
+      await local.app.close();
+    });
+
+    it('is held to the same when start() answers by cookie', async () => {
+      const local = await Fixture.start(platform, { tokenSourcePriority: ['cookie'] });
+      expect((await local.post('/start', ['Sec-Fetch-Site', 'cross-site'])).status).toBe(403);
+      expect((await local.post('/start')).status).toBe(403);
+      expect(local.backend.calls.create).toBeUndefined();
+      expect((await local.post('/start', OWN)).status).toBe(200);
+      await local.app.close();
+    });
+
+    it('is not asked when a header answers, or when a header has proved who asks', async () => {
+      expect((await fixture.post('/login', ['Sec-Fetch-Site', 'cross-site'])).status).toBe(200);
+      const { token } = await logIn(fixture.app.app, { userId: 'ann' });
+      const proved = await fixture.post('/login?by=cookie', ['Authorization', `Bearer ${token}`]);
+      expect(proved.setCookies).toHaveLength(1);
+      const junk = await fixture.post('/login?by=cookie', ['Authorization', 'Bearer garbage']);
+      expect(junk.status).toBe(403);
+    });
+
+    it('by a safe method, as at the end of a sign-in elsewhere, is for `state` to protect', async () => {
+      const local = await Fixture.start(platform, { tokenSourcePriority: ['cookie'] });
+      const response = await send(`${local.app.url}/callback`, { headers: ['Sec-Fetch-Site', 'cross-site'] });
+      expect(response.setCookies).toHaveLength(1);
+      const skipped = await local.post('/form-post-callback', ['Origin', 'https://idp.example']);
+      expect(skipped.setCookies).toHaveLength(1);
+      await local.app.close();
+    });
+  });
+
+  describe('options', () => {
+    it('an origin that is named may, another may not', async () => {
+      const local = await Fixture.start(platform, { csrf: { allowedOrigins: ['https://app.example.com'] } });
+      const client = await local.signIn();
+      const from = async (site: string, origin: string) =>
+        (await local.post('/change', [...cookie(client), 'Sec-Fetch-Site', site, 'Origin', origin])).status;
+      expect(await from('same-site', 'https://app.example.com')).toBe(200);
+      expect(await from('cross-site', 'https://app.example.com')).toBe(200);
+      expect(await from('cross-site', 'https://app.example.com.attacker.example')).toBe(403);
+      expect(await from('same-site', 'http://app.example.com')).toBe(403);
+      expect(await from('same-site', 'https://APP.example.com')).toBe(403);
+      await local.app.close();
+    });
+
+    it('requireToken asks for the token from our own pages too', async () => {
+      const local = await Fixture.start(platform, { csrf: { requireToken: true } });
+      const client = await local.signIn();
+      expect((await local.post('/change', [...cookie(client), ...OWN])).status).toBe(403);
+      expect((await local.post('/change', [...cookie(client), ...OWN, 'X-CSRF-Token', client.csrfToken])).status).toBe(
+        200,
+      );
+      await local.app.close();
+    });
+
+    it('header and field can have other names', async () => {
+      const local = await Fixture.start(platform, { csrf: { headerName: 'X-XSRF-TOKEN', fieldName: 'authenticity' } });
+      const response = await local.post('/login?by=cookie', OWN);
+      const client = clientOf(response);
+      expect(response.headers['x-xsrf-token']).toBe(client.csrfToken);
+      expect((await local.post('/change', [...cookie(client), 'x-xsrf-token', client.csrfToken])).status).toBe(200);
+      expect((await local.post('/change', [...cookie(client), 'X-CSRF-Token', client.csrfToken])).status).toBe(403);
+      const json = [...cookie(client), 'Content-Type', 'application/json'];
+      expect((await local.post('/change', json, JSON.stringify({ authenticity: client.csrfToken }))).status).toBe(200);
+      await local.app.close();
+    });
+
+    it('enableCsrf: false asks for nothing and answers no token', async () => {
+      const local = await Fixture.start(platform, { enableCsrf: false });
+      const response = await local.post('/login?by=cookie', ['Sec-Fetch-Site', 'cross-site']);
+      expect(JSON.parse(response.body)).toEqual({ token: null, csrfToken: null });
+      expect(response.headers['x-csrf-token']).toBeUndefined();
+      const client = { value: cookieIn(response) };
+      expect((await local.post('/change', [...cookie(client), 'Sec-Fetch-Site', 'cross-site'])).status).toBe(200);
+      await local.app.close();
+    });
+  });
+
+  describe('behind a proxy that speaks TLS', () => {
+    async function behindProxy(): Promise<INestApplication> {
+      const testing = await Test.createTestingModule({
+        imports: [SessionModule.forRoot({ secretKey: SECRET_KEY, tokenSourcePriority: ['cookie'] })],
+        controllers: [CsrfController],
+      }).compile();
+      const app: INestApplication =
+        platform === 'fastify'
+          ? testing.createNestApplication(new FastifyAdapter({ trustProxy: 'loopback' }))
+          : testing.createNestApplication();
+      if (platform === 'express') (app as NestExpressApplication).set('trust proxy', 'loopback');
+      app.useLogger(false);
+      await app.listen(0, '127.0.0.1');
+      return app;
+    }
+
+    it('that is trusted, our own origin is the one that the client sees', async () => {
+      const app = await behindProxy();
+      const url = `${await app.getUrl()}/login`;
+      const forwarded = ['X-Forwarded-Proto', 'https', 'X-Forwarded-Host', 'shop.example.com'];
+      const from = async (origin: string) =>
+        (await send(url, { method: 'POST', headers: [...forwarded, 'Origin', origin] })).status;
+      expect(await from('https://shop.example.com')).toBe(200);
+      expect(await from('http://shop.example.com')).toBe(403);
+      expect(await from(await app.getUrl())).toBe(403);
+      await app.close();
+    });
+
+    it('that is not, what it says is not believed', async () => {
+      const forwarded = ['X-Forwarded-Proto', 'https', 'X-Forwarded-Host', 'attacker.example'];
+      expect((await change(...forwarded, 'Origin', 'https://attacker.example')).status).toBe(403);
+    });
+  });
+});
