@@ -143,6 +143,26 @@ describe('the examples of the README', () => {
     await app.close();
   });
 
+  it('run: a page signs in by the cookie, and its form carries the token', async () => {
+    process.env.SESSION_SECRET = SECRET_KEY;
+    const { AppModule } = await load('cookie');
+    const { PagesController } = await load('csrf');
+    const testing = await Test.createTestingModule({
+      imports: [AppModule as Type],
+      controllers: [PagesController] as Type[],
+    }).compile();
+    const app = testing.createNestApplication();
+    app.useLogger(false);
+    await app.listen(0, '127.0.0.1');
+    const url = await app.getUrl();
+    const login = await fetch(`${url}/saml/callback`, { method: 'POST' });
+    const [line] = login.headers.getSetCookie();
+    expect(line?.replace(/=[^;]+/, '=…')).toBe(/Set-Cookie: ([^`]+)/.exec(readme)?.[1]);
+    const form = await fetch(`${url}/settings`, { headers: { cookie: line!.split(';')[0]! } });
+    expect(await form.text()).toMatch(/name="_csrf" value="[\w-]{86}"/);
+    await app.close();
+  });
+
   describe('the backend of the README', () => {
     let TableBackend: new () => SessionBackend;
 
