@@ -110,8 +110,8 @@ export class RequestSession implements HeldFor {
     const outcome = await this.#services.store.delete(session.sessionId, this.#budget);
     this.#session = null;
     this.#starting = undefined;
-    this.#refuse(new SessionNotFoundError('The session was logged out by this request.'));
-    this.#answer.withdraw();
+    this.#refusal = new SessionNotFoundError('The session was logged out by this request.');
+    this.#answer.loggedOut();
     if (outcome === 'missing') return false;
     const { sessionId, user } = session;
     this.#services.events.emit({ type: 'ended', reason: 'logout', sessionId, userId: user?.userId ?? null });
@@ -266,7 +266,18 @@ export class RequestSession implements HeldFor {
 
   #refuse(error: SessionError, source = this.#answer.source): void {
     this.#refusal ??= error;
-    this.#answer.refused(source);
+    this.#answer.refused(source, { clearCookie: !this.#mayBeReplaced(error) });
+  }
+
+  /**
+   * A login or a regeneration may have ended the session a moment ago, and the browser may have the new cookie by now, which this response
+   * would clear. What a page fetches in the background leaves it: the next navigation clears a cookie that really is dead.
+   */
+  #mayBeReplaced(error: SessionError): boolean {
+    const { 'sec-fetch-site': site, 'sec-fetch-mode': mode } = rawRequestOf(this.#request).headers;
+    // Only browsers send both.
+    const isBackground = site !== undefined && mode !== undefined && mode !== 'navigate';
+    return isBackground && error instanceof SessionNotFoundError;
   }
 
   #ended(error: SessionError, session: Session): void {

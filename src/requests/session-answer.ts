@@ -44,9 +44,15 @@ export class SessionAnswer {
   }
 
   /** A token of the request opens nothing, or does no more. */
-  refused(source: TokenSource | null): void {
+  refused(source: TokenSource | null, { clearCookie }: { readonly clearCookie: boolean }): void {
     this.#headers.tokenWasRefused = true;
-    if (source === 'cookie') this.#headers.cookieIsDead = true;
+    if (source === 'cookie' && clearCookie) this.#headers.cookieIsDead = true;
+  }
+
+  /** This request has ended its session. */
+  loggedOut(): void {
+    this.refused(this.#source, { clearCookie: true });
+    this.withdraw();
   }
 
   /** The response depends on which page sent the request. */

@@ -279,6 +279,23 @@ describe.each(PLATFORMS)('the cookie transport, on %s', (platform) => {
     }
   });
 
+  it('a fetch that is under way while another request gets a new id does not take the new cookie away', async () => {
+    const { value } = await signIn();
+    const background = [...OWN, 'Sec-Fetch-Mode', 'cors'];
+    await post('/regenerate', ...cookie(value));
+
+    for (const path of ['/me', '/public'])
+      expect((await get(path, ...background, ...cookie(value))).setCookies).toEqual([]);
+    expect((await get('/me', ...OWN, 'Sec-Fetch-Mode', 'navigate', ...cookie(value))).setCookies).toEqual([CLEARED]);
+    expect((await get('/me', 'Sec-Fetch-Mode', 'cors', ...cookie(value))).setCookies).toEqual([CLEARED]);
+    expect((await get('/me', ...background, ...cookie('garbage'))).setCookies).toEqual([CLEARED]);
+  });
+
+  it('a logout by fetch clears it', async () => {
+    const { value } = await signIn();
+    expect((await post('/logout', 'Sec-Fetch-Mode', 'cors', ...cookie(value))).setCookies).toEqual([CLEARED]);
+  });
+
   it('no cookie: nothing is set, nothing is cleared, and nobody is called a forger', async () => {
     const response = await get('/me', 'Cookie', 'theme=dark; lang=en');
     expect(response.status).toBe(401);
