@@ -16,6 +16,17 @@ import { DamagedRecordError, NewerRecordError } from '../records/record-errors.j
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
 import type { StoredSession } from '../sessions/session-state.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
+import {
+  isBoolean,
+  isCount,
+  isCreateResult,
+  isDeletion,
+  isRecordOrNull,
+  isRecords,
+  isReplacement,
+  isSessionIds,
+  type AnswerCheck,
+} from './backend-answers.js';
 import { describeDriverFailure } from './driver-failure.js';
 import { SessionLanes } from './session-lanes.js';
 import { StoreBudget } from './store-budget.js';
@@ -64,13 +75,15 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   create(record: SessionRecord, options: Omit<CreateOptions, 'deadline'>, budget: StoreBudget): Promise<CreateResult> {
-    return this.#call('write', budget, () => this.backend.create(record, { ...options, deadline: budget.remainingMs }));
+    return this.#call('write', budget, isCreateResult, () =>
+      this.backend.create(record, { ...options, deadline: budget.remainingMs }),
+    );
   }
 
   /** The session, living or not; null: there is none, or what is there is no record of ours, which is logged. */
   async read(id: SessionId, budget: StoreBudget): Promise<StoredSession | null> {
     try {
-      const record = await this.#call('read', budget, () => this.backend.read(id));
+      const record = await this.#call('read', budget, isRecordOrNull, () => this.backend.read(id));
       return record === null ? null : { record, content: this.#decode(record, id) };
     } catch (error) {
       if (error instanceof NewerRecordError) throw new SessionBackendError('BACKEND_RECORD_NEWER', error.message);
@@ -81,7 +94,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   touch(id: SessionId, times: SessionTimes, budget: StoreBudget): Promise<boolean> {
-    return this.#call('write', budget, () => this.backend.touch(id, times));
+    return this.#call('write', budget, isBoolean, () => this.backend.touch(id, times));
   }
 
   /** Without `ifVersion`: whatever its version. */
@@ -90,11 +103,11 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     budget: StoreBudget,
     options?: { readonly ifVersion?: number },
   ): Promise<'deleted' | 'changed' | 'missing'> {
-    return this.#call('write', budget, () => this.backend.delete(id, options));
+    return this.#call('write', budget, isDeletion, () => this.backend.delete(id, options));
   }
 
   async listByUser(tag: UserTag, budget: StoreBudget): Promise<StoredSession[]> {
-    const records = await this.#call('read', budget, () => this.backend.listByUser(tag));
+    const records = await this.#call('read', budget, isRecords, () => this.backend.listByUser(tag));
     return records.flatMap((record) => {
       try {
         return [{ record, content: this.#decode(record, record.id) }];
@@ -107,11 +120,11 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   deleteByUser(tag: UserTag, budget: StoreBudget, options?: { readonly except?: SessionId }): Promise<SessionId[]> {
-    return this.#call('write', budget, () => this.backend.deleteByUser(tag, options));
+    return this.#call('write', budget, isSessionIds, () => this.backend.deleteByUser(tag, options));
   }
 
   async clearExpired(): Promise<number> {
-    return this.#call('write', this.newBudget(), async () => (await this.backend.clearExpired?.()) ?? 0);
+    return this.#call('write', this.newBudget(), isCount, async () => (await this.backend.clearExpired?.()) ?? 0);
   }
 
   /** Whether `record` is usable at this instant, by status and times. */
@@ -164,7 +177,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
 
       const next = revisedRecord(stored.record, revision);
       const ifVersion = stored.record.version;
-      const outcome = await this.#call('write', budget, () => this.backend.replace(next, ifVersion));
+      const outcome = await this.#call('write', budget, isReplacement, () => this.backend.replace(next, ifVersion));
       switch (outcome) {
         case 'replaced':
           return { record: next, content: this.#decode(next, id) };
@@ -201,9 +214,15 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     }
   }
 
-  async #call<T>(kind: 'read' | 'write', budget: StoreBudget, call: () => Promise<T>): Promise<T> {
+  async #call<T>(
+    kind: 'read' | 'write',
+    budget: StoreBudget,
+    isAllowed: AnswerCheck<T>,
+    call: () => Promise<T>,
+  ): Promise<T> {
     try {
-      const answer = await budget.run(call);
+      const answer = await budget.run<unknown>(call);
+      if (!isAllowed(answer)) throw notOfTheContract();
       if (this.#failing[kind]) this.#recovered(kind);
       return answer;
     } catch (error) {
@@ -235,6 +254,14 @@ function revisedRecord(record: SessionRecord, { content, status, expiresAt }: Se
     expiresAt: expiresAt ?? record.expiresAt,
     payload: encodePayload(record.id, content),
   };
+}
+
+/** The answer itself may be a payload, and stays out of the message. */
+function notOfTheContract(): SessionBackendError {
+  return new SessionBackendError(
+    'BACKEND_UNAVAILABLE',
+    'The session store failed: the backend answered with something that its contract does not know.',
+  );
 }
 
 function unavailable(error: unknown): SessionBackendError {

@@ -1,0 +1,53 @@
+import type { CreateResult, SessionBackend } from '../backends/session-backend.interface.js';
+import type { SessionRecord } from '../records/session-record.js';
+import type { SessionId } from '../tokens/session-secret.js';
+
+/**
+ * Whether a backend's answer is one that its contract allows. A third party's may be wrong, a driver may hand out what was meant for
+ * another call, and an answer that is taken for a success could say that somebody is logged out who is not.
+ */
+export type AnswerCheck<T> = (answer: unknown) => answer is T;
+
+type Answer<M extends 'replace' | 'delete'> = Awaited<ReturnType<SessionBackend[M]>>;
+
+export const isReplacement: AnswerCheck<Answer<'replace'>> = oneOf('replaced', 'changed', 'missing');
+
+export const isDeletion: AnswerCheck<Answer<'delete'>> = oneOf('deleted', 'changed', 'missing');
+
+export const isBoolean: AnswerCheck<boolean> = (answer) => typeof answer === 'boolean';
+
+export const isCount: AnswerCheck<number> = (answer): answer is number => Number.isSafeInteger(answer);
+
+/** As far as it is read before its payload, which is checked when it is decoded. */
+const isRecord: AnswerCheck<SessionRecord> = (answer): answer is SessionRecord =>
+  isObject(answer) &&
+  typeof answer.id === 'string' &&
+  typeof answer.version === 'number' &&
+  isStatus(answer.status) &&
+  typeof answer.lastAccessed === 'number' &&
+  typeof answer.expiresAt === 'number' &&
+  typeof answer.payload === 'string';
+
+const isStatus: AnswerCheck<SessionRecord['status']> = oneOf('active', 'pending', 'invalidated');
+
+export const isRecordOrNull: AnswerCheck<SessionRecord | null> = (answer): answer is SessionRecord | null =>
+  answer === null || isRecord(answer);
+
+export const isRecords: AnswerCheck<SessionRecord[]> = (answer): answer is SessionRecord[] =>
+  Array.isArray(answer) && answer.every(isRecord);
+
+export const isSessionIds: AnswerCheck<SessionId[]> = (answer): answer is SessionId[] =>
+  Array.isArray(answer) && answer.every((entry) => typeof entry === 'string');
+
+export const isCreateResult: AnswerCheck<CreateResult> = (answer): answer is CreateResult =>
+  isObject(answer) && (answer.outcome === 'created' ? isSessionIds(answer.evicted) : isRefusal(answer.outcome));
+
+const isRefusal: AnswerCheck<CreateResult['outcome']> = oneOf('exists', 'limit', 'changed', 'missing', 'late');
+
+function isObject(answer: unknown): answer is Readonly<Record<string, unknown>> {
+  return typeof answer === 'object' && answer !== null;
+}
+
+function oneOf<const T extends string>(...words: readonly T[]): AnswerCheck<T> {
+  return (answer): answer is T => words.some((word) => word === answer);
+}

@@ -1,0 +1,162 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { Controller, Get, HttpCode, Post, Req, UseGuards } from '@nestjs/common';
+import { CurrentSession, FlashMessages, MemoryBackend, Session, SessionGuard, SessionService } from 'nestjs-sessionx';
+import type { FlashMessage, SessionBackend } from 'nestjs-sessionx';
+import { logIn } from 'nestjs-sessionx/testing';
+
+import { PLATFORMS, startApp, type AppUnderTest } from '../support/apps.js';
+
+const BUDGET_MS = 80;
+
+@UseGuards(SessionGuard)
+@Controller()
+class GuardedController {
+  constructor(private readonly sessions: SessionService) {}
+
+  @Get('me')
+  me(@CurrentSession() session: Session) {
+    return session.user?.userId;
+  }
+
+  @HttpCode(200)
+  @Post('write')
+  write(@CurrentSession() session: Session) {
+    session.data.written = true;
+    return 'stored';
+  }
+
+  @Get('flash')
+  flash(@FlashMessages() messages: FlashMessage[]) {
+    return messages;
+  }
+
+  @HttpCode(200)
+  @Post('login')
+  async login(@Req() request: object) {
+    const { token } = await this.sessions.login(request, { userId: 'ann' });
+    return { token };
+  }
+
+  @HttpCode(200)
+  @Post('elevate')
+  async elevate(@CurrentSession() session: Session) {
+    const { token } = await this.sessions.regenerateSessionId(session);
+    return { token };
+  }
+
+  @HttpCode(200)
+  @Post('logout')
+  async logout(@Req() request: object) {
+    return { ended: await this.sessions.logout(request) };
+  }
+
+  @HttpCode(200)
+  @Post('logout-all')
+  async logoutAll() {
+    return { ended: await this.sessions.deleteUserSessions('ann') };
+  }
+
+  @HttpCode(200)
+  @Post('invalidate')
+  async invalidate(@CurrentSession() session: Session) {
+    return { ended: await this.sessions.invalidateSession(session) };
+  }
+
+  @Get('devices')
+  devices() {
+    return this.sessions.listUserSessions('ann');
+  }
+}
+
+type Method = 'read' | 'create' | 'replace' | 'delete' | 'deleteByUser' | 'listByUser' | 'touch';
+
+/** What a store does instead of its work. */
+const misdeeds: [name: string, act: () => unknown][] = [
+  [
+    'throws',
+    () => {
+      throw new Error('thrown: GET session:secret');
+    },
+  ],
+  ['rejects', () => Promise.reject(new Error('rejected: GET session:secret'))],
+  ['hangs', () => new Promise(() => undefined)],
+  ...[undefined, true, 1, 'OK', '', {}, [], [null], { outcome: 'ok' }, { id: 'x', payload: '{}' }].map(
+    (garbage): [string, () => unknown] => [
+      `answers ${garbage === undefined ? 'undefined' : JSON.stringify(garbage)}`,
+      () => Promise.resolve(garbage),
+    ],
+  ),
+  ['answers without a promise', () => 'OK'],
+];
+
+const routes: [method: Method, verb: string, path: string][] = [
+  ['read', 'GET', '/me'],
+  ['replace', 'POST', '/write'],
+  ['replace', 'GET', '/flash'],
+  ['create', 'POST', '/login'],
+  ['create', 'POST', '/elevate'],
+  ['delete', 'POST', '/logout'],
+  ['deleteByUser', 'POST', '/logout-all'],
+  ['replace', 'POST', '/invalidate'],
+  ['listByUser', 'GET', '/devices'],
+];
+
+const cases = routes.flatMap(([method, verb, path]) =>
+  misdeeds
+    // An empty list is what these two answer for a user without sessions.
+    .filter(([name]) => !(name === 'answers []' && ['deleteByUser', 'listByUser'].includes(method)))
+    .map(([name, act]) => ({ method, verb, path, name, act })),
+);
+
+/** A store of which one method goes wrong once it is told to. */
+function spoilable(): { backend: SessionBackend; spoil: (method: Method, act: () => unknown) => void } {
+  const spoilt = new Map<string | symbol, () => unknown>();
+  const backend = new Proxy<SessionBackend>(new MemoryBackend(), {
+    get: (target, name) => {
+      const method: unknown = Reflect.get(target, name);
+      if (typeof method !== 'function') return method;
+      return spoilt.get(name) ?? ((...args: unknown[]): unknown => Reflect.apply(method, target, args));
+    },
+  });
+  return { backend, spoil: (method, act) => spoilt.set(method, act) };
+}
+
+describe.each(PLATFORMS)('a store that fails in any way never opens a guarded route, on %s', (platform) => {
+  let app: AppUnderTest | undefined;
+
+  afterEach(() => app?.close());
+
+  async function signedIn() {
+    const { backend, spoil } = spoilable();
+    app = await startApp({
+      platform,
+      controllers: [GuardedController],
+      session: { backend, backendTimeout: BUDGET_MS },
+    });
+    const { session, headers } = await logIn(app.app, { userId: 'ann' });
+    session.addFlashMessage('hello');
+    await app.app.get(SessionService).updateSession(session);
+    return { app, spoil, headers };
+  }
+
+  it.each(cases)('$method $name: $verb $path is a 503', async ({ method, verb, path, act }) => {
+    const { app: running, spoil, headers } = await signedIn();
+    spoil(method, act);
+    const response = await running.fetch(path, { method: verb, headers });
+    expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).toBe('1');
+    expect(response.headers.get('www-authenticate')).toBeNull();
+    expect(response.headers.get('x-session-token')).toBeNull();
+    expect(await response.text()).toBe('{"statusCode":503,"message":"Service Unavailable"}');
+  });
+
+  it.each(misdeeds)('touch %s: the session was read and lives, so the request goes on', async (name, act) => {
+    const { app: running, spoil, headers } = await signedIn();
+    running.clock.advanceSeconds(2000);
+    spoil('touch', act);
+    const response = await running.fetch('/me', { headers });
+    expect(response.status).toBe(200);
+    // True is what a touch answers that was made.
+    expect(response.headers.has('x-session-token')).toBe(name === 'answers true');
+  });
+});
