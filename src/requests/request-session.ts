@@ -8,6 +8,7 @@ import type { TokenSource } from '../options/session-options.js';
 import type { FlashMessage } from '../sessions/flash-message.js';
 import type { AnsweredSession } from '../sessions/answered-session.js';
 import type { IssuedSession } from '../sessions/session-issuer.js';
+import { assertJsonValue } from '../records/json-value.js';
 import { isRefusal } from '../sessions/session-loader.js';
 import type { NewSessionUser, SessionData } from '../sessions/session-user.js';
 import { Session } from '../sessions/session.js';
@@ -78,6 +79,8 @@ export class RequestSession implements HeldFor {
   /** Makes an anonymous session, or gives the one that is there, with `data` in it. */
   async start({ data = {}, transport }: StartOptions): Promise<AnsweredSession> {
     this.#assertTransport(transport);
+    // Before it is merged: a key named __proto__, as a body may have, would become the prototype.
+    assertJsonValue(data, 'data');
     const session = (await this.optional()) ?? (await (this.#starting ??= this.#startNew(data, transport)));
     Object.assign(session.data, data);
     return this.#answer.of(session);

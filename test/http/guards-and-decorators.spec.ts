@@ -23,6 +23,7 @@ import {
   Public,
   RequestSessions,
   Session,
+  SessionEvents,
   SessionGuard,
   SessionService,
   UseSession,
@@ -59,6 +60,16 @@ class AuthController {
   async cart(@Req() request: object, @Body() body: { sku: string }) {
     const { session, token } = await this.sessions.start(request, { data: { cart: body.sku } });
     return { token, anonymous: session.isAnonymous };
+  }
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('careless-cart')
+  async carelessCart(@Req() request: object) {
+    const { session } = await this.sessions.start(request);
+    const data = JSON.parse('{"__proto__":{"isAdmin":true}}') as object;
+    const failure: unknown = await this.sessions.start(request, { data }).catch((error: unknown) => error);
+    return { admin: 'isAdmin' in session.data, code: (failure as { code?: string }).code ?? 'none' };
   }
 
   @UseSession()
@@ -117,6 +128,8 @@ class GuardedController {
 
 @Controller('open')
 class OpenController {
+  constructor(private readonly sessions: SessionService) {}
+
   @Get('unused')
   unused(): string {
     return 'nothing';
@@ -130,6 +143,12 @@ class OpenController {
   @Get('required')
   required(@CurrentSession() session: Session) {
     return session.sessionId;
+  }
+
+  @UseSession()
+  @Get('interceptor')
+  async interceptor(@Req() request: object) {
+    return (await this.sessions.current(request))?.user?.userId ?? 'guest';
   }
 
   @Get('flash')
@@ -212,6 +231,7 @@ describe.each(setups)('guard and decorators, on $name and $platform', ({ store, 
     const headers = bearer(token);
     expect(await (await app.fetch('/guarded/user', { headers })).text()).toBe('ann');
     expect(await (await app.fetch('/open', { headers })).text()).toBe('Hello, ann!');
+    expect(await (await app.fetch('/open/interceptor', { headers })).text()).toBe('ann');
     expect(await (await app.fetch('/who', { headers })).json()).toEqual({ userId: 'ann' });
     expect(await (await app.fetch('/guarded/flash', { headers })).json()).toMatchObject([
       { message: 'Login successful!', category: 'success' },
@@ -257,6 +277,17 @@ describe.each(setups)('guard and decorators, on $name and $platform', ({ store, 
     const again = (await (await post('/cart', { sku: 'pen' }, headers)).json()) as { token: string };
     expect(again.token).toBe(token);
     expect(await (await app.fetch('/guarded/anonymous', { headers })).json()).toMatchObject({ cart: 'pen' });
+  });
+
+  it('F18: what a body calls __proto__ is in no session, not even until it is stored', async () => {
+    expect(await (await post('/careless-cart')).json()).toEqual({ admin: false, code: 'DATA_NOT_STORABLE' });
+    const { session } = await logIn(app.app, { userId: 'ann' });
+    const sessions = app.app.get(SessionService);
+    const data = JSON.parse('{"__proto__":{"isAdmin":true}}') as object;
+    await expect(sessions.createSession({ data })).rejects.toMatchObject({ code: 'DATA_NOT_STORABLE' });
+    Object.assign(session.data, data);
+    await expect(sessions.updateSession(session)).rejects.toMatchObject({ code: 'DATA_NOT_STORABLE' });
+    expect(({} as { isAdmin?: boolean }).isAdmin).toBeUndefined();
   });
 
   it('P7: a cart survives the login, under a new id, and the old one is dead', async () => {
@@ -463,7 +494,53 @@ describe.each(PLATFORMS)('the guard for all routes, on %s', (platform) => {
     await app.close();
   });
 
-  it('two applications of one process, with one controller class, keep apart', async () => {
+  it('a spelling of the path that reaches a route does not go round the guard', async () => {
+    const app = await startApp({
+      platform,
+      controllers: [PublicController],
+      providers: [{ provide: APP_GUARD, useClass: SessionGuard }],
+    });
+    for (const path of [
+      '/private/',
+      '//private',
+      '/PRIVATE',
+      '/%70rivate',
+      '/private;x',
+      '/./private',
+      '/public/../private',
+    ])
+      expect([401, 404]).toContain((await app.fetch(path)).status);
+    await app.close();
+  });
+
+  it('two applications of one process, with one controller class, key and prefix, keep apart', async () => {
+    const apps = await Promise.all(
+      Array.from({ length: 2 }, () => startApp({ platform, controllers: [GuardedController, OpenController] })),
+    );
+    const heard = apps.map(({ app }) => {
+      const reasons: string[] = [];
+      app
+        .get(SessionEvents)
+        .on('rejected')
+        .subscribe(({ reason }) => reasons.push(reason));
+      return reasons;
+    });
+    const users = await Promise.all(apps.map(({ app }, index) => logIn(app, { userId: `user of ${index}` })));
+    for (const [here, { fetch }] of apps.entries()) {
+      for (const [there, { headers }] of users.entries()) {
+        const [guarded, intercepted] = await Promise.all([
+          fetch('/guarded/user', { headers }),
+          fetch('/open/interceptor', { headers }),
+        ]);
+        expect(guarded.status).toBe(here === there ? 200 : 401);
+        expect(await intercepted.text()).toBe(here === there ? `user of ${here}` : 'guest');
+      }
+    }
+    expect(heard).toEqual(apps.map(() => ['SESSION_NOT_FOUND', 'SESSION_NOT_FOUND']));
+    await Promise.all(apps.map((app) => app.close()));
+  });
+
+  it("two applications with one key, and prefixes of their own, do not take each other's tokens", async () => {
     const apps = await Promise.all(
       ['a:', 'b:'].map((backendKeyPrefix) =>
         startApp({ platform, controllers: [GuardedController], session: { backendKeyPrefix } }),
