@@ -13,8 +13,10 @@ import {
   UseGuards,
   UseInterceptors,
   type ArgumentsHost,
+  Injectable,
   type CanActivate,
   type ExceptionFilter,
+  type ExecutionContext,
   type INestApplication,
 } from '@nestjs/common';
 import type { FastifyAdapter, NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -22,7 +24,7 @@ import compression from 'compression';
 import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { CurrentSession, SessionGuard, SessionInterceptor, SessionService } from 'nestjs-sessionx';
+import { CurrentSession, RequestSessions, SessionGuard, SessionInterceptor, SessionService } from 'nestjs-sessionx';
 import type { Session } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
 import { concat, of } from 'rxjs';
@@ -39,9 +41,13 @@ class Refused implements CanActivate {
   }
 }
 
-/** Changes the session, then refuses. */
+/** A guard of the application that changes the session. */
+@Injectable()
 class ChangingGuard implements CanActivate {
-  canActivate(): boolean {
+  constructor(private readonly requests: RequestSessions) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    change(await this.requests.of(context).require());
     return true;
   }
 }
@@ -166,7 +172,7 @@ class WritingController {
     throw new HttpException('teapot', 418);
   }
 
-  @Get('refused-by-the-next-guard')
+  @Get('refused')
   @UseGuards(ChangingGuard, Refused)
   refused(): string {
     return 'never';
@@ -209,6 +215,7 @@ const routes: [route: string, status: number, body: RegExp][] = [
   ['error', 418, /teapot/],
   ['crash', 500, /Internal server error/],
   ['filter', 418, /filtered/],
+  ['refused', 403, /Forbidden/],
   ['cacheable', 200, /ok/],
 ];
 
@@ -299,6 +306,49 @@ describe.each(setups)(
       const response = await app.fetch('/write/cacheable', { headers });
       expect(response.headers.get('vary')).toMatch(/Accept(?!-).*X-Session-Token.*Authorization/);
       expect(response.headers.get('cache-control')).toBe('public, max-age=60');
+    });
+
+    it('an answer with a token is kept from shared caches, whatever the application says of it', async () => {
+      app.clock.advanceSeconds(1800);
+      const response = await app.fetch('/write/cacheable', { headers });
+      expect(response.headers.get('x-session-token')).toMatch(/^[\w-]{56}\.[\w-]{43}$/);
+      expect(response.headers.get('cache-control')).toBe('no-store');
+    });
+
+    it('an answer without a body says too what it depends on', async () => {
+      const head = await app.fetch('/read', { method: 'HEAD', headers });
+      expect(head.headers.get('vary')).toContain('X-Session-Token, Authorization');
+      expect(await head.text()).toBe('');
+      const first = await app.fetch('/read', { headers });
+      const etag = first.headers.get('etag');
+      if (etag === null) return;
+      const unchanged = await app.fetch('/read', {
+        // Said by fetch() otherwise: no-cache.
+        headers: { ...headers, 'if-none-match': etag, 'cache-control': 'max-age=0' },
+      });
+      expect(unchanged.status).toBe(304);
+      expect(unchanged.headers.get('vary')).toContain('X-Session-Token, Authorization');
+    });
+
+    it('F29: a client that goes away during a commit that fails harms nobody', async () => {
+      const rejections: unknown[] = [];
+      const note = (reason: unknown) => rejections.push(reason);
+      process.on('unhandledRejection', note);
+      for (const route of ['json', 'stream', 'pipe', 'sse']) {
+        barrier.fail('replace');
+        const write = barrier.stopNext('replace');
+        const abort = new AbortController();
+        const request = app.fetch(`/write/${route}`, { headers, signal: abort.signal });
+        await write.arrived;
+        abort.abort();
+        await expect(request).rejects.toThrow();
+        write.letGo();
+        expect((await app.fetch('/fence')).status).toBe(200);
+        barrier.heal();
+      }
+      expect(await (await app.fetch('/read', { headers })).json()).toEqual({ seen: 'no' });
+      process.off('unhandledRejection', note);
+      expect(rejections).toEqual([]);
     });
 
     it('a client that goes away during the commit leaves no trace but the change', async () => {
