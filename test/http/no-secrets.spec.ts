@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it } from '@jest/globals';
 import { Controller, Get, HttpCode, Post, Req, UseGuards, type LoggerService } from '@nestjs/common';
 import { tracingChannel } from 'node:diagnostics_channel';
 import { inspect } from 'node:util';
@@ -97,9 +97,16 @@ function secretPartsOf(token: string): string[] {
 }
 
 describe.each(PLATFORMS)('T-LOG: what is secret is nowhere but in the answer, on %s', (platform) => {
+  let redis: RedisServer | undefined;
+
+  afterEach(async () => {
+    await redis?.stop();
+    redis = undefined;
+  });
+
   it('not in the log, the events, the errors, the keys and values of Redis, nor in what its client traces', async () => {
     const channels = ['ioredis:command', 'ioredis:batch', 'ioredis:connect'].map(listenTo);
-    const redis = await RedisServer.start();
+    redis = await RedisServer.start();
     const observer = redis.client();
     await observer.config('SET', 'requirepass', PASSWORD);
     const sink = new LogSink();
@@ -156,7 +163,6 @@ describe.each(PLATFORMS)('T-LOG: what is secret is nowhere but in the answer, on
     await failing(sessions.deleteUserSessions('ann'));
     observer.disconnect();
     await app.close();
-    await redis.stop();
     for (const { stop } of channels) stop();
 
     const places: Record<string, string> = {
