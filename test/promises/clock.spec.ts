@@ -4,6 +4,8 @@ import { SessionExpiredError, SessionNotFoundError } from 'nestjs-sessionx';
 import { everyBackend } from '../support/backends.js';
 import { startService, type ServiceUnderTest } from '../support/services.js';
 
+const DAY_S = 24 * 3600;
+
 describe.each(everyBackend())('P9: one clock decides, on $name', (store) => {
   let one: ServiceUnderTest;
   let two: ServiceUnderTest;
@@ -77,6 +79,43 @@ describe.each(everyBackend())('P9: one clock decides, on $name', (store) => {
     expect(session.expiresAt.getTime()).toBe(one.clock.now() + 200_000);
     const { session: capped } = await one.sessions.createSession({ ttl: 1000, absoluteTimeout: 5000 });
     expect(capped.expiresAt.getTime()).toBe(one.clock.now() + 250_000);
+  });
+
+  it.each([
+    ['the shortest', 0.001],
+    ['a fraction of a second', 0.4],
+    ['30 days', 30 * DAY_S],
+    ['30 days and a second, which Memcached would take for a date', 30 * DAY_S + 1],
+    ['ten years', 3650 * DAY_S],
+  ])('F26: a lifetime of %s is exact', async (_name, ttl) => {
+    const service = await startService(store.another(), { sessionTtl: ttl, slidingExpiration: false });
+    const { token, session } = await service.sessions.createSession({ user: { userId: `lives ${ttl}` } });
+    expect(session.expiresAt.getTime() - session.createdAt.getTime()).toBe(ttl * 1000);
+    // What ends within a second a store may drop by its own clock, which is the real one and goes on meanwhile.
+    if (ttl > 1) {
+      service.clock.advance(ttl * 1000 - 1);
+      expect((await service.sessions.getSession(token)).sessionId).toBe(session.sessionId);
+      expect(await service.sessions.listUserSessions(`lives ${ttl}`)).toHaveLength(1);
+      service.clock.advance(1);
+    } else {
+      service.clock.advance(ttl * 1000);
+    }
+    await expect(service.sessions.getSession(token)).rejects.toThrow();
+    expect(await service.sessions.listUserSessions(`lives ${ttl}`)).toEqual([]);
+    await service.close();
+  });
+
+  it('F9: a clock that jumps ahead ends what is over by it, and one that is set back makes no session live longer', async () => {
+    const { token, session } = await one.sessions.createSession({ user: { userId: 'jump' } });
+    one.clock.advanceSeconds(-600);
+    const seen = await one.sessions.getSession(token);
+    expect(seen.lastAccessed).toEqual(session.lastAccessed);
+    await one.sessions.renewSession(token);
+    one.clock.advanceSeconds(600 + 99);
+    expect((await one.sessions.getSession(token)).expiresAt).toEqual(session.expiresAt);
+    one.clock.advanceSeconds(1);
+    await expect(one.sessions.getSession(token)).rejects.toThrow();
+    expect(await one.sessions.listUserSessions('jump')).toEqual([]);
   });
 
   it('a renewal through an expired session changes nothing', async () => {

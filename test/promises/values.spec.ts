@@ -82,6 +82,35 @@ describe.each(everyBackend())('P8: values come back as they went in, or are refu
     expect((await service.sessions.getSession(token)).data).toEqual(strings);
   });
 
+  it("F18: keys, categories and user ids that are names of an object's own are plain text", async () => {
+    for (const name of ['constructor', 'prototype', 'toString', 'hasOwnProperty', '__proto__']) {
+      const { token, session } = await service.sessions.createSession({ user: { userId: name } });
+      if (name !== '__proto__') session.data[name] = { polluted: true };
+      session.addFlashMessage('hello', name);
+      await service.sessions.updateSession(session);
+      const loaded = await service.sessions.getSession(token);
+      expect(loaded.user?.userId).toBe(name);
+      expect(Object.keys(loaded.data)).toEqual(name === '__proto__' ? [] : [name]);
+      expect(loaded.getFlashMessages()).toMatchObject([{ category: name }]);
+      expect(await service.sessions.deleteUserSessions(name)).toBe(1);
+    }
+    expect(Object.keys(Object.prototype)).toEqual([]);
+    expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+  });
+
+  it('F11: refuses what is nested deeper than 100 levels, and keeps what is not', async () => {
+    const nested = (levels: number): unknown => {
+      let value: unknown = 'bottom';
+      for (let level = 0; level < levels; level++) value = [value];
+      return value;
+    };
+    const { session, token } = await service.sessions.createSession({ data: { deep: nested(99) } });
+    expect((await service.sessions.getSession(token)).data).toEqual({ deep: nested(99) });
+    session.data.deep = nested(10_000);
+    await expect(service.sessions.updateSession(session)).rejects.toThrow(SessionDataError);
+    expect((await service.sessions.getSession(token)).data).toEqual({ deep: nested(99) });
+  });
+
   it('refuses a user that cannot be stored, and a user id that is no string', async () => {
     for (const user of [
       { userId: '' },

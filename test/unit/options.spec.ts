@@ -242,6 +242,45 @@ describe('the module', () => {
     );
   });
 
+  it('forRootAsync: extraProviders beside the factory, and not global where that is asked', async () => {
+    const backend = new MemoryBackend();
+    const module = SessionModule.forRootAsync({
+      useFactory: () => ({ secretKey: SECRET_KEY }),
+      isGlobal: false,
+      extraProviders: [
+        { provide: SESSION_CLOCK, useValue: new FakeClock(5_000_000) },
+        { provide: SESSION_BACKEND, useValue: backend },
+      ],
+    });
+    expect(module.global).toBe(false);
+    expect(SessionModule.forRootAsync({ useFactory: () => ({ secretKey: SECRET_KEY }) }).global).toBe(true);
+    const context = await Test.createTestingModule({ imports: [module] }).compile();
+    await context.init();
+    const { session } = await context.get(SessionService).createSession();
+    expect(session.createdAt.getTime()).toBe(5_000_000);
+    expect(await backend.read(session.sessionId)).not.toBeNull();
+    await context.close();
+  });
+
+  it('F27: a rolling deploy may bring two keys in either order; with an indexKey users are found by all', async () => {
+    const backend = new MemoryBackend();
+    const keys = [generateSecretKey(), generateSecretKey()];
+    const instances = await Promise.all(
+      [keys, keys.toReversed()].map(async (secretKey) => {
+        const module = SessionModule.forRoot({ backend, secretKey, indexKey: SECRET_KEY });
+        const context = await Test.createTestingModule({ imports: [module] }).compile();
+        await context.init();
+        return context.get(SessionService);
+      }),
+    );
+    const issued = await Promise.all(instances.map((each) => each.createSession({ user: { userId: 'ann' } })));
+    for (const each of instances) {
+      for (const { token } of issued) expect((await each.getSession(token)).user?.userId).toBe('ann');
+      expect(await each.listUserSessions('ann')).toHaveLength(2);
+    }
+    expect(await instances[1]!.deleteUserSessions('ann')).toBe(2);
+  });
+
   it('a factory with faults stops the start with the list of them', async () => {
     await expect(expiry([SessionModule.forRootAsync({ useFactory: () => ({ secretKey: 'x' }) })])).rejects.toThrow(
       /SessionModule cannot start[^]*secretKey/,

@@ -1,5 +1,15 @@
 import { expect, it } from '@jest/globals';
-import { MemoryBackend, type Session } from 'nestjs-sessionx';
+import {
+  CurrentSession,
+  MemoryBackend,
+  OptionalSession,
+  type LoginOptions,
+  type NewSessionUser,
+  type Session,
+  type SessionService,
+  type SessionUser,
+} from 'nestjs-sessionx';
+import { logIn } from 'nestjs-sessionx/testing';
 
 import { startService } from '../support/services.js';
 
@@ -28,4 +38,66 @@ it('merged declarations are typed in what goes in and in what comes out', async 
   expect(() => readOnly(session)).toThrow(TypeError);
   expect(() => Object.assign(session, { sessionId: 'x', user: { userId: 'admin' } })).toThrow(TypeError);
   await close();
+});
+
+/** Both ways, and in tuples, so that unions are compared whole. */
+type Same<A, B> = [A, B] extends [B, A] ? true : false;
+type Plan = 'free' | 'pro' | undefined;
+type Result<M extends keyof SessionService> = Awaited<ReturnType<SessionService[M]>>;
+type PlanOf<S extends Session> = NonNullable<S['user']>['plan'];
+
+it('merged declarations are typed through every call: this compiles', () => {
+  const typed: [
+    Same<NewSessionUser['plan'], Plan>,
+    Same<PlanOf<Result<'createSession'>['session']>, Plan>,
+    Same<PlanOf<Result<'getSession'>>, Plan>,
+    Same<PlanOf<Result<'update'>>, Plan>,
+    Same<PlanOf<Parameters<Parameters<SessionService['update']>[1]>[0]>, Plan>,
+    Same<PlanOf<Result<'login'>['session']>, Plan>,
+    Same<Parameters<SessionService['login']>[1]['plan'], Plan>,
+    Same<PlanOf<Result<'start'>['session']>, Plan>,
+    Same<PlanOf<NonNullable<Result<'current'>>>, Plan>,
+    Same<PlanOf<Result<'regenerateSessionId'>['session']>, Plan>,
+    Same<PlanOf<Result<'renewSession'>['session']>, Plan>,
+    Same<PlanOf<Awaited<ReturnType<typeof logIn>>['session']>, Plan>,
+    Same<Result<'getSession'>['data']['visits'], number | undefined>,
+    Same<NonNullable<NonNullable<Parameters<SessionService['start']>[1]>['data']>['visits'], number | undefined>,
+  ] = [true, true, true, true, true, true, true, true, true, true, true, true, true, true];
+  expect(new Set(typed)).toEqual(new Set([true]));
+});
+
+it('what does not fit is told by the compiler, in calls and decorators', () => {
+  const calls = (sessions: SessionService, request: object) => [
+    // @ts-expect-error -- not one of the plans
+    () => sessions.login(request, { userId: 'ann', plan: 'gold' }),
+    // @ts-expect-error -- a user id is a string
+    () => sessions.login(request, { userId: 7 }),
+    // @ts-expect-error -- not a number
+    () => sessions.start(request, { data: { visits: 'many' } }),
+    // @ts-expect-error -- not a number
+    () => sessions.createSession({ data: { visits: 'many' } }),
+    // @ts-expect-error -- a token is none of the ways that it travels
+    (): LoginOptions => ({ transport: 'query' }),
+    () =>
+      sessions.update('id', ({ data, user }) => {
+        // @ts-expect-error -- not a number
+        data.visits = 'many';
+        // @ts-expect-error -- to change it is to log in
+        if (user) user.userId = 'eve';
+      }),
+  ];
+  class Parameters {
+    user(@CurrentSession('user') user: SessionUser, @OptionalSession('data') data: Session['data'] | null) {
+      return [user.plan, data?.visits];
+    }
+    // @ts-expect-error -- a session has no such property
+    wrong(@CurrentSession('token') token: string) {
+      return token;
+    }
+    // @ts-expect-error -- nor is a method of it a value
+    method(@OptionalSession('addFlashMessage') method: unknown) {
+      return method;
+    }
+  }
+  expect([calls, Parameters]).toHaveLength(2);
 });

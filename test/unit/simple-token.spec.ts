@@ -1,10 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { createHmac } from 'node:crypto';
+import { MemoryBackend } from 'nestjs-sessionx';
 
+import { SessionContext } from '../../src/sessions/session-context.js';
 import { RandomPool } from '../../src/tokens/random-pool.js';
 import { anonymousTag, isSessionId, newSecret, sessionIdOf, userTag } from '../../src/tokens/session-secret.js';
 import { SimpleTokenSerializer } from '../../src/tokens/simple-token.serializer.js';
 import { TokenVerifier } from '../../src/tokens/token-verifier.js';
+import { startService } from '../support/services.js';
 
 const KEY_1 = 'key number one, long enough to be a key';
 const KEY_2 = 'key number two, long enough to be a key';
@@ -124,6 +127,29 @@ describe('secrets and ids', () => {
     }
     // Six standard deviations of a fair coin: 300.
     for (const count of counts) expect(Math.abs(count - 5000)).toBeLessThan(300);
+  });
+
+  it('200,000 secrets in a burst are different, over the edges of the pool and for several pools', () => {
+    const pools = Array.from({ length: 4 }, () => new RandomPool());
+    const secrets = new Set<string>();
+    for (let index = 0; index < 200_000; index++) secrets.add(pools[index % 4]!.base64url(24));
+    expect(secrets.size).toBe(200_000);
+    for (const bytes of [1, 9, 12, 24, 4096])
+      expect(Buffer.from(pools[0]!.base64url(bytes), 'base64url')).toHaveLength(bytes);
+  });
+
+  it('without random bytes there is no session, and no weaker id', async () => {
+    const { context, sessions, close } = await startService(new MemoryBackend());
+    const { session, token } = await sessions.createSession({ user: { userId: 'ann' } });
+    context.get(SessionContext, { strict: false }).random.base64url = () => {
+      throw new Error('the generator has failed');
+    };
+    await expect(sessions.createSession()).rejects.toThrow('the generator has failed');
+    await expect(sessions.createSession({ user: { userId: 'ann' } })).rejects.toThrow('the generator has failed');
+    await expect(sessions.regenerateSessionId(session)).rejects.toThrow('the generator has failed');
+    expect(await sessions.listUserSessions('ann')).toHaveLength(1);
+    expect((await sessions.getSession(token)).sessionId).toBe(session.sessionId);
+    await close();
   });
 
   it('an id shows nothing of the secret but the tag, and has one spelling', () => {
