@@ -6,6 +6,9 @@ import { createServer, type Server } from 'node:net';
 import { CurrentSession, Session, SessionGuard, SessionService, UseSession } from 'nestjs-sessionx';
 import { RedisBackend, sessionRedisOptions } from 'nestjs-sessionx/redis';
 
+import { RandomPool } from '../../src/tokens/random-pool.js';
+import { anonymousTag, newSecret } from '../../src/tokens/session-secret.js';
+import { SimpleTokenSerializer } from '../../src/tokens/simple-token.serializer.js';
 import { PLATFORMS, SECRET_KEY, startApp, type AppUnderTest } from '../support/apps.js';
 import { RedisServer } from '../support/redis-server.js';
 import { atOnce } from '../support/services.js';
@@ -110,6 +113,94 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     expect((await app.fetch('/me', { headers: { authorization: 'Bearer forged' } })).status).toBe(401);
   });
 
+  it('F4: slow, but within the budget: 200; slower: 503, and never 401', async () => {
+    const observer = redis.client();
+    await observer.call('CLIENT', 'PAUSE', String(BUDGET_MS / 3), 'ALL');
+    expect((await app.fetch('/me', { headers })).status).toBe(200);
+    await observer.call('CLIENT', 'PAUSE', String(BUDGET_MS * 4), 'ALL');
+    await atOnce(10, () => expect503('/me'));
+    await expect503('/write', 'POST');
+    expect(await healed()).toBe(200);
+    await observer.quit();
+  });
+
+  it('F2: killed with 200 requests in flight: each is answered in time, and none with 401', async () => {
+    const observer = redis.client();
+    observer.on('error', () => undefined);
+    const untilReads = await countReads(observer);
+    const answers = atOnce(200, async (index) => {
+      const started = performance.now();
+      const { status } = await app.fetch(index % 4 === 0 ? '/write' : '/me', {
+        method: index % 4 === 0 ? 'POST' : 'GET',
+        headers,
+      });
+      return { status, took: performance.now() - started };
+    });
+    await untilReads(20);
+    await redis.kill();
+    observer.disconnect();
+    for (const { status, took } of await answers) {
+      expect([200, 201, 503]).toContain(status);
+      expect(took).toBeLessThan(BUDGET_MS + SLACK_MS);
+    }
+  });
+
+  it('F30: an event loop that stood still for longer than the budget is no logout', async () => {
+    const observer = redis.client();
+    const untilReads = await countReads(observer);
+    const answers = atOnce(10, () => app.fetch('/me', { headers }));
+    await untilReads(1);
+    const until = performance.now() + 2 * BUDGET_MS;
+    while (performance.now() < until);
+    for (const { status } of await answers) expect([200, 503]).toContain(status);
+    expect(await healed()).toBe(200);
+    await observer.quit();
+  });
+
+  it('F23: busy with a script: 503, and goes on by itself', async () => {
+    const observer = redis.client();
+    const killer = redis.client();
+    await observer.config('SET', 'busy-reply-threshold', '20');
+    const endless = observer.eval('while true do end', 0).catch(() => 'killed');
+    await untilBusy(killer);
+    await expect503('/me');
+    await expect503('/write', 'POST');
+    await killer.script('KILL');
+    await endless;
+    expect(await healed()).toBe(200);
+    await observer.quit();
+    await killer.quit();
+  });
+
+  it('F23: made a replica, as a failover does it: reads go on, a write is 503, and works again on a master', async () => {
+    const observer = redis.client();
+    await observer.config('SET', 'replica-serve-stale-data', 'yes');
+    await observer.replicaof('127.0.0.1', String(await freePort()));
+    expect(await healed()).toBe(200);
+    await expect503('/write', 'POST');
+    await expect503('/login', 'POST', {});
+    await observer.call('REPLICAOF', 'NO', 'ONE');
+    let status: number;
+    do ({ status } = await app.fetch('/write', { method: 'POST', headers }));
+    while (status === 503);
+    expect(status).toBe(201);
+    await observer.quit();
+  });
+
+  it('F22: without the right to a command, or with too many connections, it is a 503 that names neither', async () => {
+    const observer = redis.client();
+    await observer.call('ACL', 'SETUSER', 'default', '-get');
+    await expect503('/me');
+    await observer.call('ACL', 'SETUSER', 'default', '+get');
+    expect(await healed()).toBe(200);
+    await observer.config('SET', 'maxclients', '1');
+    const refused = await startService(new RedisBackend(redis.url), { backendTimeout: BUDGET_MS });
+    await expect(refused.sessions.createSession()).rejects.toMatchObject({ status: 503 });
+    await observer.config('SET', 'maxclients', '1000');
+    await refused.close();
+    await observer.quit();
+  });
+
   it('F5: restarted empty: works by itself, and the session is known to be gone', async () => {
     await redis.kill();
     await expect503('/me');
@@ -204,21 +295,37 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
   });
 });
 
+it('F22: a name that no address belongs to is a 503', async () => {
+  const service = await startService(new RedisBackend({ host: 'no-such-host.invalid' }), { backendTimeout: BUDGET_MS });
+  await expect(service.sessions.createSession()).rejects.toMatchObject({ status: 503 });
+  await service.close();
+});
+
 it('F1: down at boot: the application starts, answers 503, and heals when Redis comes', async () => {
   const port = await freePort();
   const app = await startApp({
     controllers: [FaultController],
     session: { backend: new RedisBackend({ host: '127.0.0.1', port }), backendTimeout: BUDGET_MS },
   });
-  const elsewhere = await startService(new RedisBackend({ host: '127.0.0.1', port }), { backendTimeout: BUDGET_MS });
+  // Genuine, as from before: whether its session lives is not known.
+  const random = new RandomPool();
+  const token = new SimpleTokenSerializer({ keys: [SECRET_KEY], namespace: 'session:' }).serialize({
+    secret: newSecret(anonymousTag(random), random),
+    issuedAt: app.clock.now(),
+  });
   expect((await app.fetch('/unused')).status).toBe(200);
+  expect((await app.fetch('/me')).status).toBe(401);
+  expect((await app.fetch('/me', { headers: { authorization: `Bearer ${token.slice(0, -2)}AA` } })).status).toBe(401);
+  expect((await app.fetch('/me', { headers: { authorization: `Bearer ${token}` } })).status).toBe(503);
   expect((await app.fetch('/login', { method: 'POST' })).status).toBe(503);
   const redis = await RedisServer.startOn(port);
+  const startedAt = performance.now();
   let status: number;
   do ({ status } = await app.fetch('/login', { method: 'POST' }));
   while (status === 503);
   expect(status).toBe(200);
-  await elsewhere.close();
+  expect(performance.now() - startedAt).toBeLessThan(1500 + SLACK_MS);
+  expect((await app.fetch('/me', { headers: { authorization: `Bearer ${token}` } })).status).toBe(401);
   await app.close();
   await redis.stop();
 });
@@ -311,3 +418,19 @@ it('the options refuse a prefix with braces, whatever the backend', async () => 
     /backendKeyPrefix/,
   );
 });
+
+/** What waits until the server has answered so many reads more than by now. */
+async function countReads(observer: Redis): Promise<(count: number) => Promise<void>> {
+  const reads = async () => Number(/cmdstat_get:calls=(\d+)/.exec(await observer.info('commandstats'))?.[1] ?? 0);
+  const before = await reads();
+  return async (count) => {
+    while ((await reads()) < before + count);
+  };
+}
+
+async function untilBusy(observer: Redis): Promise<void> {
+  for (;;) {
+    const answer = await observer.get('x').catch((error: unknown) => error);
+    if (answer instanceof Error && answer.message.startsWith('BUSY')) return;
+  }
+}
