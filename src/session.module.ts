@@ -6,6 +6,7 @@ import { SessionBinding } from './binding/session-binding.js';
 import { SESSION_CLOCK, systemClock } from './clock/clock.js';
 import { CsrfProtection } from './csrf/csrf-protection.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
+import { RejectionLog } from './events/rejection-log.js';
 import { SessionEvents } from './events/session-events.js';
 import { SessionOptions, type SessionModuleOptions } from './options/session-options.js';
 import { validateOptions } from './options/validate-options.js';
@@ -57,6 +58,7 @@ const replaceable: Provider[] = [
     ...replaceable,
     CsrfProtection,
     CsrfTokens,
+    RejectionLog,
     SessionBinding,
     SessionContext,
     SessionEvents,

@@ -9,6 +9,7 @@ import {
   SessionSecurityError,
   SessionTokenError,
 } from '../errors/session-errors.js';
+import { RejectionLog } from '../events/rejection-log.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
@@ -28,6 +29,7 @@ export class SessionLoader {
     private readonly binding: SessionBinding,
     private readonly context: SessionContext,
     private readonly events: SessionEvents,
+    private readonly log: RejectionLog,
   ) {}
 
   /** @throws SessionNotFoundError, SessionExpiredError, SessionInvalidError, SessionSecurityError, SessionBackendError */
@@ -52,8 +54,9 @@ export class SessionLoader {
     return error;
   }
 
-  /** Tells the listeners, who alone learn the exact reason. */
+  /** Tells the listeners and the log, who alone learn the exact reason. */
   reject({ code }: SessionError, { ipAddress }: ClientIdentity, sessionId: string | null): void {
+    this.log.note(code);
     this.events.emit({ type: 'rejected', reason: code, sessionId, ipAddress: ipAddress ?? null });
   }
 

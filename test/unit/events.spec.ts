@@ -72,3 +72,29 @@ it('a listener that throws, or an operator of it, harms neither the request, nor
   error.mockRestore();
   await close();
 });
+
+it('F15: the reasons of refused tokens are in the log too, a line a second for each, with nothing that a client sent', async () => {
+  const { sessions, clock, close } = await startService(new MemoryBackend());
+  const lines: string[] = [];
+  const debug = jest.spyOn(Logger.prototype, 'debug').mockImplementation((line) => void lines.push(String(line)));
+  const { session, token } = await sessions.createSession();
+  const hostile = '\u001b[31m\r\nERROR all is lost';
+  for (let flood = 0; flood < 10_000; flood++) {
+    await sessions.getSession(`${token.slice(0, 57)}${'A'.repeat(43)}`, { ipAddress: hostile }).catch(() => undefined);
+  }
+  await sessions.getSession(hostile, { userAgent: hostile }).catch(() => undefined);
+  expect(lines).toEqual([
+    'A session was refused to a request: TOKEN_FORGED.',
+    'A session was refused to a request: TOKEN_MALFORMED.',
+  ]);
+  clock.advance(1000);
+  await sessions.deleteSession(session.sessionId);
+  await sessions.getSession(`${token.slice(0, 57)}${'A'.repeat(43)}`).catch(() => undefined);
+  await sessions.getSession(token).catch(() => undefined);
+  expect(lines.slice(2)).toEqual([
+    'A session was refused to a request: TOKEN_FORGED, and 9999 times more since this was last said.',
+    'A session was refused to a request: SESSION_NOT_FOUND.',
+  ]);
+  debug.mockRestore();
+  await close();
+});
