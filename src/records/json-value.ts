@@ -9,74 +9,78 @@ const DEEPEST = 100;
  * @throws SessionDataError with the path of the first such value
  */
 export function assertJsonValue(value: unknown, root: string): void {
-  assertValue(value, [root]);
+  const fault = faultIn(value, 1);
+  if (fault === null) return;
+  const path = spell(root, fault.keys);
+  throw new SessionDataError(`A session cannot store ${path}: it ${fault.why}.`, path);
 }
 
-/** The way to a value. It is spelled out only for a refusal: every read of a session's user or data is followed by a walk. */
-type Path = (string | number)[];
+/** The way to it is gathered on the way back, so that what passes, which is nearly everything, pays for no path. */
+interface Fault {
+  readonly keys: (string | number)[];
+  readonly why: string;
+}
 
-function assertValue(value: unknown, path: Path): void {
+function faultIn(value: unknown, depth: number): Fault | null {
   switch (typeof value) {
     case 'string':
     case 'boolean':
-      return;
+      return null;
     case 'number':
-      if (Number.isFinite(value) && !Object.is(value, -0)) return;
-      throw refusal(path, `is ${Object.is(value, -0) ? '-0' : String(value)}, which JSON cannot hold`);
+      if (Number.isFinite(value) && !Object.is(value, -0)) return null;
+      return fault(`is ${Object.is(value, -0) ? '-0' : String(value)}, which JSON cannot hold`);
     case 'object':
-      if (value === null) return;
-      if (path.length > DEEPEST) throw refusal(path, `is nested more than ${DEEPEST} levels deep, or contains itself`);
-      if (Array.isArray(value)) assertArray(value, path);
-      else assertObject(value as Record<string, unknown>, path);
-      return;
+      if (value === null) return null;
+      if (depth > DEEPEST) return fault(`is nested more than ${DEEPEST} levels deep, or contains itself`);
+      return Array.isArray(value) ? faultInArray(value, depth) : faultInObject(value as Record<string, unknown>, depth);
     case 'undefined':
-      throw refusal(path, 'is undefined; delete the key, or store null');
+      return fault('is undefined; delete the key, or store null');
     default:
-      throw refusal(path, `is a ${typeof value}, which JSON cannot hold`);
+      return fault(`is a ${typeof value}, which JSON cannot hold`);
   }
 }
 
-function assertArray(array: readonly unknown[], path: Path): void {
-  if (Object.getPrototypeOf(array) !== Array.prototype)
-    throw refusal(path, 'is an instance of a class derived from Array');
+function faultInArray(array: readonly unknown[], depth: number): Fault | null {
+  if (Object.getPrototypeOf(array) !== Array.prototype) return fault('is an instance of a class derived from Array');
   // One key an element: an array with a hole has fewer, one with named properties more.
-  if (Object.keys(array).length !== array.length) throw refusal(path, 'is an array with holes or named properties');
-  for (let index = 0; index < array.length; index++) assertMember(array[index], path, index);
+  if (Object.keys(array).length !== array.length) return fault('is an array with holes or named properties');
+  for (let index = 0; index < array.length; index++) {
+    const within = faultIn(array[index], depth + 1);
+    if (within !== null) return at(index, within);
+  }
+  return null;
 }
 
-function assertObject(object: Record<string, unknown>, path: Path): void {
+function faultInObject(object: Record<string, unknown>, depth: number): Fault | null {
   const prototype: unknown = Object.getPrototypeOf(object);
   if (prototype !== Object.prototype && prototype !== null) {
-    throw refusal(
-      path,
-      `is an instance of ${className(prototype)}; store plain objects, such as an ISO string for a date`,
-    );
+    return fault(`is an instance of ${className(prototype)}; store plain objects, such as an ISO string for a date`);
   }
   const keys = Object.keys(object);
-  if (Reflect.ownKeys(object).length !== keys.length) throw refusal(path, 'has a symbol or a hidden property as a key');
+  if (Reflect.ownKeys(object).length !== keys.length) return fault('has a symbol or a hidden property as a key');
   for (const key of keys) {
-    if (key === '__proto__') throw refusal(path, 'has a key named __proto__, which merges turn into an attack');
-    assertMember(object[key], path, key);
+    if (key === '__proto__') return fault('has a key named __proto__, which merges turn into an attack');
+    const within = faultIn(object[key], depth + 1);
+    if (within !== null) return at(key, within);
   }
+  return null;
 }
 
-function assertMember(value: unknown, path: Path, key: string | number): void {
-  path.push(key);
-  assertValue(value, path);
-  path.pop();
+function fault(why: string): Fault {
+  return { keys: [], why };
 }
 
-function spell([root, ...keys]: Path): string {
+function at(key: string | number, within: Fault): Fault {
+  within.keys.unshift(key);
+  return within;
+}
+
+function spell(root: string, keys: readonly (string | number)[]): string {
   return keys.reduce<string>(
     (path, key) =>
       typeof key === 'string' && /^[A-Za-z_$][\w$]*$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`,
-    String(root),
+    root,
   );
-}
-
-function refusal(at: Path, why: string): SessionDataError {
-  const path = spell(at);
-  return new SessionDataError(`A session cannot store ${path}: it ${why}.`, path);
 }
 
 function className(prototype: unknown): string {

@@ -1,22 +1,26 @@
 import { Injectable, type ExecutionContext } from '@nestjs/common';
-import type { IncomingMessage } from 'node:http';
 
 import { SessionUsageError } from '../errors/session-errors.js';
 import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
 import { RequestServices } from './request-services.js';
 import { RequestSession } from './request-session.js';
+import { SideTable } from './side-table.js';
 
 /** Holds the one {@link RequestSession} of each request, beside the request and not on it. */
 @Injectable()
 export class RequestSessions {
-  readonly #byRequest = new WeakMap<IncomingMessage, RequestSession>();
+  readonly #byRequest = new SideTable<RequestSession>();
 
   constructor(private readonly services: RequestServices) {}
 
   /** That of the request in `context`, made at the first call. Nothing is read from the store yet. */
   of(context: ExecutionContext): RequestSession {
-    const http = context.switchToHttp();
-    return this.ofRequest(http.getRequest<PlatformRequest>(), http.getResponse<PlatformResponse>(), context);
+    // What switchToHttp() gives too, by way of three new functions a call.
+    return this.ofRequest(
+      context.getArgByIndex<PlatformRequest>(0),
+      context.getArgByIndex<PlatformResponse>(1),
+      context,
+    );
   }
 
   /** The same for what knows no context, or another one than HTTP's; marks on a route, such as `@SkipCsrf()`, are then not seen. */

@@ -33,7 +33,7 @@ export function assertUser(user: SessionUser): void {
 /** @throws SessionDataError when `userId` is not a string of 1 to 512 characters */
 export function assertUserId(userId: unknown): asserts userId is string {
   // Half of a surrogate pair has no bytes of its own: two such ids would be one to a hash.
-  const isText = typeof userId === 'string' && !/\p{Surrogate}/u.test(userId);
+  const isText = typeof userId === 'string' && userId.isWellFormed();
   if (isText && userId !== '' && userId.length <= LONGEST_USER_ID) return;
   throw new SessionDataError(
     `user.userId is a string of 1 to ${LONGEST_USER_ID} well-formed characters; turn a number into one with String(id).`,

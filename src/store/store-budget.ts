@@ -18,26 +18,41 @@ export class StoreBudget {
   }
 
   /**
-   * Waits for `call` as long as the budget lasts.
+   * Waits for `call` as long as the budget lasts. Without `await`, as every request comes by here.
    *
    * @throws SessionBackendError `BACKEND_TIMEOUT`; the call may still take effect, its outcome is unknown
    */
-  async run<T>(call: () => Promise<T>): Promise<T> {
+  run<T>(call: () => Promise<T>): Promise<T> {
     const remainingMs = this.remainingMs;
-    if (remainingMs <= 0) throw timedOut(this.timeoutMs);
+    if (remainingMs <= 0) return Promise.reject(timedOut(this.timeoutMs));
     if (this.#running++ === 0) this.#runningSince = performance.now();
-    let timer: NodeJS.Timeout | undefined;
-    try {
-      return await new Promise<T>((resolve, reject) => {
-        timer = setTimeout(() => {
-          reject(timedOut(this.timeoutMs));
-        }, remainingMs);
-        call().then(resolve, reject);
-      });
-    } finally {
-      clearTimeout(timer);
-      if (--this.#running === 0) this.#spentMs += performance.now() - this.#runningSince;
-    }
+    return new Promise<T>((resolve, reject) => {
+      let waits = true;
+      const stopWaiting = (): boolean => {
+        if (!waits) return false;
+        waits = false;
+        clearTimeout(timer);
+        if (--this.#running === 0) this.#spentMs += performance.now() - this.#runningSince;
+        return true;
+      };
+      const fail = (error: Error): void => {
+        if (stopWaiting()) reject(error);
+      };
+      // Whatever a driver may throw; the caller makes a typed error of it.
+      const failWith = (error: unknown): void => {
+        fail(error as Error);
+      };
+      const timer = setTimeout(() => {
+        fail(timedOut(this.timeoutMs));
+      }, Math.ceil(remainingMs));
+      try {
+        call().then((value) => {
+          if (stopWaiting()) resolve(value);
+        }, failWith);
+      } catch (error) {
+        failWith(error);
+      }
+    });
   }
 }
 
