@@ -9,6 +9,8 @@ export interface AppConfig {
   readonly host: string;
   readonly secretKey: string;
   readonly backend: SessionBackend;
+  /** Seconds without a request after which a session ends. */
+  readonly sessionTtl: number;
   /** Addresses of the proxies in front, as Express takes them: `loopback`, `10.0.0.0/8`, … Undefined: none. */
   readonly trustProxy: string | undefined;
 }
@@ -25,6 +27,7 @@ export function readConfig(env: Environment, logger: Pick<Logger, 'warn'> = new 
     host: given(env.HOST) ?? '127.0.0.1',
     secretKey: given(env.SESSION_SECRET) ?? secretForThisProcess(production, logger),
     backend: backendFrom(env),
+    sessionTtl: Number(given(env.SESSION_TTL) ?? 3600),
     trustProxy: given(env.TRUST_PROXY),
   };
 }

@@ -1,10 +1,8 @@
-import { ValidationPipe } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import type { NextFunction, Request, Response } from 'express';
 import helmet from 'helmet';
 
-import { serveApiDocs } from './api-docs.js';
+import { serveApi } from './api.js';
 import { AppModule } from './app.module.js';
 import type { AppConfig } from './config.js';
 
@@ -22,16 +20,6 @@ export async function createApp(config: AppConfig): Promise<NestExpressApplicati
       contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } },
     }),
   );
-  // Answers hold personal data. Caches leave alone what was asked for with Authorization, but know nothing of X-Session-Token.
-  app.use('/api', (_request: Request, response: Response, next: NextFunction) => {
-    response.setHeader('Cache-Control', 'no-store');
-    next();
-  });
-
-  app.setGlobalPrefix('api');
-  app.useGlobalPipes(new ValidationPipe({ whitelist: true, forbidNonWhitelisted: true }));
-  // SIGTERM lets running requests finish and closes the connection to the store.
-  app.enableShutdownHooks();
-  serveApiDocs(app);
+  serveApi(app);
   return app;
 }

@@ -2,7 +2,7 @@ import type { INestApplication } from '@nestjs/common';
 
 import { UsersService } from './users/users.service.js';
 
-const DEMO_USER = {
+export const DEMO_USER = {
   // The same at each start, as that of a user in a database is: sessions in Redis outlive the process.
   userId: '1',
   username: 'alice',
@@ -14,17 +14,22 @@ export async function addDemoUser(app: INestApplication): Promise<void> {
   await app.get(UsersService).create(DEMO_USER);
 }
 
-/** What is printed at the start. The tests paste its commands into a shell, so that they keep working. */
+/** What is printed at the start. */
 export function whatToTry(url: string): string {
+  return `
+Listening on ${url}, Swagger UI at ${url}/docs
+
+${curlLines(url)}`;
+}
+
+/** The tests paste these commands into a shell, so that they keep working. */
+export function curlLines(url: string): string {
   const { username, password } = DEMO_USER;
   const session = '-H "Authorization: Bearer $TOKEN"';
   const json = (body: object): string => `-H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`;
   const curl = `curl -s -w '\\n'`;
 
-  return `
-Listening on ${url}, Swagger UI at ${url}/docs
-
-Try it; paste the lines into a shell, in this order:
+  return `Try it; paste the lines into a shell, in this order:
 
   TOKEN=$(curl -s ${url}/api/auth/login ${json({ username, password })} | sed -n 's/.*"token":"\\([^"]*\\)".*/\\1/p')
   ${curl} ${url}/api/user/profile ${session}

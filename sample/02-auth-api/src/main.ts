@@ -5,14 +5,14 @@ import { Logger } from '@nestjs/common';
 import { readConfig } from './config.js';
 import { createApp } from './create-app.js';
 import { addDemoUser, whatToTry } from './demo.js';
+import { listen } from './listen.js';
 
 try {
   const config = readConfig(process.env);
   const app = await createApp(config);
   // A user whose password is printed here must not exist in production.
   if (!config.production) await addDemoUser(app);
-  await app.listen(config.port, config.host);
-  const url = await app.getUrl();
+  const url = await listen(app, config);
   console.log(config.production ? `Listening on ${url}` : whatToTry(url));
 } catch (error) {
   new Logger('Main').fatal(error instanceof Error ? error.message : error);

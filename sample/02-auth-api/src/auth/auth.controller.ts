@@ -1,21 +1,20 @@
-import { Body, Controller, HttpCode, Post, Req, UnauthorizedException, UseGuards } from '@nestjs/common';
+import { Body, Controller, HttpCode, Post, Req, UseGuards } from '@nestjs/common';
 import { ApiOkResponse, ApiTags, ApiTooManyRequestsResponse, ApiUnauthorizedResponse } from '@nestjs/swagger';
 import { ThrottlerGuard } from '@nestjs/throttler';
-import type { Request } from 'express';
 import { CurrentSession, Public, SessionService, UseSession, type SessionUser } from 'nestjs-sessionx';
 
 import { ApiSession } from '../api-docs.js';
 import { MessageAnswer } from '../message.answer.js';
-import { UsersService } from '../users/users.service.js';
 import { LoginAnswer } from './login.answer.js';
 import { LoginDto } from './login.dto.js';
+import { LoginService } from './login.service.js';
 
 @ApiTags('auth')
 @Controller('auth')
 export class AuthController {
   constructor(
     private readonly sessions: SessionService,
-    private readonly users: UsersService,
+    private readonly logins: LoginService,
   ) {}
 
   /** The session is bound to the client's address and User-Agent: SessionModule takes both from the request. */
@@ -27,11 +26,8 @@ export class AuthController {
   @ApiOkResponse({ type: LoginAnswer })
   @ApiUnauthorizedResponse({ description: 'Unknown user or wrong password: it does not say which' })
   @ApiTooManyRequestsResponse({ description: 'Too many attempts from this address' })
-  async login(@Body() { username, password }: LoginDto, @Req() request: Request): Promise<LoginAnswer> {
-    const user = await this.users.verify(username, password);
-    if (user === null) throw new UnauthorizedException('Wrong username or password.');
-    const { session, token } = await this.sessions.login(request, user);
-    session.addFlashMessage('Login successful!', 'success');
+  async login(@Body() credentials: LoginDto, @Req() request: object): Promise<LoginAnswer> {
+    const { token } = await this.logins.logIn(request, credentials);
     return new LoginAnswer(token);
   }
 
@@ -39,7 +35,7 @@ export class AuthController {
   @HttpCode(200)
   @Post('logout')
   @ApiOkResponse({ type: MessageAnswer })
-  async logout(@Req() request: Request): Promise<MessageAnswer> {
+  async logout(@Req() request: object): Promise<MessageAnswer> {
     await this.sessions.logout(request);
     return new MessageAnswer('Logged out');
   }

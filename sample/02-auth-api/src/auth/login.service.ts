@@ -1,0 +1,23 @@
+import { Injectable, UnauthorizedException } from '@nestjs/common';
+import { SessionService, type AnsweredSession, type LoginOptions } from 'nestjs-sessionx';
+
+import { UsersService } from '../users/users.service.js';
+import type { LoginDto } from './login.dto.js';
+
+/** From a name and a password to a session. */
+@Injectable()
+export class LoginService {
+  constructor(
+    private readonly sessions: SessionService,
+    private readonly users: UsersService,
+  ) {}
+
+  /** @throws UnauthorizedException that does not say which of the two was wrong */
+  async logIn(request: object, { username, password }: LoginDto, options?: LoginOptions): Promise<AnsweredSession> {
+    const user = await this.users.verify(username, password);
+    if (user === null) throw new UnauthorizedException('Wrong username or password.');
+    const answered = await this.sessions.login(request, user, options);
+    answered.session.addFlashMessage('Login successful!', 'success');
+    return answered;
+  }
+}

@@ -1,0 +1,19 @@
+import type { INestApplication } from '@nestjs/common';
+
+import type { AppConfig } from './config.js';
+
+/** Starts to listen, and answers with the URL. @throws Error that says what to set, if somebody else listens there */
+export async function listen(app: INestApplication, { port, host }: AppConfig): Promise<string> {
+  try {
+    await app.listen(port, host);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    throw new Error(
+      `Port ${port} of ${host} is in use. Set PORT to another one, or end the program that listens there.`,
+      {
+        cause: error,
+      },
+    );
+  }
+  return app.getUrl();
+}
