@@ -1,21 +1,22 @@
-// Sees to it that the servers which the tests start are on this machine: found on the PATH, else from Debian's packages.
+// Sees to it that the servers, and the browser, which the tests start are on this machine: found on the PATH, else from Debian's packages.
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-const SERVERS = [
+const PROGRAMS = [
   { command: 'redis-server', package: 'redis-server' },
   { command: 'memcached', package: 'memcached' },
+  { command: 'chromium', package: 'chromium' },
 ];
 
-const missing = SERVERS.filter(({ command }) => !isOnPath(command));
-if (missing.length > 0) install(missing.map((server) => server.package));
-const still = SERVERS.filter(({ command }) => !isOnPath(command));
+const missing = PROGRAMS.filter(({ command }) => !isOnPath(command));
+if (missing.length > 0) install(missing.map((program) => program.package));
+const still = PROGRAMS.filter(({ command }) => !isOnPath(command));
 if (still.length > 0) {
   const names = still.map(({ command }) => command).join(', ');
-  console.error(`The tests run real servers, and these are missing: ${names}.`);
+  console.error(`The tests run real servers and a real browser, and these are missing: ${names}.`);
   console.error(
-    `Install them, on Debian or Ubuntu by: sudo apt-get install ${still.map((server) => server.package).join(' ')}`,
+    `Install them, on Debian or Ubuntu by: sudo apt-get install ${still.map((program) => program.package).join(' ')}`,
   );
   process.exitCode = 1;
 }

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 
 import { RedisServer } from '../../../test/support/redis-server.js';
 import { SampleProcess } from '../../support/sample-process.js';
+import { ANSWERS, pasteCommands } from './pasted-commands.js';
 
 const MAIN = new URL('../src/main.ts', import.meta.url);
 
@@ -34,20 +35,7 @@ describe.each(['memory', 'redis'])('the process of 02-auth-api, outside producti
   });
 
   it('prints commands that work when they are pasted', async () => {
-    const [, commands = ''] = await main.prints(/in this order:\n\n((?: {2}.+\n)+)\n/);
-
-    const { stdout } = await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', commands]);
-
-    const answers = stdout.trimEnd().split('\n');
-    expect(answers.map((line) => JSON.parse(line) as unknown)).toMatchObject([
-      { user: { username: 'alice', email: 'alice@example.com' } },
-      { message: 'Updated' },
-      { user: { username: 'alice', email: 'alice@example.org' }, theme: 'dark' },
-      { messages: [{ message: 'Login successful!', category: 'success' }] },
-      { messages: [] },
-      { message: 'Logged out from 1 devices' },
-      { statusCode: 401, message: 'Unauthorized' },
-    ]);
+    expect(await pasteCommands(main)).toMatchObject(ANSWERS);
   });
 
   it('ends in peace on SIGTERM', async () => {
@@ -56,6 +44,20 @@ describe.each(['memory', 'redis'])('the process of 02-auth-api, outside producti
     await main.stop();
 
     expect(main.output).not.toMatch(/error/i);
+  });
+});
+
+describe('the process of 02-auth-api, on a port that is in use', () => {
+  it('says so, and what to do about it', async () => {
+    const neighbour = createServer().listen(0, '127.0.0.1');
+    await once(neighbour, 'listening');
+    const { port } = neighbour.address() as AddressInfo;
+
+    const main = new SampleProcess(MAIN, { PORT: String(port) });
+
+    expect(await main.exitCode()).toBe(1);
+    expect(main.output).toContain(`Port ${port} of 127.0.0.1 is in use. Set PORT to another one`);
+    neighbour.close();
   });
 });
 

@@ -1,0 +1,22 @@
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+import { chromium, type Browser } from 'playwright-core';
+
+/** Debian's Chromium, without a window. */
+export function startChromium(): Promise<Browser> {
+  const isRoot = process.getuid?.() === 0;
+  return chromium.launch({
+    executablePath: findOnPath('chromium'),
+    // Chromium refuses to run as root with its sandbox; in a container there is often nobody else.
+    chromiumSandbox: !isRoot,
+    args: ['--disable-gpu', '--disable-quic'],
+  });
+}
+
+function findOnPath(command: string): string {
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  const file = folders.map((folder) => join(folder, command)).find((candidate) => existsSync(candidate));
+  if (file === undefined) throw new Error(`${command} is not on the PATH. On Debian: sudo apt-get install ${command}`);
+  return file;
+}

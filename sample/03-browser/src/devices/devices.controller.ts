@@ -1,0 +1,54 @@
+import { Controller, Delete, Get, HttpCode, NotFoundException, Param, Post, Req } from '@nestjs/common';
+import { ApiNotFoundResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
+import { CurrentSession, Session, SessionService, type SessionUser } from 'nestjs-sessionx';
+
+import { ApiSession } from '../../../02-auth-api/src/api-docs.js';
+import { MessageAnswer } from '../../../02-auth-api/src/message.answer.js';
+import { DeviceAnswer } from './device.answer.js';
+
+/** Where a user is signed in. To sign out everywhere, this device included, is `auth/logout-all`. */
+@ApiTags('page')
+@ApiSession()
+@Controller('devices')
+export class DevicesController {
+  constructor(private readonly sessions: SessionService) {}
+
+  /** The one in hand, then the latest used. */
+  @Get()
+  @ApiOkResponse({ type: [DeviceAnswer] })
+  async list(
+    @CurrentSession() { sessionId }: Session,
+    @CurrentSession('user') { userId }: SessionUser,
+  ): Promise<DeviceAnswer[]> {
+    const all = await this.sessions.listUserSessions(userId);
+    const devices = all.map((session) => new DeviceAnswer(session, sessionId));
+    return devices.sort((a, b) => Number(b.current) - Number(a.current));
+  }
+
+  @HttpCode(200)
+  @Post('sign-out-others')
+  @ApiOkResponse({ type: MessageAnswer })
+  async signOutOthers(
+    @CurrentSession() session: Session,
+    @CurrentSession('user') { userId }: SessionUser,
+  ): Promise<MessageAnswer> {
+    const count = await this.sessions.deleteUserSessions(userId, { except: session.sessionId });
+    return new MessageAnswer(`Signed out ${count} other ${count === 1 ? 'device' : 'devices'}`);
+  }
+
+  /** An id is no secret, so it must belong to the user who asks; to anybody else there is no such device. */
+  @HttpCode(204)
+  @Delete(':id')
+  @ApiNotFoundResponse({ description: 'Not one of your devices, or not any more' })
+  async signOut(
+    @Param('id') id: string,
+    @CurrentSession() { sessionId }: Session,
+    @CurrentSession('user') { userId }: SessionUser,
+    @Req() request: object,
+  ): Promise<void> {
+    const own = await this.sessions.listUserSessions(userId);
+    if (!own.some((session) => session.sessionId === id)) throw new NotFoundException('There is no such device.');
+    // The session that asks ends by logout(), which takes the cookie back.
+    await (id === sessionId ? this.sessions.logout(request) : this.sessions.deleteSession(id));
+  }
+}

@@ -1,0 +1,6 @@
+import { Module } from '@nestjs/common';
+
+import { DevicesController } from './devices.controller.js';
+
+@Module({ controllers: [DevicesController] })
+export class DevicesModule {}

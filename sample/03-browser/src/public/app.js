@@ -1,0 +1,131 @@
+import { call, Failure, useCsrfToken } from './api.js';
+import { isOver, showTimeLeft, whenItEnds } from './countdown.js';
+import { find, showCart, showDevices, showProducts, toast } from './view.js';
+
+/** Who the server said is signed in; null: nobody; undefined: not known yet. */
+let username;
+
+/** Asks what there is to show. The messages in the answer are this tab's now: no other gets them. */
+async function refresh() {
+  const state = await call('GET', 'state');
+  useCsrfToken(state.csrfToken);
+  for (const { message, category } of state.messages) toast(message, category);
+  if (username && state.username === null) sayThatItEnded();
+  username = state.username;
+  showWho(state);
+  showCart(state.cart, {
+    add: (sku) => perform(() => changeCart(sku, 1)),
+    remove: (sku) => perform(() => changeCart(sku, -1)),
+  });
+  if (username !== null)
+    showDevices(await call('GET', 'devices'), { signOut: (id) => perform(() => signOutDevice(id)) });
+  find('page').hidden = false;
+}
+
+function showWho({ username, expiresInSeconds }) {
+  const signedIn = username !== null;
+  if (signedIn) find('ended').hidden = true;
+  showTimeLeft(signedIn ? expiresInSeconds : null);
+  find('who').hidden = !signedIn;
+  find('greeting').textContent = signedIn ? `Welcome, ${username}` : 'Good tea, kept simple';
+  find('sign-in-card').hidden = signedIn;
+  find('devices-card').hidden = !signedIn;
+  find('cart-stays').hidden = signedIn;
+}
+
+function sayThatItEnded() {
+  find('ended-text').textContent = isOver()
+    ? 'Your session has expired. Sign in again to go on.'
+    : 'You were signed out, perhaps from another device. Sign in again to go on.';
+  find('ended').hidden = false;
+}
+
+async function changeCart(sku, change) {
+  await call('POST', 'cart', { sku, change });
+  await refresh();
+}
+
+async function signIn(form) {
+  const { username, password } = form;
+  complain('');
+  try {
+    await call('POST', 'sign-in', { username: username.value, password: password.value });
+  } catch (error) {
+    complain(error.status === 401 ? 'Wrong username or password.' : error.message);
+    password.select();
+    return;
+  }
+  form.reset();
+  await refresh();
+  find('greeting').focus();
+}
+
+function complain(message) {
+  find('sign-in-error').textContent = message;
+  for (const input of find('sign-in').querySelectorAll('input')) input.ariaInvalid = String(message !== '');
+}
+
+async function signOutDevice(id) {
+  try {
+    await call('DELETE', `devices/${id}`);
+    toast('The device is signed out.', 'success');
+  } catch (error) {
+    // It has signed out by itself meanwhile.
+    if (error.status !== 404) throw error;
+  }
+  await refresh();
+}
+
+async function signOutOthers() {
+  const { message } = await call('POST', 'devices/sign-out-others');
+  toast(message, 'success');
+  await refresh();
+}
+
+/** The session that could keep a message for the next page is gone, so the page says it by itself. */
+async function leave(path) {
+  const { message } = await call('POST', path);
+  toast(message, 'success');
+  username = null;
+  await refresh();
+  find('greeting').focus();
+}
+
+let queue = Promise.resolve();
+
+/** One after the other: two first clicks at once would be two sessions, with half a cart each. */
+function perform(action) {
+  queue = queue.then(() => attempt(action));
+}
+
+async function attempt(action) {
+  try {
+    await action();
+    find('trouble').hidden = true;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    // Not signed in (any more): what the server says now is the truth.
+    if (error.status === 401 && action !== refresh) return attempt(refresh);
+    find('trouble-text').textContent = error.message;
+    find('trouble').hidden = false;
+    find('try-again').onclick = () => perform(action);
+  }
+}
+
+find('sign-in').onsubmit = (event) => {
+  event.preventDefault();
+  perform(() => signIn(event.target));
+};
+find('sign-out').onclick = () => perform(() => leave('auth/logout'));
+find('sign-out-everywhere').onclick = () => perform(() => leave('auth/logout-all'));
+find('sign-out-others').onclick = () => perform(signOutOthers);
+find('stay').onclick = () => perform(refresh);
+whenItEnds(() => perform(refresh));
+document.addEventListener('visibilitychange', () => {
+  if (document.visibilityState === 'visible') perform(refresh);
+});
+
+perform(async () => {
+  showProducts(await call('GET', 'products'), { add: (sku) => perform(() => changeCart(sku, 1)) });
+  await refresh();
+});

@@ -1,0 +1,29 @@
+import { Body, Controller, Get, HttpCode, Post, Req } from '@nestjs/common';
+import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
+import { Public, UseSession } from 'nestjs-sessionx';
+
+import { CartAnswer } from './cart.answer.js';
+import { CartItemDto } from './cart-item.dto.js';
+import { CartService } from './cart.service.js';
+import { CATALOGUE, type Product } from './catalogue.js';
+
+@ApiTags('page')
+@Public()
+@Controller()
+export class ShopController {
+  constructor(private readonly carts: CartService) {}
+
+  @Get('products')
+  products(): readonly Product[] {
+    return CATALOGUE;
+  }
+
+  /** Whoever puts something into the cart without a session gets an anonymous one. */
+  @UseSession()
+  @HttpCode(200)
+  @Post('cart')
+  @ApiOkResponse({ type: CartAnswer })
+  change(@Body() item: CartItemDto, @Req() request: object): Promise<CartAnswer> {
+    return this.carts.change(request, item);
+  }
+}
