@@ -18,7 +18,8 @@ describe('the configuration of 02-auth-api', () => {
   it('listens on port 3000 of this machine only, with sessions in memory, when nothing is set', () => {
     const config = readConfig({}, new Warnings());
 
-    expect(config).toMatchObject({ production: false, port: 3000, host: '127.0.0.1', trustProxy: undefined });
+    expect(config).toMatchObject({ production: false, port: 3000, sessionTtl: 3600, trustProxy: undefined });
+    expect(config.host).toBe('127.0.0.1');
     expect(config.backend).toBeInstanceOf(MemoryBackend);
   });
 
@@ -60,5 +61,11 @@ describe('the configuration of 02-auth-api', () => {
 
   it.each(['http', '-1', '65536', '3000.5'])('refuses the port %p', (port) => {
     expect(() => readConfig({ SESSION_SECRET, PORT: port })).toThrow('PORT must be a number');
+  });
+
+  it.each(['an hour', '0', '-1', 'Infinity'])('refuses sessions of %p seconds', (seconds) => {
+    expect(() => readConfig({ SESSION_SECRET, SESSION_TTL: seconds })).toThrow(
+      'SESSION_TTL must be a number of seconds',
+    );
   });
 });

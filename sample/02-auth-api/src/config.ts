@@ -27,7 +27,7 @@ export function readConfig(env: Environment, logger: Pick<Logger, 'warn'> = new 
     host: given(env.HOST) ?? '127.0.0.1',
     secretKey: given(env.SESSION_SECRET) ?? secretForThisProcess(production, logger),
     backend: backendFrom(env),
-    sessionTtl: Number(given(env.SESSION_TTL) ?? 3600),
+    sessionTtl: secondsFrom(given(env.SESSION_TTL) ?? '3600'),
     trustProxy: given(env.TRUST_PROXY),
   };
 }
@@ -53,6 +53,12 @@ function portFrom(text: string): number {
   const port = Number(text);
   if (Number.isInteger(port) && port >= 0 && port <= 65535) return port;
   throw new Error('PORT must be a number from 0 to 65535.');
+}
+
+function secondsFrom(text: string): number {
+  const seconds = Number(text);
+  if (Number.isFinite(seconds) && seconds > 0) return seconds;
+  throw new Error('SESSION_TTL must be a number of seconds, more than 0.');
 }
 
 /** In a compose file or a shell `NAME=` is how one leaves a variable out. */
