@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Browser } from 'playwright-core';
+import type { Browser, Response } from 'playwright-core';
 
 import { RedisServer } from '../../../test/support/redis-server.js';
 import { SampleProcess } from '../../support/sample-process.js';
@@ -164,18 +164,20 @@ describe.each(['memory', 'redis'])('the page of 03-browser in Chromium, on %s', 
       const phone = await device();
       const seen: string[] = [];
       const reading: Promise<void>[] = [];
-      phone.page.on('response', (response) => {
+      const read = (response: Response): void => {
         reading.push(
           (async () => {
             seen.push(JSON.stringify({ ...(await response.allHeaders()), 'set-cookie': null }));
             if (!WITHOUT_BODY.includes(response.status())) seen.push(await response.text());
           })(),
         );
-      });
+      };
+      phone.page.on('response', read);
       await phone.open();
       await phone.add('Sencha');
       await phone.signIn();
       await phone.add('Assam');
+      phone.page.off('response', read);
       await Promise.all(reading);
       const [cookie] = await phone.context.cookies();
 
@@ -343,14 +345,15 @@ describe.each(['memory', 'redis'])('the page of 03-browser in Chromium, on %s', 
         .waitFor();
     });
 
-    it('is shown when it comes, without a click, and the cookie is gone', async () => {
+    it('is shown when it comes, without a click', async () => {
       const phone = await signedIn();
 
       await wait(phone, HOUR + 1);
 
       await phone.page.getByText('Your session has expired. Sign in again to go on.').waitFor();
       await phone.heading('Sign in').waitFor();
-      expect(await phone.context.cookies()).toEqual([]);
+      // The cookie's own end comes by the browser's clock, which the test cannot move.
+      expect((await phone.fetch('GET', '/api/user/profile')).status).toBe(401);
       await phone.picture('expired');
       await phone.signIn();
       expect(await phone.page.locator('#ended').isVisible()).toBe(false);

@@ -45,8 +45,10 @@ export class AuthController {
   @HttpCode(200)
   @Post('logout-all')
   @ApiOkResponse({ type: MessageAnswer })
-  async logoutAll(@CurrentSession('user') { userId }: SessionUser): Promise<MessageAnswer> {
+  async logoutAll(@CurrentSession('user') { userId }: SessionUser, @Req() request: object): Promise<MessageAnswer> {
     const devices = await this.sessions.deleteUserSessions(userId);
+    // There is nothing left to end, but perhaps a cookie to take back.
+    await this.sessions.logout(request);
     return new MessageAnswer(`Logged out from ${devices} devices`);
   }
 }
