@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { build } from 'esbuild';
+import { buildSync } from 'esbuild';
 import { MemoryBackend, type SessionRecord } from 'nestjs-sessionx';
 import { FakeClock } from 'nestjs-sessionx/testing';
 import { execFile } from 'node:child_process';
@@ -254,7 +254,8 @@ describe('a process', () => {
 /** What a script prints that has the sources at hand, in a process that has to end by itself. */
 async function run(contents: string): Promise<string> {
   const resolveDir = fileURLToPath(new URL('../..', import.meta.url));
-  const { outputFiles } = await build({
+  // Not `build`, whose service process outlives the tests.
+  const { outputFiles } = buildSync({
     stdin: { contents, resolveDir, loader: 'ts' },
     bundle: true,
     write: false,
