@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { SessionRecord } from 'nestjs-sessionx';
 import type { MemcachedBackend } from 'nestjs-sessionx/memcached';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { FaultProxy } from '../support/fault-proxy.js';
 import { MemcachedServer } from '../support/memcached-server.js';
@@ -134,6 +135,63 @@ describe('operations that stop half-way', () => {
       expect(await gone(record, trialSeconds + 2)).toBe(true);
     },
   );
+
+  it.each(['signed-in', 'anonymous'])(
+    '%s: a session whose last step is answered after the deadline is undone, and reported as late',
+    async (kind) => {
+      const patient = await arena.open({ servers: proxy.address });
+      for (let steps = 0; steps < MOST_STEPS; steps++) {
+        const record = arena.record(kind === 'anonymous' ? null : arena.newUser());
+        const deadline = 60;
+        await patient.ping();
+        const startedAt = performance.now();
+        proxy.holdRequests(steps);
+        const creation = patient.create(record, { deadline });
+        const through = await Promise.race([creation.then(() => true), proxy.untilHeld().then(() => false)]);
+        if (through) return;
+        await sleep(Math.max(0, startedAt + deadline + 5 - performance.now()));
+        proxy.heal();
+        proxy.release();
+        expect((await creation).outcome).toBe('late');
+        expect(await lives(record)).toBe(false);
+        if (record.userTag !== null) expect(await server.secondsLeft(arena.listKey(record.userTag))).toBeNull();
+      }
+      throw new Error('the creation never got through');
+    },
+  );
+
+  it.each(['signed-in', 'anonymous'])(
+    'F13: %s: a session that Memcached forgets while it is made is an error, not a success',
+    async (kind) => {
+      const user = kind === 'anonymous' ? null : arena.newUser();
+      const record = arena.record(user);
+      const patient = await arena.open({ servers: proxy.address });
+      await patient.ping();
+      const requests = kind === 'anonymous' ? 1 : 3;
+      proxy.holdRequests(requests);
+      const creation = patient.create(record, { deadline: 1500 });
+      await proxy.untilHeld();
+      await server.evict(arena.keyPrefix + record.id);
+      proxy.heal();
+      proxy.release();
+      await expect(creation).rejects.toMatchObject({ code: 'EVICTED' });
+      if (user !== null) expect(await server.secondsLeft(arena.listKey(user))).toBeNull();
+    },
+  );
+
+  it('a session that is logged out everywhere while it is made was made, and has ended', async () => {
+    const user = arena.newUser();
+    const patient = await arena.open({ servers: proxy.address });
+    await patient.ping();
+    proxy.holdRequests(3);
+    const creation = patient.create(arena.record(user), { deadline: 1500 });
+    await proxy.untilHeld();
+    expect(await sound.deleteByUser(user)).toHaveLength(1);
+    proxy.heal();
+    proxy.release();
+    expect((await creation).outcome).toBe('created');
+    expect(await sound.listByUser(user)).toEqual([]);
+  });
 
   it('a session that is in the list when its creator dies does not last', async () => {
     const steps = await atEachStep((afterRequests) => {

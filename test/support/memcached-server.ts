@@ -32,11 +32,21 @@ export class MemcachedServer extends ServerProcess {
 
   /** The seconds for which an item is still kept, which only the text protocol tells; -1: for ever, null: there is none. */
   async secondsLeft(key: string): Promise<number | null> {
+    const found = /^HD t(-?\d+)/.exec(await this.#ask(`mg ${key} t`));
+    return found === null ? null : Number(found[1]);
+  }
+
+  /** Removes an item behind everybody's back, as a server does that is full. */
+  async evict(key: string): Promise<void> {
+    const answer = await this.#ask(`delete ${key}`);
+    if (answer !== 'DELETED\r\n') throw new Error(`There was no ${key}: ${answer}`);
+  }
+
+  async #ask(command: string): Promise<string> {
     const socket = connect(this.port, '127.0.0.1');
-    socket.write(`mg ${key} t\r\n`);
+    socket.write(`${command}\r\n`);
     const [answer] = (await once(socket, 'data')) as [Buffer];
     socket.destroy();
-    const found = /^HD t(-?\d+)/.exec(answer.toString());
-    return found === null ? null : Number(found[1]);
+    return answer.toString();
   }
 }

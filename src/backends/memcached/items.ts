@@ -59,12 +59,18 @@ export class Items {
     }
   }
 
-  /** Keeps an item as it is for so long from now; it cannot make one. */
-  async keep(key: string, lifetimeMs: number): Promise<void> {
+  /** Keeps an item as it is for so long from now; false: there is none, and none was made. */
+  async keep(key: string, lifetimeMs: number): Promise<boolean> {
     const extras = touchExtras(itemExpiry(lifetimeMs));
     const response = await this.connection.call({ opcode: OPCODES.touch, key, extras });
-    const { status } = response.header;
-    if (status !== STATUS.ok && status !== STATUS.notFound) throw refused(response);
+    switch (response.header.status) {
+      case STATUS.ok:
+        return true;
+      case STATUS.notFound:
+        return false;
+      default:
+        throw refused(response);
+    }
   }
 
   async ping(): Promise<void> {

@@ -5,6 +5,7 @@ export type MemcachedErrorCode =
   | 'FOREIGN_ANSWER'
   | 'AUTHENTICATION_FAILED'
   | 'CONTENTION'
+  | 'EVICTED'
   | 'CLOSED'
   | 'TOO_LARGE'
   | 'REFUSED';

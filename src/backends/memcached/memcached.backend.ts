@@ -40,8 +40,8 @@ interface Opened {
  * - Memcached forgets: at a restart, and when it is full. What it forgets is logged out, never in: a list that was evicted ends all
  *   sessions of its user. Give it memory enough, and watch `evictions` in its statistics.
  * - A session is at most `maxItemSize` (1 MiB) large, and so is a list (some 17,000 sessions of one user).
- * - Memcached keeps nothing back until a deadline. A login whose request it carries out after the client was told 503 leaves no session
- *   beyond that deadline, but the sessions which that login replaced or evicted have ended.
+ * - Memcached does not look at deadlines. A login that it carries out after the client was told 503 is undone, or leaves a session that
+ *   nobody has the token of and that ends within seconds; but the sessions which that login replaced or evicted have ended.
  * - Binary protocol: not through proxies that speak text only.
  */
 export class MemcachedBackend implements SessionBackend {

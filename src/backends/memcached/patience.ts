@@ -13,7 +13,7 @@ export class Patience {
     this.#endsAt = performance.now() + milliseconds;
   }
 
-  get isOver(): boolean {
+  isOver(): boolean {
     return performance.now() >= this.#endsAt;
   }
 
@@ -23,7 +23,7 @@ export class Patience {
    * @throws MemcachedError `CONTENTION` when the time is over
    */
   async pause(): Promise<void> {
-    if (this.isOver) throw new MemcachedError('CONTENTION', 'Others kept changing the item.');
+    if (this.isOver()) throw new MemcachedError('CONTENTION', 'Others kept changing the item.');
     await sleep(Math.random() * Math.min(2 ** this.#tries++, LONGEST_PAUSE_MS));
   }
 }

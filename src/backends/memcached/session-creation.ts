@@ -2,7 +2,7 @@ import type { SessionRecord } from '../../records/session-record.js';
 import { memberOf, type SessionId } from '../../tokens/session-secret.js';
 import type { CreateOptions, CreateResult } from '../session-backend.interface.js';
 import type { Item } from './items.js';
-import { isRefusal } from './memcached-error.js';
+import { isRefusal, MemcachedError } from './memcached-error.js';
 import { Patience } from './patience.js';
 import type { ListEntry } from './session-list.js';
 import { isListed, type UserSessions } from './user-sessions.js';
@@ -20,8 +20,9 @@ type Entered =
  * 3. One compare-and-set of the list takes the new one in, and those that it replaces or evicts out.
  * 4. The record is kept for its lifetime. A touch makes nothing: if Memcached comes to it late, the record has left.
  *
- * Memcached has no clock that a request can be told to obey, so a step that was sent in time and is carried out late takes effect. That
- * leaves a session whose token nobody has, and which ends with step 1's short life; what step 3 took out stays out.
+ * Memcached has no clock that a request can be told to obey, so a step that was sent in time and is carried out late takes effect. What
+ * is answered late is undone. What is never answered leaves a session whose token nobody has, and which ends with step 1's short life, or
+ * is listed like any other if step 4 came through as well; what step 3 took out stays out.
  */
 export class SessionCreation {
   readonly #patience: Patience;
@@ -35,7 +36,7 @@ export class SessionCreation {
   }
 
   async run(): Promise<CreateResult> {
-    if (this.#patience.isOver) return { outcome: 'late' };
+    if (this.#patience.isOver()) return { outcome: 'late' };
     const { user, record, options } = this;
     const lifetimeMs = record.expiresAt - user.now();
     const trialMs = Math.min(lifetimeMs, Math.max(1, options.deadline));
@@ -50,12 +51,11 @@ export class SessionCreation {
       await user.items.delete(user.keyOf(record.id));
       return result;
     }
-    await Promise.all([
-      user.items.keep(user.keyOf(record.id), lifetimeMs),
-      // They have ended already; this only makes room.
-      ...result.evicted.map((id) => user.items.delete(user.keyOf(id))),
-    ]);
-    return result;
+    if (!this.#patience.isOver()) await this.#keep(lifetimeMs, result.evicted);
+    if (!this.#patience.isOver()) return result;
+    // The caller has been told that it failed.
+    await this.#undo();
+    return { outcome: 'late' };
   }
 
   async #enter(list: Item | null): Promise<CreateResult> {
@@ -69,18 +69,14 @@ export class SessionCreation {
       const ended = await this.#endReplaced(options.replaces);
       if (ended !== 'deleted') return { outcome: ended };
     }
-    const entered = isListed(record) ? await this.#list(list) : { outcome: 'created' as const, evicted: [] };
-    if (entered.outcome !== 'created' || !this.#patience.isOver) return withoutEntries(entered);
-    // The caller has been told that it failed.
-    await user.list.remove(await user.list.read(), record.id, user.patience());
-    return { outcome: 'late' };
+    return isListed(record) ? withoutEntries(await this.#list(list)) : { outcome: 'created', evicted: [] };
   }
 
   async #list(list: Item | null): Promise<Entered> {
     try {
       return await this.user.list.change(
         list,
-        (entries) => (this.#patience.isOver ? { outcome: 'late' as const } : this.#revise(entries)),
+        (entries) => (this.#patience.isOver() ? { outcome: 'late' as const } : this.#revise(entries)),
         this.#patience,
       );
     } catch (error) {
@@ -121,13 +117,37 @@ export class SessionCreation {
       .sort((a, b) => a.expiresAt - b.expiresAt || (a.member < b.member ? -1 : 1));
   }
 
+  /** @throws MemcachedError `EVICTED` when the record has left already, though nobody has ended the session */
+  async #keep(lifetimeMs: number, evicted: readonly SessionId[]): Promise<void> {
+    const { user, record } = this;
+    const [kept] = await Promise.all([
+      user.items.keep(user.keyOf(record.id), lifetimeMs),
+      // They have ended already; this only makes room.
+      ...evicted.map((id) => user.items.delete(user.keyOf(id))),
+    ]);
+    if (kept) return;
+    const endedBySomebody = isListed(record) && user.list.find(await user.list.read(), record.id) === undefined;
+    if (endedBySomebody) return;
+    await this.#undo();
+    throw new MemcachedError(
+      'EVICTED',
+      'Memcached is short of memory: it has forgotten the session that was being made.',
+    );
+  }
+
+  async #undo(): Promise<void> {
+    const { user, record } = this;
+    await user.items.delete(user.keyOf(record.id));
+    if (isListed(record)) await user.list.remove(await user.list.read(), record.id, user.patience());
+  }
+
   async #endReplaced({ id, version }: NonNullable<CreateOptions['replaces']>) {
     const { user } = this;
     for (;;) {
       const found = await user.findLiving(id);
       if (found === null) return 'missing';
       if (found.record.version !== version) return 'changed';
-      if (this.#patience.isOver) return 'late';
+      if (this.#patience.isOver()) return 'late';
       const outcome = await user.items.delete(user.keyOf(id), found.cas);
       // Changed: a touch, which leaves the version, or another writer. Looked at again.
       if (outcome !== 'changed') return outcome;
@@ -135,8 +155,6 @@ export class SessionCreation {
   }
 }
 
-function withoutEntries(
-  entered: Entered | { readonly outcome: 'created'; readonly evicted: SessionId[] },
-): CreateResult {
+function withoutEntries(entered: Entered): CreateResult {
   return entered.outcome === 'created' ? { outcome: 'created', evicted: entered.evicted } : entered;
 }
