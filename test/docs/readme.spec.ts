@@ -181,9 +181,11 @@ describe('the examples of the README', () => {
   it('run: the asynchronous set-up and the client of the application are accepted', async () => {
     const { AppModule } = await load('async');
     expect(AppModule).toBeDefined();
-    const { backend, client } = await load('redis');
-    expect(backend).toBeDefined();
-    (client as { disconnect(): void }).disconnect();
+    for (const name of ['redis', 'redis-cluster', 'memcached', 'migrating']) {
+      const { backend, client } = await load(name);
+      expect(backend).toBeDefined();
+      (client as { disconnect(): void } | undefined)?.disconnect();
+    }
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { MemoryBackend } from 'nestjs-sessionx';
+import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { RedisBackend } from 'nestjs-sessionx/redis';
 
 import { readConfig } from '../src/config.js';
@@ -24,7 +25,8 @@ describe('the configuration of 02-auth-api', () => {
   });
 
   it('takes a variable that is empty for one that is not set', () => {
-    const config = readConfig({ PORT: '', HOST: '', REDIS_URL: '', TRUST_PROXY: '', SESSION_SECRET }, new Warnings());
+    const unset = { PORT: '', HOST: '', REDIS_URL: '', MEMCACHED_SERVERS: '', TRUST_PROXY: '' };
+    const config = readConfig({ ...unset, SESSION_SECRET }, new Warnings());
 
     expect(config).toMatchObject({ port: 3000, host: '127.0.0.1', trustProxy: undefined });
     expect(config.backend).toBeInstanceOf(MemoryBackend);
@@ -34,6 +36,22 @@ describe('the configuration of 02-auth-api', () => {
     const { backend } = readConfig({ SESSION_SECRET, REDIS_URL: 'redis://127.0.0.1:6379' });
 
     expect(backend).toBeInstanceOf(RedisBackend);
+  });
+
+  it('keeps sessions in Memcached when MEMCACHED_SERVERS is set', () => {
+    const { backend } = readConfig({ SESSION_SECRET, MEMCACHED_SERVERS: '127.0.0.1:11211,127.0.0.1:11212' });
+
+    expect(backend).toBeInstanceOf(MemcachedBackend);
+  });
+
+  it('keeps sessions in Redis when both are set, and says once that Memcached is not used', () => {
+    const warnings = new Warnings();
+
+    const env = { SESSION_SECRET, REDIS_URL: 'redis://127.0.0.1:6379', MEMCACHED_SERVERS: '127.0.0.1:11211' };
+    const { backend } = readConfig(env, warnings);
+
+    expect(backend).toBeInstanceOf(RedisBackend);
+    expect(warnings.lines).toEqual([expect.stringContaining('Memcached is not used')]);
   });
 
   it('makes a key of its own without SESSION_SECRET, and says once what that means', () => {

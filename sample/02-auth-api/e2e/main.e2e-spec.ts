@@ -2,25 +2,39 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 
+import { MemcachedServer } from '../../../test/support/memcached-server.js';
 import { RedisServer } from '../../../test/support/redis-server.js';
 import { SampleProcess } from '../../support/sample-process.js';
 import { ANSWERS, pasteCommands } from './pasted-commands.js';
 
 const MAIN = new URL('../src/main.ts', import.meta.url);
 
-describe.each(['memory', 'redis'])('the process of 02-auth-api, outside production, on %s', (store) => {
-  let redis: RedisServer | undefined;
+describe.each(['memory', 'redis', 'memcached'])('the process of 02-auth-api, outside production, on %s', (store) => {
+  let server: RedisServer | MemcachedServer | undefined;
   let main: SampleProcess;
 
   beforeAll(async () => {
-    if (store === 'redis') redis = await RedisServer.start();
-    main = new SampleProcess(MAIN, { PORT: '0', ...(redis ? { REDIS_URL: redis.url } : {}) });
+    main = new SampleProcess(MAIN, { PORT: '0', ...(await startStore()) });
   });
 
   afterAll(async () => {
     await main.stop();
-    await redis?.stop();
+    await server?.stop();
   });
+
+  async function startStore(): Promise<Record<string, string>> {
+    if (store === 'redis') {
+      const redis = await RedisServer.start();
+      server = redis;
+      return { REDIS_URL: redis.url };
+    }
+    if (store === 'memcached') {
+      const memcached = await MemcachedServer.start();
+      server = memcached;
+      return { MEMCACHED_SERVERS: memcached.address };
+    }
+    return {};
+  }
 
   it('listens on this machine only', async () => {
     const [, url] = await main.prints(/Listening on (\S+),/);

@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import { generateSecretKey, MemoryBackend, type SessionBackend } from 'nestjs-sessionx';
+import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { RedisBackend } from 'nestjs-sessionx/redis';
 
 /** What the application needs to know; made by {@link readConfig}, or by a test. */
@@ -26,15 +27,20 @@ export function readConfig(env: Environment, logger: Pick<Logger, 'warn'> = new 
     // Plain HTTP is for this machine only. In a container set HOST=0.0.0.0, with a proxy in front that speaks TLS.
     host: given(env.HOST) ?? '127.0.0.1',
     secretKey: given(env.SESSION_SECRET) ?? secretForThisProcess(production, logger),
-    backend: backendFrom(env),
+    backend: backendFrom(env, logger),
     sessionTtl: secondsFrom(given(env.SESSION_TTL) ?? '3600'),
     trustProxy: given(env.TRUST_PROXY),
   };
 }
 
 /** Where sessions live: in the first of these that the environment names. */
-function backendFrom(env: Environment): SessionBackend {
-  if (env.REDIS_URL) return new RedisBackend(env.REDIS_URL);
+function backendFrom(env: Environment, logger: Pick<Logger, 'warn'>): SessionBackend {
+  const [redis, memcached] = [given(env.REDIS_URL), given(env.MEMCACHED_SERVERS)];
+  if (redis !== undefined && memcached !== undefined) {
+    logger.warn('REDIS_URL and MEMCACHED_SERVERS are both set: sessions are in Redis, and Memcached is not used.');
+  }
+  if (redis !== undefined) return new RedisBackend(redis);
+  if (memcached !== undefined) return new MemcachedBackend({ servers: memcached });
   return new MemoryBackend();
 }
 
