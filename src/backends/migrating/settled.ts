@@ -1,0 +1,21 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const LONGEST_PAUSE_MS = 8;
+
+/** A session is being moved, so that nothing can be said of it yet. */
+export const UNSETTLED = Symbol('unsettled');
+
+/**
+ * Makes attempts until one has a result.
+ *
+ * @throws Error when the time is over: whether the session lives is not known
+ */
+export async function settled<T>(attempt: () => Promise<T | typeof UNSETTLED>, timeoutMs: number): Promise<T> {
+  const endsAt = performance.now() + timeoutMs;
+  for (;;) {
+    const result = await attempt();
+    if (result !== UNSETTLED) return result;
+    if (performance.now() >= endsAt) throw new Error('A session was being moved for longer than a call may take.');
+    await sleep(Math.random() * LONGEST_PAUSE_MS);
+  }
+}
