@@ -1,0 +1,344 @@
+import {
+  MemoryBackend,
+  type BackendContext,
+  type CreateOptions,
+  type CreateResult,
+  type SessionRecord,
+  type SessionTimes,
+} from 'nestjs-sessionx';
+
+type Id = SessionRecord['id'];
+type Tag = NonNullable<SessionRecord['userTag']>;
+
+/** One turn of the event loop, in which another call can come in between: what two round trips to a server are. */
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+export class BlindSet extends MemoryBackend {
+  override async replace(record: SessionRecord): Promise<'replaced' | 'changed' | 'missing'> {
+    const present = await this.read(record.id);
+    return super.replace(record, present?.version ?? record.version);
+  }
+}
+
+export class LosesUpdates extends MemoryBackend {
+  override async replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
+    const present = await this.read(record.id);
+    if (present === null) return 'missing';
+    if (present.version !== ifVersion) return 'changed';
+    await turn();
+    return super.replace(record, (await this.read(record.id))?.version ?? ifVersion);
+  }
+}
+
+export class Resurrects extends MemoryBackend {
+  override async replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
+    const outcome = await super.replace(record, ifVersion);
+    if (outcome !== 'missing') return outcome;
+    await super.create(record, { deadline: 1000 });
+    return 'replaced';
+  }
+}
+
+export class ResurrectsByTouch extends MemoryBackend {
+  readonly #seen = new Map<Id, SessionRecord>();
+
+  override create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    this.#seen.set(record.id, record);
+    return super.create(record, options);
+  }
+
+  override async touch(id: Id, times: SessionTimes): Promise<boolean> {
+    const record = this.#seen.get(id);
+    if (record !== undefined) await super.create({ ...record, ...times }, { deadline: 1000 });
+    return super.touch(id, times);
+  }
+}
+
+export class ForgetsTheIndex extends MemoryBackend {
+  override listByUser(): Promise<SessionRecord[]> {
+    return Promise.resolve([]);
+  }
+}
+
+export class ListsTheEnded extends MemoryBackend {
+  readonly #ever = new Map<Tag, SessionRecord[]>();
+
+  override create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    if (record.userTag !== null) this.#ever.set(record.userTag, [...(this.#ever.get(record.userTag) ?? []), record]);
+    return super.create(record, options);
+  }
+
+  override listByUser(tag: Tag): Promise<SessionRecord[]> {
+    return Promise.resolve(this.#ever.get(tag) ?? []);
+  }
+}
+
+export class LogsOutByScan extends MemoryBackend {
+  override async deleteByUser(tag: Tag, options: { except?: Id } = {}): Promise<Id[]> {
+    const listed = await this.listByUser(tag);
+    const ended: Id[] = [];
+    for (const { id } of listed) {
+      await turn();
+      if (id !== options.except && (await this.delete(id)) === 'deleted') ended.push(id);
+    }
+    // Forgets what came in meanwhile, as a DEL of the index key does.
+    this.hidden.add(tag);
+    return ended;
+  }
+
+  readonly hidden = new Set<Tag>();
+
+  override async listByUser(tag: Tag): Promise<SessionRecord[]> {
+    return this.hidden.has(tag) ? [] : super.listByUser(tag);
+  }
+}
+
+export class CountsWhatHadExpired extends MemoryBackend {
+  readonly #created = new Map<Tag, Id[]>();
+
+  override create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    if (record.userTag !== null)
+      this.#created.set(record.userTag, [...(this.#created.get(record.userTag) ?? []), record.id]);
+    return super.create(record, options);
+  }
+
+  override async deleteByUser(tag: Tag, options: { except?: Id } = {}): Promise<Id[]> {
+    await super.deleteByUser(tag, options);
+    return (this.#created.get(tag) ?? []).filter((id) => id !== options.except);
+  }
+}
+
+export class IgnoresTheExcepted extends MemoryBackend {
+  override deleteByUser(tag: Tag): Promise<Id[]> {
+    return super.deleteByUser(tag);
+  }
+}
+
+export class LimitsByCheckThenAct extends MemoryBackend {
+  override async create(record: SessionRecord, { limit, ...rest }: CreateOptions): Promise<CreateResult> {
+    const listed = record.userTag === null ? [] : await this.listByUser(record.userTag);
+    await turn();
+    if (limit !== undefined && listed.length >= limit.max) {
+      if (limit.onLimit === 'reject') return { outcome: 'limit' };
+      for (const { id } of listed.slice(0, listed.length + 1 - limit.max)) await this.delete(id);
+    }
+    return super.create(record, rest);
+  }
+}
+
+export class EvictsTheNewest extends MemoryBackend {
+  override async create(record: SessionRecord, { limit, ...rest }: CreateOptions): Promise<CreateResult> {
+    const listed = record.userTag === null ? [] : await this.listByUser(record.userTag);
+    const excess = limit?.onLimit === 'evict-oldest' ? Math.max(0, listed.length + 1 - limit.max) : 0;
+    const evicted = listed.sort((a, b) => b.expiresAt - a.expiresAt).slice(0, excess);
+    for (const { id } of evicted) await this.delete(id);
+    const result = await super.create(record, excess > 0 ? rest : { limit, ...rest });
+    return result.outcome === 'created' ? { outcome: 'created', evicted: evicted.map(({ id }) => id) } : result;
+  }
+}
+
+export class OutlivesItsExpiry extends MemoryBackend {
+  override async read(id: Id): Promise<SessionRecord | null> {
+    const record = await super.read(id);
+    return record && { ...record, expiresAt: record.expiresAt + 1 };
+  }
+}
+
+export class MovesTimesBack extends MemoryBackend {
+  override async touch(id: Id, times: SessionTimes): Promise<boolean> {
+    const record = await this.read(id);
+    if (record?.status !== 'active') return false;
+    await this.delete(id);
+    await super.create({ ...record, ...times }, { deadline: 1000 });
+    return true;
+  }
+}
+
+export class BumpsTheVersionOnTouch extends MemoryBackend {
+  override async touch(id: Id, times: SessionTimes): Promise<boolean> {
+    const record = await this.read(id);
+    if (record?.status !== 'active') return false;
+    return (await super.replace({ ...record, ...times, version: record.version + 1 }, record.version)) === 'replaced';
+  }
+}
+
+export class DeletesTheOldFirst extends MemoryBackend {
+  override async create(record: SessionRecord, { replaces, ...rest }: CreateOptions): Promise<CreateResult> {
+    if (replaces !== undefined) await this.delete(replaces.id);
+    return super.create(record, rest);
+  }
+}
+
+export class KeepsTheOld extends MemoryBackend {
+  override create(record: SessionRecord, { limit, deadline }: CreateOptions): Promise<CreateResult> {
+    return super.create(record, { limit, deadline });
+  }
+}
+
+export class NeverTooLate extends MemoryBackend {
+  override create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    return super.create(record, { ...options, deadline: 1000 });
+  }
+}
+
+export class OverwritesTheTaken extends MemoryBackend {
+  override async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    await this.delete(record.id);
+    return super.create(record, options);
+  }
+}
+
+export class CutsLongPayloads extends MemoryBackend {
+  override create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    return super.create({ ...record, payload: record.payload.slice(0, 65_535) }, options);
+  }
+}
+
+export class ThrowsWhenMissing extends MemoryBackend {
+  override async delete(id: Id, options?: { ifVersion?: number }): Promise<'deleted' | 'changed' | 'missing'> {
+    const outcome = await super.delete(id, options);
+    if (outcome === 'missing') throw new Error('no such session');
+    return outcome;
+  }
+}
+
+export class ReadsThePendingAsActive extends MemoryBackend {
+  override async read(id: Id): Promise<SessionRecord | null> {
+    const record = await super.read(id);
+    return record && { ...record, status: 'active' };
+  }
+}
+
+export class ThrowsWhenThereIsNothingToRead extends MemoryBackend {
+  override async read(id: Id): Promise<SessionRecord | null> {
+    const record = await super.read(id);
+    if (record === null) throw new Error('no such session');
+    return record;
+  }
+}
+
+export class SaysThatItReplaced extends MemoryBackend {
+  override replace(): Promise<'replaced' | 'changed' | 'missing'> {
+    return Promise.resolve('replaced');
+  }
+}
+
+export class TakesTimesBackByReplacing extends MemoryBackend {
+  override async replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
+    const outcome = await super.replace(record, ifVersion);
+    if (outcome === 'replaced') {
+      await this.delete(record.id);
+      await super.create(record, { deadline: 1000 });
+    }
+    return outcome;
+  }
+}
+
+export class DeletesWhateverTheVersion extends MemoryBackend {
+  override delete(id: Id): Promise<'deleted' | 'changed' | 'missing'> {
+    return super.delete(id);
+  }
+}
+
+export class DeletesByCheckThenAct extends MemoryBackend {
+  override async delete(id: Id): Promise<'deleted' | 'changed' | 'missing'> {
+    const present = await this.read(id);
+    await turn();
+    await super.delete(id);
+    return present === null ? 'missing' : 'deleted';
+  }
+}
+
+export class ReplacesByCheckThenAct extends MemoryBackend {
+  override async create(record: SessionRecord, { replaces, ...rest }: CreateOptions): Promise<CreateResult> {
+    const old = replaces && (await this.read(replaces.id));
+    if (old === null) return { outcome: 'missing' };
+    if (old?.version !== replaces?.version) return { outcome: 'changed' };
+    await turn();
+    if (replaces !== undefined) await this.delete(replaces.id);
+    return super.create(record, rest);
+  }
+}
+
+export class AnswersNoPing extends MemoryBackend {
+  override ping(): Promise<void> {
+    return Promise.reject(new Error('no answer'));
+  }
+}
+
+export class TakesAnythingForARecord extends MemoryBackend {
+  async damage(id: Id): Promise<void> {
+    const record = await this.read(id);
+    if (record !== null) await this.replace({ ...record, version: 2, payload: 'something else' }, 1);
+  }
+}
+
+export class ListsTheAnonymous extends MemoryBackend {
+  readonly #anonymous: SessionRecord[] = [];
+
+  override create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    if (record.userTag === null) this.#anonymous.push(record);
+    return super.create(record, options);
+  }
+
+  override async listByUser(tag: Tag): Promise<SessionRecord[]> {
+    return [...(await super.listByUser(tag)), ...this.#anonymous.filter(({ id }) => id.startsWith(tag))];
+  }
+}
+
+export class RevivesWhatTheIndexHasForgotten extends MemoryBackend {
+  readonly #created = new Map<Id, SessionRecord>();
+
+  override create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    this.#created.set(record.id, record);
+    return super.create(record, options);
+  }
+
+  override async touch(id: Id, times: SessionTimes): Promise<boolean> {
+    const record = this.#created.get(id);
+    if (record === undefined || (await super.touch(id, times))) return record !== undefined;
+    await super.create({ ...record, ...times, userTag: null }, { deadline: 1000 });
+    return true;
+  }
+}
+
+export class ForgetsTheRenewed extends MemoryBackend {
+  readonly #ends = new Map<Id, number>();
+  #now = () => 0;
+
+  override open(context: BackendContext): Promise<void> {
+    this.#now = () => context.clock.now();
+    return super.open(context);
+  }
+
+  override create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    this.#ends.set(record.id, record.expiresAt);
+    return super.create(record, options);
+  }
+
+  override async listByUser(tag: Tag): Promise<SessionRecord[]> {
+    return (await super.listByUser(tag)).filter(({ id }) => (this.#ends.get(id) ?? 0) > this.#now());
+  }
+}
+
+export class KeepsTheShortLifeOfThePending extends MemoryBackend {
+  override async replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
+    const present = await this.read(record.id);
+    return super.replace({ ...record, expiresAt: present?.expiresAt ?? record.expiresAt }, ifVersion);
+  }
+}
+
+export class EvictsWhereItShouldReject extends MemoryBackend {
+  override create(record: SessionRecord, { limit, ...rest }: CreateOptions): Promise<CreateResult> {
+    return super.create(record, limit ? { ...rest, limit: { ...limit, onLimit: 'evict-oldest' } } : rest);
+  }
+}
+
+export class CountsTheReplaced extends MemoryBackend {
+  override async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    const { limit, replaces } = options;
+    const listed = record.userTag === null ? [] : await this.listByUser(record.userTag);
+    if (limit && replaces && listed.length >= limit.max) return { outcome: 'limit' };
+    return super.create(record, options);
+  }
+}
