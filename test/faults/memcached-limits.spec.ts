@@ -168,6 +168,50 @@ describe('the limits of Memcached', () => {
     warn.mockRestore();
   });
 
+  it.each([
+    ['empty', () => ''],
+    ['of another program', () => '{"cookie":{},"user":1}'],
+    ['cut off', (text: string) => text.slice(0, -20)],
+    ['cut off in the head', (text: string) => text.slice(0, 30)],
+    ['with data that is a list', (text: string) => text.replace('{"secret":"the content"}', '[]')],
+    ['with a line too many', (text: string) => `${text}\n{}`],
+  ])('P11: a record that is %s: one warning, 401, and it stays as it is', async (_name, damage) => {
+    const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
+    const service = await startService(new MemcachedBackend({ servers: server.address }), {}, arena.clock);
+    const user = { userId: 'ann' };
+    const { token, session } = await service.sessions.createSession({ user, data: { secret: 'the content' } });
+    const key = `session:${session.sessionId}`;
+    const damaged = damage(String((await observer.get(key)).value));
+    await observer.set(key, damaged);
+    await expect(service.sessions.getSession(token)).rejects.toMatchObject({ status: 401 });
+    expect(warn).toHaveBeenCalledTimes(1);
+    expect(String(warn.mock.calls[0]?.[0])).not.toContain('the content');
+    await expect(service.sessions.update(session.sessionId, () => undefined)).rejects.toMatchObject({ status: 401 });
+    expect(String((await observer.get(key)).value)).toBe(damaged);
+    await service.sessions.deleteUserSessions('ann');
+    await service.close();
+    warn.mockRestore();
+  });
+
+  it('F27: a record or a list of a newer form is a 503, neither overwritten nor taken for absent', async () => {
+    const service = await startService(new MemcachedBackend({ servers: server.address }), {}, arena.clock);
+    const { token, session } = await service.sessions.createSession({ user: { userId: 'newer' } });
+    const [key, list] = [`session:${session.sessionId}`, `session:${session.sessionId.slice(0, 16)}`];
+    for (const [item, old, newer] of [
+      [key, 'sx1 ', 'sx2 '],
+      [list, 'sxl1 ', 'sxl2 '],
+    ] as const) {
+      const text = String((await observer.get(item)).value);
+      await observer.set(item, text.replace(old, newer));
+      await expect(service.sessions.getSession(token)).rejects.toMatchObject({ code: 'BACKEND_RECORD_NEWER' });
+      await expect(service.sessions.update(session.sessionId, () => undefined)).rejects.toMatchObject({ status: 503 });
+      expect(String((await observer.get(item)).value)).toBe(text.replace(old, newer));
+      await observer.set(item, text);
+    }
+    await expect(service.sessions.getSession(token)).resolves.toBeDefined();
+    await service.close();
+  });
+
   it("P11: another session's record, copied to this key, is no session", async () => {
     const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
     const service = await startService(new MemcachedBackend({ servers: server.address }), {}, arena.clock);

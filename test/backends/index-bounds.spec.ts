@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { MemcachedBackend } from 'nestjs-sessionx/memcached';
+import { RedisBackend } from 'nestjs-sessionx/redis';
+
+import { MemcachedServer } from '../support/memcached-server.js';
+import { RedisServer } from '../support/redis-server.js';
+import { startService } from '../support/services.js';
+
+/** Real milliseconds: Redis drops an expired record by its own clock, and the index gives a session up when its record has left. */
+const TTL_S = 0.001;
+const LOGINS = 300;
+
+describe('the index of a user who logs in again and again, and lets his sessions expire, does not grow', () => {
+  let redis: RedisServer;
+  let memcached: MemcachedServer;
+
+  beforeAll(async () => {
+    redis = await RedisServer.start();
+    memcached = await MemcachedServer.start();
+  });
+
+  afterAll(async () => {
+    await redis.stop();
+    await memcached.stop();
+  });
+
+  async function logInAgainAndAgain(service: Awaited<ReturnType<typeof startService>>): Promise<string> {
+    const kept = await service.sessions.createSession({ user: { userId: 'ann' } });
+    for (let login = 0; login < LOGINS; login++) {
+      await service.sessions.createSession({ user: { userId: 'ann' }, ttl: TTL_S });
+      service.clock.advance(1);
+    }
+    expect(await service.sessions.listUserSessions('ann')).toHaveLength(1);
+    return kept.session.sessionId.slice(0, 16);
+  }
+
+  it('in Redis', async () => {
+    const service = await startService(new RedisBackend(redis.url));
+    const observer = redis.client();
+    const tag = await logInAgainAndAgain(service);
+    while ((await observer.dbsize()) > 2) expect(await service.sessions.listUserSessions('ann')).toHaveLength(1);
+    await service.sessions.listUserSessions('ann');
+    expect(await observer.zcard(`session:{${tag}}`)).toBe(1);
+    await observer.quit();
+    await service.close();
+  });
+
+  it('in Memcached', async () => {
+    const service = await startService(new MemcachedBackend({ servers: memcached.address }));
+    const observer = memcached.client();
+    const tag = await logInAgainAndAgain(service);
+    const { value } = await observer.get(`session:${tag}`);
+    // A line that says whose it is, the session that lives, and the last one, which has expired since.
+    expect(String(value).trimEnd().split('\n')).toHaveLength(3);
+    observer.close();
+    await service.close();
+  });
+});
