@@ -2,7 +2,6 @@ import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/com
 import { Reflector } from '@nestjs/core';
 
 import { ALLOW_ANONYMOUS, PUBLIC } from './decorators/route-metadata.js';
-import { SessionInvalidError } from './errors/session-errors.js';
 import { RequestSessions } from './requests/request-sessions.js';
 
 /**
@@ -18,12 +17,8 @@ export class SessionGuard implements CanActivate {
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     if (this.isMarked(context, PUBLIC)) return true;
-    const session = await this.requests.of(context).require();
-    if (!session.isAnonymous || this.isMarked(context, ALLOW_ANONYMOUS)) return true;
-    throw new SessionInvalidError(
-      'SESSION_ANONYMOUS',
-      'The session has no user, and the route is not marked with @AllowAnonymous().',
-    );
+    await this.requests.of(context).requireUser({ orAnonymous: () => this.isMarked(context, ALLOW_ANONYMOUS) });
+    return true;
   }
 
   /** Whether the handler, or else its controller, carries a mark. */

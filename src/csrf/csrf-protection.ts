@@ -45,10 +45,10 @@ export class CsrfProtection {
     return this.#enabled ? this.tokens.issue(id) : null;
   }
 
-  /** Whether a request that the cookie speaks for has to be checked. */
-  appliesTo(request: PlatformRequest, context: ExecutionContext | null): boolean {
-    if (!this.#enabled || SAFE_METHODS.has(rawRequestOf(request).method)) return false;
-    return context === null || !this.#isSkipped(context);
+  /** What becomes of a request that the cookie speaks for: it can do no harm, its route answers for it, or it has to be checked. */
+  ruleFor(request: PlatformRequest, context: ExecutionContext | null): 'safe' | 'skipped' | 'checked' {
+    if (!this.#enabled || SAFE_METHODS.has(rawRequestOf(request).method)) return 'safe';
+    return context !== null && this.#isSkipped(context) ? 'skipped' : 'checked';
   }
 
   /**

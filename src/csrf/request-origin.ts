@@ -31,5 +31,7 @@ export function originOf(request: PlatformRequest, allowedOrigins: ReadonlySet<s
 /** The origin that the request is addressed to; null: it cannot be told. */
 function targetOf(request: PlatformRequest): string | null {
   const target = `${request.protocol ?? 'http'}://${request.host ?? rawRequestOf(request).headers.host ?? ''}`;
-  return URL.canParse(target) ? new URL(target).origin : null;
+  const origin = URL.canParse(target) ? new URL(target).origin : 'null';
+  // What a proxy may call another scheme has no origin; neither has a sandboxed page, which says so.
+  return origin === 'null' ? null : origin;
 }

@@ -36,7 +36,7 @@ export interface SessionEndedEvent extends SessionFact {
   readonly reason: SessionEndReason;
 }
 
-/** A request presented a token that opened nothing, or changed a session that had ended meanwhile. */
+/** A request wanted a session and had none that it could use, presented a token that opened nothing, or changed a session that had ended. */
 export interface SessionRejectedEvent {
   readonly type: 'rejected';
   readonly at: number;

@@ -17,5 +17,7 @@ const OTHER_SCHEME = /^(?!https?:)[a-z][a-z0-9+.-]{0,31}:\/\/[a-z0-9.-]{1,253}(:
 
 function isOrigin(value: unknown): boolean {
   if (typeof value !== 'string') return false;
-  return OTHER_SCHEME.test(value) || (/^https?:/.test(value) && URL.canParse(value) && new URL(value).origin === value);
+  return (
+    OTHER_SCHEME.test(value) || (/^https?:[^*]+$/.test(value) && URL.canParse(value) && new URL(value).origin === value)
+  );
 }

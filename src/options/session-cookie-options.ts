@@ -3,7 +3,7 @@ import { IsBoolean, IsIn, IsOptional, Matches } from 'class-validator';
 import { IsCookieName } from './is-cookie-name.js';
 
 /** RFC 6265bis, section 4.1.1, less the characters that a browser would not take either. */
-const DOMAIN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i;
+const DOMAIN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$/i;
 const PATH = /^\/[\x21-\x3a\x3c-\x7e]{0,255}$/;
 
 /** The cookie that carries the token when `'cookie'` is in `tokenSourcePriority`. HttpOnly always; it lives as long as the session. */

@@ -1,8 +1,8 @@
 import { IsBoolean, Matches } from 'class-validator';
 
 import { AreOrigins } from './are-origins.js';
+import { IsHeaderName } from './is-header-name.js';
 
-const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/;
 const FIELD_NAME = /^(?!__proto__$)[A-Za-z_][\w-]{0,63}$/;
 
 /** What the protection against cross-site requests takes for a request of our own; see `enableCsrf`. */
@@ -16,9 +16,7 @@ export class SessionCsrfOptions {
   requireToken: boolean = false;
 
   /** The header that carries the token in, and that of a new session out. Default `X-CSRF-Token`. */
-  @Matches(HEADER_NAME, {
-    message: 'csrf.headerName is the name of a header: letters, digits and hyphens, at most 64',
-  })
+  @IsHeaderName('csrf.headerName')
   headerName: string = 'X-CSRF-Token';
 
   /** The field of a form, or of a JSON body, that carries the token in. Default `_csrf`. */

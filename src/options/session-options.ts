@@ -3,6 +3,7 @@ import { IsBoolean, IsIn, IsObject, IsOptional, IsString, Matches, ValidateIf, V
 
 import type { SessionBackend } from '../backends/session-backend.interface.js';
 import type { TokenSerializer } from '../tokens/token-serializer.interface.js';
+import { IsHeaderName } from './is-header-name.js';
 import { IsIpBinding } from './is-ip-binding.js';
 import { IsNumberBetween } from './is-number-between.js';
 import { IsObjectWith } from './is-object-with.js';
@@ -14,8 +15,6 @@ import { SessionCsrfOptions } from './session-csrf-options.js';
 const HUNDRED_YEARS_IN_SECONDS = 3_153_600_000;
 /** Node's timers hold no more. */
 const LONGEST_TIMEOUT_MS = 2_147_483_647;
-/** RFC 9110, section 5.6.2. */
-const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/;
 const KEY_PREFIX = /^[\x21-\x7a|~]{0,100}$/;
 
 /** Where a token may stand in a request. */
@@ -68,8 +67,7 @@ export class SessionOptions {
   touchInterval: number = 60;
 
   /** The header that carries the token in, and a new or renewed token out. Default `X-Session-Token`. */
-  @IsString()
-  @Matches(HEADER_NAME, { message: 'headerName is the name of a header: letters, digits and hyphens, at most 64' })
+  @IsHeaderName('headerName')
   headerName: string = 'X-Session-Token';
 
   /** Whether `Authorization: Bearer` is looked at (RFC 6750). Default true. */

@@ -21,12 +21,20 @@ export function validateOptions(given: SessionModuleOptions): SessionOptions {
     validationError: { target: false, value: false },
   }).flatMap((fault) => describe(fault));
 
+  if (isSameName(options.csrf?.headerName, options.headerName)) {
+    faults.push('csrf.headerName cannot be headerName too, which carries the token of the session');
+  }
   if (faults.length > 0) {
     throw new TypeError(
       `SessionModule cannot start, its options are wrong:\n${faults.map((fault) => `- ${fault}`).join('\n')}`,
     );
   }
   return options;
+}
+
+/** Either may be anything yet. */
+function isSameName(one: unknown, other: unknown): boolean {
+  return typeof one === 'string' && typeof other === 'string' && one.toLowerCase() === other.toLowerCase();
 }
 
 function withoutUndefined(given: unknown): Partial<SessionModuleOptions> {

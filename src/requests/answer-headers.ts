@@ -8,6 +8,7 @@ const UNAUTHORIZED = 401;
 const SERVICE_UNAVAILABLE = 503;
 /** Seconds after which a client may ask again. */
 const RETRY_AFTER_S = 1;
+const OTHER_CACHE_HEADERS = /^(expires|surrogate-control|(.+-)?cdn-cache-control)$/;
 
 /** A token on its way to the client. */
 export interface OutgoingToken {
@@ -82,7 +83,7 @@ export class AnswerHeaders {
       appendToken(response, 'Access-Control-Expose-Headers', this.#csrf.name);
     }
     // A shared cache must not hand one client's token to the next (CVE-2024-26144), nor sign the next one out.
-    if (outgoing !== null || clears) response.setHeader('Cache-Control', 'no-store');
+    if (outgoing !== null || clears) forbidStoring(response);
   }
 
   /** RFC 6750, section 3: with an error code only where a token was refused: a client that is told so throws it away. */
@@ -90,11 +91,17 @@ export class AnswerHeaders {
     if (!response.hasHeader('WWW-Authenticate')) {
       response.setHeader('WWW-Authenticate', this.tokenWasRefused ? 'Bearer error="invalid_token"' : 'Bearer');
     }
-    response.setHeader('Cache-Control', 'no-store');
+    forbidStoring(response);
   }
 
   #retryLater(response: ServerResponse): void {
     if (!response.hasHeader('Retry-After')) response.setHeader('Retry-After', RETRY_AFTER_S);
-    response.setHeader('Cache-Control', 'no-store');
+    forbidStoring(response);
   }
+}
+
+/** What would speak louder to some caches (RFC 9111, section 5.3; RFC 9213) goes. */
+function forbidStoring(response: ServerResponse): void {
+  response.setHeader('Cache-Control', 'no-store');
+  for (const name of response.getHeaderNames()) if (OTHER_CACHE_HEADERS.test(name)) response.removeHeader(name);
 }

@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 
 import type { ClientIdentity } from '../binding/session-binding.js';
 import { SessionError } from '../errors/session-error.js';
-import { SessionNotFoundError, SessionTokenError, SessionUsageError } from '../errors/session-errors.js';
+import { SessionInvalidError, SessionNotFoundError, SessionTokenError } from '../errors/session-errors.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { FlashMessage } from '../sessions/flash-message.js';
 import type { AnsweredSession } from '../sessions/answered-session.js';
@@ -14,17 +14,18 @@ import type { NewSessionUser, SessionData } from '../sessions/session-user.js';
 import { Session } from '../sessions/session.js';
 import { toSessionUser } from '../sessions/user-input.js';
 import type { StoreBudget } from '../store/store-budget.js';
-import type { SessionId } from '../tokens/session-secret.js';
 import type { VerifiedToken } from '../tokens/token-verifier.js';
 import type { PlatformRequest, PlatformResponse } from '../http/http-messages.js';
 import { rawRequestOf, rawResponseOf } from '../http/http-messages.js';
 import type { LoginOptions, StartOptions } from './request-options.js';
+import { PageCheck } from './page-check.js';
 import type { RequestServices } from './request-services.js';
 import { ResponseHold, type HeldFor, type ReplacementResponse } from './response-hold.js';
 import { SessionAnswer } from './session-answer.js';
 import { findToken, type PresentedToken } from './token-search.js';
 
 const FIRST_ERROR_STATUS = 400;
+const INTERNAL_ERROR = { statusCode: 500, message: 'Internal Server Error' };
 
 /**
  * All that one request has to do with sessions: the token in it, the one load, the renewal, the changes, the commit and the headers of the
@@ -33,7 +34,7 @@ const FIRST_ERROR_STATUS = 400;
 export class RequestSession implements HeldFor {
   readonly #services: RequestServices;
   readonly #request: PlatformRequest;
-  readonly #context: ExecutionContext | null;
+  readonly #page: PageCheck;
   readonly #budget: StoreBudget;
   readonly #answer: SessionAnswer;
   #loading: Promise<void> | undefined;
@@ -53,10 +54,20 @@ export class RequestSession implements HeldFor {
   ) {
     this.#services = services;
     this.#request = request;
-    this.#context = context;
     this.#budget = services.store.newBudget();
     this.#answer = new SessionAnswer(services, request);
+    this.#page = new PageCheck(services.csrf, request, context, (error, sessionId) => {
+      services.loader.reject(error, this.#client(), sessionId);
+    });
     new ResponseHold(rawResponseOf(response), this);
+  }
+
+  /** Told of each route that the request comes to, as their marks may differ. */
+  arriveAt(context: ExecutionContext): void {
+    if (!this.#page.arriveAt(context)) return;
+    this.#loading = this.#loading?.then(() => {
+      this.#page.catchUp();
+    });
   }
 
   /**
@@ -73,17 +84,38 @@ export class RequestSession implements HeldFor {
   async require(): Promise<Session> {
     await this.#load();
     if (this.#session !== null) return this.#session;
-    throw this.#refusal ?? missingToken();
+    throw this.#refusal ?? this.#missingToken();
+  }
+
+  /** The session of this request if it has a user, or none is asked for. @throws as `require()`, SessionInvalidError */
+  async requireUser({ orAnonymous }: { readonly orAnonymous: () => boolean }): Promise<Session> {
+    const session = await this.require();
+    if (!session.isAnonymous || orAnonymous()) return session;
+    const error = new SessionInvalidError(
+      'SESSION_ANONYMOUS',
+      'The session has no user, and the route is not marked with @AllowAnonymous().',
+    );
+    this.#services.loader.reject(error, this.#client(), session.sessionId);
+    throw error;
   }
 
   /** Makes an anonymous session, or gives the one that is there, with `data` in it. */
   async start({ data = {}, transport }: StartOptions): Promise<AnsweredSession> {
-    this.#assertTransport(transport);
+    this.#answer.assertOffered(transport);
     // Before it is merged: a key named __proto__, as a body may have, would become the prototype.
     assertJsonValue(data, 'data');
-    const session = (await this.optional()) ?? (await (this.#starting ??= this.#startNew(data, transport)));
+    const session = (await this.optional()) ?? (await this.#startOnce(data, transport));
     Object.assign(session.data, data);
     return this.#answer.of(session);
+  }
+
+  /** Two calls at once share one session; a failure is the next call's to try again. */
+  #startOnce(data: Partial<SessionData>, transport: TokenSource | undefined): Promise<Session> {
+    this.#starting ??= this.#startNew(data, transport).catch((error: unknown) => {
+      this.#starting = undefined;
+      throw error;
+    });
+    return this.#starting;
   }
 
   async #startNew(data: Partial<SessionData>, transport: TokenSource | undefined): Promise<Session> {
@@ -98,7 +130,7 @@ export class RequestSession implements HeldFor {
 
   /** Exchanges whatever session there is for one of `user`. */
   async login(user: NewSessionUser, { transport, ...lifetime }: LoginOptions): Promise<AnsweredSession> {
-    this.#assertTransport(transport);
+    this.#answer.assertOffered(transport);
     const previous = await this.optional();
     const source = this.#sourceOfAnswer(transport);
     const login = { user: toSessionUser(user), client: this.#client(), lifetime };
@@ -123,8 +155,9 @@ export class RequestSession implements HeldFor {
 
   /** A new id for the session of this request; the client is given its token. */
   async regenerate(session: Session): Promise<AnsweredSession> {
+    const source = this.#answer.sourceFor();
     const issued = await this.#services.logins.regenerate(session, this.#budget);
-    return this.#adopt(issued, this.#answer.source ?? this.#services.transports.preferred);
+    return this.#adopt(issued, source, 'regenerated');
   }
 
   /** The messages of the session, each handed out once; none without a session. */
@@ -148,36 +181,63 @@ export class RequestSession implements HeldFor {
     } catch (error) {
       this.#commitError = { error };
       if (isRefusal(error)) this.#ended(error, session);
+      else if (this.#answer.takeBack() === 'new') await this.#abandon(session);
       throw error;
+    }
+  }
+
+  /** The client is told that its login failed, and gets no token; what nobody can use must not count against a limit. */
+  async #abandon({ sessionId }: Session): Promise<void> {
+    this.#session = null;
+    try {
+      await this.#services.store.delete(sessionId, this.#budget);
+    } catch (error) {
+      // The store has just failed to store a change too; the session ends by itself.
+      this.#services.logger.debug(`A session that nobody has the token of was left behind: ${messageOf(error)}`);
     }
   }
 
   hasWork(status: number): boolean {
     // Whatever the application makes of a failed commit, it must not look like a success.
     if (this.#commitError !== null) return status < FIRST_ERROR_STATUS;
-    return this.#session !== null && Session.stateOf(this.#session).hasChanges();
+    return this.#session !== null && (this.#answer.renewsCookie || Session.stateOf(this.#session).hasChanges());
   }
 
   async work(): Promise<void> {
     if (this.#commitError !== null) throw this.#commitError.error;
     await this.commit();
+    if (this.#session !== null && this.#answer.renewsCookie) await this.#confirmRenewal(this.#session);
+  }
+
+  /**
+   * While the handler ran, another request may have given the browser the cookie of a new session, which a renewal of this one would
+   * overwrite. Without it nothing is lost: the next use of the session renews its cookie.
+   */
+  async #confirmRenewal({ sessionId }: Session): Promise<void> {
+    const { store, logger } = this.#services;
+    try {
+      const stored = await store.read(sessionId, this.#budget);
+      if (stored !== null && store.isAlive(stored)) return;
+    } catch (error) {
+      logger.debug(`A cookie was not renewed, the older one stays good: ${messageOf(error)}`);
+    }
+    this.#answer.takeBack();
   }
 
   writeHeaders(response: ServerResponse): void {
+    if (this.#page.wasMade) this.#answer.dependsOnOrigin();
     this.#answer.writeHeaders(response);
   }
 
   replacement(error: unknown): ReplacementResponse {
-    this.#answer.withdraw();
-    const failure = error instanceof SessionError ? error : null;
-    const status = failure?.getStatus() ?? 500;
     this.#services.logger.error(
-      `The response was replaced by ${status}, because the session could not be stored: ${messageOf(error)}`,
+      `The response was replaced, because the session could not be stored: ${messageOf(error)}`,
     );
-    return {
-      status,
-      body: (failure?.getResponse() as object | undefined) ?? { statusCode: 500, message: 'Internal Server Error' },
-    };
+    const [status, body] =
+      error instanceof SessionError
+        ? [error.getStatus(), error.getResponse()]
+        : [INTERNAL_ERROR.statusCode, INTERNAL_ERROR];
+    return { status, body: body as object };
   }
 
   #load(): Promise<void> {
@@ -189,7 +249,7 @@ export class RequestSession implements HeldFor {
     if (presented === null) return;
     const { source, text, verified } = presented;
     this.#answer.presented(text, source);
-    if (source === 'cookie') this.#assertOwnPage(verified.sessionId);
+    if (source === 'cookie') this.#page.assertOwnPage(verified.sessionId);
     try {
       this.#session = await this.#services.loader.load(verified, this.#client(), this.#budget);
     } catch (error) {
@@ -199,7 +259,9 @@ export class RequestSession implements HeldFor {
     }
     Session.stateOf(this.#session).request = this;
     const renewed = await this.#touch(this.#session);
-    if (renewed || verified.outdated) await this.#renewToken(this.#session, verified);
+    if (renewed || verified.outdated || this.#answer.isShortLived(this.#session, verified.claims.issuedAt)) {
+      await this.#renewToken(this.#session, verified);
+    }
   }
 
   #findToken(): Promise<PresentedToken | null> {
@@ -231,56 +293,34 @@ export class RequestSession implements HeldFor {
     }
   }
 
-  #assertTransport(transport: TokenSource | undefined): void {
-    if (transport === undefined || this.#services.transports.has(transport)) return;
-    throw new SessionUsageError(`The session cannot be answered by '${transport}': add it to tokenSourcePriority.`);
-  }
-
   /**
    * How a new session goes to the client. A browser that is made to take a cookie by another site works in the attacker's session from then
    * on (login CSRF), so that a cookie without a session before it wants a page of ours too.
    */
   #sourceOfAnswer(transport: TokenSource | undefined): TokenSource {
-    const source = transport ?? this.#answer.source ?? this.#services.transports.preferred;
-    if (source === 'cookie' && this.#answer.source === null) this.#assertOwnPage(null);
+    const source = this.#answer.sourceFor(transport);
+    if (source === 'cookie' && this.#answer.source === null) this.#page.assertOwnPage(null);
     return source;
   }
 
-  /** @throws SessionCsrfError, before any call to the store */
-  #assertOwnPage(sessionId: SessionId | null): void {
-    const { csrf, loader } = this.#services;
-    if (!csrf.appliesTo(this.#request, this.#context)) return;
-    this.#answer.dependsOnOrigin();
-    try {
-      csrf.check(this.#request, sessionId);
-    } catch (error) {
-      loader.reject(error as SessionError, this.#client(), sessionId);
-      throw error;
-    }
-  }
-
-  #adopt({ session, token }: IssuedSession, source: TokenSource): AnsweredSession {
+  #adopt({ session, token }: IssuedSession, source: TokenSource, kind: 'new' | 'regenerated' = 'new'): AnsweredSession {
     this.#session = session;
     this.#refusal = null;
     this.#loading = Promise.resolve();
     Session.stateOf(session).request = this;
-    return this.#answer.give(session, token, source);
+    return this.#answer.give(session, token, source, kind);
+  }
+
+  #missingToken(): SessionTokenError {
+    const error = new SessionTokenError('TOKEN_MISSING', 'The request carries no session token.');
+    this.#services.loader.reject(error, this.#client(), null);
+    this.#refusal = error;
+    return error;
   }
 
   #refuse(error: SessionError, source = this.#answer.source): void {
     this.#refusal ??= error;
-    this.#answer.refused(source, { clearCookie: !this.#mayBeReplaced(error) });
-  }
-
-  /**
-   * A login or a regeneration may have ended the session a moment ago, and the browser may have the new cookie by now, which this response
-   * would clear. What a page fetches in the background leaves it: the next navigation clears a cookie that really is dead.
-   */
-  #mayBeReplaced(error: SessionError): boolean {
-    const { 'sec-fetch-site': site, 'sec-fetch-mode': mode } = rawRequestOf(this.#request).headers;
-    // Only browsers send both.
-    const isBackground = site !== undefined && mode !== undefined && mode !== 'navigate';
-    return isBackground && error instanceof SessionNotFoundError;
+    this.#answer.refused(error, source);
   }
 
   #ended(error: SessionError, session: Session): void {
@@ -293,10 +333,6 @@ export class RequestSession implements HeldFor {
   #client(): ClientIdentity {
     return { ipAddress: this.#request.ip, userAgent: rawRequestOf(this.#request).headers['user-agent'] ?? '' };
   }
-}
-
-function missingToken(): SessionTokenError {
-  return new SessionTokenError('TOKEN_MISSING', 'The request carries no session token.');
 }
 
 function messageOf(error: unknown): string {

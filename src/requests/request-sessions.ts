@@ -31,7 +31,10 @@ export class RequestSessions {
   ): RequestSession {
     const raw = rawRequestOf(request);
     const known = this.#byRequest.get(raw);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      if (context !== null) known.arriveAt(context);
+      return known;
+    }
     const created = new RequestSession(this.services, request, response, context);
     this.#byRequest.set(raw, created);
     return created;

@@ -53,7 +53,7 @@ export class ResponseHold {
     private readonly purpose: HeldFor,
   ) {
     const held = response as HeldResponse;
-    this.#originals = { writeHead: held.writeHead, flushHeaders: held.flushHeaders, write: held.write, end: held.end };
+    this.#originals = originalsOf(held);
     // Own properties, so that they lie over the prototype's methods and over what middleware has put there before. The functions are the
     // same for all responses, which keeps them cheap.
     held[HOLD] = this;
@@ -201,6 +201,20 @@ export class ResponseHold {
     if (callback !== undefined && (method === 'write' || method === 'end')) process.nextTick(callback);
     return method === 'write' ? true : this.response;
   }
+}
+
+/** What a hold stands before: the response's own methods, or the hold of another SessionModule that the request has come by. */
+function originalsOf(response: HeldResponse): Readonly<Record<Method, Original>> {
+  const below = (response as Partial<Pick<HeldResponse, typeof HOLD>>)[HOLD];
+  if (below === undefined) {
+    const { writeHead, flushHeaders, write, end } = response;
+    return { writeHead, flushHeaders, write, end };
+  }
+  const pass =
+    (method: Method): Original =>
+    (...args) =>
+      below.called(method, args);
+  return { writeHead: pass('writeHead'), flushHeaders: pass('flushHeaders'), write: pass('write'), end: pass('end') };
 }
 
 /** What Node would say at once, and what would otherwise show only when the calls are made. */

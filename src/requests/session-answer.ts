@@ -2,10 +2,12 @@ import type { ServerResponse } from 'node:http';
 
 import type { Clock } from '../clock/clock.js';
 import type { CsrfProtection } from '../csrf/csrf-protection.js';
-import type { PlatformRequest } from '../http/http-messages.js';
+import type { SessionError } from '../errors/session-error.js';
+import { SessionNotFoundError, SessionSecurityError, SessionUsageError } from '../errors/session-errors.js';
+import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { AnsweredSession } from '../sessions/answered-session.js';
-import type { Session } from '../sessions/session.js';
+import { Session } from '../sessions/session.js';
 import type { TokenTransports } from '../transports/token-transports.js';
 import { AnswerHeaders } from './answer-headers.js';
 import type { PlainHttpNotice } from './plain-http-notice.js';
@@ -18,6 +20,9 @@ export interface AnswerServices {
   readonly plainHttp: PlainHttpNotice;
 }
 
+/** What a token that goes out is for: a session that is new, that has a new id, or that the client has already. */
+export type OutgoingKind = 'new' | 'regenerated' | 'renewed';
+
 /** What one response tells the client about the token of its session: which one, and in which place. */
 export class SessionAnswer {
   readonly #headers: AnswerHeaders;
@@ -25,6 +30,8 @@ export class SessionAnswer {
   #source: TokenSource | null = null;
   /** The one that opens the session by now: presented, or about to go out. */
   #token: string | null = null;
+  #outgoing: OutgoingKind | null = null;
+  #isWritten = false;
 
   constructor(
     private readonly services: AnswerServices,
@@ -44,15 +51,53 @@ export class SessionAnswer {
   }
 
   /** A token of the request opens nothing, or does no more. */
-  refused(source: TokenSource | null, { clearCookie }: { readonly clearCookie: boolean }): void {
+  refused(error: SessionError, source: TokenSource | null): void {
     this.#headers.tokenWasRefused = true;
-    if (source === 'cookie' && clearCookie) this.#headers.cookieIsDead = true;
+    if (source === 'cookie' && this.#clearsCookie(error)) this.#headers.cookieIsDead = true;
+  }
+
+  /**
+   * Not of a session that lives for another client (a binding). Nor, for what a page fetches in the background, of one that is gone: a
+   * login may have ended it a moment ago, and the browser may have the new cookie by now. The next navigation clears one that is dead.
+   */
+  #clearsCookie(error: SessionError): boolean {
+    if (error instanceof SessionSecurityError) return false;
+    const { 'sec-fetch-site': site, 'sec-fetch-mode': mode } = rawRequestOf(this.request).headers;
+    // Only browsers send both.
+    const isBackground = site !== undefined && mode !== undefined && mode !== 'navigate';
+    return !isBackground || !(error instanceof SessionNotFoundError);
   }
 
   /** This request has ended its session. */
   loggedOut(): void {
-    this.refused(this.#source, { clearCookie: true });
+    this.#headers.tokenWasRefused = true;
+    if (this.#source === 'cookie') this.#headers.cookieIsDead = true;
     this.withdraw();
+  }
+
+  /** The response with the renewed cookie was lost, or is under way: the browser would drop the one that it has before the session ends. */
+  isShortLived(session: Session, issuedAt: number): boolean {
+    const { record, facts } = Session.stateOf(session);
+    return this.#source === 'cookie' && issuedAt + facts.ttlMs < record.expiresAt;
+  }
+
+  /** @throws SessionUsageError when the options do not name `transport` */
+  assertOffered(transport: TokenSource | undefined): void {
+    if (transport === undefined || this.services.transports.has(transport)) return;
+    throw new SessionUsageError(`The session cannot be answered by '${transport}': add it to tokenSourcePriority.`);
+  }
+
+  /**
+   * Where the token of a new session goes.
+   *
+   * @throws SessionUsageError when it is too late for a cookie
+   */
+  sourceFor(transport?: TokenSource): TokenSource {
+    const source = transport ?? this.#source ?? this.services.transports.preferred;
+    if (source !== 'cookie' || !this.#isWritten) return source;
+    throw new SessionUsageError(
+      'The response has begun, so no cookie can go out with it: do this before, or use another transport.',
+    );
   }
 
   /** The response depends on which page sent the request. */
@@ -60,11 +105,17 @@ export class SessionAnswer {
     this.#headers.dependsOnOrigin = true;
   }
 
-  /** A session that is new to the client, in the place of the one that it had. */
-  give(session: Session, token: string, source: TokenSource): AnsweredSession {
+  /** Whether a cookie is to go out with another token for the session that the browser has. */
+  get renewsCookie(): boolean {
+    return this.#outgoing === 'renewed' && this.#source === 'cookie';
+  }
+
+  /** A session that is new to the client, or has a new id, in the place of the one that it had. */
+  give(session: Session, token: string, source: TokenSource, kind: 'new' | 'regenerated'): AnsweredSession {
     if (this.#source === 'cookie') this.#headers.cookieIsDead = true;
     this.#headers.tokenWasRefused = false;
     this.#source = source;
+    this.#outgoing = kind;
     const csrfToken = this.#csrfTokenOf(session);
     this.#send(session, token, source, csrfToken);
     return this.#answered(session, csrfToken);
@@ -72,13 +123,28 @@ export class SessionAnswer {
 
   /** Another token for the session that the client has. */
   renew(session: Session, token: string): void {
-    if (this.#source !== null) this.#send(session, token, this.#source, null);
+    if (this.#source === null) return;
+    this.#outgoing = 'renewed';
+    this.#send(session, token, this.#source, null);
   }
 
   /** Takes back a token that has not gone out yet. */
   withdraw(): void {
     this.#token = null;
+    this.#outgoing = null;
     this.#headers.withdrawToken();
+  }
+
+  /**
+   * Takes back a token that the client can do without: that of a new session, as it is told that it has none, and a renewed one, as it has
+   * the older. A regenerated session it could not open any more.
+   *
+   * @returns what was on its way
+   */
+  takeBack(): OutgoingKind | null {
+    const outgoing = this.#outgoing;
+    if (outgoing !== 'regenerated') this.withdraw();
+    return outgoing;
   }
 
   /** What is to be said of the session that the client has. */
@@ -87,6 +153,7 @@ export class SessionAnswer {
   }
 
   writeHeaders(response: ServerResponse): void {
+    this.#isWritten = true;
     this.#headers.write(response);
   }
 

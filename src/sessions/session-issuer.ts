@@ -46,6 +46,8 @@ export interface Draft {
   readonly userId: string | null;
 }
 
+/** RFC 6265bis, section 4.1.1: what the value of a cookie holds without quotes; short of what browsers keep of a cookie. */
+const SENDABLE_TOKEN = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{1,4000}$/;
 const LONGEST_LIFETIME_S = 3_153_600_000;
 
 /** Makes new records, stores them, and signs the tokens that open them. */
@@ -161,9 +163,17 @@ export class SessionIssuer {
     return { session: this.context.open(stored), token };
   }
 
-  /** A token for `secret`, issued now, under the current key. */
+  /**
+   * A token for `secret`, issued now, under the current key.
+   *
+   * @throws SessionUsageError when the serializer makes one that no header or cookie holds as it is
+   */
   async sign(secret: SessionSecret): Promise<string> {
-    return this.serializer.serialize({ secret, issuedAt: this.context.clock.now() });
+    const token: unknown = await this.serializer.serialize({ secret, issuedAt: this.context.clock.now() });
+    if (typeof token === 'string' && SENDABLE_TOKEN.test(token)) return token;
+    throw new SessionUsageError(
+      'The TokenSerializer has made a token that cannot be sent: 1 to 4,000 characters of printable ASCII, without spaces, quotes, commas, semicolons and backslashes.',
+    );
   }
 }
 

@@ -29,7 +29,7 @@ export interface TokenSerializer {
   /** A token that verified once verifies for ever (no expiry inside), so that its verdict may be remembered. Default: false. */
   readonly verdictsAreFinal?: boolean;
 
-  /** A token of printable ASCII without spaces, commas or semicolons, at most 4,000 characters. */
+  /** A token of 1 to 4,000 characters of printable ASCII, without spaces, quotes, commas, semicolons and backslashes. */
   serialize(claims: TokenClaims): string | Promise<string>;
 
   /** The verdict on a token from a request: any string, from anybody. An error thrown here rejects the token. */

@@ -44,6 +44,17 @@ class PageController {
     return 'a cart';
   }
 
+  @UseSession()
+  @Header('CDN-Cache-Control', 'max-age=600')
+  @Header('Example-CDN-Cache-Control', 'max-age=600')
+  @Header('Surrogate-Control', 'max-age=600')
+  @Header('Expires', 'Fri, 01 Jan 2100 00:00:00 GMT')
+  @Get('cart-at-the-edge')
+  async cartAtTheEdge(@Req() request: object) {
+    await this.sessions.start(request);
+    return 'a cart';
+  }
+
   @Header('Cache-Control', 'public, max-age=600')
   @UseGuards(SessionGuard)
   @Get('page')
@@ -132,8 +143,9 @@ describe.each(PLATFORMS)('a shared cache in front, on %s', (platform) => {
   it('a renewed cookie, a cleared one and a refusal are for one client alone', async () => {
     const ann = await signIn('ann');
     app.clock.advanceSeconds(60);
-    expect((await get('/page', ...ann)).setCookies).toHaveLength(1);
-    expect((await get('/page', ...ann)).setCookies).toHaveLength(0);
+    const renewal = await get('/page', ...ann);
+    expect(renewal.setCookies).toHaveLength(1);
+    expect((await get('/page', 'Cookie', `${NAME}=${valueOf(renewal)}`)).setCookies).toHaveLength(0);
     const forged = ['Cookie', `${NAME}=garbage`];
     for (let round = 0; round < 2; round++) {
       expect((await get('/greeting', ...forged)).setCookies).toHaveLength(1);
@@ -141,6 +153,14 @@ describe.each(PLATFORMS)('a shared cache in front, on %s', (platform) => {
       expect((await get('/broken')).status).toBe(401);
     }
     expect(proxy.hits).toBe(0);
+  });
+
+  it('headers that speak louder to some caches go where the response is for one client', async () => {
+    const response = await send(`${app.url}/cart-at-the-edge`);
+    expect(response.setCookies).toHaveLength(1);
+    const { 'cache-control': control, ...headers } = response.headers;
+    expect(control).toBe('no-store');
+    expect(Object.keys(headers).filter((name) => /cdn|surrogate|expires/.test(name))).toEqual([]);
   });
 
   it('headers vary as a cookie does', async () => {

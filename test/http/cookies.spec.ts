@@ -28,6 +28,41 @@ interface Raw {
   readonly raw?: ServerResponse;
 }
 
+interface Sender extends Raw {
+  hijack?(): void;
+  send(body: unknown): unknown;
+}
+
+/** Stops the slow handler until a test lets it go on. */
+class Gate {
+  #arrive!: () => void;
+  #open!: () => void;
+  #opened!: Promise<void>;
+  reached!: Promise<void>;
+
+  constructor() {
+    this.close();
+  }
+
+  close(): void {
+    this.reached = new Promise((resolve) => (this.#arrive = resolve));
+    this.#opened = new Promise((resolve) => (this.#open = resolve));
+  }
+
+  async pass(): Promise<void> {
+    this.#arrive();
+    await this.#opened;
+    this.close();
+  }
+
+  readonly go = (): void => {
+    this.#open();
+  };
+}
+
+const gate = new Gate();
+let latest = '';
+
 @Controller()
 class CookieController {
   constructor(private readonly sessions: SessionService) {}
@@ -107,6 +142,77 @@ class CookieController {
       ['Cache-Control', 'public, max-age=600'],
     ] as never);
     raw.end();
+  }
+
+  @AllowAnonymous()
+  @UseGuards(SessionGuard)
+  @Get('slow')
+  async slow() {
+    await gate.pass();
+    return 'at last';
+  }
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('in-and-out')
+  async inAndOut(@Req() request: { query: { by?: TokenSource } }) {
+    const { by } = request.query;
+    await this.sessions.start(request, by ? { transport: by } : {});
+    await this.sessions.login(request, { userId: 'ann' });
+    await this.sessions.logout(request);
+    const { session } = await this.sessions.start(request, by ? { transport: by } : {});
+    const again = session.isAnonymous;
+    await this.sessions.logout(request);
+    return { again };
+  }
+
+  @UseSession()
+  @Post('login-by-hand')
+  async loginByHand(@Req() request: { query: { by?: TokenSource } }, @Res() response: Sender) {
+    const { by } = request.query;
+    const { session } = await this.sessions.login(request, { userId: 'ann' }, by ? { transport: by } : {});
+    session.addFlashMessage('hello');
+    response.send({ signedIn: true });
+  }
+
+  @UseGuards(SessionGuard)
+  @Post('regenerate-and-write')
+  async regenerateAndWrite(@CurrentSession() session: Session) {
+    const { session: next } = await this.sessions.regenerateSessionId(session);
+    next.data.written = true;
+    return 'ok';
+  }
+
+  @UseGuards(SessionGuard)
+  @Post('regenerate-and-write-by-hand')
+  async regenerateAndWriteByHand(@CurrentSession() session: Session, @Res() response: Sender) {
+    const { session: next } = await this.sessions.regenerateSessionId(session);
+    next.data.written = true;
+    response.send('ok');
+  }
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('stubborn-cart')
+  async stubbornCart(@Req() request: object) {
+    let tries = 1;
+    await this.sessions.start(request).catch(() => {
+      tries++;
+      return this.sessions.start(request);
+    });
+    return `tried ${tries} times`;
+  }
+
+  @UseGuards(SessionGuard)
+  @Post('too-late')
+  async tooLate(@Req() request: object, @CurrentSession() session: Session, @Res() response: Sender) {
+    response.hijack?.();
+    const raw = response.raw ?? (response as unknown as ServerResponse);
+    raw.writeHead(200, { 'Content-Type': 'application/json' });
+    const codeOf = (error: unknown) => (error as { code: string }).code;
+    const login = await this.sessions.login(request, { userId: 'ann' }).catch(codeOf);
+    const regenerate = await this.sessions.regenerateSessionId(session).catch(codeOf);
+    raw.end(JSON.stringify({ login, regenerate }));
   }
 
   @UseSession()
@@ -296,12 +402,142 @@ describe.each(PLATFORMS)('the cookie transport, on %s', (platform) => {
     expect((await post('/logout', 'Sec-Fetch-Mode', 'cors', ...cookie(value))).setCookies).toEqual([CLEARED]);
   });
 
+  it('the cookie of a session that is bound to another client is left alone: the session lives', async () => {
+    const local = await startApp({
+      platform,
+      controllers: [CookieController],
+      session: { ...COOKIES, userAgentBinding: true },
+    });
+    const phone = ['User-Agent', 'phone'];
+    const login = await send(`${local.url}/login`, { method: 'POST', headers: [...OWN, ...phone] });
+    const own = cookie(sessionCookie(login).value!);
+    const refused = await send(`${local.url}/me`, { headers: [...own, 'User-Agent', 'laptop'] });
+    expect([refused.status, refused.setCookies]).toEqual([401, []]);
+    expect((await send(`${local.url}/me`, { headers: [...own, ...phone] })).status).toBe(200);
+    await local.close();
+  });
+
+  it('a renewal whose answer was lost is answered again, until the browser has it', async () => {
+    const { value } = await signIn();
+    for (let seconds = 60; seconds < 150; seconds += 20) {
+      app.clock.advanceSeconds(seconds === 60 ? 60 : 20);
+      const { maxAge } = sessionCookie(await get('/me', ...cookie(value)));
+      expect(maxAge).toBeGreaterThan(40);
+    }
+    const renewed = sessionCookie(await get('/me', ...cookie(value))).value!;
+    expect((await get('/me', ...cookie(renewed))).setCookies).toEqual([]);
+  });
+
+  it('a renewal that is late does not overwrite the cookie that a login has set meanwhile', async () => {
+    const anonymous = sessionCookie(await post('/cart')).value!;
+    app.clock.advanceSeconds(60);
+    const slow = get('/slow', ...cookie(anonymous));
+    const { reached, go } = gate;
+    await reached;
+    const login = sessionCookie(await post('/login', ...cookie(anonymous))).value!;
+    go();
+    const late = await slow;
+    expect([late.status, late.setCookies]).toEqual([200, []]);
+    expect((await get('/me', ...cookie(login))).status).toBe(200);
+  });
+
+  it('a renewal goes out of a slow request too, if nothing has happened meanwhile', async () => {
+    const { value } = await signIn();
+    app.clock.advanceSeconds(60);
+    const slow = get('/slow', ...cookie(value));
+    await gate.reached;
+    gate.go();
+    expect(sessionCookie(await slow).maxAge).toBe(100);
+  });
+
+  it('a login that is logged out by the same request leaves no cookie, no token and no CSRF token in the answer', async () => {
+    const response = await post('/in-and-out');
+    expect(response.setCookies).toEqual([CLEARED]);
+    expect(response.headers['x-csrf-token']).toBeUndefined();
+    expect(JSON.parse(response.body)).toMatchObject({ again: true });
+    const header = await post('/in-and-out?by=header');
+    expect([header.setCookies, header.headers['x-session-token']]).toEqual([[], undefined]);
+  });
+
+  describe('when the commit behind a login fails', () => {
+    it.each(['/login', '/login-by-hand', '/login?by=header', '/login-by-hand?by=header'])(
+      '%s is a 503 that gives nothing, and no session stays that nobody could use',
+      async (path) => {
+        const backend = new MemoryBackend();
+        const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
+        jest.spyOn(backend, 'replace').mockRejectedValue(new Error('full'));
+        const response = await send(local.url + path, { method: 'POST', headers: OWN });
+        expect([response.status, response.setCookies]).toEqual([503, []]);
+        expect(response.headers['x-csrf-token']).toBeUndefined();
+        expect(response.headers['x-session-token']).toBeUndefined();
+        expect(await local.app.get(SessionService).listUserSessions('ann')).toEqual([]);
+        await local.close();
+      },
+    );
+
+    it('a regenerated session stays with its owner: the 503 carries its cookie', async () => {
+      const backend = new MemoryBackend();
+      const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
+      const value = sessionCookie(await send(`${local.url}/login`, { method: 'POST', headers: OWN })).value!;
+      for (const path of ['/regenerate-and-write', '/regenerate-and-write-by-hand']) {
+        const failing = jest.spyOn(backend, 'replace').mockRejectedValue(new Error('full'));
+        const current = path.endsWith('hand') ? latest : value;
+        const response = await send(local.url + path, { method: 'POST', headers: [...OWN, ...cookie(current)] });
+        failing.mockRestore();
+        expect(response.status).toBe(503);
+        latest = sessionCookie(response).value!;
+        expect((await send(`${local.url}/me`, { headers: cookie(latest) })).status).toBe(200);
+      }
+      await local.close();
+    });
+  });
+
+  it('once the response has begun no cookie can go out, so nothing is made and nothing is ended', async () => {
+    const { value } = await signIn();
+    const before = await app.app.get(SessionService).listUserSessions('ann');
+    const response = await post('/too-late', ...cookie(value));
+    expect(JSON.parse(response.body)).toEqual({ login: 'USAGE', regenerate: 'USAGE' });
+    expect((await get('/me', ...cookie(value))).status).toBe(200);
+    expect(await app.app.get(SessionService).listUserSessions('ann')).toHaveLength(before.length);
+  });
+
+  it('a start() that failed can be tried again in the same request', async () => {
+    const backend = new MemoryBackend();
+    const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
+    jest.spyOn(backend, 'create').mockRejectedValueOnce(new Error('busy'));
+    const response = await send(`${local.url}/stubborn-cart`, { method: 'POST', headers: OWN });
+    expect(response.body).toContain('tried 2 times');
+    expect(response.setCookies).toHaveLength(1);
+    await local.close();
+  });
+
+  it.each(['a;b', 'a b', 'a,b', '"ab"', 'a\\b', 'ä', 'a\r\nSet-Cookie: x', 'x'.repeat(4001), ''])(
+    'a serializer whose tokens cannot be sent is refused before anything is stored, and the token is not shown: %j',
+    async (token) => {
+      const backend = new MemoryBackend();
+      const create = jest.spyOn(backend, 'create');
+      const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+      const tokenFormat = { serialize: () => token, verify: () => ({ valid: false, fault: 'TOKEN_FORGED' }) as const };
+      const session = { ...COOKIES, backend, tokenFormat };
+      const local = await startApp({ platform, controllers: [CookieController], session });
+      const response = await send(`${local.url}/login`, { method: 'POST', headers: OWN });
+      expect([response.status, response.setCookies]).toEqual([500, []]);
+      expect(create).not.toHaveBeenCalled();
+      if (token !== '')
+        expect(JSON.stringify([error.mock.calls, response])).not.toContain(JSON.stringify(token).slice(1, -1));
+      await local.close();
+      error.mockRestore();
+    },
+  );
+
   it('no cookie: nothing is set, nothing is cleared, and nobody is called a forger', async () => {
     const response = await get('/me', 'Cookie', 'theme=dark; lang=en');
     expect(response.status).toBe(401);
     expect(response.setCookies).toEqual([]);
     expect(response.headers['www-authenticate']).toBe('Bearer');
-    expect(rejected).toEqual([]);
+    expect(rejected).toEqual(['TOKEN_MISSING']);
+    expect((await get('/public', 'Cookie', 'theme=dark')).status).toBe(200);
+    expect(rejected).toEqual(['TOKEN_MISSING']);
   });
 
   it('a thousand visits without a session leave no session and no cookie', async () => {
@@ -546,6 +782,10 @@ describe.each(PLATFORMS)('the cookie transport, on %s', (platform) => {
       const texts = await warned(['X-Forwarded-Proto', 'https', 'Host', 'example.com']);
       expect(texts).toHaveLength(1);
       expect(texts[0]).toContain("'trust proxy' (Express) or trustProxy (Fastify)");
+    });
+
+    it('the same by the header of RFC 7239', async () => {
+      expect(await warned(['Forwarded', 'proto=https'])).toHaveLength(1);
     });
 
     it('without a proxy, one warning says that browsers drop the cookie', async () => {

@@ -1,5 +1,16 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { All, Body, Controller, Get, HttpCode, Post, Req, UseGuards, type INestApplication } from '@nestjs/common';
+import {
+  All,
+  Body,
+  Controller,
+  Get,
+  HttpCode,
+  Next,
+  Post,
+  Req,
+  UseGuards,
+  type INestApplication,
+} from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
@@ -122,11 +133,27 @@ class CsrfController {
     return { csrfToken };
   }
 
+  @UseGuards(SessionGuard)
+  @HttpCode(200)
+  @Post('passed-on')
+  second(@CurrentSession('user') user: object) {
+    return { user };
+  }
+
   @UseSession()
   @HttpCode(200)
   @Post('logout')
   async logout(@Req() request: object) {
     return { loggedOut: await this.sessions.logout(request) };
+  }
+}
+
+@Controller()
+class PassesOnController {
+  @SkipCsrf()
+  @All('passed-on')
+  first(@OptionalSession() session: Session | null, @Next() next: (error?: unknown) => void) {
+    next(session === null ? new Error('A session was expected.') : undefined);
   }
 }
 
@@ -157,7 +184,8 @@ class Fixture {
     const backend = new BarrierBackend(new MemoryBackend());
     const app = await startApp({
       platform,
-      controllers: [CsrfController, OpenController],
+      // Fastify has one handler for a route.
+      controllers: [...(platform === 'express' ? [PassesOnController] : []), CsrfController, OpenController],
       session: { tokenSourcePriority: ['header', 'bearer', 'cookie'], backend: backend.backend, ...session },
     });
     const rejected: string[] = [];
@@ -251,6 +279,11 @@ describe.each(PLATFORMS)('protection against cross-site requests, on %s', (platf
       }
       expect(fixture.changes).toBe(before);
       expect(fixture.rejected).toEqual(['CSRF_CROSS_SITE', 'CSRF_CROSS_SITE']);
+    });
+
+    it('what a user has typed in or opened from a bookmark is for the token to decide', async () => {
+      expect((await change('Sec-Fetch-Site', 'none')).status).toBe(403);
+      expect((await change('Sec-Fetch-Site', 'none', 'X-CSRF-Token', ann.csrfToken)).status).toBe(200);
     });
 
     it('costs no call to the store when it refuses', async () => {
@@ -410,7 +443,7 @@ describe.each(PLATFORMS)('protection against cross-site requests, on %s', (platf
       expect((await fixture.post('/change?_method=GET', [...cookie(ann), ...override])).status).toBe(403);
     });
 
-    it('an optional session is not given to another site, and is no null that it could tell apart', async () => {
+    it('an optional session is not given to another site, nor is it called absent', async () => {
       expect((await fixture.post('/optional', [...cookie(ann), 'Sec-Fetch-Site', 'cross-site'])).status).toBe(403);
       expect((await fixture.post('/optional', ['Sec-Fetch-Site', 'cross-site'])).status).toBe(200);
     });
@@ -423,6 +456,14 @@ describe.each(PLATFORMS)('protection against cross-site requests, on %s', (platf
       expect((await fixture.post('/logout', [...cookie(ann), 'Sec-Fetch-Site', 'cross-site'])).status).toBe(403);
       expect((await change(...OWN)).status).toBe(200);
     });
+
+    if (platform === 'express') {
+      it('@SkipCsrf() speaks for its own route, not for the one that it passes the request on to', async () => {
+        const foreign = ['Sec-Fetch-Site', 'cross-site'];
+        expect((await fixture.post('/passed-on', [...cookie(ann), ...foreign])).status).toBe(403);
+        expect((await fixture.post('/passed-on', [...cookie(ann), ...OWN])).status).toBe(200);
+      });
+    }
 
     it('@SkipCsrf() takes out a route or a controller', async () => {
       for (const path of ['/skipped', '/open']) {
@@ -595,6 +636,15 @@ describe.each(PLATFORMS)('protection against cross-site requests, on %s', (platf
       expect(await from('https://shop.example.com')).toBe(200);
       expect(await from('http://shop.example.com')).toBe(403);
       expect(await from(await app.getUrl())).toBe(403);
+      await app.close();
+    });
+
+    it('that is trusted, and calls the scheme by a name of its own, a sandboxed page is no page of ours', async () => {
+      const app = await behindProxy();
+      for (const scheme of ['ssl', 'on', 'tls', 'file', 'https']) {
+        const headers = ['X-Forwarded-Proto', scheme, 'X-Forwarded-Host', 'shop.example.com', 'Origin', 'null'];
+        expect((await send(`${await app.getUrl()}/login`, { method: 'POST', headers })).status).toBe(403);
+      }
       await app.close();
     });
 

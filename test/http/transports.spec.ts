@@ -134,7 +134,7 @@ describe.each(PLATFORMS)('transports, on %s', (platform) => {
 
   it('tells the listeners the exact reason', () => {
     const reasons = new Set(events.map((event) => ('reason' in event ? event.reason : '')));
-    expect([...reasons].sort()).toEqual(['SESSION_NOT_FOUND', 'TOKEN_AMBIGUOUS', 'TOKEN_MALFORMED']);
+    expect([...reasons].sort()).toEqual(['SESSION_NOT_FOUND', 'TOKEN_AMBIGUOUS', 'TOKEN_MALFORMED', 'TOKEN_MISSING']);
   });
 
   it('renews before the end, hands out a new token for the same id, and the older one stays good', async () => {
