@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
+import type { ClientIdentity } from '../binding/session-binding.js';
+
 /** What a request of either platform offers. Fastify wraps Node's request as `raw`, Express extends it. */
 export interface PlatformRequest {
   readonly raw?: IncomingMessage;
@@ -24,4 +26,9 @@ export function rawRequestOf(request: PlatformRequest): IncomingMessage {
 
 export function rawResponseOf(response: PlatformResponse): ServerResponse {
   return response.raw ?? (response as unknown as ServerResponse);
+}
+
+/** Who asks, for the bindings and the events. */
+export function clientOf(request: PlatformRequest): ClientIdentity {
+  return { ipAddress: request.ip, userAgent: rawRequestOf(request).headers['user-agent'] ?? '' };
 }

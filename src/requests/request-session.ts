@@ -1,28 +1,26 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { ServerResponse } from 'node:http';
 
-import type { ClientIdentity } from '../binding/session-binding.js';
 import { SessionError } from '../errors/session-error.js';
 import { SessionInvalidError, SessionNotFoundError, SessionTokenError } from '../errors/session-errors.js';
+import { clientOf, rawResponseOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
 import type { TokenSource } from '../options/session-options.js';
-import type { FlashMessage } from '../sessions/flash-message.js';
-import type { AnsweredSession } from '../sessions/answered-session.js';
-import type { IssuedSession } from '../sessions/session-issuer.js';
 import { assertJsonValue } from '../records/json-value.js';
+import type { AnsweredSession } from '../sessions/answered-session.js';
+import type { FlashMessage } from '../sessions/flash-message.js';
+import type { IssuedSession } from '../sessions/session-issuer.js';
 import { isRefusal } from '../sessions/session-loader.js';
 import type { NewSessionUser, SessionData } from '../sessions/session-user.js';
 import { Session } from '../sessions/session.js';
 import { toSessionUser } from '../sessions/user-input.js';
 import type { StoreBudget } from '../store/store-budget.js';
-import type { VerifiedToken } from '../tokens/token-verifier.js';
-import type { PlatformRequest, PlatformResponse } from '../http/http-messages.js';
-import { rawRequestOf, rawResponseOf } from '../http/http-messages.js';
-import type { LoginOptions, StartOptions } from './request-options.js';
+import { messageOf } from './message-of.js';
 import { PageCheck } from './page-check.js';
+import type { LoginOptions, StartOptions } from './request-options.js';
 import type { RequestServices } from './request-services.js';
 import { ResponseHold, type HeldFor, type ReplacementResponse } from './response-hold.js';
 import { SessionAnswer } from './session-answer.js';
-import { findToken, type PresentedToken } from './token-search.js';
+import { SessionArrival } from './session-arrival.js';
 
 const FIRST_ERROR_STATUS = 400;
 const INTERNAL_ERROR = { statusCode: 500, message: 'Internal Server Error' };
@@ -57,7 +55,7 @@ export class RequestSession implements HeldFor {
     this.#budget = services.store.newBudget();
     this.#answer = new SessionAnswer(services, request);
     this.#page = new PageCheck(services.csrf, request, context, (error, sessionId) => {
-      services.loader.reject(error, this.#client(), sessionId);
+      services.loader.reject(error, clientOf(this.#request), sessionId);
     });
     new ResponseHold(rawResponseOf(response), this);
   }
@@ -68,6 +66,8 @@ export class RequestSession implements HeldFor {
     this.#loading = this.#loading?.then(() => {
       this.#page.catchUp();
     });
+    // For whoever asks next; that nobody does must not end the process.
+    this.#loading?.catch(() => undefined);
   }
 
   /**
@@ -95,7 +95,7 @@ export class RequestSession implements HeldFor {
       'SESSION_ANONYMOUS',
       'The session has no user, and the route is not marked with @AllowAnonymous().',
     );
-    this.#services.loader.reject(error, this.#client(), session.sessionId);
+    this.#services.loader.reject(error, clientOf(this.#request), session.sessionId);
     throw error;
   }
 
@@ -121,7 +121,7 @@ export class RequestSession implements HeldFor {
   async #startNew(data: Partial<SessionData>, transport: TokenSource | undefined): Promise<Session> {
     const { issuer, events } = this.#services;
     const source = this.#sourceOfAnswer(transport);
-    const content = issuer.newContent(issuer.newFacts(this.#client(), {}), null, data);
+    const content = issuer.newContent(issuer.newFacts(clientOf(this.#request), {}), null, data);
     const issued = await issuer.create(await issuer.draft(issuer.newAnonymousTag(), content), this.#budget);
     events.emit({ type: 'created', sessionId: issued.session.sessionId, userId: null });
     this.#adopt(issued, source);
@@ -133,7 +133,7 @@ export class RequestSession implements HeldFor {
     this.#answer.assertOffered(transport);
     const previous = await this.optional();
     const source = this.#sourceOfAnswer(transport);
-    const login = { user: toSessionUser(user), client: this.#client(), lifetime };
+    const login = { user: toSessionUser(user), client: clientOf(this.#request), lifetime };
     const issued = await this.#services.logins.login(previous, login, this.#budget);
     return this.#adopt(issued, source);
   }
@@ -245,52 +245,10 @@ export class RequestSession implements HeldFor {
   }
 
   async #loadOnce(): Promise<void> {
-    const presented = await this.#findToken();
-    if (presented === null) return;
-    const { source, text, verified } = presented;
-    this.#answer.presented(text, source);
-    if (source === 'cookie') this.#page.assertOwnPage(verified.sessionId);
-    try {
-      this.#session = await this.#services.loader.load(verified, this.#client(), this.#budget);
-    } catch (error) {
-      if (!isRefusal(error)) throw error;
-      this.#refuse(error);
-      return;
-    }
-    Session.stateOf(this.#session).request = this;
-    const renewed = await this.#touch(this.#session);
-    if (renewed || verified.outdated || this.#answer.isShortLived(this.#session, verified.claims.issuedAt)) {
-      await this.#renewToken(this.#session, verified);
-    }
-  }
-
-  #findToken(): Promise<PresentedToken | null> {
-    return findToken(this.#services, rawRequestOf(this.#request), (fault, source) => {
-      this.#refuse(this.#services.loader.tokenError(fault, this.#client()), source);
-    });
-  }
-
-  /** Moves the times that are due, before the handler runs. A failure leaves the request as it would be without: the session lives. */
-  async #touch(session: Session): Promise<boolean> {
-    const { renewal, logger } = this.#services;
-    const due = renewal.timesDue(session);
-    if (due === null) return false;
-    try {
-      return (await renewal.touch(session, due, this.#budget)) === 'renewed';
-    } catch (error) {
-      // The store itself says once that it fails; this may happen to every request until it works again.
-      logger.debug(`A session was not renewed, the request goes on: ${messageOf(error)}`);
-      return false;
-    }
-  }
-
-  async #renewToken(session: Session, { claims }: VerifiedToken): Promise<void> {
-    const { issuer, logger } = this.#services;
-    try {
-      this.#answer.renew(session, await issuer.sign(claims.secret));
-    } catch (error) {
-      logger.warn(`A token was not signed anew, the older one stays good: ${messageOf(error)}`);
-    }
+    const arrival = new SessionArrival(this.#services, this.#request, this.#answer, this.#page, this.#budget);
+    this.#session = await arrival.receive();
+    this.#refusal = arrival.refusal;
+    if (this.#session !== null) Session.stateOf(this.#session).request = this;
   }
 
   /**
@@ -313,28 +271,16 @@ export class RequestSession implements HeldFor {
 
   #missingToken(): SessionTokenError {
     const error = new SessionTokenError('TOKEN_MISSING', 'The request carries no session token.');
-    this.#services.loader.reject(error, this.#client(), null);
+    this.#services.loader.reject(error, clientOf(this.#request), null);
     this.#refusal = error;
     return error;
   }
 
-  #refuse(error: SessionError, source = this.#answer.source): void {
-    this.#refusal ??= error;
-    this.#answer.refused(error, source);
-  }
-
   #ended(error: SessionError, session: Session): void {
     this.#session = null;
-    this.#refuse(error);
+    this.#refusal = error;
+    this.#answer.refused(error, this.#answer.source);
     this.#answer.withdraw();
-    this.#services.loader.reject(error, this.#client(), session.sessionId);
+    this.#services.loader.reject(error, clientOf(this.#request), session.sessionId);
   }
-
-  #client(): ClientIdentity {
-    return { ipAddress: this.#request.ip, userAgent: rawRequestOf(this.#request).headers['user-agent'] ?? '' };
-  }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : 'unknown failure';
 }

@@ -157,11 +157,11 @@ class CookieController {
   @Post('in-and-out')
   async inAndOut(@Req() request: { query: { by?: TokenSource } }) {
     const { by } = request.query;
-    await this.sessions.start(request, by ? { transport: by } : {});
+    const { session: first } = await this.sessions.start(request, by ? { transport: by } : {});
     await this.sessions.login(request, { userId: 'ann' });
     await this.sessions.logout(request);
     const { session } = await this.sessions.start(request, by ? { transport: by } : {});
-    const again = session.isAnonymous;
+    const again = session.isAnonymous && session.sessionId !== first.sessionId;
     await this.sessions.logout(request);
     return { again };
   }
