@@ -540,6 +540,14 @@ describe.each(PLATFORMS)('the cookie transport, on %s', (platform) => {
     expect(rejected).toEqual(['TOKEN_MISSING']);
   });
 
+  it('a session without a user is refused by a route that wants one, and keeps its cookie', async () => {
+    const anonymous = sessionCookie(await post('/cart')).value!;
+    const response = await get('/me', ...cookie(anonymous));
+    expect([response.status, response.setCookies]).toEqual([401, []]);
+    expect(rejected).toEqual(['SESSION_ANONYMOUS']);
+    expect((await get('/data', ...cookie(anonymous))).status).toBe(200);
+  });
+
   it('a thousand visits without a session leave no session and no cookie', async () => {
     for (let visit = 0; visit < 100; visit++) {
       const responses = await Promise.all(Array.from({ length: 10 }, () => get('/public')));
