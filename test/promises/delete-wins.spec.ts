@@ -2,26 +2,21 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { SessionConflictError, SessionNotFoundError, SessionInvalidError } from 'nestjs-sessionx';
 
 import { everyBackend } from '../support/backends.js';
-import { BarrierBackend } from '../support/barrier-backend.js';
-import { outcomes, startService, type ServiceUnderTest } from '../support/services.js';
+import type { BarrierBackend } from '../support/barrier-backend.js';
+import { outcomes, startTwo, type ServiceUnderTest, type TwoInstances } from '../support/services.js';
 
 describe.each(everyBackend())('P2 and P7: what has ended stays so, on $name', (store) => {
+  let instances: TwoInstances;
   let barrier: BarrierBackend;
   let one: ServiceUnderTest;
   let two: ServiceUnderTest;
 
   beforeAll(async () => {
-    await store.start();
-    barrier = new BarrierBackend(store.another());
-    one = await startService(barrier.backend);
-    two = await startService(store.another(), {}, one.clock);
+    instances = await startTwo(store);
+    ({ barrier, one, two } = instances);
   });
 
-  afterAll(async () => {
-    await one.close();
-    await two.close();
-    await store.stop();
-  });
+  afterAll(() => instances.stop());
 
   const endings = [
     { name: 'deleteSession', end: (id: string) => two.sessions.deleteSession(id) },

@@ -1,26 +1,21 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { everyBackend } from '../support/backends.js';
-import { BarrierBackend } from '../support/barrier-backend.js';
-import { atOnce, startService, type ServiceUnderTest } from '../support/services.js';
+import type { BarrierBackend } from '../support/barrier-backend.js';
+import { atOnce, startTwo, type ServiceUnderTest, type TwoInstances } from '../support/services.js';
 
 describe.each(everyBackend())('P4: a flash message is handed out once, on $name', (store) => {
+  let instances: TwoInstances;
   let barrier: BarrierBackend;
   let one: ServiceUnderTest;
   let two: ServiceUnderTest;
 
   beforeAll(async () => {
-    await store.start();
-    barrier = new BarrierBackend(store.another());
-    one = await startService(barrier.backend);
-    two = await startService(store.another(), {}, one.clock);
+    instances = await startTwo(store);
+    ({ barrier, one, two } = instances);
   });
 
-  afterAll(async () => {
-    await one.close();
-    await two.close();
-    await store.stop();
-  });
+  afterAll(() => instances.stop());
 
   async function sessionWithMessage(): Promise<string> {
     const { token } = await one.sessions.createSession();

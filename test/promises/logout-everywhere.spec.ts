@@ -1,26 +1,19 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { everyBackend } from '../support/backends.js';
-import { BarrierBackend } from '../support/barrier-backend.js';
-import { atOnce, outcomes, startService, type ServiceUnderTest } from '../support/services.js';
+import { atOnce, outcomes, startTwo, type ServiceUnderTest, type TwoInstances } from '../support/services.js';
 
 describe.each(everyBackend())('P3: log out everywhere, on $name', (store) => {
-  let barrier: BarrierBackend;
+  let instances: TwoInstances;
   let one: ServiceUnderTest;
   let two: ServiceUnderTest;
 
   beforeAll(async () => {
-    await store.start();
-    barrier = new BarrierBackend(store.another());
-    one = await startService(barrier.backend);
-    two = await startService(store.another(), {}, one.clock);
+    instances = await startTwo(store);
+    ({ one, two } = instances);
   });
 
-  afterAll(async () => {
-    await one.close();
-    await two.close();
-    await store.stop();
-  });
+  afterAll(() => instances.stop());
 
   it('ends all sessions of the user and nobody else, and counts them', async () => {
     const mine = await atOnce(10, () => one.sessions.createSession({ user: { userId: 'ann' } }));

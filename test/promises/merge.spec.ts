@@ -2,23 +2,20 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { SessionData } from 'nestjs-sessionx';
 
 import { everyBackend } from '../support/backends.js';
-import { atOnce, startService, type ServiceUnderTest } from '../support/services.js';
+import { atOnce, startTwo, type ServiceUnderTest, type TwoInstances } from '../support/services.js';
 
 describe.each(everyBackend())('P1: changes of one session are merged, on $name', (store) => {
+  let instances: TwoInstances;
   let one: ServiceUnderTest;
   let two: ServiceUnderTest;
 
   beforeAll(async () => {
-    await store.start();
-    one = await startService(store.another());
-    two = await startService(store.another(), {}, one.clock);
+    // What is promised here is that nothing is lost, not how long it takes on a busy machine.
+    instances = await startTwo(store, { backendTimeout: 10_000 });
+    ({ one, two } = instances);
   });
 
-  afterAll(async () => {
-    await one.close();
-    await two.close();
-    await store.stop();
-  });
+  afterAll(() => instances.stop());
 
   it('keeps all 50 keys of 50 requests that each set their own', async () => {
     const { token } = await one.sessions.createSession({ user: { userId: 'ann' } });
@@ -43,7 +40,7 @@ describe.each(everyBackend())('P1: changes of one session are merged, on $name',
     expect(data.n).toBe(200);
   });
 
-  it('stores all of 200 commits of one session at once, well within the budget', async () => {
+  it('stores all of 200 commits of one session at once', async () => {
     const { token } = await one.sessions.createSession();
     const loaded = await atOnce(200, () => one.sessions.getSession(token));
     await atOnce(200, async (index) => {

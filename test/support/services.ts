@@ -5,6 +5,8 @@ import type { SessionBackend, SessionModuleOptions } from 'nestjs-sessionx';
 import { FakeClock } from 'nestjs-sessionx/testing';
 
 import { SECRET_KEY } from './apps.js';
+import type { BackendUnderTest } from './backends.js';
+import { BarrierBackend } from './barrier-backend.js';
 
 export interface ServiceUnderTest {
   readonly context: INestApplicationContext;
@@ -36,6 +38,35 @@ export async function startService(
   const events: SessionEvent[] = [];
   context.get(SessionEvents).all.subscribe((event) => events.push(event));
   return { context, sessions: context.get(SessionService), clock, events, close: () => context.close() };
+}
+
+/** Two processes, as it were, on one store and by one clock; the store calls of the first can be stopped. */
+export interface TwoInstances {
+  readonly barrier: BarrierBackend;
+  readonly one: ServiceUnderTest;
+  readonly two: ServiceUnderTest;
+  stop(): Promise<void>;
+}
+
+/** Starts the store too. */
+export async function startTwo(
+  store: BackendUnderTest,
+  options: Partial<SessionModuleOptions> = {},
+): Promise<TwoInstances> {
+  await store.start();
+  const barrier = new BarrierBackend(store.another());
+  const one = await startService(barrier.backend, options);
+  const two = await startService(store.another(), options, one.clock);
+  return {
+    barrier,
+    one,
+    two,
+    stop: async () => {
+      await one.close();
+      await two.close();
+      await store.stop();
+    },
+  };
 }
 
 /** `count` calls at once. */
