@@ -12,7 +12,8 @@ const IN_TYPES = ['@nestjs/common', '@nestjs/core', 'rxjs'];
 /** Follows the imports from each entry, and checks that they lead nowhere but to files of the package and to packages that users have. */
 export function checkImports({ content, manifest }) {
   const drivers = driversOf(manifest);
-  const inCode = Object.keys(manifest.peerDependencies).filter((name) => !Object.values(drivers).includes(name));
+  const peers = Object.keys(manifest.peerDependencies).filter((name) => !Object.values(drivers).includes(name));
+  const inCode = [...Object.keys(manifest.dependencies), ...peers];
   const faults = Object.entries(manifest.exports)
     .filter(([entry]) => entry !== './package.json')
     .flatMap(([entry, conditions]) =>
