@@ -28,7 +28,9 @@ export class SessionInterceptor implements NestInterceptor {
   /** What a handler has changed before it threw is stored, as if it had answered the error itself. */
   async #commitThenThrow(request: RequestSession, error: unknown): Promise<never> {
     // Nest answers an HttpException without a word in the log, and these are for the developer.
-    if (error instanceof SessionDataError || error instanceof SessionUsageError) this.#logger.error(error.message);
+    if (error instanceof SessionDataError || error instanceof SessionUsageError) {
+      this.#logger.error(`${request.place}: ${error.message}`);
+    }
     await request.commit();
     throw error;
   }

@@ -7,7 +7,7 @@ import ts from 'typescript';
 import { driversOf } from './drivers.mjs';
 
 /** What every application has. Types need no more than this, so that a reader of them needs no more either. */
-const IN_TYPES = ['@nestjs/common', '@nestjs/core', 'rxjs'];
+const IN_TYPES = ['@nestjs/common', '@nestjs/core', 'reflect-metadata', 'rxjs'];
 
 /** Follows the imports from each entry, and checks that they lead nowhere but to files of the package and to packages that users have. */
 export function checkImports({ content, manifest }) {

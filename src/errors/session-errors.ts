@@ -61,10 +61,10 @@ export class SessionBackendError extends SessionError {
   }
 }
 
-/** Somebody else's change won and a retry could not merge it in time, or a login lost its race. 409. */
+/** Somebody else's change won and a retry could not merge it in time, or a login lost its race. 409, and the client is told the code. */
 export class SessionConflictError extends SessionError {
   constructor(message: string, code: Extract<SessionErrorCode, 'CONFLICT' | 'SESSION_LIMIT'> = 'CONFLICT') {
-    super(code, message, HttpStatus.CONFLICT);
+    super(code, message, HttpStatus.CONFLICT, { tellsCode: true });
   }
 }
 

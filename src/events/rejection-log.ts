@@ -1,13 +1,13 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 
 import { SESSION_CLOCK, type Clock } from '../clock/clock.js';
-import type { SessionErrorCode } from '../errors/session-error.js';
+import type { SessionError, SessionErrorCode } from '../errors/session-error.js';
 
 const PAUSE_MS = 1000;
 
 /**
  * Says in the log why tokens were refused, for whoever wonders about a 401. At most one line a second for each reason: a flood of forged
- * tokens must not become a flood of lines. Nothing that a client sent is in them, so none can be forged.
+ * tokens must not become a flood of lines. Nothing that a client sent is in them, nor in the messages of our errors, so none can be forged.
  */
 @Injectable()
 export class RejectionLog {
@@ -16,7 +16,7 @@ export class RejectionLog {
 
   constructor(@Inject(SESSION_CLOCK) private readonly clock: Clock) {}
 
-  note(reason: SessionErrorCode): void {
+  note({ code: reason, message }: SessionError): void {
     const now = this.clock.now();
     const last = this.#byReason.get(reason);
     // Also a clock that was set back must not silence it.
@@ -27,6 +27,6 @@ export class RejectionLog {
     const more =
       last !== undefined && last.unsaid > 0 ? `, and ${last.unsaid} times more since this was last said` : '';
     this.#byReason.set(reason, { saidAt: now, unsaid: 0 });
-    this.#logger.debug(`A session was refused to a request: ${reason}${more}.`);
+    this.#logger.debug(`A session was refused to a request: ${reason}${more}. ${message}`);
   }
 }

@@ -32,3 +32,9 @@ export function rawResponseOf(response: PlatformResponse): ServerResponse {
 export function clientOf(request: PlatformRequest): ClientIdentity {
   return { ipAddress: request.ip, userAgent: rawRequestOf(request).headers['user-agent'] ?? '' };
 }
+
+/** Method and path, for the log; a query may hold anything. */
+export function placeOf(request: PlatformRequest): string {
+  const { method, url } = rawRequestOf(request);
+  return `${method ?? '?'} ${url?.split('?', 1)[0] ?? '?'}`;
+}

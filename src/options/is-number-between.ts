@@ -10,7 +10,7 @@ export function IsNumberBetween(least: number, most: number, unit: string, { who
       defaultMessage: (args) => {
         const kind = whole ? 'a whole number' : 'a number';
         const hint = typeof args?.value === 'string' ? '; it is a string, so wrap it in Number()' : '';
-        return `${args?.property ?? 'option'} must be ${kind} of ${unit}, from ${least} to ${most}${hint}`;
+        return `${args?.property ?? 'option'} must be ${kind}${unit === '' ? '' : ` of ${unit}`}, from ${least} to ${most}${hint}`;
       },
     },
   });

@@ -10,7 +10,7 @@ export function IsSecretKey({ list }: { list: boolean }): PropertyDecorator {
       validate: (value: unknown) =>
         list && Array.isArray(value) ? value.length > 0 && value.every(isKey) : isKey(value),
       defaultMessage: (args) =>
-        `${args?.property ?? 'key'}${args?.value === undefined ? ' is not set (is the environment variable?); it' : ''} must be ${list ? 'a string, or a non-empty list of strings,' : 'a string'} of at least ${SHORTEST} ` +
+        `${args?.property ?? 'key'}${args?.value === undefined ? ' is not set (is the environment variable set?); it' : ''} must be ${list ? 'a string, or a non-empty list of strings,' : 'a string'} of at least ${SHORTEST} ` +
         'characters each and not one character repeated; generateSecretKey() makes one',
     },
   });

@@ -26,6 +26,7 @@ function faultOf(value: unknown, { useBearerToken, cookie }: Surroundings): stri
   if (useBearerToken !== true && value.every((source) => source === 'bearer')) {
     return 'leaves no place for a token: it names bearer alone, and useBearerToken is off';
   }
-  if (cookie !== undefined && !value.includes('cookie')) return "does not name 'cookie', for which there is an option";
+  if (cookie !== undefined && !value.includes('cookie'))
+    return "lacks 'cookie', though the option cookie is set: add it";
   return null;
 }

@@ -1,3 +1,6 @@
+// The decorators below need it, and this file may be the first of all to load.
+import 'reflect-metadata';
+
 import { Type } from 'class-transformer';
 import { IsBoolean, IsIn, IsObject, IsOptional, IsString, Matches, ValidateIf, ValidateNested } from 'class-validator';
 
@@ -59,7 +62,7 @@ export class SessionOptions {
   slidingExpiration: boolean = true;
 
   /** Fraction of the lifetime that must have passed before a use renews the session: 0 at every use, 1 never before the end. Default 0.5. */
-  @IsNumberBetween(0, 1, 'the lifetime')
+  @IsNumberBetween(0, 1, '')
   slidingThreshold: number = 0.5;
 
   /** Seconds. The store learns of the last use at most once in so many. Default 60. */

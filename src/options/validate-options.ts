@@ -32,6 +32,15 @@ export function validateOptions(given: SessionModuleOptions): SessionOptions {
   return options;
 }
 
+function suggestionFor(wrong: string): string {
+  const name = wrong.toLowerCase();
+  const near = Object.keys(new SessionOptions()).find((option) => {
+    const known = option.toLowerCase();
+    return known.includes(name) || name.includes(known);
+  });
+  return near === undefined ? '' : `; is it ${near}?`;
+}
+
 /** Either may be anything yet. */
 function isSameName(one: unknown, other: unknown): boolean {
   return typeof one === 'string' && typeof other === 'string' && one.toLowerCase() === other.toLowerCase();
@@ -48,7 +57,9 @@ function describe({ property, constraints = {}, children = [] }: ValidationError
   const own = Object.entries(constraints).flatMap(([constraint, message]) => {
     switch (constraint) {
       case 'whitelistValidation':
-        return [`there is no option named ${JSON.stringify(path + property)}`];
+        return [
+          `there is no option named ${JSON.stringify(path + property)}${path === '' ? suggestionFor(property) : ''}`,
+        ];
       case 'nestedValidation':
         return []; // said in better words by the option itself
       default:

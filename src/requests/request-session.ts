@@ -3,7 +3,13 @@ import type { ServerResponse } from 'node:http';
 
 import { SessionError } from '../errors/session-error.js';
 import { SessionInvalidError, SessionNotFoundError, SessionTokenError } from '../errors/session-errors.js';
-import { clientOf, rawResponseOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
+import {
+  clientOf,
+  placeOf,
+  rawResponseOf,
+  type PlatformRequest,
+  type PlatformResponse,
+} from '../http/http-messages.js';
 import type { TokenSource } from '../options/session-options.js';
 import { assertJsonValue } from '../records/json-value.js';
 import type { AnsweredSession } from '../sessions/answered-session.js';
@@ -68,6 +74,11 @@ export class RequestSession implements HeldFor {
     });
     // For whoever asks next; that nobody does must not end the process.
     this.#loading?.catch(() => undefined);
+  }
+
+  /** Method and path, for the log. */
+  get place(): string {
+    return placeOf(this.#request);
   }
 
   /**
@@ -231,7 +242,7 @@ export class RequestSession implements HeldFor {
 
   replacement(error: unknown): ReplacementResponse {
     this.#services.logger.error(
-      `The response was replaced, because the session could not be stored: ${messageOf(error)}`,
+      `The response to ${this.place} was replaced, because the session could not be stored: ${messageOf(error)}`,
     );
     const [status, body] =
       error instanceof SessionError

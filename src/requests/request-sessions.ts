@@ -1,7 +1,7 @@
 import { Injectable, type ExecutionContext } from '@nestjs/common';
 
 import { SessionUsageError } from '../errors/session-errors.js';
-import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
+import { placeOf, rawRequestOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
 import { RequestServices } from './request-services.js';
 import { RequestSession } from './request-session.js';
 import { SideTable } from './side-table.js';
@@ -15,6 +15,7 @@ export class RequestSessions {
 
   /** That of the request in `context`, made at the first call. Nothing is read from the store yet. */
   of(context: ExecutionContext): RequestSession {
+    if (context.getType() !== 'http') throw this.#notHttp(context.getType<string>());
     // What switchToHttp() gives too, by way of three new functions a call.
     return this.ofRequest(
       context.getArgByIndex<PlatformRequest>(0),
@@ -40,12 +41,20 @@ export class RequestSessions {
     return created;
   }
 
+  #notHttp(type: string): SessionUsageError {
+    const error = new SessionUsageError(
+      `Guard and decorators of SessionModule are for HTTP, and this context is of ${type}: read the token yourself and call SessionService.getSession(token), or RequestSessions.ofRequest(request, response).`,
+    );
+    this.services.logger.error(error.message);
+    return error;
+  }
+
   /** @throws SessionUsageError when nothing on the route has told us the response that belongs to `request` */
   existing(request: object): RequestSession {
     const known = this.#byRequest.get(rawRequestOf(request));
     if (known !== undefined) return known;
     const error = new SessionUsageError(
-      'This request is not known to SessionModule: put @UseSession() on the route, or SessionGuard, or a session decorator.',
+      `This request (${placeOf(request)}) is not known to SessionModule: put @UseSession() on the route, or SessionGuard, or a session decorator.`,
     );
     // Nest answers an HttpException without a word in the log, and this one is for the developer.
     this.services.logger.error(error.message);

@@ -55,9 +55,9 @@ export class SessionLoader {
   }
 
   /** Tells the listeners and the log, who alone learn the exact reason. */
-  reject({ code }: SessionError, { ipAddress }: ClientIdentity, sessionId: string | null): void {
-    this.log.note(code);
-    this.events.emit({ type: 'rejected', reason: code, sessionId, ipAddress: ipAddress ?? null });
+  reject(error: SessionError, { ipAddress }: ClientIdentity, sessionId: string | null): void {
+    this.log.note(error);
+    this.events.emit({ type: 'rejected', reason: error.code, sessionId, ipAddress: ipAddress ?? null });
   }
 
   #assertUsable({ record, content }: StoredSession, now: number): void {

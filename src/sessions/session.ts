@@ -14,6 +14,8 @@ export class Session {
   /** Sessions come from the decorators and from `SessionService`. */
   constructor(state: SessionState) {
     this.#state = state;
+    // A property put here would not be stored; in data it is.
+    Object.preventExtensions(this);
   }
 
   /** For this module: what is behind a session. */
@@ -85,6 +87,11 @@ export class Session {
    */
   getFlashMessages({ clear = true }: { clear?: boolean } = {}): FlashMessage[] {
     return this.#state.readFlash(clear).map(toFlashMessage);
+  }
+
+  /** What `console.log` shows. */
+  [Symbol.for('nodejs.util.inspect.custom')](): object {
+    return this.toJSON();
   }
 
   /** What `JSON.stringify` and a handler that returns the session give the client. Nothing in it opens the session. */

@@ -36,9 +36,15 @@ export function assertUserId(userId: unknown): asserts userId is string {
   const isText = typeof userId === 'string' && userId.isWellFormed();
   if (isText && userId !== '' && userId.length <= LONGEST_USER_ID) return;
   throw new SessionDataError(
-    `user.userId is a string of 1 to ${LONGEST_USER_ID} well-formed characters; turn a number into one with String(id).`,
+    `user.userId is a string of 1 to ${LONGEST_USER_ID} well-formed characters, and was ${kindOf(userId)}; turn a number into one with String(id).`,
     'user.userId',
   );
+}
+
+function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (typeof value === 'string') return value === '' ? 'an empty string' : 'a string that is not';
+  return `a ${typeof value}`;
 }
 
 /** Optional fields are often passed as `undefined`; in an argument that means the same as to leave them out. */

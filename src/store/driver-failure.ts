@@ -5,9 +5,16 @@
 export function describeDriverFailure(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown failure';
   const code: unknown = 'code' in error ? error.code : undefined;
-  const words = [plainWord(error.name), plainWord(code), errorWord(error)];
+  const words = [plainWord(error.name), plainWord(code), errorWord(error), KNOWN_TEXTS.get(error.message) ?? ''];
   return words.filter((word, index) => word !== '' && words.indexOf(word) === index).join(' ');
 }
+
+/** Of ioredis, which gives these no code. They hold nothing but what stands here. */
+const KNOWN_TEXTS: ReadonlyMap<string, string> = new Map([
+  ["Stream isn't writeable and enableOfflineQueue options is false", '(not connected)'],
+  ['Connection is closed.', '(the connection was closed)'],
+  ['Command timed out', '(no answer in time)'],
+]);
 
 function plainWord(value: unknown): string {
   return typeof value === 'string' && /^\w{1,60}$/.test(value) ? value : '';

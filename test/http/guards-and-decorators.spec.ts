@@ -308,7 +308,9 @@ describe.each(setups)('guard and decorators, on $name and $platform', ({ store, 
     await create.arrived;
     expect((await post('/login', { userId: 'racer1' }, bearer(token))).status).toBe(200);
     create.letGo();
-    expect((await slow).status).toBe(409);
+    const late = await slow;
+    expect(late.status).toBe(409);
+    expect(await late.json()).toEqual({ statusCode: 409, message: 'Conflict', code: 'CONFLICT' });
     expect((await app.fetch('/guarded/anonymous', { headers: bearer(token) })).status).toBe(401);
     const sessions = app.app.get(SessionService);
     const lists = await atOnce(2, (index) => sessions.listUserSessions(`racer${index}`));

@@ -160,7 +160,7 @@ describe('options', () => {
   });
 
   it('a cookie that nothing reads or sets stops the start', () => {
-    expect(faults({ secretKey: SECRET_KEY, cookie: { name: 'sid' } })).toContain("does not name 'cookie'");
+    expect(faults({ secretKey: SECRET_KEY, cookie: { name: 'sid' } })).toContain("lacks 'cookie'");
   });
 
   it.each<[csrf: unknown, said: string]>([
@@ -194,7 +194,9 @@ describe('options', () => {
   it('are faulted all at once, unknown names included, and no secret is shown', () => {
     const message = faults({ secretKey: 'a short secret', sessionTtl: 0, ttl: 5, backendTimeout: -1 });
     expect(message.split('\n').slice(1)).toHaveLength(4);
-    expect(message).toContain('there is no option named "ttl"');
+    expect(message).toContain('there is no option named "ttl"; is it sessionTtl?');
+    expect(faults({ secretKey: SECRET_KEY, sessionTTL: 5 })).toContain('is it sessionTtl?');
+    expect(faults({ secretKey: SECRET_KEY, store: 5 })).toMatch(/no option named "store"$/);
     expect(message).not.toContain('a short secret');
     expect(faults(null as never)).toContain('secretKey');
   });

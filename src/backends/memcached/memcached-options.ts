@@ -34,6 +34,7 @@ const SERVER =
 
 /** @throws TypeError that says what is wrong, without the text that may hold a password */
 export function targetOf(given: MemcachedBackendOptions | MemcachedClient): MemcachedTarget {
+  assertNamesServers(given);
   const servers = isClient(given) ? given.servers.map(ofClient) : given.servers.split(',').map(parse(given));
   const maxItemSize = isClient(given) ? DEFAULT_ITEM_SIZE : (given.maxItemSize ?? DEFAULT_ITEM_SIZE);
   if (!Number.isInteger(maxItemSize) || maxItemSize < SMALLEST_ITEM_SIZE) {
@@ -48,6 +49,15 @@ export function targetOf(given: MemcachedBackendOptions | MemcachedClient): Memc
 /** `host:port`: what a server is called in the log, and what decides about its share of the users. */
 export function addressOf({ host, port }: MemcachedServerOptions): string {
   return `${host}:${port}`;
+}
+
+function assertNamesServers(given: unknown): void {
+  const servers: unknown =
+    typeof given === 'object' && given !== null && 'servers' in given ? given.servers : undefined;
+  if (typeof servers === 'string' || Array.isArray(servers)) return;
+  throw new TypeError(
+    "MemcachedBackend takes { servers: 'host:port,host:port' } or a memjs client; servers is not set (is the environment variable?).",
+  );
 }
 
 function isClient(given: MemcachedBackendOptions | MemcachedClient): given is MemcachedClient {

@@ -10,13 +10,10 @@ import { memberOf, tagOf, type SessionId, type UserTag } from '../../tokens/sess
 import type { BackendContext, CreateOptions, CreateResult, SessionBackend } from '../session-backend.interface.js';
 import { createArguments, replaceArguments, touchArguments, versionText } from './redis-arguments.js';
 import { inspectClient, sessionRedisOptions } from './redis-client-options.js';
+import { redisConnection, type RedisConnection } from './redis-connection.js';
 import { withScripts, type RedisScripts } from './redis-scripts.js';
 
 type Client = (Redis | Cluster) & RedisScripts;
-
-type RedisConnection =
-  | { readonly ownedBy: 'module'; readonly target: string | RedisOptions }
-  | { readonly ownedBy: 'application'; readonly client: Redis | Cluster };
 
 /**
  * Sessions in Redis 6.2 or later (standalone, Sentinel, Cluster), by ioredis.
@@ -36,12 +33,10 @@ export class RedisBackend implements SessionBackend {
   /**
    * @param connection the URL or the options of a connection that the module opens and closes; or a client of the application's, made with
    * {@link sessionRedisOptions} or {@link sessionClusterOptions}, which the application closes
+   * @throws TypeError when it is none of these
    */
   constructor(connection: string | RedisOptions | Redis | Cluster) {
-    this.#connection =
-      typeof connection === 'string' || !('defineCommand' in connection)
-        ? { ownedBy: 'module', target: connection }
-        : { ownedBy: 'application', client: connection };
+    this.#connection = redisConnection(connection);
   }
 
   /** @throws TypeError when the options of the given client, or the prefix, would break a promise */

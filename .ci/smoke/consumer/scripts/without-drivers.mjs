@@ -1,6 +1,7 @@
-// No driver is installed: every entry but theirs loads nevertheless, and who uses theirs is told what is missing. The entries with their
-// drivers are on the command line, as JSON.
+// No driver is installed: every entry but theirs loads nevertheless, each as the first thing that a process loads, and who uses theirs is
+// told what is missing. The entries with their drivers are on the command line, as JSON.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);
@@ -17,7 +18,7 @@ for (const subpath of Object.keys(exports)) {
     await assert.rejects(import(entry), namesDriver);
     assert.throws(() => require(entry), namesDriver);
   } else if (subpath !== './package.json') {
-    await import(entry);
-    require(entry);
+    execFileSync(process.execPath, ['--input-type=module', '--eval', `await import('${entry}')`]);
+    execFileSync(process.execPath, ['--input-type=commonjs', '--eval', `require('${entry}')`]);
   }
 }
