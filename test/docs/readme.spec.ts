@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import {
   MemoryBackend,
+  Session,
   SessionCookieOptions,
   SessionCsrfOptions,
   SessionModule,
@@ -187,6 +188,18 @@ describe('the examples of the README', () => {
       (client as { disconnect(): void } | undefined)?.disconnect();
     }
   });
+});
+
+it('the tables of the service have every method of it', () => {
+  const [section = ''] = /## Service, session, decorators\n[^]*?\n## /.exec(readme) ?? [];
+  const named = [...section.matchAll(/^\| `(\w+)\(/gm)].map(([, name]) => name!);
+  const methods = Object.getOwnPropertyNames(SessionService.prototype).filter((name) => name !== 'constructor');
+  expect(named.sort()).toEqual(methods.sort());
+  const [, fields = ''] = /A `Session` has (.*?)\. A user/s.exec(section) ?? [];
+  const properties = Object.getOwnPropertyNames(Session.prototype).filter(
+    (name) => !/^(constructor|toJSON)$/.test(name),
+  );
+  expect([...fields.matchAll(/`(\w+)/g)].map(([, name]) => name!).sort()).toEqual(properties.sort());
 });
 
 it('the table of options has every option, with its default', () => {
