@@ -28,6 +28,7 @@ import {
   type AnswerCheck,
 } from './backend-answers.js';
 import { describeDriverFailure } from './driver-failure.js';
+import { OutageLog } from './outage-log.js';
 import { SessionLanes } from './session-lanes.js';
 import { StoreBudget } from './store-budget.js';
 
@@ -48,7 +49,7 @@ export interface SessionRevision {
 export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   readonly #logger = new Logger('SessionModule');
   readonly #lanes = new SessionLanes();
-  readonly #failing = { read: false, write: false };
+  readonly #outages = new OutageLog(this.#logger);
 
   constructor(
     @Inject(SESSION_BACKEND) private readonly backend: SessionBackend,
@@ -223,26 +224,14 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     try {
       const answer = await budget.run<unknown>(call);
       if (!isAllowed(answer)) throw notOfTheContract();
-      if (this.#failing[kind]) this.#recovered(kind);
+      this.#outages.answered(kind);
       return answer;
     } catch (error) {
       if (error instanceof DamagedRecordError || error instanceof NewerRecordError) throw error;
       const failure = error instanceof SessionError ? error : unavailable(error);
-      this.#failed(kind, failure);
+      this.#outages.failed(kind, failure);
       throw failure;
     }
-  }
-
-  /** Said once for an outage, not once for each of its thousands of requests. A store may refuse writes and still be read. */
-  #failed(kind: 'read' | 'write', failure: SessionError): void {
-    if (this.#failing[kind]) return;
-    this.#failing[kind] = true;
-    this.#logger.error(`The session store fails (${kind}), requests that need it get 503: ${failure.message}`);
-  }
-
-  #recovered(kind: 'read' | 'write'): void {
-    this.#failing[kind] = false;
-    this.#logger.log(`The session store works again (${kind}).`);
   }
 }
 

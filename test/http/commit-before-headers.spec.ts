@@ -344,6 +344,7 @@ describe.each(setups)(
         abort.abort();
         await expect(request).rejects.toThrow();
         write.letGo();
+        await write.done;
         expect((await app.fetch('/fence')).status).toBe(200);
         barrier.heal();
       }
@@ -360,6 +361,7 @@ describe.each(setups)(
       abort.abort();
       await expect(request).rejects.toThrow();
       write.letGo();
+      await write.done;
       expect((await app.fetch('/fence')).status).toBe(200);
       expect(await (await app.fetch('/read', { headers })).json()).toEqual({ seen: 'yes' });
     });

@@ -2,6 +2,28 @@ import type { SessionBackend } from 'nestjs-sessionx';
 
 type Method = 'create' | 'read' | 'replace' | 'touch' | 'delete' | 'deleteByUser';
 
+/** A call that was stopped before the store. */
+export interface StoppedCall {
+  readonly arrived: Promise<void>;
+  readonly letGo: () => void;
+  /** The store has answered it. */
+  readonly done: Promise<void>;
+}
+
+interface Gate {
+  readonly arrived: () => void;
+  readonly opened: Promise<void>;
+  readonly done: () => void;
+}
+
+function signal(): { readonly given: Promise<void>; readonly give: () => void } {
+  let give!: () => void;
+  const given = new Promise<void>((resolve) => {
+    give = resolve;
+  });
+  return { given, give };
+}
+
 /**
  * A backend before which a test can stop a call, to put another one in between: races without luck. All calls go to the real
  * backend.
@@ -11,7 +33,7 @@ export class BarrierBackend {
   /** How many calls of each method have been made. */
   readonly calls: Record<string, number> = {};
   readonly #failing = new Set<string>();
-  readonly #gates = new Map<string, { readonly gate: Promise<void>; readonly arrived: () => void }>();
+  readonly #gates = new Map<string, Gate>();
 
   constructor(real: SessionBackend) {
     this.backend = new Proxy(real, {
@@ -23,9 +45,13 @@ export class BarrierBackend {
           const gate = this.#gates.get(name);
           this.#gates.delete(name);
           gate?.arrived();
-          await gate?.gate;
-          if (this.#failing.has(name)) throw new Error('the store is out of order');
-          return Reflect.apply(method, target, args) as unknown;
+          await gate?.opened;
+          try {
+            if (this.#failing.has(name)) throw new Error('the store is out of order');
+            return (await Reflect.apply(method, target, args)) as unknown;
+          } finally {
+            gate?.done();
+          }
         };
       },
     });
@@ -41,17 +67,10 @@ export class BarrierBackend {
   }
 
   /** Stops the next call of `method` before it reaches the store. */
-  stopNext(method: Method): { readonly arrived: Promise<void>; readonly letGo: () => void } {
-    let letGo!: () => void;
-    let arrived!: () => void;
-    const gate = new Promise<void>((resolve) => {
-      letGo = resolve;
-    });
-    const arrival = new Promise<void>((resolve) => {
-      arrived = resolve;
-    });
-    this.#gates.set(method, { gate, arrived });
-    return { arrived: arrival, letGo };
+  stopNext(method: Method): StoppedCall {
+    const [arrived, opened, done] = [signal(), signal(), signal()];
+    this.#gates.set(method, { arrived: arrived.give, opened: opened.given, done: done.give });
+    return { arrived: arrived.given, letGo: opened.give, done: done.given };
   }
 
   get total(): number {
