@@ -172,6 +172,8 @@ describe.each(['memory', 'redis'])('the page of 03-browser in Chromium, on %s', 
           })(),
         );
       };
+      // What is still on its way to the page before is lost when the next one opens.
+      await phone.page.waitForLoadState('networkidle');
       phone.page.on('response', read);
       await phone.open();
       await phone.add('Sencha');
