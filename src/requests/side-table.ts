@@ -5,8 +5,8 @@ const Adopt = function (subject: object): object {
 
 /**
  * Values that belong to objects of somebody else, as in a `WeakMap`: nothing of them can be seen on the object, and they leave with it. A
- * private field does the same at a fraction of the price: while a server is busy, V8's garbage collector spends a third of all CPU on
- * the entries of a `WeakMap` whose keys are requests (`npm run bench -- http`).
+ * private field does the same at a fraction of the price: with requests as keys, a `WeakMap` cost half as much again of a busy server's
+ * user CPU, most of it garbage collection (`npm run bench -- http`).
  */
 export class SideTable<Value> {
   /** A class of its own for each table, so that two tables have two fields on one object. */
