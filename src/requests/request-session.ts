@@ -198,10 +198,11 @@ export class RequestSession implements HeldFor {
   }
 
   /** The client is told that its login failed, and gets no token; what nobody can use must not count against a limit. */
-  async #abandon({ sessionId }: Session): Promise<void> {
+  async #abandon({ sessionId, user }: Session): Promise<void> {
     this.#session = null;
     try {
       await this.#services.store.delete(sessionId, this.#budget);
+      this.#services.events.emit({ type: 'ended', reason: 'deleted', sessionId, userId: user?.userId ?? null });
     } catch (error) {
       // The store has just failed to store a change too; the session ends by itself.
       this.#services.logger.debug(`A session that nobody has the token of was left behind: ${messageOf(error)}`);

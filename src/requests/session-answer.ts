@@ -139,9 +139,10 @@ export class SessionAnswer {
    * Takes back a token that the client can do without: that of a new session, as it is told that it has none, and a renewed one, as it has
    * the older. A regenerated session it could not open any more.
    *
-   * @returns what was on its way
+   * @returns what was on its way; null: nothing, or it has gone out
    */
   takeBack(): OutgoingKind | null {
+    if (this.#isWritten) return null;
     const outgoing = this.#outgoing;
     if (outgoing !== 'regenerated') this.withdraw();
     return outgoing;

@@ -203,6 +203,17 @@ class CookieController {
     return `tried ${tries} times`;
   }
 
+  @UseSession()
+  @Post('login-then-write')
+  async loginThenWrite(@Req() request: object, @Res() response: Sender) {
+    const { session } = await this.sessions.login(request, { userId: 'ann' });
+    response.hijack?.();
+    const raw = response.raw ?? (response as unknown as ServerResponse);
+    raw.writeHead(200).write('signed in');
+    session.data.late = true;
+    raw.end();
+  }
+
   @UseGuards(SessionGuard)
   @Post('too-late')
   async tooLate(@Req() request: object, @CurrentSession() session: Session, @Res() response: Sender) {
@@ -466,14 +477,27 @@ describe.each(PLATFORMS)('the cookie transport, on %s', (platform) => {
         const backend = new MemoryBackend();
         const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
         jest.spyOn(backend, 'replace').mockRejectedValue(new Error('full'));
+        const events: string[] = [];
+        local.app.get(SessionEvents).all.subscribe(({ type }) => events.push(type));
         const response = await send(local.url + path, { method: 'POST', headers: OWN });
         expect([response.status, response.setCookies]).toEqual([503, []]);
         expect(response.headers['x-csrf-token']).toBeUndefined();
         expect(response.headers['x-session-token']).toBeUndefined();
         expect(await local.app.get(SessionService).listUserSessions('ann')).toEqual([]);
+        expect(events).toEqual(['created', 'ended']);
         await local.close();
       },
     );
+
+    it('a session whose cookie has gone out already stays with its owner', async () => {
+      const backend = new MemoryBackend();
+      const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
+      const failing = jest.spyOn(backend, 'replace').mockRejectedValue(new Error('full'));
+      const response = await send(`${local.url}/login-then-write`, { method: 'POST', headers: OWN });
+      expect(failing).toHaveBeenCalled();
+      expect((await send(`${local.url}/me`, { headers: cookie(sessionCookie(response).value!) })).status).toBe(200);
+      await local.close();
+    });
 
     it('a regenerated session stays with its owner: the 503 carries its cookie', async () => {
       const backend = new MemoryBackend();
