@@ -3,6 +3,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const BENCHMARKS = {
+  cost: 'what one request makes: promises, timers, commands, round trips, bytes, garbage',
   http: 'GET requests with a session, beside bare Nest, express-session and @fastify/session',
   logout: 'one user logged out everywhere among up to a million sessions, beside SCAN and GET',
   memory: 'bytes of a session in MemoryBackend, beside a plain Map; a million sessions expired',

@@ -1,17 +1,21 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 
+import { MemcachedServer } from '../support/memcached-server.js';
 import { RedisServer } from '../support/redis-server.js';
 import { PLATFORMS } from './apps/app-definition.js';
-import { measure } from './measurement.js';
+import { measure, type MeasurementOptions } from './measurement.js';
 import { printHowToRead, printReport } from './report.js';
+import { variantsOf } from './variants.js';
+
+const names = [...new Set(PLATFORMS.flatMap((platform) => variantsOf(platform)).map(({ name }) => name))];
 
 const USAGE = `npm run bench -- http [options]
   --platform <name>     express or fastify; default both
   --rounds <n>          bursts of each variant; default 8
   --seconds <n>         length of a burst; default 0.6
-  --connections <n>     each with one request under way and a session of its own; default 32
-  --only <names>        variants, by commas: bare, unused, limit, shape, redis, memory, peer, peer-rolling
+  --connections <list>  by commas, each with one request under way and a session of its own; default 8,64,256
+  --only <names>        variants, by commas: ${names.join(', ')}
   --profile <folder>    leaves a CPU profile of each server there; the figures are worth less then`;
 
 const { values } = parseArgs({
@@ -19,20 +23,23 @@ const { values } = parseArgs({
     platform: { type: 'string' },
     rounds: { type: 'string', default: '8' },
     seconds: { type: 'string', default: '0.6' },
-    connections: { type: 'string', default: '32' },
+    connections: { type: 'string', default: '8,64,256' },
     only: { type: 'string' },
     profile: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
 const platforms = PLATFORMS.filter((platform) => values.platform === undefined || values.platform === platform);
-const [rounds, seconds, connections] = [values.rounds, values.seconds, values.connections].map(Number) as [
-  number,
-  number,
-  number,
-];
+const options: MeasurementOptions = {
+  rounds: Number(values.rounds),
+  seconds: Number(values.seconds),
+  connections: values.connections.split(',').map(Number),
+  only: values.only?.split(','),
+  profileFolder: values.profile,
+};
+const { rounds, seconds, connections } = options;
 
-if (values.help || platforms.length === 0 || !(rounds >= 1) || !(seconds > 0) || !(connections >= 1)) {
+if (values.help || platforms.length === 0 || !(rounds >= 1) || !(seconds > 0) || !connections.every((n) => n >= 1)) {
   console.log(USAGE);
   process.exitCode = values.help ? 0 : 1;
 } else {
@@ -41,21 +48,18 @@ if (values.help || platforms.length === 0 || !(rounds >= 1) || !(seconds > 0) ||
 
 async function run(): Promise<void> {
   const { model } = cpus()[0]!;
-  console.log(
-    `Node ${process.version}, ${cpus().length} x ${model}; ${rounds} rounds of ${seconds} s, ${connections} connections`,
-  );
-  const redis = await RedisServer.start();
-  // Servers and load leave by themselves when this process does; Redis has to be told.
+  console.log(`Node ${process.version}, ${cpus().length} x ${model}; ${rounds} rounds of ${seconds} s`);
+  const [redis, memcached] = await Promise.all([RedisServer.start(), MemcachedServer.start()]);
+  const stop = () => Promise.all([redis.stop(), memcached.stop()]);
+  // Servers and load leave by themselves when this process does; the stores have to be told.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void redis.stop().then(() => process.exit(1)));
+    process.once(signal, () => void stop().then(() => process.exit(1)));
   }
   try {
-    for (const platform of platforms) {
-      const options = { rounds, seconds, connections, only: values.only?.split(','), profileFolder: values.profile };
-      printReport(platform, await measure(platform, redis, options));
-    }
+    const stores = { redisUrl: redis.url, memcachedAddress: memcached.address };
+    for (const platform of platforms) printReport(platform, await measure(platform, redis, stores, options));
     printHowToRead();
   } finally {
-    await redis.stop();
+    await stop();
   }
 }

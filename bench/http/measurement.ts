@@ -1,6 +1,6 @@
 import type { RedisServer } from '../support/redis-server.js';
-import { median } from '../support/statistics.js';
-import type { Credential, Platform } from './apps/app-definition.js';
+import { median, quantile } from '../support/statistics.js';
+import type { Credential, Platform, Stores } from './apps/app-definition.js';
 import { LoadProcess, ServerProcess } from './processes.js';
 import { EXPECTED_BODY } from './session-content.js';
 import { variantsOf, type Variant } from './variants.js';
@@ -35,14 +35,25 @@ export class Series {
 
   /** Compared within each round, so that what else the machine does meanwhile weighs on both. */
   ratioTo(other: Series, figure: Figure): number {
-    return median(this.samples.map((sample, round) => sample[figure] / other.samples[round]![figure]));
+    return median(this.#ratiosTo(other, figure));
+  }
+
+  /** The middle half of those ratios: what a single run may show. */
+  spreadTo(other: Series, figure: Figure): readonly [low: number, high: number] {
+    const ratios = this.#ratiosTo(other, figure);
+    return [quantile(ratios, 0.25), quantile(ratios, 0.75)];
+  }
+
+  #ratiosTo(other: Series, figure: Figure): number[] {
+    return this.samples.map((sample, round) => sample[figure] / other.samples[round]![figure]);
   }
 }
 
 export interface MeasurementOptions {
   readonly rounds: number;
   readonly seconds: number;
-  readonly connections: number;
+  /** How many at once; each number is measured, in turn. */
+  readonly connections: readonly number[];
   /** Names of variants; undefined: all. */
   readonly only?: readonly string[] | undefined;
   /** Where the servers leave their CPU profiles; undefined: none are taken. */
@@ -54,32 +65,48 @@ interface Contestant {
   readonly credentials: readonly Credential[];
 }
 
+/** All series that were taken with one number of connections. */
+export interface Measurement {
+  readonly connections: number;
+  readonly all: readonly Series[];
+}
+
 /** Measures the variants of `platform` in turn, round by round, after a warm-up of each. */
 export async function measure(
   platform: Platform,
   redis: RedisServer,
+  stores: Stores,
   { rounds, seconds, connections, only, profileFolder }: MeasurementOptions,
-): Promise<Series[]> {
+): Promise<Measurement[]> {
+  const most = Math.max(...connections);
   const variants = variantsOf(platform).filter(({ name }) => only?.includes(name) ?? true);
   const load = new LoadProcess();
   const servers: ServerProcess[] = [];
   try {
     const contestants: Contestant[] = [];
     for (const variant of variants) {
-      const server = await ServerProcess.start(platform, variant, redis.url, profileFolder);
+      const server = await ServerProcess.start(platform, variant, stores, profileFolder);
       servers.push(server);
       const credentials: Credential[] = [];
       // One by one: a process that has just started, on a busy machine, would answer a crowd with 503.
-      while (credentials.length < connections) credentials.push(await server.logIn());
+      while (credentials.length < most) credentials.push(await server.logIn());
       contestants.push({ server, credentials });
     }
     for (const contestant of contestants) await burst(contestant, load, redis, WARM_UP_SECONDS);
 
-    const samples = new Map<Contestant, Sample[]>(contestants.map((contestant) => [contestant, []]));
+    const taken = connections.map((count) => ({ count, samples: contestants.map((): Sample[] => []) }));
     for (let round = 0; round < rounds; round++) {
-      for (const [contestant, taken] of samples) taken.push(await burst(contestant, load, redis, seconds));
+      for (const { count, samples } of taken) {
+        for (const [index, { server, credentials }] of contestants.entries()) {
+          const some = { server, credentials: credentials.slice(0, count) };
+          samples[index]!.push(await burst(some, load, redis, seconds));
+        }
+      }
     }
-    return [...samples].map(([{ server }, taken]) => new Series(server.variant, taken));
+    return taken.map(({ count, samples }) => ({
+      connections: count,
+      all: contestants.map(({ server }, index) => new Series(server.variant, samples[index]!)),
+    }));
   } finally {
     await Promise.all([load, ...servers].map((worker) => worker.stop()));
   }

@@ -2,12 +2,12 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-import type { Credential, LoginAnswer, Platform } from './apps/app-definition.js';
+import type { Credential, LoginAnswer, Platform, Stores } from './apps/app-definition.js';
 import type { Burst, BurstResult, CpuUsed, Listening } from './messages.js';
 import type { Variant } from './variants.js';
 
 /** A process of ours that answers each message with one. It leaves when its channel closes, so it does not outlive the benchmark. */
-class Worker {
+export class Worker {
   readonly #child: ChildProcess;
 
   constructor(module: string, args: readonly string[] = [], execArgv: readonly string[] = []) {
@@ -50,14 +50,14 @@ export class ServerProcess {
   static async start(
     platform: Platform,
     variant: Variant,
-    redisUrl: string,
+    { redisUrl, memcachedAddress }: Stores,
     profileFolder?: string,
   ): Promise<ServerProcess> {
     const profiling =
       profileFolder === undefined
         ? []
         : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`, `--cpu-prof-name=${platform}-${variant.name}.cpuprofile`];
-    const worker = new Worker('./server.process.js', [platform, variant.name, redisUrl], profiling);
+    const worker = new Worker('./server.process.js', [platform, variant.name, redisUrl, memcachedAddress], profiling);
     const { port } = await worker.receive<Listening>();
     return new ServerProcess(variant, worker, port);
   }
@@ -70,7 +70,10 @@ export class ServerProcess {
 
   /** Logs in, and has the header that later requests say so with. */
   async logIn(): Promise<Credential> {
-    const response = await fetch(`http://127.0.0.1:${this.port}/login`, { method: 'POST' });
+    const response = await fetch(`http://127.0.0.1:${this.port}/login`, {
+      method: 'POST',
+      headers: { origin: 'http://bench.example' },
+    });
     if (!response.ok) throw new Error(`${this.variant.label}: the login answered ${response.status}.`);
     const [cookie] = response.headers.getSetCookie();
     if (cookie !== undefined) return { header: 'Cookie', value: cookie.split(';', 1)[0]! };

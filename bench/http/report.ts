@@ -1,35 +1,37 @@
 import { median } from '../support/statistics.js';
 import { ratio, table, whole } from '../support/table.js';
 import type { Platform } from './apps/app-definition.js';
-import type { Figure, Series } from './measurement.js';
+import type { Figure, Measurement, Series } from './measurement.js';
+import { TARGETS } from './targets.js';
 
 const HOW_TO_READ = `\
-How to read: medians over the rounds; the ratios are medians of the ratios within each round. Server, load and Redis share this machine, so
-"CPU us", the CPU time that the server process takes for a request, says more than the requests per second; "user us" is the part of it outside
-the kernel, which other load disturbs least. "/lim" is the ratio to LIMIT, "/shp" to SHAPE: for req/s higher is better, else lower. The last
-column is what Redis counted per request.`;
+How to read: medians over the rounds; the ratios are medians of the ratios within each round, their spread is the middle half of them. Server,
+load and stores share this machine, so "CPU us", the CPU time that the server process takes for a request, says more than the requests per
+second; "user us" is the part of it outside the kernel, which other load disturbs least. "/lim" is the ratio to LIMIT: for req/s higher is
+better, else lower. "Redis" is what Redis counted per request.`;
 
-export function printReport(platform: Platform, all: readonly Series[]): void {
-  const limit = all.find(({ variant }) => variant.name === 'limit');
-  const shape = all.find(({ variant }) => variant.name === 'shape');
-  const figures: readonly [Figure, (value: number) => string][] = [
-    ['requestsPerSecond', whole],
-    ['p99Ms', (value) => value.toFixed(2)],
-    ['cpuUs', (value) => value.toFixed(1)],
-    ['userUs', (value) => value.toFixed(1)],
-  ];
-  const names = ['req/s', 'p99 ms', 'CPU us', 'user us'];
-  const header = ['GET with a session', ...names.flatMap((name) => [name, '/lim', '/shp']), 'Redis commands'];
-  const rows = all.map((series) => [
-    series.variant.label,
-    ...figures.flatMap(([figure, format]) => [
-      format(series.median(figure)),
-      ...[limit, shape].map((other) => (other === undefined ? '-' : ratio(series.ratioTo(other, figure)))),
-    ]),
-    commands(series),
-  ]);
-  console.log(`\n${platform}\n${table(header, rows)}\n`);
-  printTargets(platform, all);
+const FIGURES: readonly [Figure, name: string, (value: number) => string][] = [
+  ['requestsPerSecond', 'req/s', whole],
+  ['p99Ms', 'p99 ms', (value) => value.toFixed(2)],
+  ['cpuUs', 'CPU us', (value) => value.toFixed(1)],
+  ['userUs', 'user us', (value) => value.toFixed(1)],
+];
+
+export function printReport(platform: Platform, measurements: readonly Measurement[]): void {
+  for (const { connections, all } of measurements) {
+    const limit = all.find(({ variant }) => variant.name === 'limit');
+    const header = ['GET with a session', ...FIGURES.flatMap(([, name]) => [name, '/lim']), 'Redis'];
+    const rows = all.map((series) => [
+      series.variant.label,
+      ...FIGURES.flatMap(([figure, , format]) => [
+        format(series.median(figure)),
+        limit === undefined ? '-' : ratio(series.ratioTo(limit, figure)),
+      ]),
+      commands(series),
+    ]);
+    console.log(`\n${platform}, ${connections} connections\n${table(header, rows)}`);
+  }
+  printTargets(platform, measurements);
 }
 
 export function printHowToRead(): void {
@@ -47,23 +49,24 @@ function commands({ samples }: Series): string {
   return seen.length === 0 ? 'none' : seen.map(([name, count]) => `${count.toFixed(2)} ${name}`).join(' + ');
 }
 
-function printTargets(platform: Platform, all: readonly Series[]): void {
-  const targets: readonly [ours: string, other: string, atLeast: number][] =
-    platform === 'fastify'
-      ? [
-          ['redis', 'shape', 0.95],
-          ['redis', 'peer', 1],
-          ['redis', 'peer-rolling', 1.5],
-          ['unused', 'bare', 1],
-        ]
-      : [['unused', 'bare', 1]];
-  const rows = targets.flatMap(([ours, other, atLeast]) => {
+function printTargets(platform: Platform, measurements: readonly Measurement[]): void {
+  const rows = TARGETS[platform].flatMap(({ ours, other, connections, atLeast, aim }) => {
+    const all = measurements.find((measurement) => measurement.connections === connections)?.all ?? [];
     const a = all.find(({ variant }) => variant.name === ours);
     const b = all.find(({ variant }) => variant.name === other);
     if (a === undefined || b === undefined) return [];
+    const [low, high] = a.spreadTo(b, 'requestsPerSecond');
     // By CPU the one that spends less is ahead.
-    const figures = [a.ratioTo(b, 'requestsPerSecond'), 1 / a.ratioTo(b, 'cpuUs')];
-    return [[`${a.variant.label} : ${b.variant.label}`, ...figures.map(ratio), ratio(atLeast)]];
+    const [cheapest, dearest] = b.spreadTo(a, 'cpuUs');
+    return [
+      [
+        `${a.variant.label} : ${b.variant.label}, ${connections} connections`,
+        `${ratio(a.ratioTo(b, 'requestsPerSecond'))} (${ratio(low)} to ${ratio(high)})`,
+        `${ratio(b.ratioTo(a, 'cpuUs'))} (${ratio(cheapest)} to ${ratio(dearest)})`,
+        ratio(atLeast),
+        ratio(aim),
+      ],
+    ];
   });
-  if (rows.length > 0) console.log(table(['target', 'by req/s', 'by CPU', 'at least'], rows));
+  if (rows.length > 0) console.log(`\n${table(['target', 'by req/s', 'by CPU', 'at least', 'aim'], rows)}\n`);
 }

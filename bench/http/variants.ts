@@ -1,4 +1,4 @@
-import type { AppDefinition, Platform } from './apps/app-definition.js';
+import type { AppDefinition, Platform, Stores } from './apps/app-definition.js';
 
 /** One line of the table. */
 export interface Variant {
@@ -7,47 +7,62 @@ export interface Variant {
   /** Of the route that is measured. */
   readonly path: string;
   /** Loads no more than the variant needs, in the process that serves it. */
-  define(redisUrl: string): Promise<AppDefinition>;
+  define(stores: Stores): Promise<AppDefinition>;
 }
 
-const common: readonly Variant[] = [
-  {
-    name: 'bare',
-    label: 'bare Nest',
-    path: '/me',
-    define: async () => (await import('./apps/bare.app.js')).bareApp(),
-  },
-  {
-    name: 'unused',
-    label: 'sessionx installed, route uses none',
-    path: '/unused',
-    define: async (redisUrl) => (await import('./apps/sessionx.app.js')).sessionxOnRedis(redisUrl),
-  },
-  {
-    name: 'limit',
-    label: 'LIMIT: GET + JSON.parse',
-    path: '/me',
-    define: async (redisUrl) => (await import('./apps/limit.app.js')).limitApp(redisUrl),
-  },
-  {
-    name: 'shape',
-    label: 'SHAPE: + no-op guard, no-op interceptor',
-    path: '/shape',
-    define: async (redisUrl) => (await import('./apps/limit.app.js')).limitApp(redisUrl),
-  },
-  {
-    name: 'redis',
-    label: 'sessionx on Redis',
-    path: '/me',
-    define: async (redisUrl) => (await import('./apps/sessionx.app.js')).sessionxOnRedis(redisUrl),
-  },
-  {
-    name: 'memory',
-    label: 'sessionx on memory',
-    path: '/me',
-    define: async () => (await import('./apps/sessionx.app.js')).sessionxOnMemory(),
-  },
-];
+function common(platform: Platform): readonly Variant[] {
+  const sessionx = () => import('./apps/sessionx.app.js');
+  return [
+    {
+      name: 'bare',
+      label: 'bare Nest',
+      path: '/me',
+      define: async () => (await import('./apps/bare.app.js')).bareApp(),
+    },
+    {
+      name: 'unused',
+      label: 'sessionx installed, route uses none',
+      path: '/unused',
+      define: async (stores) => (await sessionx()).sessionxOnRedis(stores),
+    },
+    {
+      name: 'limit',
+      label: 'LIMIT: GET + JSON.parse in a hook',
+      path: '/me',
+      define: async (stores) => (await import('./apps/limit.app.js')).limitApp(stores, platform),
+    },
+    {
+      name: 'redis',
+      label: 'sessionx on Redis',
+      path: '/me',
+      define: async (stores) => (await sessionx()).sessionxOnRedis(stores),
+    },
+    {
+      name: 'redis-cookie',
+      label: 'sessionx on Redis, by cookie',
+      path: '/me',
+      define: async (stores) => (await sessionx()).sessionxByCookie(stores),
+    },
+    {
+      name: 'redis-64k',
+      label: 'sessionx on Redis, 64 KB of data that nobody reads',
+      path: '/me',
+      define: async (stores) => (await sessionx()).sessionxWithLargeData(stores),
+    },
+    {
+      name: 'memory',
+      label: 'sessionx on memory',
+      path: '/me',
+      define: async () => (await sessionx()).sessionxOnMemory(),
+    },
+    {
+      name: 'memcached',
+      label: 'sessionx on Memcached',
+      path: '/me',
+      define: async (stores) => (await sessionx()).sessionxOnMemcached(stores),
+    },
+  ];
+}
 
 const peers: Record<Platform, readonly Variant[]> = {
   express: [
@@ -55,15 +70,21 @@ const peers: Record<Platform, readonly Variant[]> = {
       name: 'peer',
       label: 'express-session',
       path: '/me',
-      define: async (redisUrl) =>
-        (await import('./apps/express-session.app.js')).expressSessionApp(redisUrl, { rolling: false }),
+      define: async (stores) =>
+        (await import('./apps/express-session.app.js')).expressSessionOnRedis(stores, { rolling: false }),
     },
     {
       name: 'peer-rolling',
       label: 'express-session, rolling',
       path: '/me',
-      define: async (redisUrl) =>
-        (await import('./apps/express-session.app.js')).expressSessionApp(redisUrl, { rolling: true }),
+      define: async (stores) =>
+        (await import('./apps/express-session.app.js')).expressSessionOnRedis(stores, { rolling: true }),
+    },
+    {
+      name: 'peer-memory',
+      label: 'express-session, its MemoryStore',
+      path: '/me',
+      define: async () => (await import('./apps/express-session.app.js')).expressSessionOnMemory(),
     },
   ],
   fastify: [
@@ -71,20 +92,20 @@ const peers: Record<Platform, readonly Variant[]> = {
       name: 'peer',
       label: '@fastify/session',
       path: '/me',
-      define: async (redisUrl) =>
-        (await import('./apps/fastify-session.app.js')).fastifySessionApp(redisUrl, { rolling: false }),
+      define: async (stores) =>
+        (await import('./apps/fastify-session.app.js')).fastifySessionApp(stores, { rolling: false }),
     },
     {
       name: 'peer-rolling',
       label: '@fastify/session, rolling',
       path: '/me',
-      define: async (redisUrl) =>
-        (await import('./apps/fastify-session.app.js')).fastifySessionApp(redisUrl, { rolling: true }),
+      define: async (stores) =>
+        (await import('./apps/fastify-session.app.js')).fastifySessionApp(stores, { rolling: true }),
     },
   ],
 };
 
 /** What is measured on `platform`, in the order of the table. */
 export function variantsOf(platform: Platform): readonly Variant[] {
-  return [...common, ...peers[platform]];
+  return [...common(platform), ...peers[platform]];
 }

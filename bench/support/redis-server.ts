@@ -29,7 +29,7 @@ export class RedisServer {
   }
 
   private constructor(
-    private readonly port: number,
+    readonly port: number,
     private readonly child: ChildProcess,
     private readonly client: Redis,
   ) {}
@@ -45,6 +45,11 @@ export class RedisServer {
     return new Map(calls.filter(([command]) => !RedisServer.#OWN_COMMANDS.test(command)));
   }
 
+  /** All of them, those within scripts included. */
+  async totalCalls(): Promise<number> {
+    return [...(await this.calls()).values()].reduce((sum, calls) => sum + calls, 0);
+  }
+
   async stop(): Promise<void> {
     this.client.disconnect();
     if (this.child.exitCode !== null || this.child.signalCode !== null) return;
@@ -54,7 +59,7 @@ export class RedisServer {
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

@@ -3,6 +3,13 @@ import type { INestApplication, Type } from '@nestjs/common';
 export const PLATFORMS = ['express', 'fastify'] as const;
 export type Platform = (typeof PLATFORMS)[number];
 
+/** The servers that a variant may keep its sessions on. */
+export interface Stores {
+  readonly redisUrl: string;
+  /** `host:port` */
+  readonly memcachedAddress: string;
+}
+
 /** The header in which a request says whose it is. */
 export interface Credential {
   readonly header: string;

@@ -9,7 +9,10 @@ import type { AppDefinition } from './app-definition.js';
 import { PeerModule } from './peer.controller.js';
 
 /** @fastify/session with connect-redis. With rolling off it never puts off the expiry of a session; with rolling on, at every request. */
-export function fastifySessionApp(redisUrl: string, { rolling }: { rolling: boolean }): AppDefinition {
+export function fastifySessionApp(
+  { redisUrl }: { readonly redisUrl: string },
+  { rolling }: { rolling: boolean },
+): AppDefinition {
   return {
     module: PeerModule,
     configure: async (app) => {

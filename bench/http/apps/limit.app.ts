@@ -1,36 +1,20 @@
-import {
-  Controller,
-  Get,
-  Headers,
-  Inject,
-  Injectable,
-  Module,
-  Post,
-  UseGuards,
-  UseInterceptors,
-  type CallHandler,
-  type CanActivate,
-  type NestInterceptor,
-} from '@nestjs/common';
+import { Controller, Get, Inject, Module, Post, Req, type INestApplication } from '@nestjs/common';
 import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
-import type { Observable } from 'rxjs';
+import type { IncomingHttpHeaders } from 'node:http';
 
 import { DATA, TTL_SECONDS, USER } from '../session-content.js';
-import type { AppDefinition, LoginAnswer } from './app-definition.js';
+import type { AppDefinition, LoginAnswer, Platform } from './app-definition.js';
 
-@Injectable()
-class NoOpGuard implements CanActivate {
-  canActivate(): boolean {
-    return true;
-  }
+/** A request of either platform, with what the hook has found. */
+interface KnownRequest {
+  readonly headers: IncomingHttpHeaders;
+  session?: { readonly user?: unknown };
 }
 
-@Injectable()
-class NoOpInterceptor implements NestInterceptor {
-  intercept(_context: unknown, next: CallHandler): Observable<unknown> {
-    return next.handle();
-  }
+/** As much of Fastify as is used, so that this file loads without it. */
+interface HookedServer {
+  addHook(name: 'onRequest', hook: (request: KnownRequest) => Promise<void>): unknown;
 }
 
 @Controller()
@@ -45,30 +29,38 @@ class LimitController {
   }
 
   @Get('me')
-  me(@Headers('x-session-token') token: string): Promise<unknown> {
-    return this.#user(token);
-  }
-
-  @UseGuards(NoOpGuard)
-  @UseInterceptors(NoOpInterceptor)
-  @Get('shape')
-  shape(@Headers('x-session-token') token: string): Promise<unknown> {
-    return this.#user(token);
-  }
-
-  async #user(token: string): Promise<unknown> {
-    const text = await this.redis.get(`limit:${token}`);
-    const { user } = JSON.parse(text ?? '{}') as { user?: unknown };
-    return user;
+  me(@Req() request: KnownRequest): unknown {
+    return request.session?.user;
   }
 }
 
-/** The least that a session in Redis can cost: one GET and one JSON.parse, at `/shape` behind a guard and an interceptor that do nothing. */
-export function limitApp(redisUrl: string): AppDefinition {
-  @Module({
-    controllers: [LimitController],
-    providers: [{ provide: Redis, useFactory: () => new Redis(redisUrl) }],
-  })
+/** The least that a session in Redis can cost: one GET and one JSON.parse in a hook of the platform, and nothing of ours. */
+export function limitApp({ redisUrl }: { readonly redisUrl: string }, platform: Platform): AppDefinition {
+  const redis = new Redis(redisUrl);
+
+  @Module({ controllers: [LimitController], providers: [{ provide: Redis, useValue: redis }] })
   class LimitModule {}
-  return { module: LimitModule };
+
+  const load = async (request: KnownRequest): Promise<void> => {
+    const token = request.headers['x-session-token'];
+    if (typeof token !== 'string') return;
+    const text = await redis.get(`limit:${token}`);
+    request.session = JSON.parse(text ?? '{}') as { user?: unknown };
+  };
+
+  return {
+    module: LimitModule,
+    configure: (app: INestApplication): Promise<void> => {
+      if (platform === 'fastify') {
+        (app.getHttpAdapter().getInstance() as HookedServer).addHook('onRequest', load);
+      } else {
+        app.use((request: KnownRequest, _response: unknown, next: (error?: unknown) => void) => {
+          load(request).then(() => {
+            next();
+          }, next);
+        });
+      }
+      return Promise.resolve();
+    },
+  };
 }

@@ -7,52 +7,81 @@ import {
   SessionModule,
   SessionService,
   UseSession,
-  type SessionBackend,
+  type SessionModuleOptions,
 } from 'nestjs-sessionx';
+import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { RedisBackend } from 'nestjs-sessionx/redis';
 
 import { DATA, SECRET, TTL_SECONDS, USER } from '../session-content.js';
-import type { AppDefinition, LoginAnswer } from './app-definition.js';
+import type { AppDefinition, LoginAnswer, Stores } from './app-definition.js';
 
-@Controller()
-class SessionxController {
-  constructor(private readonly sessions: SessionService) {}
+/** A bit less than the largest session that the module stores. */
+const LARGE_DATA = { notes: 'x'.repeat(63 * 1024) };
 
-  @UseSession()
-  @Post('login')
-  async login(@Req() request: object): Promise<LoginAnswer> {
-    const { session, token } = await this.sessions.login(request, USER);
-    Object.assign(session.data, DATA);
-    if (token === null) throw new Error('The token was expected in the answer.');
-    return { token };
+/** This package, with a route that uses no session at `/unused`, and one that changes it at `/visit`. */
+function sessionxApp(options: Partial<SessionModuleOptions>, data: object = DATA): AppDefinition {
+  @Controller()
+  class SessionxController {
+    constructor(private readonly sessions: SessionService) {}
+
+    @UseSession()
+    @Post('login')
+    async login(@Req() request: object): Promise<LoginAnswer> {
+      const { session, token } = await this.sessions.login(request, USER);
+      Object.assign(session.data, data);
+      return { token: token ?? 'in a cookie' };
+    }
+
+    @UseGuards(SessionGuard)
+    @Get('me')
+    me(@CurrentSession() session: Session): unknown {
+      return session.user;
+    }
+
+    @UseGuards(SessionGuard)
+    @Get('visit')
+    visit(@CurrentSession() session: Session): unknown {
+      session.data.visits = (session.data.visits ?? 0) + 1;
+      return session.user;
+    }
+
+    @Get('unused')
+    unused(): unknown {
+      return USER;
+    }
   }
 
-  @UseGuards(SessionGuard)
-  @Get('me')
-  me(@CurrentSession() session: Session): unknown {
-    return session.user;
-  }
-
-  @Get('unused')
-  unused(): unknown {
-    return USER;
-  }
-}
-
-/** This package, with a route that uses no session at `/unused`. */
-export function sessionxApp(backend: SessionBackend): AppDefinition {
   @Module({
-    imports: [SessionModule.forRoot({ secretKey: SECRET, sessionTtl: TTL_SECONDS, backend })],
+    imports: [SessionModule.forRoot({ secretKey: SECRET, sessionTtl: TTL_SECONDS, ...options })],
     controllers: [SessionxController],
   })
   class SessionxModule {}
   return { module: SessionxModule };
 }
 
-export function sessionxOnRedis(redisUrl: string): AppDefinition {
-  return sessionxApp(new RedisBackend(redisUrl));
+export function sessionxOnRedis({ redisUrl }: Pick<Stores, 'redisUrl'>): AppDefinition {
+  return sessionxApp({ backend: new RedisBackend(redisUrl) });
+}
+
+export function sessionxByCookie({ redisUrl }: Pick<Stores, 'redisUrl'>): AppDefinition {
+  const cookie = { name: 'session', secure: false };
+  // The benchmark's own client sends no Origin when it logs in.
+  return sessionxApp({
+    backend: new RedisBackend(redisUrl),
+    tokenSourcePriority: ['cookie', 'header'],
+    cookie,
+    csrf: { allowedOrigins: ['http://bench.example'] },
+  });
+}
+
+export function sessionxWithLargeData({ redisUrl }: Pick<Stores, 'redisUrl'>): AppDefinition {
+  return sessionxApp({ backend: new RedisBackend(redisUrl) }, LARGE_DATA);
 }
 
 export function sessionxOnMemory(): AppDefinition {
-  return sessionxApp(new MemoryBackend());
+  return sessionxApp({ backend: new MemoryBackend() });
+}
+
+export function sessionxOnMemcached({ memcachedAddress }: Pick<Stores, 'memcachedAddress'>): AppDefinition {
+  return sessionxApp({ backend: new MemcachedBackend({ servers: memcachedAddress }) });
 }
