@@ -1,17 +1,25 @@
-import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import { createParamDecorator, type ExecutionContext, type Type } from '@nestjs/common';
 
+import { hideType, seal, type SessionProperty } from './session-parameter.js';
 import {
   CsrfTokenPipe,
   CurrentSessionPipe,
   FlashMessagesPipe,
   OptionalSessionPipe,
-  type SessionParameter,
-  type SessionProperty,
+  type SessionPipe,
 } from './session-pipes.js';
 
-const sessionParameter = createParamDecorator(
-  (property: SessionProperty | undefined, context: ExecutionContext): SessionParameter => ({ context, property }),
+const sealedParameter = createParamDecorator((property: SessionProperty | undefined, context: ExecutionContext) =>
+  seal({ context, property }),
 );
+
+function sessionParameter(property: SessionProperty | undefined, pipe: Type<SessionPipe>): ParameterDecorator {
+  const decorate = sealedParameter(property, pipe);
+  return (target, method, index) => {
+    hideType(target, method, index);
+    decorate(target, method, index);
+  };
+}
 
 /**
  * The session of the request, or a property of it: `@CurrentSession('user')`. Without a session the answer is the 401 of `SessionGuard`;

@@ -1,53 +1,62 @@
-import { Injectable, type ExecutionContext, type PipeTransform } from '@nestjs/common';
+import { Injectable, Logger, type PipeTransform } from '@nestjs/common';
 
+import { SessionUsageError } from '../errors/session-errors.js';
+import type { RequestSession } from '../requests/request-session.js';
 import { RequestSessions } from '../requests/request-sessions.js';
 import type { FlashMessage } from '../sessions/flash-message.js';
-import type { Session } from '../sessions/session.js';
+import { unseal, type SessionProperty } from './session-parameter.js';
 
-/** The properties of a session that a decorator can pick. */
-export type SessionProperty = Exclude<keyof Session, 'addFlashMessage' | 'getFlashMessages' | 'toJSON'>;
+/** Resolves the parameter of a session decorator, behind all pipes of the application. */
+@Injectable()
+export abstract class SessionPipe implements PipeTransform<unknown, Promise<unknown>> {
+  readonly #logger = new Logger('SessionModule');
 
-/** What a session decorator hands to its pipe: its factory has no access to providers, a pipe has. */
-export interface SessionParameter {
-  readonly context: ExecutionContext;
-  /** The property of the session that is wanted; undefined: the session. */
-  readonly property: SessionProperty | undefined;
+  constructor(private readonly requests: RequestSessions) {}
+
+  async transform(value: unknown): Promise<unknown> {
+    const parameter = unseal(value);
+    if (parameter === undefined) throw this.#replaced();
+    return this.resolve(this.requests.of(parameter.context), parameter.property);
+  }
+
+  protected abstract resolve(request: RequestSession, property: SessionProperty | undefined): Promise<unknown>;
+
+  #replaced(): SessionUsageError {
+    const error = new SessionUsageError(
+      "A pipe of the application has put another value in the place of the one that a session decorator handed to it: let it return values as they are when metadata.type is 'custom'.",
+    );
+    // Nest logs no HttpException, and this one is for the developer.
+    this.#logger.error(error.message);
+    return error;
+  }
 }
 
 @Injectable()
-export class CurrentSessionPipe implements PipeTransform<SessionParameter, Promise<unknown>> {
-  constructor(private readonly requests: RequestSessions) {}
-
-  async transform({ context, property }: SessionParameter): Promise<unknown> {
-    const session = await this.requests.of(context).require();
+export class CurrentSessionPipe extends SessionPipe {
+  protected async resolve(request: RequestSession, property: SessionProperty | undefined): Promise<unknown> {
+    const session = await request.require();
     return property === undefined ? session : session[property];
   }
 }
 
 @Injectable()
-export class OptionalSessionPipe implements PipeTransform<SessionParameter, Promise<unknown>> {
-  constructor(private readonly requests: RequestSessions) {}
-
-  async transform({ context, property }: SessionParameter): Promise<unknown> {
-    const session = await this.requests.of(context).optional();
+export class OptionalSessionPipe extends SessionPipe {
+  protected async resolve(request: RequestSession, property: SessionProperty | undefined): Promise<unknown> {
+    const session = await request.optional();
     return property === undefined ? session : (session?.[property] ?? null);
   }
 }
 
 @Injectable()
-export class FlashMessagesPipe implements PipeTransform<SessionParameter, Promise<FlashMessage[]>> {
-  constructor(private readonly requests: RequestSessions) {}
-
-  transform({ context }: SessionParameter): Promise<FlashMessage[]> {
-    return this.requests.of(context).takeFlash();
+export class FlashMessagesPipe extends SessionPipe {
+  protected resolve(request: RequestSession): Promise<FlashMessage[]> {
+    return request.takeFlash();
   }
 }
 
 @Injectable()
-export class CsrfTokenPipe implements PipeTransform<SessionParameter, Promise<string | null>> {
-  constructor(private readonly requests: RequestSessions) {}
-
-  transform({ context }: SessionParameter): Promise<string | null> {
-    return this.requests.of(context).csrfToken();
+export class CsrfTokenPipe extends SessionPipe {
+  protected resolve(request: RequestSession): Promise<string | null> {
+    return request.csrfToken();
   }
 }
