@@ -41,7 +41,7 @@ function sessionxApp(options: Partial<SessionModuleOptions>, data: object = DATA
     @UseGuards(SessionGuard)
     @Get('visit')
     visit(@CurrentSession() session: Session): unknown {
-      session.data.visits = (session.data.visits ?? 0) + 1;
+      session.data.measuredAt = performance.now();
       return session.user;
     }
 
