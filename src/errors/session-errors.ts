@@ -29,9 +29,9 @@ export class SessionExpiredError extends SessionError {
   }
 }
 
-/** The session was ended by `invalidateSession()`, or has no user where one is wanted. 401. */
+/** The session was ended by `invalidateSession()`, was made under another `indexKey`, or has no user where one is wanted. 401. */
 export class SessionInvalidError extends SessionError {
-  constructor(code: 'SESSION_INVALIDATED' | 'SESSION_ANONYMOUS', message: string) {
+  constructor(code: 'SESSION_INVALIDATED' | 'INDEX_KEY_CHANGED' | 'SESSION_ANONYMOUS', message: string) {
     super(code, message, HttpStatus.UNAUTHORIZED);
   }
 }

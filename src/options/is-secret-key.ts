@@ -2,20 +2,26 @@ import { ValidateBy } from 'class-validator';
 
 const SHORTEST = 32;
 
-/** A key, or with `list` also a list of keys, of which none is short or one repeated character. The message never shows a key. */
-export function IsSecretKey({ list }: { list: boolean }): PropertyDecorator {
+/** A key, or a list of keys, of which none is short or one repeated character. The message never shows a key. */
+export function IsSecretKeys(): PropertyDecorator {
   return ValidateBy({
-    name: 'isSecretKey',
+    name: 'isSecretKeys',
     validator: {
       validate: (value: unknown) =>
-        list && Array.isArray(value) ? value.length > 0 && value.every(isKey) : isKey(value),
-      defaultMessage: (args) =>
-        `${args?.property ?? 'key'}${args?.value === undefined ? ' is not set (is the environment variable set?); it' : ''} must be ${list ? 'a string, or a non-empty list of strings,' : 'a string'} of at least ${SHORTEST} ` +
-        'characters each and not one character repeated; generateSecretKey() makes one',
+        Array.isArray(value) ? value.length > 0 && value.every(isSecretKey) : isSecretKey(value),
+      defaultMessage: (args) => secretKeyFault(args?.property ?? 'key', args?.value, { list: true }),
     },
   });
 }
 
-function isKey(value: unknown): boolean {
+export function isSecretKey(value: unknown): boolean {
   return typeof value === 'string' && value.length >= SHORTEST && new Set(value).size > 1;
+}
+
+/** What is wrong with an option that holds a key, or with `list` also keys. */
+export function secretKeyFault(option: string, value: unknown, { list }: { readonly list: boolean }): string {
+  return (
+    `${option}${value === undefined ? ' is not set (is the environment variable set?); it' : ''} must be ${list ? 'a string, or a non-empty list of strings,' : 'a string'} of at least ${SHORTEST} ` +
+    'characters each and not one character repeated; generateSecretKey() makes one'
+  );
 }

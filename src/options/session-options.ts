@@ -7,10 +7,11 @@ import { IsBoolean, IsIn, IsObject, IsOptional, IsString, Matches, ValidateIf, V
 import type { SessionBackend } from '../backends/session-backend.interface.js';
 import type { TokenSerializer } from '../tokens/token-serializer.interface.js';
 import { IsHeaderName } from './is-header-name.js';
+import { IsIndexKey } from './is-index-key.js';
 import { IsIpBinding } from './is-ip-binding.js';
 import { IsNumberBetween } from './is-number-between.js';
 import { IsObjectWith } from './is-object-with.js';
-import { IsSecretKey } from './is-secret-key.js';
+import { IsSecretKeys } from './is-secret-key.js';
 import { IsTokenSources } from './is-token-sources.js';
 import { SessionCookieOptions } from './session-cookie-options.js';
 import { SessionCsrfOptions } from './session-csrf-options.js';
@@ -37,15 +38,14 @@ export class SessionOptions {
    * Signs the tokens: at least 32 characters, such as {@link generateSecretKey} makes. A list rotates keys: the first signs, all verify,
    * and who comes with an old one is given a token under the new one.
    */
-  @IsSecretKey({ list: true })
+  @IsSecretKeys()
   secretKey!: string | string[];
 
   /**
-   * Key of the tag by which a user's sessions are found. Default: the last of `secretKey`. To change it signs everybody out, so name it
-   * before you rotate keys.
+   * Key of the tag by which a user's sessions are found. Default: `secretKey`; required where that is a list of several keys. A change of it
+   * signs everybody out: sessions that were made under another one are refused, as log out everywhere would miss them.
    */
-  @IsOptional()
-  @IsSecretKey({ list: false })
+  @IsIndexKey()
   indexKey?: string;
 
   /** Seconds without a use after which a session ends. Default 3600. ASVS 7.3.1. */

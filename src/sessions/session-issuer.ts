@@ -66,8 +66,8 @@ export class SessionIssuer {
   ) {
     const { maxSessionsPerUser: max, onSessionLimit: onLimit } = options;
     this.#limit = max === undefined ? {} : { limit: { max, onLimit } };
-    const keys = [options.secretKey].flat();
-    this.#indexKey = options.indexKey ?? keys[keys.length - 1] ?? '';
+    const [onlyKey = ''] = [options.secretKey].flat();
+    this.#indexKey = options.indexKey ?? onlyKey;
   }
 
   /** The tag under which a user's sessions are found. */

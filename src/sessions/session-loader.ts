@@ -13,9 +13,11 @@ import { RejectionLog } from '../events/rejection-log.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
+import { tagOf } from '../tokens/session-secret.js';
 import type { VerifiedToken, VerifierVerdict } from '../tokens/token-verifier.js';
 import type { Session } from './session.js';
 import { SessionContext } from './session-context.js';
+import { SessionIssuer } from './session-issuer.js';
 import type { StoredSession } from './session-state.js';
 
 /** Why a token of a request opens nothing. */
@@ -26,6 +28,7 @@ export type TokenFault = Extract<VerifierVerdict, { valid: false }>['fault'] | '
 export class SessionLoader {
   constructor(
     private readonly store: SessionStore,
+    private readonly issuer: SessionIssuer,
     private readonly binding: SessionBinding,
     private readonly context: SessionContext,
     private readonly events: SessionEvents,
@@ -33,12 +36,14 @@ export class SessionLoader {
   ) {}
 
   /** @throws SessionNotFoundError, SessionExpiredError, SessionInvalidError, SessionSecurityError, SessionBackendError */
-  async load({ sessionId }: VerifiedToken, client: ClientIdentity, budget: StoreBudget): Promise<Session> {
+  async load(token: VerifiedToken, client: ClientIdentity, budget: StoreBudget): Promise<Session> {
+    const { sessionId } = token;
     const stored = await this.store.read(sessionId, budget);
     const now = this.context.clock.now();
     try {
       if (stored === null) throw new SessionNotFoundError();
       this.#assertUsable(stored, now);
+      this.#assertIndexed(stored, token);
       this.binding.check(stored.content.facts, client);
     } catch (error) {
       this.reject(error as SessionError, client, sessionId);
@@ -73,6 +78,16 @@ export class SessionLoader {
       default:
         record.status satisfies never;
     }
+  }
+
+  /** A session under a tag that is not its user's is not in the index of the user, so no log out everywhere would end it. */
+  #assertIndexed({ record, content: { user } }: StoredSession, token: VerifiedToken): void {
+    token.hasTagOfUser ??= user === null || this.issuer.tagOfUser(user.userId) === tagOf(record.id);
+    if (token.hasTagOfUser) return;
+    throw new SessionInvalidError(
+      'INDEX_KEY_CHANGED',
+      'The session was made under another indexKey, so log out everywhere would miss it. Where keys are rotated, indexKey stays the same.',
+    );
   }
 }
 

@@ -12,6 +12,8 @@ export interface VerifiedToken {
   readonly sessionId: SessionId;
   readonly claims: TokenClaims;
   readonly outdated: boolean;
+  /** Whether the tag in the id is that of the session's user; set by the first load of the session, as neither ever changes. */
+  hasTagOfUser?: boolean;
 }
 
 /** The verdict on a token, with the id of the session that it opens. */

@@ -221,7 +221,7 @@ it('the table of options has every option, with its default', () => {
   expect([...rows.keys()].sort()).toEqual(Object.keys(defaults).sort());
   const spelled: Record<string, string> = {
     secretKey: 'required',
-    indexKey: 'the last of `secretKey`',
+    indexKey: 'secretKey',
     backend: 'memory',
     tokenSourcePriority: "['header', 'bearer']",
     cookie: '–',

@@ -166,7 +166,11 @@ describe.each(PLATFORMS)('transports, on %s', (platform) => {
     const after = await startApp({
       platform,
       controllers: [TransportController],
-      session: { backend, secretKey: ['the new key, which is also long enough', SECRET_KEY] },
+      session: {
+        backend,
+        secretKey: ['the new key, which is also long enough', SECRET_KEY],
+        indexKey: SECRET_KEY,
+      },
     });
     const response = await after.fetch('/me', { headers });
     expect(response.status).toBe(200);

@@ -1,7 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
+import { generateSecretKey, SessionInvalidError, type SessionSecret, type TokenSerializer } from 'nestjs-sessionx';
+
+import { SECRET_KEY } from '../support/apps.js';
 import { everyBackend } from '../support/backends.js';
-import { atOnce, outcomes, startTwo, type ServiceUnderTest, type TwoInstances } from '../support/services.js';
+import {
+  atOnce,
+  outcomes,
+  startService,
+  startTwo,
+  type ServiceUnderTest,
+  type TwoInstances,
+} from '../support/services.js';
 
 describe.each(everyBackend())('P3: log out everywhere, on $name', (store) => {
   let instances: TwoInstances;
@@ -56,6 +66,38 @@ describe.each(everyBackend())('P3: log out everywhere, on $name', (store) => {
       await one.sessions.deleteSession(anonymous.session.sessionId);
     }
   });
+
+  it.each(['remembered', 'verified anew each time'])(
+    'refuses a session that it would miss, as its indexKey has changed, with tokens that are %s',
+    async (kind) => {
+      const plain: TokenSerializer = {
+        serialize: ({ secret }) => secret,
+        verify: (token) => ({
+          valid: true,
+          claims: { secret: token as SessionSecret, issuedAt: 0 },
+          outdated: false,
+        }),
+      };
+      const options = kind === 'remembered' ? {} : { tokenFormat: plain };
+      const former = await startService(store.another(), { ...options, indexKey: SECRET_KEY }, one.clock);
+      const users = await atOnce(2, () => former.sessions.createSession({ user: { userId: 'gina' } }));
+      const anonymous = await former.sessions.createSession({ data: { cart: ['book'] } });
+      const later = await startService(store.another(), { ...options, indexKey: generateSecretKey() }, one.clock);
+      const own = await later.sessions.createSession({ user: { userId: 'gina' } });
+
+      for (const { token } of [...users, ...users]) {
+        await expect(later.sessions.getSession(token)).rejects.toMatchObject({ code: 'INDEX_KEY_CHANGED' });
+        await expect(later.sessions.renewSession(token)).rejects.toBeInstanceOf(SessionInvalidError);
+      }
+      expect((await later.sessions.getSession(anonymous.token)).data).toEqual({ cart: ['book'] });
+      expect((await later.sessions.getSession(own.token)).user?.userId).toBe('gina');
+      expect(await later.sessions.deleteUserSessions('gina')).toBe(1);
+      expect((await former.sessions.getSession(users[0]!.token)).user?.userId).toBe('gina');
+      expect(await former.sessions.deleteUserSessions('gina')).toBe(2);
+      await later.close();
+      await former.close();
+    },
+  );
 
   it('lists devices without a token, the latest used first', async () => {
     await one.sessions.createSession({ user: { userId: 'fred' }, ipAddress: '::ffff:192.0.2.1', userAgent: 'phone' });

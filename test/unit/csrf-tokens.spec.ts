@@ -50,7 +50,9 @@ describe('a CSRF token', () => {
   });
 
   it('holds under every key of the list, and is issued under the first', () => {
-    const next = new CsrfTokens(validateOptions({ secretKey: ['the new key, which is also long enough', KEY] }));
+    const next = new CsrfTokens(
+      validateOptions({ secretKey: ['the new key, which is also long enough', KEY], indexKey: KEY }),
+    );
     expect(next.verify(tokens.issue(id), id)).toBe(true);
     expect(tokens.verify(next.issue(id), id)).toBe(false);
   });

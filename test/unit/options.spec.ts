@@ -339,7 +339,7 @@ describe('the module', () => {
     await context.close();
   });
 
-  it('a key rotation signs nobody out, an indexKey keeps users findable, and without it a change of the last key hides them', async () => {
+  it('a key rotation signs nobody out, and an indexKey keeps users findable', async () => {
     const backend = new MemoryBackend();
     const start = async (options: SessionModuleOptions) => {
       const context = await Test.createTestingModule({
@@ -351,11 +351,24 @@ describe('the module', () => {
     const other = generateSecretKey();
     const before = await start({ secretKey: SECRET_KEY });
     const { token } = await before.createSession({ user: { userId: 'ann' } });
-    const during = await start({ secretKey: [other, SECRET_KEY] });
+    const during = await start({ secretKey: [other, SECRET_KEY], indexKey: SECRET_KEY });
     expect((await during.getSession(token)).user?.userId).toBe('ann');
     expect(await during.listUserSessions('ann')).toHaveLength(1);
     const after = await start({ secretKey: other, indexKey: SECRET_KEY });
     await expect(after.getSession(token)).rejects.toMatchObject({ code: 'TOKEN_FORGED' });
     expect(await after.listUserSessions('ann')).toHaveLength(1);
   });
+
+  it.each([[['a first key, which is long enough, 1', SECRET_KEY]], [[SECRET_KEY, SECRET_KEY]]])(
+    'several keys without an indexKey stop the start, with a message that says which one to name: %j',
+    (secretKey) => {
+      for (const indexKey of [undefined, null]) {
+        const message = faults({ secretKey, indexKey });
+        expect(message).toMatch(/indexKey must be set.*log out everywhere.*the only one of secretKey so far/);
+        for (const key of secretKey) expect(message).not.toContain(key);
+      }
+      expect(faults({ secretKey, indexKey: SECRET_KEY })).toBe('');
+      expect(faults({ secretKey: [SECRET_KEY] })).toBe('');
+    },
+  );
 });
