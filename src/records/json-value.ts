@@ -3,8 +3,8 @@ import { SessionDataError } from '../errors/session-errors.js';
 const DEEPEST = 100;
 
 /**
- * Refuses whatever JSON would change in silence: `undefined`, `NaN`, `-0`, dates, maps, class instances, cycles, holes, `__proto__`.
- * What passes comes back from the store exactly as it went in.
+ * Refuses whatever JSON would change in silence: `undefined`, `NaN`, dates, maps, class instances, cycles, holes, `__proto__`.
+ * What passes comes back from the store exactly as it went in, except `-0`, which JSON bodies hold and which becomes 0.
  *
  * @throws SessionDataError with the path of the first such value
  */
@@ -15,6 +15,36 @@ export function assertJsonValue(value: unknown, root: string): void {
   throw new SessionDataError(`A session cannot store ${path}: it ${fault.why}.`, path);
 }
 
+/**
+ * Whether `assertJsonValue` would pass a value that `JSON.parse` has made. The text may hold what this module never writes: more than 100
+ * levels, a key `__proto__`, a number that overflows to Infinity.
+ */
+export function isStorable(parsed: unknown, depth = 1): boolean {
+  switch (typeof parsed) {
+    case 'number':
+      return Number.isFinite(parsed);
+    case 'object':
+      if (parsed === null) return true;
+      if (depth > DEEPEST) return false;
+      return Array.isArray(parsed) ? isStorableArray(parsed, depth + 1) : isStorableObject(parsed, depth + 1);
+    default:
+      return true;
+  }
+}
+
+function isStorableArray(array: readonly unknown[], depth: number): boolean {
+  for (const element of array) {
+    if (!isStorable(element, depth)) return false;
+  }
+  return true;
+}
+
+function isStorableObject(object: object, depth: number): boolean {
+  for (const key in object) {
+    if (key === '__proto__' || !isStorable((object as Record<string, unknown>)[key], depth)) return false;
+  }
+  return true;
+}
 /** The way to it is gathered on the way back, so that what passes, which is nearly everything, pays for no path. */
 interface Fault {
   readonly keys: (string | number)[];
@@ -27,8 +57,7 @@ function faultIn(value: unknown, depth: number): Fault | null {
     case 'boolean':
       return null;
     case 'number':
-      if (Number.isFinite(value) && !Object.is(value, -0)) return null;
-      return fault(`is ${Object.is(value, -0) ? '-0' : String(value)}, which JSON cannot hold`);
+      return Number.isFinite(value) ? null : fault(`is ${String(value)}, which JSON cannot hold`);
     case 'object':
       if (value === null) return null;
       if (depth > DEEPEST) return fault(`is nested more than ${DEEPEST} levels deep, or contains itself`);

@@ -1,11 +1,19 @@
 import type { StoredFlashMessage } from '../sessions/flash-message.js';
 import type { SessionData, SessionUser } from '../sessions/session-user.js';
 import type { SessionId } from '../tokens/session-secret.js';
+import { isStorable } from './json-value.js';
 import { DamagedRecordError, NewerRecordError } from './record-errors.js';
-import type { SessionRecord } from './session-record.js';
+import { isInstant, type SessionRecord } from './session-record.js';
+import { isObject, isStoredUser } from './stored-user.js';
 
 const SCHEMA = 1;
+const NO_USER = 'null';
+const NO_DATA = '{}';
 const NO_FLASH = '[]';
+/** A hundred years: what the options allow. */
+const LONGEST_TTL_MS = 3_153_600_000_000;
+/** What a decoder puts in the place of bytes that are not UTF-8. A text of ours holds it as an escape only. */
+const REPLACEMENT = '\ufffd';
 
 /** The facts of a session that never change after its creation. */
 export interface SessionFacts {
@@ -46,11 +54,12 @@ export interface DecodedPayload extends SessionContent {
 export function encodePayload(id: SessionId, { facts, user, data, flash }: SessionContent): string {
   const { createdAt, ttlMs, absoluteExpiresAt, ipAddress, userAgent } = facts;
   const head = { schema: SCHEMA, id, createdAt, ttlMs, absoluteExpiresAt, ipAddress, userAgent };
-  return [head, user, data, flash].map((part) => JSON.stringify(part)).join('\n');
+  const payload = [head, user, data, flash].map((part) => JSON.stringify(part)).join('\n');
+  return payload.includes(REPLACEMENT) ? payload.replaceAll(REPLACEMENT, '\\ufffd') : payload;
 }
 
 /**
- * Reads a record's payload.
+ * Reads a record's payload. What comes out of here can be used, and can be written back: the rules are those for new values.
  *
  * @throws DamagedRecordError when it is not ours, not whole, or belongs to another id
  * @throws NewerRecordError when a later version of this module wrote it
@@ -58,19 +67,21 @@ export function encodePayload(id: SessionId, { facts, user, data, flash }: Sessi
 export function decodePayload({ id, payload }: Pick<SessionRecord, 'id' | 'payload'>): DecodedPayload {
   const [headText = '', userText, dataText, flashText, ...rest] = payload.split('\n');
   const head = parse(headText);
-  if (!isObject(head) || typeof head.schema !== 'number') throw new DamagedRecordError('it has no schema number');
+  if (!isObject(head) || !isSchema(head.schema)) throw new DamagedRecordError('it has no schema number');
   if (head.schema > SCHEMA) throw new NewerRecordError(head.schema, SCHEMA);
   if (head.id !== id) throw new DamagedRecordError('it belongs to another session');
   if (userText === undefined || dataText === undefined || flashText === undefined || rest.length > 0) {
     throw new DamagedRecordError('it does not have four lines');
   }
+  if (payload.includes(REPLACEMENT)) throw new DamagedRecordError('it holds bytes that are not UTF-8');
 
-  const user = parse(userText);
+  const user = userText === NO_USER ? null : parse(userText);
   const data = parse(dataText);
   const flash = flashText === NO_FLASH ? [] : parse(flashText);
   if (!isFacts(head)) throw new DamagedRecordError('its first line is not ours');
-  if (user !== null && !isUser(user)) throw new DamagedRecordError('its user is not ours');
+  if (user !== null && !isStoredUser(user)) throw new DamagedRecordError('its user is not ours');
   if (!isObject(data)) throw new DamagedRecordError('its data is not an object');
+  if (dataText !== NO_DATA && !isStorable(data)) throw new DamagedRecordError('its data holds what cannot be stored');
   if (!isFlash(flash)) throw new DamagedRecordError('its flash messages are not ours');
   return { facts: head, user, data, flash, userText, dataText };
 }
@@ -83,27 +94,19 @@ function parse(text: string): unknown {
   }
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function isSchema(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) > 0;
 }
 
 function isFacts(head: Record<string, unknown>): head is Record<string, unknown> & SessionFacts {
   return (
-    typeof head.createdAt === 'number' &&
+    isInstant(head.createdAt) &&
     typeof head.ttlMs === 'number' &&
-    (head.absoluteExpiresAt === null || typeof head.absoluteExpiresAt === 'number') &&
+    head.ttlMs > 0 &&
+    head.ttlMs <= LONGEST_TTL_MS &&
+    (head.absoluteExpiresAt === null || isInstant(head.absoluteExpiresAt)) &&
     (head.ipAddress === null || typeof head.ipAddress === 'string') &&
     (head.userAgent === null || typeof head.userAgent === 'string')
-  );
-}
-
-function isUser(value: unknown): value is SessionUser {
-  return (
-    isObject(value) &&
-    typeof value.userId === 'string' &&
-    Array.isArray(value.roles) &&
-    Array.isArray(value.permissions) &&
-    isObject(value.metadata)
   );
 }
 
@@ -116,7 +119,8 @@ function isFlash(value: unknown): value is StoredFlashMessage[] {
         typeof entry.id === 'string' &&
         typeof entry.message === 'string' &&
         typeof entry.category === 'string' &&
-        typeof entry.timestamp === 'number',
-    )
+        isInstant(entry.timestamp),
+    ) &&
+    isStorable(value)
   );
 }

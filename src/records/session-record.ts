@@ -25,3 +25,18 @@ export interface SessionRecord {
 
 /** The times that a touch may move, each forward only. */
 export type SessionTimes = Pick<SessionRecord, 'lastAccessed' | 'expiresAt'>;
+
+/** The last instant that a record's head can hold: 14 digits of milliseconds, in the year 5138. */
+const LAST_INSTANT = 99_999_999_999_999;
+/** The last version that a write can still count up, in 10 digits. */
+const LAST_VERSION = 9_999_999_998;
+
+/** Whether a value is a time since the epoch, in milliseconds, that a record can hold. */
+export function isInstant(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value <= LAST_INSTANT;
+}
+
+/** Whether a value is a version from which a record can be written anew. */
+export function isVersion(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= LAST_VERSION;
+}

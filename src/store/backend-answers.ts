@@ -24,6 +24,7 @@ const isRecord: AnswerCheck<SessionRecord> = (answer): answer is SessionRecord =
   typeof answer.id === 'string' &&
   typeof answer.version === 'number' &&
   isStatus(answer.status) &&
+  (answer.userTag === null || typeof answer.userTag === 'string') &&
   typeof answer.lastAccessed === 'number' &&
   typeof answer.expiresAt === 'number' &&
   typeof answer.payload === 'string';

@@ -1,22 +1,29 @@
 import type { LoggerService } from '@nestjs/common';
 
-import type { SessionError } from '../errors/session-error.js';
+/** What a call of the store is for. */
+export type StoreCall = 'read' | 'list' | 'write';
 
-/** Says an outage once, and its end, not once for each of its thousands of requests. A store may refuse writes and still be read. */
+/** Logs an outage once, and its end, not once for each of its thousands of requests. A store may refuse writes and still be read. */
 export class OutageLog {
   readonly #failing = { read: false, write: false };
 
   constructor(private readonly logger: Pick<LoggerService, 'log' | 'error'>) {}
 
-  failed(kind: 'read' | 'write', failure: SessionError): void {
+  failed(call: StoreCall, message: string): void {
+    const kind = kindOf(call);
     if (this.#failing[kind]) return;
     this.#failing[kind] = true;
-    this.logger.error(`The session store fails (${kind}), requests that need it get 503: ${failure.message}`);
+    this.logger.error(`The session store fails (${kind}), requests that need it get 503: ${message}`);
   }
 
-  answered(kind: 'read' | 'write'): void {
+  answered(call: StoreCall): void {
+    const kind = kindOf(call);
     if (!this.#failing[kind]) return;
     this.#failing[kind] = false;
     this.logger.log(`The session store works again (${kind}).`);
   }
+}
+
+function kindOf(call: StoreCall): 'read' | 'write' {
+  return call === 'write' ? 'write' : 'read';
 }

@@ -11,7 +11,7 @@ import { SESSION_CLOCK, type Clock } from '../clock/clock.js';
 import { SessionError } from '../errors/session-error.js';
 import { SessionBackendError, SessionConflictError } from '../errors/session-errors.js';
 import { SessionOptions } from '../options/session-options.js';
-import { decodePayload, encodePayload, type SessionContent } from '../records/payload.js';
+import type { SessionContent } from '../records/payload.js';
 import { DamagedRecordError, NewerRecordError } from '../records/record-errors.js';
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
 import type { StoredSession } from '../sessions/session-state.js';
@@ -27,19 +27,16 @@ import {
   isSessionIds,
   type AnswerCheck,
 } from './backend-answers.js';
+import { DamageLog } from './damage-log.js';
 import { describeDriverFailure } from './driver-failure.js';
-import { OutageLog } from './outage-log.js';
+import { OutageLog, type StoreCall } from './outage-log.js';
 import { SessionLanes } from './session-lanes.js';
 import { StoreBudget } from './store-budget.js';
+import { newer, revisedRecord, storedSession, type SessionRevision } from './stored-session.js';
 
 const LONGEST_RETRY_PAUSE_MS = 8;
-
-/** What a compare-and-set makes of a stored session; fields that are left out stay. */
-export interface SessionRevision {
-  readonly content: SessionContent;
-  readonly status?: SessionRecord['status'];
-  readonly expiresAt?: number;
-}
+/** The answer itself may be a payload, and stays out of the message. */
+const BROKEN_CONTRACT = 'the backend answered with something that its contract does not know';
 
 /**
  * The backend as the rest of the module sees it: calls keep to a time budget, payloads are decoded, a driver's failure is a typed error
@@ -50,6 +47,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   readonly #logger = new Logger('SessionModule');
   readonly #lanes = new SessionLanes();
   readonly #outages = new OutageLog(this.#logger);
+  readonly #damage = new DamageLog(this.#logger);
 
   constructor(
     @Inject(SESSION_BACKEND) private readonly backend: SessionBackend,
@@ -85,11 +83,10 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   async read(id: SessionId, budget: StoreBudget): Promise<StoredSession | null> {
     try {
       const record = await this.#call('read', budget, isRecordOrNull, () => this.backend.read(id));
-      return record === null ? null : { record, content: this.#decode(record, id) };
+      return record === null ? null : storedSession(record, id);
     } catch (error) {
-      if (error instanceof NewerRecordError) throw new SessionBackendError('BACKEND_RECORD_NEWER', error.message);
       if (!(error instanceof DamagedRecordError)) throw error;
-      this.#logger.warn(`Session ${id} counts as absent: ${error.message}`);
+      this.#damage.note(id, error);
       return null;
     }
   }
@@ -108,13 +105,13 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   async listByUser(tag: UserTag, budget: StoreBudget): Promise<StoredSession[]> {
-    const records = await this.#call('read', budget, isRecords, () => this.backend.listByUser(tag));
+    const records = await this.#call('list', budget, isRecords, () => this.backend.listByUser(tag));
     return records.flatMap((record) => {
       try {
-        return [{ record, content: this.#decode(record, record.id) }];
+        return [storedSession(record, record.id)];
       } catch (error) {
         if (!(error instanceof DamagedRecordError)) throw error;
-        this.#logger.warn(`Session ${record.id} is not listed: ${error.message}`);
+        this.#damage.note(record.id, error);
         return [];
       }
     });
@@ -181,7 +178,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       const outcome = await this.#call('write', budget, isReplacement, () => this.backend.replace(next, ifVersion));
       switch (outcome) {
         case 'replaced':
-          return { record: next, content: this.#decode(next, id) };
+          return storedSession(next, id);
         case 'missing':
           return null;
         case 'changed':
@@ -205,57 +202,33 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     await budget.run(() => sleep(pauseMs));
   }
 
-  #decode(record: SessionRecord, id: SessionId): ReturnType<typeof decodePayload> {
-    if (record.id !== id) throw new DamagedRecordError('the store answered with another session');
+  async #call<T>(kind: StoreCall, budget: StoreBudget, isAllowed: AnswerCheck<T>, call: () => Promise<T>): Promise<T> {
+    const hadAllTime = budget.isUntouched;
+    let answer: unknown;
     try {
-      return decodePayload(record);
+      answer = await budget.run<unknown>(call);
     } catch (error) {
-      if (!(error instanceof NewerRecordError)) throw error;
-      throw new SessionBackendError('BACKEND_RECORD_NEWER', error.message);
+      throw this.#failure(kind, error, hadAllTime);
     }
+    if (!isAllowed(answer)) throw this.#outage(kind, BROKEN_CONTRACT);
+    this.#outages.answered(kind);
+    return answer;
   }
 
-  async #call<T>(
-    kind: 'read' | 'write',
-    budget: StoreBudget,
-    isAllowed: AnswerCheck<T>,
-    call: () => Promise<T>,
-  ): Promise<T> {
-    try {
-      const answer = await budget.run<unknown>(call);
-      if (!isAllowed(answer)) throw notOfTheContract();
-      this.#outages.answered(kind);
-      return answer;
-    } catch (error) {
-      if (error instanceof DamagedRecordError || error instanceof NewerRecordError) throw error;
-      const failure = error instanceof SessionError ? error : unavailable(error);
-      this.#outages.failed(kind, failure);
-      throw failure;
-    }
+  /** What the caller is told. Only what the store itself failed at is logged as an outage, not what one request has brought upon itself. */
+  #failure(kind: StoreCall, error: unknown, hadAllTime: boolean): Error {
+    if (error instanceof DamagedRecordError && kind === 'read') return error;
+    if (error instanceof NewerRecordError) return newer(error);
+    if (!(error instanceof SessionError)) return this.#outage(kind, describeDriverFailure(error));
+    if (error.code === 'BACKEND_TIMEOUT' && hadAllTime) this.#outages.failed(kind, error.message);
+    return error;
   }
-}
 
-function revisedRecord(record: SessionRecord, { content, status, expiresAt }: SessionRevision): SessionRecord {
-  return {
-    ...record,
-    version: record.version + 1,
-    status: status ?? record.status,
-    expiresAt: expiresAt ?? record.expiresAt,
-    payload: encodePayload(record.id, content),
-  };
-}
-
-/** The answer itself may be a payload, and stays out of the message. */
-function notOfTheContract(): SessionBackendError {
-  return new SessionBackendError(
-    'BACKEND_UNAVAILABLE',
-    'The session store failed: the backend answered with something that its contract does not know.',
-  );
-}
-
-function unavailable(error: unknown): SessionBackendError {
-  const described = describeDriverFailure(error);
-  return new SessionBackendError('BACKEND_UNAVAILABLE', `The session store failed: ${described}.`, {
-    cause: new Error(described),
-  });
+  #outage(kind: StoreCall, what: string): SessionBackendError {
+    const failure = new SessionBackendError('BACKEND_UNAVAILABLE', `The session store failed: ${what}.`, {
+      cause: new Error(what),
+    });
+    this.#outages.failed(kind, failure.message);
+    return failure;
+  }
 }

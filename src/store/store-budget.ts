@@ -17,6 +17,11 @@ export class StoreBudget {
     return this.timeoutMs - this.#spentMs - running;
   }
 
+  /** Whether no call has used any of the time yet. */
+  get isUntouched(): boolean {
+    return this.#spentMs === 0 && this.#running === 0;
+  }
+
   /**
    * Waits for `call` as long as the budget lasts. Without `await`, as every request comes by here.
    *

@@ -1,22 +1,107 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Logger } from '@nestjs/common';
-import type { Redis } from 'ioredis';
-import { encodeRecord, MemoryBackend, SessionNotFoundError } from 'nestjs-sessionx';
-import { RedisBackend } from 'nestjs-sessionx/redis';
+import { decodeRecord, encodeRecord, SessionNotFoundError, type SessionId } from 'nestjs-sessionx';
 
-import { RedisServer } from '../support/redis-server.js';
+import { rawMemcached, rawMemory, rawRedis, rawStores } from '../support/raw-stores.js';
 import { startService, type ServiceUnderTest } from '../support/services.js';
 
-describe('P11: foreign and damaged records are no session', () => {
-  let redis: RedisServer;
-  let observer: Redis;
+type Damage = (text: string) => string | Buffer;
+
+const [USER, DATA, FLASH] = [1, 2, 3];
+const nested = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);
+
+/** Puts `json` in the place of a line of the payload. The head of the record is the first line of all. */
+const withLine =
+  (line: number, json: string): Damage =>
+  (text) =>
+    text
+      .split('\n')
+      .map((old, index) => (index === line + 1 ? json : old))
+      .join('\n');
+
+/** Puts `json` in the place of a value of the payload's first line. */
+const withMetadata =
+  (name: string, json: string): Damage =>
+  (text) =>
+    text.replace(new RegExp(`("${name}":)[^,}]+`), `$1${json}`);
+
+const user = (fields: string) => `{"userId":"ann","roles":[],"permissions":[],"metadata":{},${fields}}`;
+const flash = (fields: string) => `[{"id":"AAAAAAAAAAAA","message":"m","category":"info","timestamp":1,${fields}}]`;
+
+const payloads: [what: string, damage: Damage][] = [
+  ['cut off', (text) => text.slice(0, -20)],
+  ['cut off behind a line', (text) => text.slice(0, text.lastIndexOf('\n'))],
+  ['of JSON that is not ours', (text) => text.replace(/\n[^]*/, '\nnull\nnull\n{}\n[]')],
+  ['with a line too many', (text) => `${text}\n{}`],
+  ['with a NUL byte', (text) => text.replace('the content', 'the \0 content')],
+  ['with a byte that is not UTF-8', (text) => splice(text, 'the content', Buffer.from([0x63, 0x61, 0x66, 0xe9]))],
+  ['with a character that is cut', (text) => splice(text, 'the content', Buffer.from('😀').subarray(0, 2))],
+  ['of schema 0', withMetadata('schema', '0')],
+  ['of a schema that is no whole number', withMetadata('schema', '1.5')],
+  ['of a schema beyond all numbers', withMetadata('schema', '1e999')],
+  ['with a user that is none', withLine(USER, '{"userId":7}')],
+  ['with a user id that is empty', withLine(USER, user('"userId":""'))],
+  ['with a user id that is too long', withLine(USER, user(`"userId":"${'x'.repeat(513)}"`))],
+  ['with half a character for a user id', withLine(USER, user('"userId":"\\ud800"'))],
+  ['with roles that are no strings', withLine(USER, user('"roles":[7]'))],
+  ['with permissions that are no list', withLine(USER, user('"permissions":"all"'))],
+  ['with metadata that is a list', withLine(USER, user('"metadata":[]'))],
+  ['with __proto__ in its user', withLine(USER, user('"__proto__":{"admin":true}'))],
+  ['with a user of more than 100 levels', withLine(USER, user(`"deep":${nested(100)}`))],
+  ['with a user of 200,000 levels', withLine(USER, user(`"deep":${nested(200_000)}`))],
+  ['with a user that counts to infinity', withLine(USER, user('"credit":1e999'))],
+  ['whose user is gone', withLine(USER, 'null')],
+  ['with data that is a list', withLine(DATA, '[]')],
+  ['with data that is a number', withLine(DATA, '7')],
+  ['with data that is null', withLine(DATA, 'null')],
+  ['with data of more than 100 levels', withLine(DATA, `{"deep":${nested(100)}}`)],
+  ['with data of 200,000 levels', withLine(DATA, `{"deep":${nested(200_000)}}`)],
+  ['with __proto__ in its data', withLine(DATA, '{"a":[{"__proto__":{"admin":true}}]}')],
+  ['with an escaped __proto__ in its data', withLine(DATA, '{"\\u005f_proto__":{"admin":true}}')],
+  ['with a number beyond all numbers', withLine(DATA, '{"price":-1e999}')],
+  ['with an array that has a trailing comma', withLine(DATA, '{"a":[1,]}')],
+  ['with flash messages that are none', withLine(FLASH, '[1]')],
+  ['with flash messages that are no list', withLine(FLASH, '{}')],
+  ['with a flash message of a broken time', withLine(FLASH, flash('"timestamp":1e300'))],
+  ['with a flash message of no time', withLine(FLASH, flash('"timestamp":null'))],
+  ['with a flash message that goes too deep', withLine(FLASH, flash(`"more":${nested(200_000)}`))],
+  ['made before time began', withMetadata('createdAt', '-1')],
+  ['made beyond the end of time', withMetadata('createdAt', '1e300')],
+  ['with a lifetime of nothing', withMetadata('ttlMs', '0')],
+  ['with a negative lifetime', withMetadata('ttlMs', '-3600000')],
+  ['with a lifetime without end', withMetadata('ttlMs', '1e999')],
+  ['with a lifetime of a million years', withMetadata('ttlMs', '3e16')],
+  ['with an absolute end that is a text', withMetadata('absoluteExpiresAt', '"never"')],
+  ['with an absolute end before time began', withMetadata('absoluteExpiresAt', '-1')],
+  ['with an address that is a number', withMetadata('ipAddress', '127')],
+  ['with a User-Agent that is a list', withMetadata('userAgent', '[]')],
+  ['whose version cannot be counted up', (text) => text.replace(/^sx1 \d{10}/, 'sx1 9999999999')],
+  ['that no index lists though it has a user', (text) => text.replace(/^(sx1 \d{10} a) u/, '$1 s')],
+];
+
+/** These are in stores of texts alone. */
+const texts: [what: string, damage: Damage][] = [
+  ['empty', () => ''],
+  ['of another program', () => '{"cookie":{},"user":1}'],
+  ['cut off in the head', (text) => text.slice(0, 30)],
+  ['binary', () => Buffer.from([0, 1, 0xff, 0xfe, 0])],
+  ['with letters for times', () => `sx1 0000000001 a u ${'x'.repeat(14)} ${'y'.repeat(14)}\n{}`],
+  ['with a minus before a time', (text) => text.replace(/ u \d/, ' u -')],
+  ['of an unknown status', (text) => text.replace(/^(sx1 \d{10}) a/, '$1 z')],
+];
+
+function splice(text: string, old: string, bytes: Buffer): Buffer {
+  const [before = '', after = ''] = text.split(old);
+  return Buffer.concat([Buffer.from(before), bytes, Buffer.from(after)]);
+}
+
+describe.each(rawStores())('foreign and damaged records are no session, on $name', (store) => {
   let service: ServiceUnderTest;
   let warn: jest.SpiedFunction<Logger['warn']>;
 
   beforeAll(async () => {
-    redis = await RedisServer.start();
-    observer = redis.client();
-    service = await startService(new RedisBackend(redis.url));
+    await store.start();
+    service = await startService(store.another());
   });
 
   beforeEach(() => {
@@ -27,96 +112,167 @@ describe('P11: foreign and damaged records are no session', () => {
 
   afterAll(async () => {
     await service.close();
-    await observer.quit();
-    await redis.stop();
+    await store.stop();
   });
 
-  async function sessionWithKey() {
+  async function newSession() {
     const { session, token } = await service.sessions.createSession({
       user: { userId: 'ann' },
       data: { secret: 'the content' },
     });
-    const key = `session:{${session.sessionId.slice(0, 16)}}${session.sessionId.slice(16)}`;
-    return { session, token, key, text: (await observer.get(key)) ?? '' };
+    return { id: session.sessionId, token };
   }
 
-  async function expectAbsent(token: string, sessionId: string): Promise<void> {
-    await expect(service.sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
-    expect(warn).toHaveBeenCalledTimes(1);
+  async function damaged(damage: Damage) {
+    const { id, token } = await newSession();
+    await store.write(id, damage(await store.read(id)));
+    return { id, token };
+  }
+
+  /** At each use, and whatever the use; and said once. */
+  async function expectAbsent(token: string, id: SessionId): Promise<void> {
+    const { sessions } = service;
+    const other = await newSession();
+    const listed = async () => (await sessions.listUserSessions('ann')).map(({ sessionId }) => sessionId);
+    expect(await listed()).toEqual([other.id]);
+    await expect(sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
+    await expect(sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
+    await expect(sessions.renewSession(token)).rejects.toThrow(SessionNotFoundError);
+    await expect(sessions.update(id, () => undefined)).rejects.toThrow(SessionNotFoundError);
+    expect(await listed()).toEqual([other.id]);
+    expect(warn.mock.calls).toEqual([[expect.stringContaining(id)]]);
     expect(String(warn.mock.calls[0]?.[0])).not.toContain('the content');
-    await expect(service.sessions.update(sessionId, () => undefined)).rejects.toThrow(SessionNotFoundError);
-    await service.sessions.listUserSessions('ann');
+
+    await sessions.deleteUserSessions('ann');
+    expect(await listed()).toEqual([]);
+    await expect(sessions.getSession(other.token)).rejects.toThrow(SessionNotFoundError);
+    expect(warn).toHaveBeenCalledTimes(1);
   }
 
-  const damages: [name: string, damage: (text: string) => string][] = [
-    ['empty', () => ''],
-    ['of another program', () => '{"cookie":{},"user":1}'],
-    ['cut off', (text) => text.slice(0, -20)],
-    ['cut off in the head', (text) => text.slice(0, 30)],
-    ['binary', () => '\u0000\u0001\uFFFF'],
-    ['of JSON that is not ours', (text) => text.replace(/\n[^]*/, '\nnull\nnull\n{}\n[]')],
-    ['with a user that is none', (text) => text.replace(/\{"roles"[^\n]*/, '{"userId":7}')],
-    ['with data that is a list', (text) => text.replace('{"secret":"the content"}', '[]')],
-    ['with flash messages that are none', (text) => text.replace(/\[\]$/, '[1]')],
-    ['with a line too many', (text) => `${text}\n{}`],
-  ];
-
-  it.each(damages)('one that is %s', async (_name, damage) => {
-    const { session, token, key, text } = await sessionWithKey();
-    await observer.set(key, damage(text));
-    await expectAbsent(token, session.sessionId);
+  it.each(store.keepsTexts ? [...payloads, ...texts] : payloads)('one %s', async (_what, damage) => {
+    const { id, token } = await damaged(damage);
+    await expectAbsent(token, id);
   });
 
-  it('one of another type', async () => {
-    const { session, token, key } = await sessionWithKey();
-    await observer.del(key);
-    await observer.hset(key, 'a', 'b');
-    await expectAbsent(token, session.sessionId);
-    expect(await observer.hget(key, 'a')).toBe('b');
-  });
-
-  it("another session's, copied to this key: nobody gets another user's session", async () => {
+  it("another session's in its place: nobody gets another user's session", async () => {
     const victim = await service.sessions.createSession({ user: { userId: 'victim' } });
-    const { session, token, key } = await sessionWithKey();
-    const id = victim.session.sessionId;
-    await observer.set(key, (await observer.get(`session:{${id.slice(0, 16)}}${id.slice(16)}`)) ?? '');
-    await expectAbsent(token, session.sessionId);
-  });
-
-  it('one whose head has letters for digits does not stop a logout everywhere', async () => {
-    const [damaged, other] = [await sessionWithKey(), await sessionWithKey()];
-    await observer.set(damaged.key, `sx1 0000000001 a u ${'x'.repeat(14)} ${'y'.repeat(14)}\n{}`);
-    await service.sessions.deleteUserSessions('ann');
-    await expect(service.sessions.getSession(other.token)).rejects.toThrow(SessionNotFoundError);
+    const foreign = await store.read(victim.session.sessionId);
+    const { id, token } = await damaged(() => foreign);
+    await expectAbsent(token, id);
   });
 
   it('one of a newer schema is a 503, neither read nor overwritten nor deleted', async () => {
-    const { session, token, key, text } = await sessionWithKey();
-    const newer = text.replace('{"schema":1,', '{"schema":2,"more":true,');
-    await observer.set(key, newer);
+    const { id, token } = await damaged((text) => text.replace('{"schema":1,', '{"schema":2,"more":true,'));
+    const before = await store.read(id);
     await expect(service.sessions.getSession(token)).rejects.toMatchObject({
       code: 'BACKEND_RECORD_NEWER',
       status: 503,
     });
-    await expect(service.sessions.update(session.sessionId, () => undefined)).rejects.toMatchObject({ status: 503 });
-    expect(await observer.get(key)).toBe(newer);
+    await expect(service.sessions.update(id, () => undefined)).rejects.toMatchObject({ status: 503 });
+    expect(await store.read(id)).toBe(before);
+    await service.sessions.deleteSession(id);
   });
 
-  it('one whose head is of a newer form is a 503 too', async () => {
-    const { token, key, text } = await sessionWithKey();
-    await observer.set(key, text.replace('sx1 ', 'sx2 '));
+  it('one that holds odd but good JSON is a session, and can be written back', async () => {
+    const odd = '{ "twice": 1, "twice": 2, "big": 12345678901234567890, "small": 1e-999, "zero": -0, "": null }';
+    const { id, token } = await damaged(withLine(DATA, odd));
+    expect((await service.sessions.getSession(token)).data).toEqual({
+      twice: 2,
+      big: Number('12345678901234567890'),
+      small: 0,
+      zero: -0,
+      '': null,
+    });
+    const session = await service.sessions.getSession(token);
+    session.data.more = true;
+    await service.sessions.updateSession(session);
+    await service.sessions.update(id, (current) => void (current.data.more = 2));
+    expect((await service.sessions.getSession(token)).data.more).toBe(2);
+    expect(warn).not.toHaveBeenCalled();
+    await service.sessions.deleteUserSessions('ann');
+  });
+
+  it('the character that stands for broken bytes is kept where somebody has written it', async () => {
+    const { session, token } = await service.sessions.createSession({ data: { odd: 'a \ufffd b' } });
+    session.data.more = '\ufffd';
+    await service.sessions.updateSession(session);
+    expect((await service.sessions.getSession(token)).data).toEqual({ odd: 'a \ufffd b', more: '\ufffd' });
+    expect(warn).not.toHaveBeenCalled();
+  });
+
+  it('is said of each once, of the thousand that were met last', async () => {
+    const tokens: string[] = [];
+    for (let count = 0; count < 1_001; count++) {
+      const { session, token } = await service.sessions.createSession();
+      await store.write(session.sessionId, withLine(DATA, '[]')(await store.read(session.sessionId)));
+      tokens.push(token);
+    }
+    for (const token of [...tokens, tokens.at(-1)!, tokens[1]!]) {
+      await expect(service.sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
+    }
+    expect(warn).toHaveBeenCalledTimes(1_001);
+    await expect(service.sessions.getSession(tokens[0]!)).rejects.toThrow(SessionNotFoundError);
+    expect(warn).toHaveBeenCalledTimes(1_002);
+  });
+});
+
+describe('foreign and damaged records in Redis', () => {
+  it('are no session either where they are of another type, and stay', async () => {
+    const store = rawRedis();
+    await store.start();
+    const service = await startService(store.another());
+    const { session, token } = await service.sessions.createSession({ user: { userId: 'ann' } });
+    await store.writeHash(session.sessionId);
+    await expect(service.sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
+    await expect(service.sessions.update(session.sessionId, () => undefined)).rejects.toThrow(SessionNotFoundError);
+    expect(await service.sessions.listUserSessions('ann')).toEqual([]);
+    expect(await store.typeOf(session.sessionId)).toBe('hash');
+    await service.close();
+    await store.stop();
+  });
+
+  it('are a 503 where their head is of a newer form', async () => {
+    const store = rawRedis();
+    await store.start();
+    const service = await startService(store.another());
+    const { session, token } = await service.sessions.createSession();
+    await store.write(session.sessionId, (await store.read(session.sessionId)).replace('sx1 ', 'sx2 '));
     await expect(service.sessions.getSession(token)).rejects.toMatchObject({ code: 'BACKEND_RECORD_NEWER' });
+    await service.close();
+    await store.stop();
   });
+});
 
-  it('on memory too', async () => {
-    const backend = new MemoryBackend();
-    const local = await startService(backend);
-    const { session, token } = await local.sessions.createSession();
-    const record = (await backend.read(session.sessionId))!;
-    await backend.replace({ ...record, version: 2, payload: 'garbage' }, 1);
-    await expect(local.sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
-    expect(warn).toHaveBeenCalledTimes(1);
-    expect(encodeRecord(record)).toMatch(/^sx1 0000000001 a s \d{14} \d{14}\n\{"schema":1,/);
-    await local.close();
+describe('a list of Memcached that is damaged', () => {
+  it('ends the sessions of its user, each with one warning, and lets the user log in again', async () => {
+    const store = rawMemcached();
+    await store.start();
+    const service = await startService(store.another());
+    const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
+    const { session, token } = await service.sessions.createSession({ user: { userId: 'ann' } });
+    const list = session.sessionId.slice(0, 16);
+    await store.write(list as SessionId, 'garbage');
+    for (let count = 0; count < 3; count++) {
+      await expect(service.sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
+      expect(await service.sessions.listUserSessions('ann')).toEqual([]);
+    }
+    expect(warn.mock.calls).toEqual([[expect.stringContaining(session.sessionId)]]);
+    const again = await service.sessions.createSession({ user: { userId: 'ann' } });
+    expect((await service.sessions.getSession(again.token)).user?.userId).toBe('ann');
+    await service.close();
+    await store.stop();
+    warn.mockRestore();
+  });
+});
+
+describe('the text of a record', () => {
+  it('begins with a head of fixed width', async () => {
+    const memory = rawMemory();
+    const service = await startService(memory.another());
+    const { session } = await service.sessions.createSession();
+    const text = await memory.read(session.sessionId);
+    expect(text).toMatch(/^sx1 0000000001 a s \d{14} \d{14}\n\{"schema":1,/);
+    expect(encodeRecord(decodeRecord(session.sessionId, text))).toBe(text);
+    await service.close();
   });
 });

@@ -12,7 +12,6 @@ const refused: [what: string, value: unknown, path: string][] = [
   ['undefined', { a: undefined }, 'data.x.a'],
   ['NaN', [1, NaN], 'data.x[1]'],
   ['Infinity', Infinity, 'data.x'],
-  ['-0', -0, 'data.x'],
   ['a Date', { at: new Date(0) }, 'data.x.at'],
   ['a Map', new Map(), 'data.x'],
   ['a Set', new Set(), 'data.x'],

@@ -1,4 +1,5 @@
 import type { SessionRecord, SessionStatus } from '../../records/session-record.js';
+import { ownCopy } from '../../tokens/own-copy.js';
 import { tagOf, type SessionId } from '../../tokens/session-secret.js';
 
 /** A record as it is kept: changed in place, and linked into the order of creation, which spares an object for each link. */
@@ -39,9 +40,4 @@ export function storedRecord(record: SessionRecord): StoredRecord {
 export function sessionRecord(stored: StoredRecord): SessionRecord {
   const { id, anonymous, version, status, lastAccessed, expiresAt, payload } = stored;
   return { id, version, status, userTag: anonymous ? null : tagOf(id), lastAccessed, expiresAt, payload };
-}
-
-/** V8 makes a concatenation or a slice refer to the texts that it came from; an id would keep its secret in memory. A copy does not. */
-export function ownCopy<Text extends string>(text: Text): Text {
-  return Buffer.from(text).toString() as Text;
 }

@@ -1,5 +1,6 @@
+import { ownCopy } from '../../tokens/own-copy.js';
 import { tagOf, type UserTag } from '../../tokens/session-secret.js';
-import { ownCopy, type StoredRecord } from './stored-record.js';
+import type { StoredRecord } from './stored-record.js';
 
 /** The records of each user. Most users have one, which is worth no `Set`. */
 export class UserIndex {

@@ -1,0 +1,32 @@
+import type { SessionUser } from '../sessions/session-user.js';
+import { isStorable } from './json-value.js';
+
+export const LONGEST_USER_ID = 512;
+
+/** Whether a value is a user id: 1 to 512 characters, well-formed. */
+export function isUserId(value: unknown): value is string {
+  // Half of a surrogate pair has no bytes of its own: two such ids would be one to a hash.
+  return typeof value === 'string' && value !== '' && value.length <= LONGEST_USER_ID && value.isWellFormed();
+}
+
+/** Whether a value is an array of strings, as roles and permissions are. */
+export function isStringArray(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((entry) => typeof entry === 'string');
+}
+
+/** Whether a value is an object that is no array. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Whether a value that `JSON.parse` has made is a user that this module could have written. */
+export function isStoredUser(parsed: unknown): parsed is SessionUser {
+  return (
+    isObject(parsed) &&
+    isUserId(parsed.userId) &&
+    isStringArray(parsed.roles) &&
+    isStringArray(parsed.permissions) &&
+    isObject(parsed.metadata) &&
+    isStorable(parsed)
+  );
+}

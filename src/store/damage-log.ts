@@ -1,0 +1,33 @@
+import type { LoggerService } from '@nestjs/common';
+
+import type { DamagedRecordError } from '../records/record-errors.js';
+import { ownCopy } from '../tokens/own-copy.js';
+import type { SessionId } from '../tokens/session-secret.js';
+
+/** How many damaged records are remembered, some 100 KB. */
+const REMEMBERED_RECORDS = 1_000;
+
+/** Warns of a damaged record once, not at each read: a client with its token may send it again and again. */
+export class DamageLog {
+  /** The one that was met least recently is the first. */
+  readonly #known = new Set<SessionId>();
+
+  constructor(private readonly logger: Pick<LoggerService, 'warn'>) {}
+
+  note(id: SessionId, { message }: DamagedRecordError): void {
+    if (this.#known.delete(id)) {
+      this.#known.add(id);
+      return;
+    }
+    if (this.#known.size >= REMEMBERED_RECORDS) this.#forgetOne();
+    this.#known.add(ownCopy(id));
+    this.logger.warn(`Session ${id} counts as absent: ${message} It stays in the store until it expires.`);
+  }
+
+  #forgetOne(): void {
+    for (const id of this.#known) {
+      this.#known.delete(id);
+      return;
+    }
+  }
+}

@@ -1,0 +1,49 @@
+import { SessionBackendError } from '../errors/session-errors.js';
+import { decodePayload, encodePayload, type SessionContent } from '../records/payload.js';
+import { DamagedRecordError, NewerRecordError } from '../records/record-errors.js';
+import { isInstant, isVersion, type SessionRecord } from '../records/session-record.js';
+import type { StoredSession } from '../sessions/session-state.js';
+import type { SessionId } from '../tokens/session-secret.js';
+
+/** What a compare-and-set makes of a stored session; fields that are left out stay. */
+export interface SessionRevision {
+  readonly content: SessionContent;
+  readonly status?: SessionRecord['status'];
+  readonly expiresAt?: number;
+}
+
+/**
+ * A record with its payload decoded. Whatever passes here can be used and written back.
+ *
+ * @throws DamagedRecordError, or SessionBackendError when a later version of this module wrote it
+ */
+export function storedSession(record: SessionRecord, id: SessionId): StoredSession {
+  if (record.id !== id) throw new DamagedRecordError('the store answered with another session');
+  if (!isVersion(record.version)) throw new DamagedRecordError('its version cannot be counted up');
+  if (!isInstant(record.lastAccessed) || !isInstant(record.expiresAt)) {
+    throw new DamagedRecordError('its times are none');
+  }
+  try {
+    const content = decodePayload(record);
+    if ((content.user === null) === (record.userTag === null)) return { record, content };
+  } catch (error) {
+    throw error instanceof NewerRecordError ? newer(error) : error;
+  }
+  throw new DamagedRecordError('its user does not fit the index');
+}
+
+/** A record that this version must neither read nor overwrite: nothing is known about the session. */
+export function newer(error: NewerRecordError): SessionBackendError {
+  return new SessionBackendError('BACKEND_RECORD_NEWER', error.message);
+}
+
+/** The record that takes the place of `record`. */
+export function revisedRecord(record: SessionRecord, { content, status, expiresAt }: SessionRevision): SessionRecord {
+  return {
+    ...record,
+    version: record.version + 1,
+    status: status ?? record.status,
+    expiresAt: expiresAt ?? record.expiresAt,
+    payload: encodePayload(record.id, content),
+  };
+}
