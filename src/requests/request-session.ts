@@ -252,6 +252,16 @@ export class RequestSession implements HeldFor {
     return { status, body: body as object };
   }
 
+  ignored(error: Error): void {
+    this.#services.logger.warn(
+      `${this.place}: the handler responds after the end of its response, which is ignored (${error.message}). Return after the first response.`,
+    );
+  }
+
+  broken(error: unknown): void {
+    this.#services.logger.error(`The response to ${this.place} could not be sent: ${messageOf(error)}`);
+  }
+
   #load(): Promise<void> {
     return (this.#loading ??= this.#loadOnce());
   }

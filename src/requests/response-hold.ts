@@ -1,6 +1,8 @@
 import type { ServerResponse } from 'node:http';
 
-import { setHeaders } from './written-headers.js';
+import type { SendingMethod } from '../http/sent-response.js';
+import { HeldCalls } from './held-calls.js';
+import { adoptHead, detachHeaders } from './written-headers.js';
 
 /** What a response is held for. */
 export interface HeldFor {
@@ -14,6 +16,10 @@ export interface HeldFor {
   writeHeaders(response: ServerResponse): void;
   /** The response in place of the application's, after `work` failed with `error`. */
   replacement(error: unknown): ReplacementResponse;
+  /** The application has called its response after the end, and nobody listens for the error. */
+  ignored(error: Error): void;
+  /** Sending what was held failed with `error`. The client gets another response if nothing has left, else the connection is cut. */
+  broken(error: unknown): void;
 }
 
 export interface ReplacementResponse {
@@ -21,34 +27,43 @@ export interface ReplacementResponse {
   readonly body: object;
 }
 
-type Method = 'writeHead' | 'flushHeaders' | 'write' | 'end';
+/** What the client has got: the application's own response, another one in its place, or nothing. */
+export type Delivery =
+  { readonly got: 'response'; readonly status: number } | { readonly got: 'replacement' } | { readonly got: 'nothing' };
+
 type Original = (this: ServerResponse, ...args: unknown[]) => unknown;
-type Call = readonly [method: Method, args: unknown[]];
 
 const HOLD = Symbol('nestjs-sessionx:hold');
 
 /** A response with a hold on it. */
-type HeldResponse = Omit<ServerResponse, Method> & Record<Method, Original> & { [HOLD]: ResponseHold };
+type HeldResponse = Omit<ServerResponse, SendingMethod> & Record<SendingMethod, Original> & { [HOLD]: ResponseHold };
 
-/** Far above the buffers of sockets and compressors (16 to 64 KiB), far below what would hurt. */
-const MOST_HELD_BYTES = 256 * 1024;
+const INTERNAL_ERROR: ReplacementResponse = {
+  status: 500,
+  body: { statusCode: 500, message: 'Internal Server Error' },
+};
 
-/** Headers that speak of the body that was to come, or that a failed request must not set. */
+/**
+ * Headers that speak of the body that was to come, that a failed request must not set, or that a proxy would act upon. What speaks of the
+ * connection and of the client's rights stays: CORS, security headers.
+ */
 const OF_THE_LOST_RESPONSE =
-  /^(content-.*|transfer-encoding|etag|last-modified|cache-control|expires|pragma|age|accept-ranges|set-cookie|location|refresh|trailer|link)$/i;
+  /^(content-(?!security-policy).*|transfer-encoding|etag|last-modified|cache-control|expires|pragma|age|accept-ranges|(repr-)?digest|set-cookie|clear-site-data|location|refresh|retry-after|www-authenticate|trailer|link|x-accel-.*|x-sendfile)$/i;
 
 /**
  * Stands between the application and the first byte of a response, whoever sends it: Nest, `@Res()`, a stream, a redirect, an exception
  * filter, a hijacked reply. All of them end in four methods of Node's response. If there is something to store, calls wait until it is
  * stored, and are then made in their order; if that fails, they are dropped and another response is sent. With nothing to store,
  * nothing waits.
+ *
+ * To the application, a response that waits is one whose head is sent: status and headers are those of the first call, and what Node
+ * refuses from then on is refused at once.
  */
 export class ResponseHold {
   #state: 'open' | 'holding' | 'released' | 'replaced' = 'open';
-  #headersWritten = false;
-  #held: Call[] = [];
-  #heldBytes = 0;
-  readonly #originals: Readonly<Record<Method, Original>>;
+  #held: HeldCalls | null = null;
+  #whenDelivered: ((delivery: Delivery) => void) | null = null;
+  readonly #originals: Readonly<Record<SendingMethod, Original>>;
 
   constructor(
     private readonly response: ServerResponse,
@@ -65,178 +80,160 @@ export class ResponseHold {
     held.end = end;
   }
 
-  /** For the four functions below. */
-  called(method: Method, args: unknown[]): unknown {
-    if (this.#state === 'open') {
-      if (this.response.headersSent || !this.#mustWait(method, args)) this.#state = 'released';
-      else this.#startHolding();
-    }
-    const state = this.#state as 'holding' | 'released' | 'replaced';
-    switch (state) {
-      case 'released':
-        return this.#pass(method, args);
-      case 'holding':
-        if (method === 'write') assertChunk(args[0]);
-        this.#held.push([method, args]);
-        return method === 'write' ? this.#takesMore(args) : this.response;
-      case 'replaced':
-        return this.#swallow(method, args);
-      default:
-        return state satisfies never;
-    }
-  }
-
   /**
-   * The answer of a held `write`. It says "wait" late, above every buffer that may lie below: `compression` moves the listeners for
-   * `drain` to a stream of its own, and only what fills that one makes it speak.
+   * Calls `listener` once, when the first byte has gone out or the connection is closed without it. Costs nothing where nobody asks.
    */
-  #takesMore([chunk]: readonly unknown[]): boolean {
-    this.#heldBytes += typeof chunk === 'string' || chunk instanceof Uint8Array ? chunk.length : 0;
-    return !this.#isFull();
+  whenDelivered(listener: (delivery: Delivery) => void): void {
+    this.#whenDelivered = listener;
+    if (this.response.destroyed) this.#delivered({ got: 'nothing' });
+    else if (this.#state === 'released') this.#noteDelivery();
+    this.response.once('close', () => {
+      this.#delivered({ got: 'nothing' });
+    });
   }
 
-  #isFull(): boolean {
-    return this.#heldBytes >= MOST_HELD_BYTES;
+  /** For the four functions below. */
+  called(method: SendingMethod, args: readonly unknown[]): unknown {
+    if (this.#held !== null && this.#state !== 'released') return this.#held.take(method, args);
+    return this.#state === 'open' ? this.#first(method, args) : this.#pass(method, args);
   }
 
-  /** A question that fails is work that fails: the answer is then an error, never the application's response. */
-  #mustWait(method: Method, [status]: readonly unknown[]): boolean {
+  #first(method: SendingMethod, args: readonly unknown[]): unknown {
+    if (!this.response.headersSent && this.#mustWait(method, args)) return this.#startHolding(method, args);
+    this.#state = 'released';
     try {
-      const given = method === 'writeHead' && typeof status === 'number' ? status : this.response.statusCode;
-      return this.purpose.hasWork(given);
+      return this.#pass(method, args);
+    } catch (error) {
+      // Nothing has left: the response to this error comes by here anew.
+      if (!this.response.headersSent) this.#state = 'open';
+      throw error;
+    }
+  }
+
+  /** A question that fails is work that fails: the response is then an error, never the application's. */
+  #mustWait(method: SendingMethod, [status]: readonly unknown[]): boolean {
+    try {
+      return this.purpose.hasWork(method === 'writeHead' ? Number(status) : this.response.statusCode);
     } catch {
       return true;
     }
   }
 
-  #startHolding(): void {
-    this.#state = 'holding';
-    // Code that looks whether the response is under way must see that it is: Nest's filters and Fastify would send a second one.
-    const isEnded = () => this.#held.some(([method]) => method === 'end');
-    Object.defineProperties(this.response, {
-      headersSent: { configurable: true, get: () => true },
-      writableEnded: { configurable: true, get: isEnded },
+  /** A call that Node refuses before there is a head starts nothing. */
+  #startHolding(method: SendingMethod, args: readonly unknown[]): unknown {
+    const taken = method === 'writeHead' ? (adoptHead(this.response, args) ?? args) : args;
+    detachHeaders(this.response);
+    const held = new HeldCalls(this.response, (error) => {
+      this.purpose.ignored(error);
     });
-    void this.#settle();
-  }
-
-  /** Never rejects: what fails once the first byte is out can only cut the connection. */
-  async #settle(): Promise<void> {
     try {
-      await this.purpose.work().then(
-        () => {
-          this.#release();
-        },
-        (error: unknown) => {
-          this.#replace(error);
-        },
-      );
-    } catch (error) {
-      this.response.destroy(error instanceof Error ? error : new Error(String(error)));
+      return held.take(method, taken);
+    } finally {
+      if (held.headersSent) this.#hold(held);
     }
   }
 
-  #release(): void {
-    this.#stopHolding();
-    let tookAll: unknown = true;
-    for (const [method, args] of this.#held.splice(0)) {
-      const result = this.#pass(method, args);
-      if (method === 'write') tookAll = result;
-    }
-    // Whoever got false from write() waits for this; if a buffer below is full, it comes from there.
-    if (this.#isFull() && tookAll !== false) this.response.emit('drain');
+  #hold(held: HeldCalls): void {
+    this.#state = 'holding';
+    this.#held = held;
+    held.show();
+    this.purpose.work().then(
+      () => {
+        this.#release(held);
+      },
+      (error: unknown) => {
+        this.#replace(held, () => this.purpose.replacement(error));
+      },
+    );
   }
 
-  #replace(error: unknown): void {
-    const { status, body } = this.purpose.replacement(error);
-    const dropped = this.#held.splice(0);
-    this.#stopHolding();
-    this.#dropHeaders(dropped);
-    const text = JSON.stringify(body);
-    this.response.setHeader('Content-Type', 'application/json; charset=utf-8');
-    this.response.setHeader('Content-Length', Buffer.byteLength(text));
-    this.response.writeHead(status);
-    this.response.end(text);
-    this.#state = 'replaced';
-    for (const [method, args] of dropped) this.#swallow(method, args);
-    // A stream that is piped in ends with the response; the one that waits for a drain is let go.
-    if (this.#isFull()) this.response.emit('drain');
-  }
-
-  #stopHolding(): void {
+  #release(held: HeldCalls): void {
     this.#state = 'released';
-    Reflect.deleteProperty(this.response, 'headersSent');
-    Reflect.deleteProperty(this.response, 'writableEnded');
-  }
-
-  /** Keeps what speaks of the connection and the client's rights (CORS, security headers), also where it came with `writeHead`. */
-  #dropHeaders(dropped: readonly Call[]): void {
-    const [head] = dropped.filter(([method]) => method === 'writeHead');
-    this.#adoptHeaders(head?.[1] ?? []);
-    for (const name of this.response.getHeaderNames()) {
-      if (OF_THE_LOST_RESPONSE.test(name)) this.response.removeHeader(name);
+    try {
+      held.release((method, args) => this.#pass(method, args));
+    } catch (error) {
+      this.purpose.broken(error);
+      if (this.response.headersSent) this.response.destroy();
+      else this.#replace(held, () => INTERNAL_ERROR);
     }
   }
 
-  #pass(method: Method, args: unknown[]): unknown {
+  #replace(held: HeldCalls, replacement: () => ReplacementResponse): void {
+    this.#state = 'released';
+    this.#delivered({ got: 'replacement' });
+    try {
+      held.replace(() => {
+        this.#send(replacement());
+      });
+    } catch (error) {
+      this.purpose.broken(error);
+      this.response.destroy();
+    }
+    this.#state = 'replaced';
+  }
+
+  #send({ status, body }: ReplacementResponse): void {
+    const { response } = this;
+    for (const name of response.getHeaderNames()) if (OF_THE_LOST_RESPONSE.test(name)) response.removeHeader(name);
+    const text = JSON.stringify(body);
+    response.setHeader('Content-Type', 'application/json; charset=utf-8');
+    response.setHeader('Content-Length', Buffer.byteLength(text));
+    response.writeHead(status);
+    response.end(text);
+  }
+
+  #pass(method: SendingMethod, args: readonly unknown[]): unknown {
     let passed = args;
-    if (!this.#headersWritten && method === 'writeHead') {
-      this.#headersWritten = true;
-      passed = this.#adoptHeaders(args);
-      if (!this.response.headersSent) this.purpose.writeHeaders(this.response);
+    if (method === 'writeHead' && !this.response.headersSent) {
+      const adopted = adoptHead(this.response, args);
+      if (adopted !== null) {
+        passed = adopted;
+        this.purpose.writeHeaders(this.response);
+      }
     }
-    return this.#originals[method].apply(this.response, passed);
+    const result = Reflect.apply(this.#originals[method], this.response, passed);
+    if (this.#whenDelivered !== null && method !== 'writeHead') this.#noteDelivery();
+    return result;
   }
 
-  /** Headers given to `writeHead` would win over ours, so they become headers of the response first. Returns the arguments that are left. */
-  #adoptHeaders(args: readonly unknown[]): unknown[] {
-    const [status] = args;
-    const reason = typeof args[1] === 'string' ? args[1] : undefined;
-    const headers = reason === undefined ? (args[1] ?? args[2]) : args[2];
-    if (typeof status === 'number') this.response.statusCode = status;
-    if (typeof headers === 'object' && headers !== null) setHeaders(this.response, headers);
-    return reason === undefined ? [this.response.statusCode] : [this.response.statusCode, reason];
+  #noteDelivery(): void {
+    const { headersSent, statusCode, destroyed } = this.response;
+    if (headersSent) this.#delivered(destroyed ? { got: 'nothing' } : { got: 'response', status: statusCode });
   }
 
-  #swallow(method: Method, args: readonly unknown[]): unknown {
-    const callback = args.findLast((argument) => typeof argument === 'function');
-    if (callback !== undefined && (method === 'write' || method === 'end')) process.nextTick(callback);
-    return method === 'write' ? true : this.response;
+  #delivered(delivery: Delivery): void {
+    const listener = this.#whenDelivered;
+    this.#whenDelivered = null;
+    listener?.(delivery);
   }
 }
 
 /** What a hold stands before: the response's own methods, or the hold of another SessionModule that the request has come by. */
-function originalsOf(response: HeldResponse): Readonly<Record<Method, Original>> {
+function originalsOf(response: HeldResponse): Readonly<Record<SendingMethod, Original>> {
   const below = (response as Partial<Pick<HeldResponse, typeof HOLD>>)[HOLD];
   if (below === undefined) {
     const { writeHead, flushHeaders, write, end } = response;
     return { writeHead, flushHeaders, write, end };
   }
   const pass =
-    (method: Method): Original =>
+    (method: SendingMethod): Original =>
     (...args) =>
       below.called(method, args);
   return { writeHead: pass('writeHead'), flushHeaders: pass('flushHeaders'), write: pass('write'), end: pass('end') };
 }
 
-/** What Node would say at once, and what would otherwise show only when the calls are made. */
-function assertChunk(chunk: unknown): void {
-  if (typeof chunk === 'string' || chunk instanceof Uint8Array) return;
-  throw new TypeError('The chunk of a response is a string, a Buffer or a Uint8Array.');
-}
-
-function writeHead(this: ServerResponse, ...args: unknown[]): unknown {
+function writeHead(this: ServerResponse, ...args: readonly unknown[]): unknown {
   return (this as HeldResponse)[HOLD].called('writeHead', args);
 }
 
-function flushHeaders(this: ServerResponse, ...args: unknown[]): unknown {
+function flushHeaders(this: ServerResponse, ...args: readonly unknown[]): unknown {
   return (this as HeldResponse)[HOLD].called('flushHeaders', args);
 }
 
-function write(this: ServerResponse, ...args: unknown[]): unknown {
+function write(this: ServerResponse, ...args: readonly unknown[]): unknown {
   return (this as HeldResponse)[HOLD].called('write', args);
 }
 
-function end(this: ServerResponse, ...args: unknown[]): unknown {
+function end(this: ServerResponse, ...args: readonly unknown[]): unknown {
   return (this as HeldResponse)[HOLD].called('end', args);
 }

@@ -1,28 +1,66 @@
 import type { ServerResponse } from 'node:http';
 
-type HeaderValue = string | number | readonly string[];
-
-/** The headers of a `writeHead` call: an object, a flat list of names and values, or a list of pairs. Repeated names become a list. */
-export function setHeaders(response: ServerResponse, headers: object): void {
-  if (!Array.isArray(headers)) {
-    for (const name of Object.keys(headers)) {
-      const value = (headers as Record<string, HeaderValue | undefined>)[name];
-      if (value !== undefined) response.setHeader(name, value);
-    }
-    return;
-  }
-  const grouped = new Map<string, [name: string, values: string[]]>();
-  for (const [key, value] of headerPairs(headers as unknown[])) {
-    const name = String(key);
-    const given = Array.isArray(value) ? value.map(String) : [String(value)];
-    const [, values] = grouped.get(name.toLowerCase()) ?? [name, []];
-    grouped.set(name.toLowerCase(), [name, [...values, ...given]]);
-  }
-  for (const [name, values] of grouped.values())
-    response.setHeader(name, values.length === 1 ? String(values[0]) : values);
+/** A response that checks itself what it is given. */
+interface HeaderSink {
+  setHeader(name: unknown, value: unknown): unknown;
 }
 
-function headerPairs(headers: readonly unknown[]): readonly (readonly unknown[])[] {
-  if (Array.isArray(headers[0])) return headers as unknown[][];
-  return Array.from({ length: Math.floor(headers.length / 2) }, (_, index) => headers.slice(2 * index, 2 * index + 2));
+type Pair = readonly [name: unknown, value: unknown];
+
+/**
+ * Headers given to `writeHead` win over those of the response, ours among them, so they become headers of the response first.
+ *
+ * @param args those of `writeHead`
+ * @returns the arguments that are left; null: Node refuses them before it takes a header
+ * @throws what Node throws for a header that cannot be sent
+ */
+export function adoptHead(response: ServerResponse, args: readonly unknown[]): readonly unknown[] | null {
+  const [given, second, third] = args;
+  const reason = typeof second === 'string' ? second : undefined;
+  const headers = reason === undefined ? (third ?? second) : third;
+  const status = Math.trunc(Number(given));
+  if (!(status >= 100 && status <= 999) || isOdd(headers)) return null;
+  response.statusCode = status;
+  if (typeof headers === 'object' && headers !== null) setHeaders(response, headers);
+  return reason === undefined ? [status] : [status, reason];
+}
+
+/** Copies lists of values, which the application may still have in its hands. */
+export function detachHeaders(response: ServerResponse): void {
+  for (const name of headerNames(response)) {
+    const value = response.getHeader(name);
+    if (Array.isArray(value)) response.setHeader(name, [...value]);
+  }
+}
+
+/** An object, a flat list of names and values, or a list of pairs. Repeated names become a list of values. */
+function setHeaders(response: HeaderSink, headers: object): void {
+  if (!Array.isArray(headers)) {
+    for (const name of Object.keys(headers)) response.setHeader(name, (headers as Record<string, unknown>)[name]);
+    return;
+  }
+  const grouped = new Map<unknown, readonly Pair[]>();
+  for (const [name, value] of headerPairs(headers)) {
+    const key = typeof name === 'string' ? name.toLowerCase() : name;
+    grouped.set(key, [...(grouped.get(key) ?? []), [name, value]]);
+  }
+  for (const pairs of grouped.values()) {
+    const values = pairs.map(([, value]) => value);
+    response.setHeader(pairs[0]?.[0], values.length === 1 ? values[0] : values.flat().map(String));
+  }
+}
+
+function headerPairs(headers: readonly unknown[]): readonly Pair[] {
+  if (Array.isArray(headers[0])) return headers as readonly Pair[];
+  return Array.from({ length: headers.length / 2 }, (_, index): Pair => [headers[2 * index], headers[2 * index + 1]]);
+}
+
+function isOdd(headers: unknown): boolean {
+  return Array.isArray(headers) && !Array.isArray(headers[0]) && headers.length % 2 !== 0;
+}
+
+/** As they were spelled, where the response tells that. */
+function headerNames(response: ServerResponse): readonly string[] {
+  const { getRawHeaderNames } = response as { getRawHeaderNames?: () => string[] };
+  return getRawHeaderNames?.call(response) ?? response.getHeaderNames();
 }

@@ -1,0 +1,104 @@
+import { ServerResponse } from 'node:http';
+
+import { Http1SentResponse } from '../http/http1-sent-response.js';
+import { OtherSentResponse } from '../http/other-sent-response.js';
+import type { SendingMethod, SentResponse } from '../http/sent-response.js';
+
+type Call = readonly [method: SendingMethod, args: readonly unknown[]];
+
+/** Far above the buffers of sockets and compressors (16 to 64 KiB), far below what would hurt. */
+const MOST_HELD_BYTES = 256 * 1024;
+
+/** What the application has sent of a response that waits. */
+export class HeldCalls {
+  readonly #sent: SentResponse;
+  #calls: Call[] = [];
+  #bytes = 0;
+  #areDropped = false;
+
+  /** @param ignored is told of a call after the end that no callback and no listener of the response is told of */
+  constructor(
+    private readonly response: ServerResponse,
+    ignored: (error: Error) => void,
+  ) {
+    const refused = (error: Error): void => {
+      if (response.listenerCount('error') > 0) response.emit('error', error);
+      else ignored(error);
+    };
+    this.#sent =
+      response instanceof ServerResponse ? new Http1SentResponse(response, refused) : new OtherSentResponse(response);
+  }
+
+  /** Whether one of the calls has made the head of the response. */
+  get headersSent(): boolean {
+    return this.#sent.headersSent;
+  }
+
+  /** What Node returns for a call whose response is under way. @throws what Node throws */
+  take(method: SendingMethod, args: readonly unknown[]): unknown {
+    const isAccepted = this.#sent.accepts(method, args);
+    if (isAccepted && this.#areDropped) callBack(method, args);
+    if (isAccepted && !this.#areDropped) this.#keep(method, args);
+    switch (method) {
+      case 'write':
+        // It says "wait" late, above every buffer that may lie below: `compression` moves the listeners for `drain` to a stream of its
+        // own, and only what fills that one makes it speak.
+        return isAccepted && !this.#isFull;
+      case 'flushHeaders':
+        return undefined;
+      default:
+        return this.response;
+    }
+  }
+
+  show(): void {
+    this.#sent.show();
+  }
+
+  /** Makes the calls, in their order. */
+  release(call: (method: SendingMethod, args: readonly unknown[]) => unknown): void {
+    const showLaterStatus = this.#sent.hide();
+    const calls = this.#calls;
+    this.#calls = [];
+    let tookAll: unknown = true;
+    for (const [method, args] of calls) {
+      const result = call(method, args);
+      if (method === 'write') tookAll = result;
+    }
+    // The first was refused, after it had made the head.
+    if (calls.length === 0) call('writeHead', [this.response.statusCode]);
+    showLaterStatus();
+    // Whoever got false from write() waits for this; if a buffer below is full, it comes from there.
+    if (tookAll !== false) this.#drain();
+  }
+
+  /** Drops the calls, and those that are still to come, for `send()`, which sends another response. */
+  replace(send: () => void): void {
+    this.#areDropped = true;
+    this.#sent.discard();
+    send();
+    for (const [method, args] of this.#calls) callBack(method, args);
+    this.#calls = [];
+    // A stream that is piped in ends with the response; the one that waits for a drain is let go.
+    this.#drain();
+  }
+
+  #keep(method: SendingMethod, args: readonly unknown[]): void {
+    this.#calls.push([method, args]);
+    const [chunk] = args;
+    if (method === 'write') this.#bytes += typeof chunk === 'string' || chunk instanceof Uint8Array ? chunk.length : 0;
+  }
+
+  get #isFull(): boolean {
+    return this.#bytes >= MOST_HELD_BYTES && !this.#areDropped;
+  }
+
+  #drain(): void {
+    if (this.#bytes >= MOST_HELD_BYTES) this.response.emit('drain');
+  }
+}
+
+function callBack(method: SendingMethod, args: readonly unknown[]): void {
+  const callback = args.findLast((argument) => typeof argument === 'function');
+  if (callback !== undefined && (method === 'write' || method === 'end')) process.nextTick(callback);
+}
