@@ -10,6 +10,15 @@ import { inspect } from 'node:util';
 import { SECRET_KEY } from '../support/apps.js';
 import { startService } from '../support/services.js';
 
+function thrownBy(make: () => unknown): unknown {
+  try {
+    make();
+  } catch (error) {
+    return error;
+  }
+  throw new Error('nothing was thrown');
+}
+
 describe('a backend that is given what it cannot use', () => {
   it.each<[given: unknown, said: string]>([
     [undefined, 'undefined; is the environment variable set?'],
@@ -26,6 +35,101 @@ describe('a backend that is given what it cannot use', () => {
     expect(make).toThrow(TypeError);
     expect(make).toThrow(said);
     expect(make).not.toThrow(/secret/);
+  });
+
+  const secretUrls = [
+    'redis://:S3cr3t/x@host',
+    'redis://user:S3cr3t/x@host:6379/0',
+    'redis://:S3cr3t#1@host',
+    'redis://:1234#S3cr3t@host',
+    'redis://user:1234#S3cr3t@host:6379',
+    'redis://user:1234?S3cr3t@host:6379',
+    'redis://user:1234/S3cr3t@host:6379',
+    'redis://:S3cr3t?x=1@host',
+    'redis://:S3cr3t%zz@host',
+    'redis://S3cr3t%@host',
+    'redis://:S3cr3t\nx@host',
+    'redis://:S3cr3t@',
+    'redis://:S3cr3t@host:port',
+    'redis://:S3cr3t@host:99999',
+    'rediss://:S3cr3t/@host',
+    'redis://:S3cr3t@ho st',
+    'redis://:S3cr3t@/0',
+    'redis://:S3cr3t@host/S3cr3t',
+  ];
+
+  it.each(secretUrls)('RedisBackend(%j) shows no text of a URL that it cannot use, and says how to write it', (url) => {
+    const error = thrownBy(() => new RedisBackend(url));
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toContain('Percent-encode');
+    expect((error as Error).cause).toBeUndefined();
+    expect(error).not.toHaveProperty('input');
+    for (const text of [inspect(error, { depth: 10, showHidden: true }), String((error as Error).stack)]) {
+      expect(text).not.toMatch(/S3cr3t/);
+    }
+  });
+
+  it('RedisBackend takes a URL whose password is percent-encoded', () => {
+    for (const password of ['S3cr3t/x@y:z#1?2%', 'ü ñ', '\'"\\']) {
+      const url = `redis://user:${encodeURIComponent(password)}@[::1]:6380/3?family=6`;
+      expect(() => new RedisBackend(url)).not.toThrow();
+    }
+  });
+
+  it.each([
+    '/abc',
+    '/-1',
+    '/1.5',
+    '/0/',
+    '/1e3',
+    '/0x1',
+    '//1',
+    '/%31',
+    '/99999999999',
+    '?db=',
+    '?db=abc',
+    '?db=-1',
+    '?db=1.5',
+  ])('RedisBackend refuses redis://host%s, which ioredis takes for another database', (rest) => {
+    expect(() => new RedisBackend(`redis://host${rest}`)).toThrow(/database/);
+  });
+
+  it.each([NaN, -1, 1.5, Infinity, 'abc', '', '1.5', ' 1', {}, true, 2 ** 31])(
+    'RedisBackend refuses { db: %p }',
+    (db) => {
+      expect(() => new RedisBackend({ db } as never)).toThrow(/db must be the number of a database/);
+    },
+  );
+
+  it.each([
+    [{ port: NaN }, 'port must be'],
+    [{ port: 0 }, 'port must be'],
+    [{ port: 70_000 }, 'port must be'],
+    [{ port: 'S3cr3t' }, 'port must be'],
+    [{ host: 'redis://:S3cr3t@host' }, 'host must be'],
+    [{ host: 'host:6379' }, 'host must be'],
+    [{ host: '' }, 'host must be'],
+    [{ host: { S3cr3t: 1 } }, 'host must be'],
+    [{ sentinels: 'S3cr3t' }, 'sentinels must be'],
+    [{ sentinels: [] }, 'sentinels must be'],
+    [{ sentinels: ['S3cr3t'], name: 'a' }, 'sentinels[0] must be { host, port }'],
+    [{ sentinels: [{ host: 'a' }, { host: 'redis://S3cr3t@a' }], name: 'a' }, 'sentinels[1].host must be'],
+    [{ sentinels: [{ host: 'a' }] }, 'name must be'],
+  ])('RedisBackend(%j) names the option that cannot work, and shows no value', (options, said) => {
+    const error = thrownBy(() => new RedisBackend(options as never));
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toContain(said);
+    expect(inspect(error, { depth: 10 })).not.toMatch(/S3cr3t/);
+  });
+
+  it.each([
+    [() => 'S3cr3t', 'a function'],
+    [Symbol('S3cr3t'), 'a symbol'],
+  ])('RedisBackend shows nothing of a value of another kind', (given, said) => {
+    const error = thrownBy(() => new RedisBackend(given as never));
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toContain(said);
+    expect((error as Error).message).not.toMatch(/S3cr3t/);
   });
 
   it.each([undefined, null, 'host:11211', {}, { servers: undefined }, 5])(

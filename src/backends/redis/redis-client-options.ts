@@ -1,5 +1,7 @@
 import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis';
 
+import { isDatabase } from './redis-connection.js';
+
 const LONGEST_RECONNECT_PAUSE_MS = 1000;
 const SHORTEST_SOCKET_TIMEOUT_MS = 1000;
 /** Between two tries of a command that a node refused because its slot moves, or because the cluster is electing a master. */
@@ -93,13 +95,19 @@ export function inspectClient(client: Redis | Cluster, timeoutMs: number): Clien
     if (client.options.retryDelayOnFailover !== 0) {
       refused.push('retryDelayOnFailover must be 0: a Cluster client sends a write again whose answer was lost');
     }
+    if ((options.db ?? 0) !== 0) refused.push('redisOptions.db must be left out: a cluster has database 0 only');
     if (client.options.scaleReads !== 'master') {
       refused.push(
         'scaleReads must be "master": a replica may still have a session that was ended, or not yet a new one',
       );
     }
-  } else if (options.role === 'slave') {
-    refused.push('role must be "master": a replica may still have a session that was ended, or not yet a new one');
+  } else {
+    if (!isDatabase(options.db)) {
+      refused.push('db must be the number of a database: ioredis goes on in database 0 with anything else');
+    }
+    if (options.role === 'slave') {
+      refused.push('role must be "master": a replica may still have a session that was ended, or not yet a new one');
+    }
   }
   if (options.stringNumbers === true) refused.push('stringNumbers must be false: the scripts answer with numbers');
   const reconnects = !isCluster(client) || typeof client.options.clusterNodeRetryStrategy === 'function';

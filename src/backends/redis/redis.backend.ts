@@ -44,7 +44,7 @@ export class RedisBackend implements SessionBackend {
     this.#context = context;
     const client =
       this.#connection.ownedBy === 'module'
-        ? newClient(this.#connection.target, context.timeoutMs)
+        ? newClient(this.#connection.options, context.timeoutMs)
         : this.#connection.client;
     inspect(client, context);
     this.#client = withScripts(client);
@@ -175,14 +175,22 @@ export class RedisBackend implements SessionBackend {
   }
 }
 
-/** Our options win over the given ones: each of them keeps a promise. */
-function newClient(target: string | RedisOptions, timeoutMs: number): Redis {
-  const options = { ...sessionRedisOptions(timeoutMs), lazyConnect: true };
-  if (typeof target !== 'string') return new Redis({ ...target, ...options });
-  const client = new Redis(target, options);
-  // ioredis prefers what the query of a URL says.
-  Object.assign(client.options, options);
-  return client;
+/**
+ * Our options win over the given ones: each of them keeps a promise.
+ *
+ * @throws TypeError where ioredis cannot use the given options; its own error may show them
+ */
+function newClient(options: RedisOptions, timeoutMs: number): Redis {
+  try {
+    return new Redis({ ...options, ...sessionRedisOptions(timeoutMs), lazyConnect: true });
+  } catch (error) {
+    throw unusableOptions(error);
+  }
+}
+
+function unusableOptions(error: unknown): TypeError {
+  const failure = describeDriverFailure(error);
+  return new TypeError(`RedisBackend: ioredis cannot use the given options (${failure}); see its documentation.`);
 }
 
 /** @throws TypeError that lists the options which would break a promise; lesser ones are logged */
