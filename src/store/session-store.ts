@@ -33,6 +33,7 @@ import { OutageLog, type StoreCall } from './outage-log.js';
 import { SessionLanes } from './session-lanes.js';
 import { StoreBudget } from './store-budget.js';
 import { newer, revisedRecord, storedSession, type SessionRevision } from './stored-session.js';
+import { Waits } from './waits.js';
 
 const LONGEST_RETRY_PAUSE_MS = 8;
 /** The answer itself may be a payload, and stays out of the message. */
@@ -46,6 +47,7 @@ const BROKEN_CONTRACT = 'the backend answered with something that its contract d
 export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   readonly #logger = new Logger('SessionModule');
   readonly #lanes = new SessionLanes();
+  readonly #waits = new Waits();
   readonly #outages = new OutageLog(this.#logger);
   readonly #damage = new DamageLog(this.#logger);
 
@@ -67,10 +69,11 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   /** The earlier shutdown hooks run while requests are still in flight (Nest), so the store closes in the last one. */
   async onApplicationShutdown(): Promise<void> {
     await this.backend.close();
+    this.#waits.rest();
   }
 
   newBudget(): StoreBudget {
-    return new StoreBudget(this.options.backendTimeout);
+    return new StoreBudget(this.options.backendTimeout, this.#waits);
   }
 
   create(record: SessionRecord, options: Omit<CreateOptions, 'deadline'>, budget: StoreBudget): Promise<CreateResult> {

@@ -1,4 +1,5 @@
 import { SessionBackendError } from '../errors/session-errors.js';
+import type { Wait, Waits } from './waits.js';
 
 /**
  * The time that the store calls of one request may take together. Time between the calls is not counted, calls that run side by side are
@@ -9,12 +10,14 @@ export class StoreBudget {
   #running = 0;
   #runningSince = 0;
 
-  constructor(private readonly timeoutMs: number) {}
+  constructor(
+    private readonly timeoutMs: number,
+    private readonly waits: Waits,
+  ) {}
 
   /** Milliseconds left; 0 or less: nothing. */
   get remainingMs(): number {
-    const running = this.#running > 0 ? performance.now() - this.#runningSince : 0;
-    return this.timeoutMs - this.#spentMs - running;
+    return this.#remainingMs(performance.now());
   }
 
   /** Whether no call has used any of the time yet. */
@@ -28,36 +31,44 @@ export class StoreBudget {
    * @throws SessionBackendError `BACKEND_TIMEOUT`; the call may still take effect, its outcome is unknown
    */
   run<T>(call: () => Promise<T>): Promise<T> {
-    const remainingMs = this.remainingMs;
+    const startedAt = performance.now();
+    const remainingMs = this.#remainingMs(startedAt);
     if (remainingMs <= 0) return Promise.reject(timedOut(this.timeoutMs));
-    if (this.#running++ === 0) this.#runningSince = performance.now();
+    if (this.#running++ === 0) this.#runningSince = startedAt;
     return new Promise<T>((resolve, reject) => {
-      let waits = true;
-      const stopWaiting = (): boolean => {
-        if (!waits) return false;
-        waits = false;
-        clearTimeout(timer);
-        if (--this.#running === 0) this.#spentMs += performance.now() - this.#runningSince;
-        return true;
-      };
-      const fail = (error: Error): void => {
-        if (stopWaiting()) reject(error);
+      const wait: Wait = {
+        endsAt: startedAt + remainingMs,
+        giveUp: () => {
+          this.#ended();
+          reject(timedOut(this.timeoutMs));
+        },
       };
       // Whatever a driver may throw; the caller makes a typed error of it.
-      const failWith = (error: unknown): void => {
-        fail(error as Error);
+      const fail = (error: Error): void => {
+        if (!this.waits.remove(wait)) return;
+        this.#ended();
+        reject(error);
       };
-      const timer = setTimeout(() => {
-        fail(timedOut(this.timeoutMs));
-      }, Math.ceil(remainingMs));
+      this.waits.add(wait);
       try {
         call().then((value) => {
-          if (stopWaiting()) resolve(value);
-        }, failWith);
+          if (!this.waits.remove(wait)) return;
+          this.#ended();
+          resolve(value);
+        }, fail);
       } catch (error) {
-        failWith(error);
+        fail(error as Error);
       }
     });
+  }
+
+  #remainingMs(now: number): number {
+    const runningMs = this.#running > 0 ? now - this.#runningSince : 0;
+    return this.timeoutMs - this.#spentMs - runningMs;
+  }
+
+  #ended(): void {
+    if (--this.#running === 0) this.#spentMs += performance.now() - this.#runningSince;
   }
 }
 

@@ -1,0 +1,82 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+
+import { SessionError } from '../../src/errors/session-error.js';
+import { StoreBudget } from '../../src/store/store-budget.js';
+import { Waits } from '../../src/store/waits.js';
+
+const TIMEOUT_MS = 1000;
+
+function never(): Promise<string> {
+  return new Promise(() => undefined);
+}
+
+describe('the time budget of a request', () => {
+  let waits: Waits;
+
+  beforeEach(() => {
+    jest.useFakeTimers();
+    waits = new Waits();
+  });
+
+  afterEach(() => {
+    jest.useRealTimers();
+  });
+
+  function outcomeOf(call: () => Promise<string>, budget = new StoreBudget(TIMEOUT_MS, waits)): { current: string } {
+    const outcome = { current: 'waits' };
+    void budget.run(call).then(
+      (value) => {
+        outcome.current = value;
+      },
+      (error: unknown) => {
+        outcome.current = error instanceof SessionError ? error.code : 'another error';
+      },
+    );
+    return outcome;
+  }
+
+  it('takes one timer for many calls at once, and none once they have returned and its time is over', async () => {
+    const outcomes = Array.from({ length: 100 }, () => outcomeOf(() => Promise.resolve('value')));
+    expect(jest.getTimerCount()).toBe(1);
+    await jest.advanceTimersByTimeAsync(TIMEOUT_MS);
+    expect(new Set(outcomes.map(({ current }) => current))).toEqual(new Set(['value']));
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  it('keeps no process alive that has closed its store', async () => {
+    const outcome = outcomeOf(() => Promise.resolve('value'));
+    await jest.advanceTimersByTimeAsync(0);
+    waits.rest();
+    expect([outcome.current, jest.getTimerCount()]).toEqual(['value', 0]);
+  });
+
+  it('gives each call up in its own time', async () => {
+    const first = outcomeOf(never);
+    await jest.advanceTimersByTimeAsync(400);
+    const second = outcomeOf(never);
+    await jest.advanceTimersByTimeAsync(599);
+    expect([first.current, second.current]).toEqual(['waits', 'waits']);
+    await jest.advanceTimersByTimeAsync(2);
+    expect([first.current, second.current]).toEqual(['BACKEND_TIMEOUT', 'waits']);
+    await jest.advanceTimersByTimeAsync(400);
+    expect(second.current).toBe('BACKEND_TIMEOUT');
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  it('gives a call up first that has less time left than those before it', async () => {
+    const spent = new StoreBudget(TIMEOUT_MS, waits);
+    const early = outcomeOf(() => new Promise((resolve) => setTimeout(resolve, 900, 'value')), spent);
+    await jest.advanceTimersByTimeAsync(900);
+    expect(early.current).toBe('value');
+    const whole = outcomeOf(never);
+    const rest = outcomeOf(never, spent);
+    await jest.advanceTimersByTimeAsync(101);
+    expect([whole.current, rest.current]).toEqual(['waits', 'BACKEND_TIMEOUT']);
+  });
+
+  it('takes no result of a call that it has given up', async () => {
+    const late = outcomeOf(() => new Promise((resolve) => setTimeout(resolve, TIMEOUT_MS + 100, 'value')));
+    await jest.advanceTimersByTimeAsync(TIMEOUT_MS + 200);
+    expect(late.current).toBe('BACKEND_TIMEOUT');
+  });
+});
