@@ -1,3 +1,4 @@
+export { isListed, laterTimes, leastRecentlyUsedFirst, type Usage } from './backends/backend-rules.js';
 export { MemoryBackend, type MemoryBackendOptions } from './backends/memory/memory.backend.js';
 export { MigratingBackend } from './backends/migrating/migrating.backend.js';
 export {

@@ -25,7 +25,10 @@ export interface SessionLimit {
 }
 
 export interface CreateOptions {
-  /** Count the user's living sessions, this one included; `evict-oldest` removes those that expire first (ties: by id). */
+  /**
+   * Counts the user's living sessions, `active` and `pending` ones, this one included. `evict-oldest` removes the least recently used
+   * ones, by `lastAccessed` and then by id (see `leastRecentlyUsedFirst`), and never the new one.
+   */
   readonly limit?: SessionLimit;
   /** A session of the same tag that ceases in the same atomic step, if it still has this version; else nothing happens. */
   readonly replaces?: { readonly id: SessionId; readonly version: number };

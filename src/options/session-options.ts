@@ -148,7 +148,7 @@ export class SessionOptions {
   maxSessionsPerUser?: number;
 
   /**
-   * What a login beyond that number does: `'evict-oldest'` ends the session that expires first (ties: by id), `'reject'` is a
+   * What a login beyond that number does: `'evict-oldest'` ends the least recently used session (ties: by id), `'reject'` is a
    * `SessionConflictError`. Default `'evict-oldest'`.
    */
   @IsIn(['evict-oldest', 'reject'])

@@ -19,7 +19,9 @@ const broken: [fault: string, create: () => SessionBackend, caughtBy: RegExp][] 
   ],
   ['ends the session to be kept', () => new Broken.IgnoresTheExcepted(), /^deleteByUser spares/],
   ['checks the limit, then acts', () => new Broken.LimitsByCheckThenAct(), /^20 sessions created at once/],
-  ['evicts the newest', () => new Broken.EvictsTheNewest(), /^a limit evicts the sessions that expire first/],
+  ['evicts the newest', () => new Broken.EvictsTheNewest(), /^a limit evicts the least recently used/],
+  ['evicts what expires first', () => new Broken.EvictsWhatExpiresFirst(), /^a limit evicts the least recently used/],
+  ['evicts ties in any order', () => new Broken.EvictsTiesInAnyOrder(), /^of sessions that were last used at the same/],
   ['returns a record past its expiry', () => new Broken.OutlivesItsExpiry(), /^a record is not usable past its expiry/],
   ['moves times back', () => new Broken.MovesTimesBack(), /^touch never moves a time back/],
   [

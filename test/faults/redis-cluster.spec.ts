@@ -264,7 +264,8 @@ describe('a slot on its way to another node', () => {
   let patient: ServiceUnderTest;
 
   beforeEach(async () => {
-    service = await startService(backend(400), { backendTimeout: 400, maxSessionsPerUser: 100 });
+    // At the limit, so that a login has to look at the other sessions.
+    service = await startService(backend(400), { backendTimeout: 400, maxSessionsPerUser: 4 });
     patient = await startService(backend(), { backendTimeout: AMPLE_MS, maxSessionsPerUser: 100 }, service.clock);
   });
 

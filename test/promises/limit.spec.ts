@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { SessionConflictError } from 'nestjs-sessionx';
+import { SessionConflictError, type IssuedSession } from 'nestjs-sessionx';
+import { FakeClock } from 'nestjs-sessionx/testing';
 
-import { everyBackend } from '../support/backends.js';
+import { everyBackend, memcached, redis } from '../support/backends.js';
 import { atOnce, outcomes, startService, type ServiceUnderTest } from '../support/services.js';
 
-describe.each(everyBackend())('P10: the limit of sessions per user, on $name', (store) => {
+describe.each(everyBackend())('the limit of sessions per user, on $name', (store) => {
   let evicting: ServiceUnderTest;
   let rejecting: ServiceUnderTest;
 
@@ -48,13 +49,23 @@ describe.each(everyBackend())('P10: the limit of sessions per user, on $name', (
     expect(await rejecting.sessions.listUserSessions('bob')).toHaveLength(3);
   });
 
-  it('evicts what expires first', async () => {
-    const lifetimes = [300, 100, 200];
-    for (const ttl of lifetimes)
-      await evicting.sessions.createSession({ user: { userId: 'carl' }, ttl, userAgent: String(ttl) });
-    await evicting.sessions.createSession({ user: { userId: 'carl' }, ttl: 400, userAgent: '400' });
-    const left = await evicting.sessions.listUserSessions('carl');
-    expect(left.map(({ userAgent }) => userAgent).sort()).toEqual(['200', '300', '400']);
+  it('evicts the session that nobody has used for the longest time, and spares the one in use, however short its life', async () => {
+    const user = { userId: 'carl' };
+    const remembered = 30 * 86_400;
+    const laptop = await evicting.sessions.createSession({ user, ttl: remembered, userAgent: 'laptop' });
+    await evicting.sessions.createSession({ user, ttl: remembered, userAgent: 'phone' });
+    const kiosk = await evicting.sessions.createSession({ user, ttl: 600, userAgent: 'kiosk' });
+    for (const { token } of [laptop, kiosk]) {
+      evicting.clock.advanceSeconds(100);
+      await evicting.sessions.renewSession(token);
+    }
+    await evicting.sessions.createSession({ user, userAgent: 'tablet' });
+    const agents = async () => (await evicting.sessions.listUserSessions('carl')).map(({ userAgent }) => userAgent);
+    expect((await agents()).sort()).toEqual(['kiosk', 'laptop', 'tablet']);
+    evicting.clock.advanceSeconds(100);
+    await evicting.sessions.renewSession(kiosk.token);
+    await evicting.sessions.createSession({ user, userAgent: 'watch' });
+    expect((await agents()).sort()).toEqual(['kiosk', 'tablet', 'watch']);
   });
 
   it('does not count sessions that have expired or ended, nor anonymous ones, nor the one that a regeneration replaces', async () => {
@@ -70,4 +81,41 @@ describe.each(everyBackend())('P10: the limit of sessions per user, on $name', (
       code: 'SESSION_LIMIT',
     });
   });
+});
+
+describe.each([redis(), memcached()])('the limit of sessions per user, with clocks that differ, on $name', (store) => {
+  beforeAll(() => store.start());
+
+  afterAll(() => store.stop());
+
+  const limits = [
+    { onSessionLimit: 'evict-oldest', hours: 2 },
+    { onSessionLimit: 'evict-oldest', hours: -2 },
+    { onSessionLimit: 'reject', hours: 2 },
+  ] as const;
+
+  it.each(limits)(
+    'holds whichever clock is right, with one that is $hours hours off ($onSessionLimit)',
+    async ({ onSessionLimit, hours }) => {
+      const options = { maxSessionsPerUser: 3, onSessionLimit, sessionTtl: 3600 };
+      const right = await startService(store.another(), options);
+      const clock = new FakeClock(right.clock.now() + hours * 3_600_000);
+      const ahead = await startService(store.another(), options, clock);
+      const user = { userId: `${onSessionLimit} ${hours}` };
+      const issued: IssuedSession[] = [];
+      for (const { sessions } of [right, right, right, ahead, ahead, right, right]) {
+        const { values } = await outcomes([sessions.createSession({ user })]);
+        issued.push(...values);
+      }
+      for (const { sessions } of [right, ahead]) {
+        const { values } = await outcomes(issued.map(({ token }) => sessions.getSession(token)));
+        expect(values.length).toBeLessThanOrEqual(3);
+      }
+      const observer = await startService(store.another(), {}, new FakeClock(0));
+      // A clock by which nothing has expired: what the store still has of them.
+      const { values: stored } = await outcomes(issued.map(({ token }) => observer.sessions.getSession(token)));
+      expect(stored).toHaveLength(3);
+      await Promise.all([right, ahead, observer].map((service) => service.close()));
+    },
+  );
 });

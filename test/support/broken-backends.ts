@@ -130,10 +130,26 @@ export class EvictsTheNewest extends MemoryBackend {
   override async create(record: SessionRecord, { limit, ...rest }: CreateOptions): Promise<CreateResult> {
     const listed = record.userTag === null ? [] : await this.listByUser(record.userTag);
     const excess = limit?.onLimit === 'evict-oldest' ? Math.max(0, listed.length + 1 - limit.max) : 0;
-    const evicted = listed.sort((a, b) => b.expiresAt - a.expiresAt).slice(0, excess);
+    const evicted = listed.sort((a, b) => this.order(a, b)).slice(0, excess);
     for (const { id } of evicted) await this.delete(id);
     const result = await super.create(record, excess > 0 ? rest : { limit, ...rest });
     return result.outcome === 'created' ? { outcome: 'created', evicted: evicted.map(({ id }) => id) } : result;
+  }
+
+  protected order(a: SessionRecord, b: SessionRecord): number {
+    return b.lastAccessed - a.lastAccessed;
+  }
+}
+
+export class EvictsWhatExpiresFirst extends EvictsTheNewest {
+  protected override order(a: SessionRecord, b: SessionRecord): number {
+    return a.expiresAt - b.expiresAt || (a.id < b.id ? -1 : 1);
+  }
+}
+
+export class EvictsTiesInAnyOrder extends EvictsTheNewest {
+  protected override order(a: SessionRecord, b: SessionRecord): number {
+    return a.lastAccessed - b.lastAccessed;
   }
 }
 

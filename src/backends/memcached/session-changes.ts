@@ -1,7 +1,9 @@
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import { memberOf, type SessionId } from '../../tokens/session-secret.js';
+import { isListed, laterTimes } from '../backend-rules.js';
+import { inBatches } from './in-batches.js';
 import type { Item } from './items.js';
-import { isListed, tryDecode, type UserSessions } from './user-sessions.js';
+import { tryDecode, type UserSessions } from './user-sessions.js';
 
 /** As `SessionBackend.replace`. A compare-and-set that only a touch has disturbed is done on what is there now. */
 export async function replaceRecord(
@@ -92,7 +94,7 @@ export async function deleteRecordsOfUser(user: UserSessions, except: SessionId 
     user.patience(),
   );
   const living = await user.recordsOf(ended.map(({ member }) => member));
-  const outcomes = await Promise.all(living.map(({ id }) => user.items.delete(user.keyOf(id))));
+  const outcomes = await inBatches(living, ({ id }) => user.items.delete(user.keyOf(id)));
   return living.flatMap(({ id, status }, index) => (outcomes[index] === 'deleted' && status === 'active' ? [id] : []));
 }
 
@@ -100,11 +102,4 @@ function isAlive(user: UserSessions, record: SessionRecord, list: Item | null): 
   if (record.expiresAt <= user.now()) return false;
   const member = memberOf(record.id);
   return !isListed(record) || user.list.entriesOf(list).some((entry) => entry.member === member);
-}
-
-function laterTimes(stored: SessionTimes, given: SessionTimes): SessionTimes {
-  return {
-    lastAccessed: Math.max(stored.lastAccessed, given.lastAccessed),
-    expiresAt: Math.max(stored.expiresAt, given.expiresAt),
-  };
 }

@@ -1,11 +1,13 @@
 import type { SessionRecord } from '../../records/session-record.js';
 import { memberOf, type SessionId } from '../../tokens/session-secret.js';
+import { isListed, leastRecentlyUsedFirst } from '../backend-rules.js';
 import type { CreateOptions, CreateResult } from '../session-backend.interface.js';
+import { inBatches } from './in-batches.js';
 import type { Item } from './items.js';
 import { isRefusal, MemcachedError } from './memcached-error.js';
 import { Patience } from './patience.js';
 import type { ListEntry } from './session-list.js';
-import { isListed, type UserSessions } from './user-sessions.js';
+import type { UserSessions } from './user-sessions.js';
 
 type Refused = Exclude<CreateResult, { readonly outcome: 'created' }>;
 type Entered =
@@ -26,6 +28,8 @@ type Entered =
  */
 export class SessionCreation {
   readonly #patience: Patience;
+  /** The user's other sessions, as far as the limit made it necessary to read them; null: there is no record. */
+  readonly #others = new Map<string, SessionRecord | null>();
 
   constructor(
     private readonly user: UserSessions,
@@ -97,7 +101,7 @@ export class SessionCreation {
     let others = entries.filter(({ member }) => member !== replaced);
     const { max = Infinity, onLimit } = options.limit ?? {};
     // Records may have been evicted by Memcached, which the list does not know: those do not count.
-    if (others.length + 1 > max) others = await this.#withRecord(others);
+    if (others.length + 1 > max) others = await this.#leastRecentlyUsedFirst(others);
     const excess = Math.max(0, others.length + 1 - max);
     if (excess > 0 && onLimit === 'reject') return { outcome: 'limit' };
     const [evicted, kept] = [others.slice(0, excess), others.slice(excess)];
@@ -108,13 +112,22 @@ export class SessionCreation {
     };
   }
 
-  /** Those whose record is there, in the order in which the limit evicts. */
-  async #withRecord(entries: readonly ListEntry[]): Promise<ListEntry[]> {
-    const records = await this.user.recordsOf(entries.map(({ member }) => member));
-    const members = new Set(records.map(({ id }) => memberOf(id)));
+  /**
+   * Those whose record is there, the least recently used first. The list does not hold `lastAccessed`, so the records are read; those that
+   * were read before a compare-and-set of the list failed are not read again.
+   */
+  async #leastRecentlyUsedFirst(entries: readonly ListEntry[]): Promise<ListEntry[]> {
+    const unread = entries.filter(({ member }) => !this.#others.has(member));
+    const records = await this.user.recordsOf(unread.map(({ member }) => member));
+    for (const { member } of unread) this.#others.set(member, null);
+    for (const record of records) this.#others.set(memberOf(record.id), record);
     return entries
-      .filter(({ member }) => members.has(member))
-      .sort((a, b) => a.expiresAt - b.expiresAt || (a.member < b.member ? -1 : 1));
+      .flatMap((entry) => {
+        const record = this.#others.get(entry.member);
+        return record ? [{ entry, record }] : [];
+      })
+      .sort((a, b) => leastRecentlyUsedFirst(a.record, b.record))
+      .map(({ entry }) => entry);
   }
 
   /** @throws MemcachedError `EVICTED` when the record has left already, though nobody has ended the session */
@@ -122,8 +135,12 @@ export class SessionCreation {
     const { user, record } = this;
     const [kept] = await Promise.all([
       user.items.keep(user.keyOf(record.id), lifetimeMs),
-      // They have ended already; this only makes room.
-      ...evicted.map((id) => user.items.delete(user.keyOf(id))),
+      // They have ended already; this only makes room, as far as there is time.
+      inBatches(
+        evicted,
+        (id) => user.items.delete(user.keyOf(id)),
+        () => !this.#patience.isOver(),
+      ),
     ]);
     if (kept) return;
     const endedBySomebody = isListed(record) && user.list.find(await user.list.read(), record.id) === undefined;

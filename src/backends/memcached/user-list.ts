@@ -97,7 +97,7 @@ export class UserList {
   async #write(item: Item | null, entries: readonly ListEntry[]): Promise<boolean> {
     if (entries.length === 0) return item === null || (await this.items.delete(this.key, item.cas)) === 'deleted';
     const text = encodeList(this.tag, entries);
-    const lifetimeMs = Math.max(...entries.map(({ expiresAt }) => expiresAt)) - this.now();
+    const lifetimeMs = entries.reduce((latest, { expiresAt }) => Math.max(latest, expiresAt), 0) - this.now();
     if (item === null) return this.items.add(this.key, text, lifetimeMs);
     return (await this.items.replace(this.key, text, lifetimeMs, item.cas)) === 'stored';
   }

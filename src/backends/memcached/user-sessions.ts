@@ -3,6 +3,8 @@ import { DamagedRecordError, NewerRecordError } from '../../records/record-error
 import { decodeRecord, encodeRecord } from '../../records/record-text.js';
 import type { SessionRecord } from '../../records/session-record.js';
 import { memberOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
+import { isListed } from '../backend-rules.js';
+import { inBatches } from './in-batches.js';
 import type { Item, Items } from './items.js';
 import { MemcachedError } from './memcached-error.js';
 import { Patience } from './patience.js';
@@ -77,7 +79,7 @@ export class UserSessions {
   /** The living ones among sessions that a list has, or had a moment ago. */
   async recordsOf(members: readonly string[]): Promise<SessionRecord[]> {
     const ids = members.map((member) => (this.tag + member) as SessionId);
-    const items = await Promise.all(ids.map((id) => this.items.get(this.keyOf(id))));
+    const items = await inBatches(ids, (id) => this.items.get(this.keyOf(id)));
     return ids.flatMap((id, index) => {
       const record = tryDecode(id, items[index] ?? null);
       return record !== null && isListed(record) && record.expiresAt > this.now() ? [record] : [];
@@ -108,11 +110,6 @@ export class UserSessions {
     const text = this.textOf(record);
     return this.items.replace(this.keyOf(record.id), text, record.expiresAt - this.now(), cas).catch(rethrowForCaller);
   }
-}
-
-/** Whether the list has to have a session for it to live. */
-export function isListed({ userTag, status }: SessionRecord): boolean {
-  return userTag !== null && status !== 'invalidated';
 }
 
 /** The record in an item; null: there is none that this version knows. */

@@ -2,7 +2,7 @@ import { setImmediate as eventLoopTurn } from 'node:timers/promises';
 
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import { tagOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
-import { oldestFirst } from '../oldest-first.js';
+import { isListed, laterTimes, leastRecentlyUsedFirst } from '../backend-rules.js';
 import type {
   BackendContext,
   CreateOptions,
@@ -132,7 +132,7 @@ export class MemoryBackend implements SessionBackend {
     if (replaces !== undefined && replaced === undefined) return { outcome: 'missing' };
     if (replaces !== undefined && replaced?.version !== replaces.version) return { outcome: 'changed' };
 
-    const excess = limit === undefined || record.userTag === null ? [] : this.#excess(record, limit, replaced);
+    const excess = limit === undefined || !isListed(record) ? [] : this.#excess(record, limit, replaced);
     if (excess.length > 0 && limit?.onLimit === 'reject') return { outcome: 'limit' };
 
     if (replaced !== undefined) this.#records.remove(replaced);
@@ -144,9 +144,11 @@ export class MemoryBackend implements SessionBackend {
 
   /** Those that a limit leaves no room for beside `record`. */
   #excess(record: SessionRecord, { max }: SessionLimit, replaced: StoredRecord | undefined): StoredRecord[] {
-    const others = this.#living(tagOf(record.id)).filter((other) => other !== replaced);
-    const ordered = others.map(sessionRecord).sort(oldestFirst);
-    return ordered.slice(0, Math.max(0, others.length + 1 - max)).flatMap(({ id }) => this.#find(id) ?? []);
+    const tag = tagOf(record.id);
+    if (this.#records.countListed(tag) < max) return [];
+    const others = this.#living(tag).filter((other) => other !== replaced);
+    const excess = others.length + 1 - max;
+    return excess <= 0 ? [] : others.sort(leastRecentlyUsedFirst).slice(0, excess);
   }
 
   #living(tag: UserTag): StoredRecord[] {
@@ -172,11 +174,4 @@ export class MemoryBackend implements SessionBackend {
   #now(): number {
     return this.#context?.clock.now() ?? Date.now();
   }
-}
-
-function laterTimes(stored: SessionTimes, given: SessionTimes): SessionTimes {
-  return {
-    lastAccessed: Math.max(stored.lastAccessed, given.lastAccessed),
-    expiresAt: Math.max(stored.expiresAt, given.expiresAt),
-  };
 }

@@ -26,6 +26,11 @@ export class RecordTable {
     return this.#users.of(tag);
   }
 
+  /** How many are in a user's index. */
+  countListed(tag: UserTag): number {
+    return this.#users.countOf(tag);
+  }
+
   /** The first to leave when there are too many. */
   oldest(): StoredRecord | null {
     return this.#anonymous.oldest ?? this.#signedIn.oldest;

@@ -12,6 +12,12 @@ export class UserIndex {
     return listed instanceof Set ? [...listed] : [listed];
   }
 
+  countOf(tag: UserTag): number {
+    const listed = this.#byUser.get(tag);
+    if (listed === undefined) return 0;
+    return listed instanceof Set ? listed.size : 1;
+  }
+
   /** Does nothing if it is listed. */
   add(record: StoredRecord): void {
     const tag = tagOf(record.id);

@@ -1,4 +1,5 @@
 import type { SessionRecord } from '../../records/session-record.js';
+import { laterTimes } from '../backend-rules.js';
 import type { BackendContext, SessionBackend } from '../session-backend.interface.js';
 
 /** The version of a record that is being moved: lower than any other. */
@@ -41,11 +42,7 @@ export class RecordMover {
       await this.next.delete(old.id, { ifVersion: MOVING });
       return 'not-ours';
     }
-    const moved = {
-      ...record,
-      lastAccessed: Math.max(record.lastAccessed, old.lastAccessed),
-      expiresAt: Math.max(record.expiresAt, old.expiresAt),
-    };
+    const moved = { ...record, ...laterTimes(old, record) };
     // No stand-in any more: the session was ended between the two steps.
     return (await this.next.replace(moved, MOVING)) === 'replaced' ? 'moved' : 'ended';
   }

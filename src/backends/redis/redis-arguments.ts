@@ -1,6 +1,7 @@
 import { digits, encodeRecord, statusAndOwner, TIME_CHARS, VERSION_CHARS } from '../../records/record-text.js';
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import { memberOf, type SessionId } from '../../tokens/session-secret.js';
+import { isListed } from '../backend-rules.js';
 import type { CreateOptions } from '../session-backend.interface.js';
 
 type Arguments = (string | number)[];
@@ -49,17 +50,13 @@ export function versionText(version: number): string {
   return digits(version, VERSION_CHARS);
 }
 
-function timeText(milliseconds: number): string {
+export function timeText(milliseconds: number): string {
   return digits(milliseconds, TIME_CHARS);
 }
 
 /** Milliseconds that Redis is to keep the record, by the module's clock; never 0, which Redis refuses. */
 function lifetime(expiresAt: number, now: number): number {
   return Math.max(1, expiresAt - now);
-}
-
-function isListed({ userTag, status }: SessionRecord): boolean {
-  return userTag !== null && status !== 'invalidated';
 }
 
 function flag(value: boolean): '1' | '0' {

@@ -3,8 +3,10 @@ import type { Cluster, Redis } from 'ioredis';
 import { CREATE } from './scripts/create.js';
 import { DELETE_BY_USER } from './scripts/delete-by-user.js';
 import { DELETE } from './scripts/delete.js';
+import { EVICT } from './scripts/evict.js';
 import { LIST_BY_USER } from './scripts/list-by-user.js';
 import { REPLACE } from './scripts/replace.js';
+import { SCAN_HEADS } from './scripts/scan-heads.js';
 import { SERVER_TIME } from './scripts/server-time.js';
 import { TOUCH } from './scripts/touch.js';
 
@@ -18,6 +20,8 @@ export interface RedisScripts {
   sessionxDelete(record: string, ...args: Argument[]): Promise<'deleted' | 'changed' | 'missing'>;
   sessionxListByUser(index: string, now: number): Promise<string[]>;
   sessionxDeleteByUser(index: string, except: string, now: number): Promise<string[]>;
+  sessionxScanHeads(index: string, cursor: string): Promise<[cursor: string, ...memberAndHead: string[]]>;
+  sessionxEvict(index: string, ...memberAndLastAccessed: string[]): Promise<string[]>;
   sessionxServerTime(record: string): Promise<number>;
 }
 
@@ -29,6 +33,8 @@ const SCRIPTS = {
   sessionxDelete: { numberOfKeys: 1, lua: DELETE },
   sessionxListByUser: { numberOfKeys: 1, lua: LIST_BY_USER },
   sessionxDeleteByUser: { numberOfKeys: 1, lua: DELETE_BY_USER },
+  sessionxScanHeads: { numberOfKeys: 1, lua: SCAN_HEADS },
+  sessionxEvict: { numberOfKeys: 1, lua: EVICT },
   sessionxServerTime: { numberOfKeys: 1, lua: SERVER_TIME },
 } as const satisfies Record<keyof RedisScripts, { numberOfKeys: number; lua: string }>;
 

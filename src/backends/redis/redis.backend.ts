@@ -12,6 +12,7 @@ import { createArguments, replaceArguments, touchArguments, versionText } from '
 import { inspectClient, sessionRedisOptions } from './redis-client-options.js';
 import { redisConnection, type RedisConnection } from './redis-connection.js';
 import { withScripts, type RedisScripts } from './redis-scripts.js';
+import { UserIndex } from './user-index.js';
 
 type Client = (Redis | Cluster) & RedisScripts;
 
@@ -55,24 +56,36 @@ export class RedisBackend implements SessionBackend {
   async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
     const startedAt = performance.now();
     const { client, key } = this.#at(record.id);
+    const isOver = () => performance.now() - startedAt >= options.deadline;
+    const evictedBefore: SessionId[] = [];
     // Only the server can tell whether it comes to a command too late, and only by its own clock.
     const serverTime = await client.sessionxServerTime(key);
     const deadline = Math.floor(serverTime + options.deadline - (performance.now() - startedAt));
-    const [outcome, ...evicted] = await client.sessionxCreate(
-      key,
-      ...createArguments(record, options, this.#now(), deadline),
-    );
-    switch (outcome) {
-      case 'created':
-        return { outcome, evicted: evicted.map((member) => (tagOf(record.id) + member) as SessionId) };
-      case 'exists':
-      case 'limit':
-      case 'changed':
-      case 'missing':
-      case 'late':
-        return { outcome };
-      default:
-        throw new Error('sessionxCreate answered with something unknown');
+    for (;;) {
+      const [outcome, ...evicted] = await client.sessionxCreate(
+        key,
+        ...createArguments(record, options, this.#now(), deadline),
+      );
+      switch (outcome) {
+        case 'created': {
+          const ids = evicted.map((member) => (tagOf(record.id) + member) as SessionId);
+          return { outcome, evicted: evictedBefore.concat(ids) };
+        }
+        case 'exists':
+        case 'limit':
+        case 'changed':
+        case 'missing':
+        case 'late':
+          return { outcome };
+        case 'crowded': {
+          const room = await this.#indexOf(tagOf(record.id)).makeRoom(options, isOver);
+          if (room.outcome !== 'room') return room;
+          for (const id of room.evicted) evictedBefore.push(id);
+          break;
+        }
+        default:
+          throw new Error('sessionxCreate returned an outcome that is unknown');
+      }
     }
   }
 
@@ -150,6 +163,11 @@ export class RedisBackend implements SessionBackend {
   #of(tag: UserTag): { client: Client; index: string } {
     const { client, context } = this.#opened();
     return { client, index: `${context.keyPrefix}{${tag}}` };
+  }
+
+  #indexOf(tag: UserTag): UserIndex {
+    const { client, index } = this.#of(tag);
+    return new UserIndex(client, index, tag, () => this.#now());
   }
 
   #at(id: SessionId): { client: Client; key: string } {

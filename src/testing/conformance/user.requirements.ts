@@ -131,18 +131,37 @@ export const USER_REQUIREMENTS: readonly Requirement[] = [
     },
   ],
   [
-    'a limit evicts the sessions that expire first, and names them',
+    'a limit evicts the least recently used sessions, however long they would still live, and names them',
     async (arena) => {
-      const lifetimes = [30_000, 10_000, 20_000];
-      const [late, early, middle] = await Promise.all(
+      const lifetimes = [3_000_000, 1_000_000, 2_000_000];
+      const [idle, used, middle] = await Promise.all(
         lifetimes.map((lifetimeMs) => arena.stored(arena.user, { lifetimeMs })),
       );
+      for (const session of [middle, used]) {
+        arena.clock.advance(1000);
+        if (session) await arena.two.touch(session.id, { ...session, lastAccessed: arena.clock.now() });
+      }
+      arena.clock.advance(1000);
       const record = arena.record();
       const limit = { max: 2, onLimit: 'evict-oldest' } as const;
       const result = await arena.create(record, { limit });
-      deepStrictEqual(evictedBy(result), [early?.id, middle?.id].sort());
-      deepStrictEqual(await arena.listed(), [late?.id, record.id].sort());
-      strictEqual(await arena.read(early?.id ?? record.id), null);
+      deepStrictEqual(evictedBy(result), [idle?.id, middle?.id].sort());
+      deepStrictEqual(await arena.listed(), [used?.id, record.id].sort());
+      strictEqual(await arena.read(idle?.id ?? record.id), null);
+    },
+  ],
+  [
+    'of sessions that were last used at the same time, a limit evicts those with the lowest ids',
+    async (arena) => {
+      const stored = [];
+      for (let index = 0; index < 12; index++) {
+        stored.push(await arena.stored(arena.user, { lifetimeMs: 1_000_000 - index * 1000 }));
+      }
+      const [first = '', second = '', ...kept] = ids(stored);
+      const record = arena.record();
+      const result = await arena.create(record, { limit: { max: 11, onLimit: 'evict-oldest' } });
+      deepStrictEqual(evictedBy(result), [first, second]);
+      deepStrictEqual(await arena.listed(), [...kept, record.id].sort());
     },
   ],
   [

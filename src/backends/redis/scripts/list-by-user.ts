@@ -26,6 +26,6 @@ for _, member in ipairs(members) do
     redis.pcall('ZREM', KEYS[1], member)
   end
 end
-prune(KEYS[1], expired)
+unlist(KEYS[1], goneOf(KEYS[1], expired))
 return found
 `;

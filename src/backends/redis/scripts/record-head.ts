@@ -1,3 +1,6 @@
+/** The most members of an index that one script looks at: Redis serves nobody else meanwhile. */
+export const MEMBERS_AT_ONCE = 500;
+
 /**
  * Lua that the other scripts begin with.
  *
@@ -15,6 +18,7 @@
  */
 export const RECORD_HEAD = `
 local MOVING = redis.error_reply('TRYAGAIN the keys of this user are on their way to another node')
+local AT_ONCE = ${MEMBERS_AT_ONCE}
 
 local function head(key)
   local text = redis.pcall('GETRANGE', key, 0, 48)
@@ -22,6 +26,7 @@ local function head(key)
   if type(text) ~= 'string' or #text ~= 49 then return nil end
   if not string.find(text, '^sx1 %d+ [aip] [us] %d+ %d+\\n$') then return nil end
   return {
+    text = text,
     version = string.sub(text, 5, 14),
     status = string.sub(text, 16, 16),
     owned = string.sub(text, 18, 18) == 'u',
@@ -39,12 +44,23 @@ local function indexOf(record)
   return string.sub(record, 1, -44)
 end
 
+-- Adds the records of members to keys.
+local function withRecords(keys, index, members)
+  for _, member in ipairs(members) do keys[#keys + 1] = index .. member end
+  return keys
+end
+
+-- Calls f with parts of a list: Lua passes some thousand arguments to a command and not more.
+local function inParts(items, f)
+  for from = 1, #items, AT_ONCE do f(unpack(items, from, math.min(from + AT_ONCE - 1, #items))) end
+end
+
 local function torn(keys)
-  for from = 1, #keys, 1000 do
-    local some = {keys[1], unpack(keys, from, math.min(from + 999, #keys))}
-    if type(redis.pcall('EXISTS', unpack(some))) == 'table' then return true end
-  end
-  return false
+  local found = false
+  inParts(keys, function(...)
+    if type(redis.pcall('EXISTS', keys[1], ...)) == 'table' then found = true end
+  end)
+  return found
 end
 
 -- The lifetime of a record whose expiry moves on: what is left of it by the server's clock, and the difference. A caller whose clock is
@@ -56,11 +72,23 @@ local function lifetime(record, old, expiresAt, fallback)
 end
 
 -- Members whose expiry has passed leave the index when their records are gone, not before: a renewal may be under way, or the caller's
--- clock be early.
-local function prune(index, members)
+-- clock be early. These are those whose records are gone, of at most AT_ONCE.
+local function goneOf(index, members)
+  local gone = {}
   for _, member in ipairs(members) do
-    if not head(index .. member) then redis.call('ZREM', index, member) end
+    if not head(index .. member) then gone[#gone + 1] = member end
   end
+  return gone
+end
+
+local function unlist(index, members)
+  inParts(members, function(...) redis.call('ZREM', index, ...) end)
+end
+
+-- Removes records and their members.
+local function remove(index, members)
+  inParts(withRecords({}, index, members), function(...) redis.call('DEL', ...) end)
+  unlist(index, members)
 end
 
 local function list(index, member, expiresAt, ttl)

@@ -1,0 +1,84 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { SessionConflictError, type SessionRecord, type UserTag } from 'nestjs-sessionx';
+
+import { RandomPool } from '../../src/tokens/random-pool.js';
+import { newSecret, sessionIdOf, tagOf } from '../../src/tokens/session-secret.js';
+import { memcachedOfMany, redisOfMany } from '../support/many-sessions.js';
+import { atOnce, outcomes, startService } from '../support/services.js';
+
+/** More than Lua passes to one command, and than one script looks at. */
+const MANY = 9_000;
+/** For what must not fail: room for a loaded machine. */
+const AMPLE_MS = 60_000;
+
+const random = new RandomPool();
+
+describe.each([redisOfMany(), memcachedOfMany()])('a user with thousands of sessions, on $name', (store) => {
+  let users = 0;
+
+  beforeAll(() => store.start());
+
+  afterAll(() => store.stop());
+
+  async function startWithMany(options: Parameters<typeof startService>[1] = {}, count = MANY) {
+    const service = await startService(store.another(), { backendTimeout: AMPLE_MS, ...options });
+    const userId = `user ${users++}`;
+    const first = await service.sessions.createSession({ user: { userId } });
+    const tag = tagOf(first.session.sessionId);
+    const backend = store.another();
+    await backend.open?.({ keyPrefix: 'session:', timeoutMs: AMPLE_MS, clock: service.clock, logger: console });
+    const template = (await backend.read(first.session.sessionId))!;
+    await backend.close();
+    const records = Array.from({ length: count }, (_, index) => copyOf(template, tag, index + 1));
+    await store.fill('session:', tag, [template, ...records]);
+    return { service, userId, first, records };
+  }
+
+  /** A session of the same user that was last used so many milliseconds before. */
+  function copyOf(record: SessionRecord, tag: UserTag, idleMs: number): SessionRecord {
+    const id = sessionIdOf(newSecret(tag, random));
+    const payload = record.payload.replace(record.id, id);
+    return { ...record, id, payload, lastAccessed: record.lastAccessed - idleMs };
+  }
+
+  function idsOf(sessions: readonly { readonly sessionId: string }[]): string[] {
+    return sessions.map(({ sessionId }) => sessionId).sort();
+  }
+
+  it.each([3, 1000])(
+    'gets a limit of %d by the next login, which spares the last used ones and names the others',
+    async (max) => {
+      const { service, userId, first, records } = await startWithMany({ maxSessionsPerUser: max });
+      const next = await service.sessions.createSession({ user: { userId } });
+      const spared = records.slice(0, max - 2).map(({ id }) => ({ sessionId: id }));
+      const expected = idsOf([first.session, next.session, ...spared]);
+      expect(idsOf(await service.sessions.listUserSessions(userId))).toEqual(expected);
+      const evicted = service.events.flatMap((event) =>
+        event.type === 'ended' && event.reason === 'evicted-by-limit' ? [event.sessionId] : [],
+      );
+      expect(evicted.sort()).toEqual(
+        records
+          .slice(max - 2)
+          .map(({ id }) => id as string)
+          .sort(),
+      );
+      await service.close();
+    },
+  );
+
+  it('gets a limit by 20 logins at once, and has no more sessions than that', async () => {
+    const { service, userId } = await startWithMany({ maxSessionsPerUser: 3 }, 2_000);
+    const issued = await atOnce(20, () => service.sessions.createSession({ user: { userId } }));
+    const { values } = await outcomes(issued.map(({ token }) => service.sessions.getSession(token)));
+    expect(values).toHaveLength(3);
+    expect(await service.sessions.listUserSessions(userId)).toHaveLength(3);
+    await service.close();
+  });
+
+  it('keeps all of them where a new limit rejects', async () => {
+    const { service, userId } = await startWithMany({ maxSessionsPerUser: 3, onSessionLimit: 'reject' }, 2_000);
+    await expect(service.sessions.createSession({ user: { userId } })).rejects.toThrow(SessionConflictError);
+    expect(await service.sessions.listUserSessions(userId)).toHaveLength(2_001);
+    await service.close();
+  });
+});
