@@ -4,21 +4,26 @@ import { pipeline } from 'node:stream/promises';
 
 /** What a handler under test works with. */
 export interface Scene {
+  /** Node's. */
   readonly res: ServerResponse;
+  /** The framework's. */
+  readonly reply: object;
   /** Notes something that the handler sees. */
   readonly see: (what: string, value?: unknown) => void;
   /** Lets the session be stored, where that is held back. */
   readonly release: () => void;
 }
 
-/** A handler that uses Node's response. What it throws is noted by whoever runs it. */
+/** A handler. What it throws is noted by whoever runs it. */
 export interface ResponseCase {
   readonly name: string;
   readonly method?: 'GET' | 'HEAD';
+  /** False: it uses Fastify's reply. Default: it uses Node's response, and Fastify is told so. */
+  readonly hijacks?: false;
   readonly run: (scene: Scene) => unknown;
 }
 
-function tried(see: Scene['see'], what: string, call: () => unknown): void {
+export function tried(see: Scene['see'], what: string, call: () => unknown): void {
   try {
     see(what, shown(call()));
   } catch (error) {
@@ -31,6 +36,7 @@ function shown(value: unknown): unknown {
   return typeof value === 'object' && value !== null ? 'an object' : value;
 }
 
+/** For the notes. */
 export function codeOf(error: unknown): string {
   return String((error as { code?: string } | null | undefined)?.code);
 }
@@ -392,8 +398,9 @@ export const RESPONSE_CASES: readonly ResponseCase[] = [
   },
   {
     name: 'a stream that is piped in, and a response behind it',
-    run: async ({ res, see, release }) => {
-      noteErrors({ res, see, release });
+    run: async (scene) => {
+      const { res, see } = scene;
+      noteErrors(scene);
       Readable.from(['one ', 'two']).pipe(res);
       await new Promise((resolve) => setImmediate(resolve));
       tried(see, 'setHeader', () => res.setHeader('Content-Type', 'application/json'));

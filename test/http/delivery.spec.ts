@@ -1,0 +1,141 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { once } from 'node:events';
+import { createServer, request, type Server, type ServerResponse } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
+
+import { ResponseHold, type Delivery, type HeldFor } from '../../src/requests/response-hold.js';
+
+interface Signal {
+  readonly given: Promise<void>;
+  readonly give: () => void;
+}
+
+function signal(): Signal {
+  let give!: () => void;
+  const given = new Promise<void>((resolve) => {
+    give = resolve;
+  });
+  return { given, give };
+}
+
+/** What a response is held for, as a test has it. */
+function purpose(work: Promise<void> | null): HeldFor {
+  return {
+    hasWork: () => work !== null,
+    work: () => work ?? Promise.resolve(),
+    writeHeaders: (response) => response.setHeader('X-Ours', 'ours'),
+    replacement: () => ({ status: 503, body: {} }),
+    ignored: () => undefined,
+    broken: () => undefined,
+  };
+}
+
+describe('whether a response has reached the client', () => {
+  let server: Server;
+
+  afterEach(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  /** Serves one handler, which is given the hold on its response; resolves to what the hold tells. */
+  async function serve(
+    work: Promise<void> | null,
+    handler: (response: ServerResponse, hold: ResponseHold) => void,
+  ): Promise<{ readonly port: number; readonly told: Promise<Delivery>; readonly all: readonly Delivery[] }> {
+    const all: Delivery[] = [];
+    let tell!: (delivery: Delivery) => void;
+    const told = new Promise<Delivery>((resolve) => {
+      tell = resolve;
+    });
+    server = createServer((_request, response) => {
+      const hold = new ResponseHold(response, purpose(work));
+      hold.whenDelivered((delivery) => {
+        all.push(delivery);
+        tell(delivery);
+      });
+      handler(response, hold);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return { port: (server.address() as AddressInfo).port, told, all };
+  }
+
+  async function get(port: number): Promise<number> {
+    const outgoing = request({ port, host: '127.0.0.1', agent: false }).end();
+    const [response] = (await once(outgoing, 'response')) as [import('node:http').IncomingMessage];
+    response.resume();
+    await once(response, 'close');
+    return response.statusCode ?? 0;
+  }
+
+  it.each([200, 304, 500])('is told with the status %i, where nothing waits', async (status) => {
+    const { port, told, all } = await serve(null, (response) => response.writeHead(status).end());
+    expect(await get(port)).toBe(status);
+    expect(await told).toEqual({ got: 'response', status });
+    expect(all).toHaveLength(1);
+  });
+
+  it('is told after the wait, with the status that has gone out', async () => {
+    const work = signal();
+    const { port, told, all } = await serve(work.given, (response) => {
+      response.end('body');
+      response.statusCode = 500;
+      expect(all).toEqual([]);
+      work.give();
+    });
+    expect(await get(port)).toBe(200);
+    expect(await told).toEqual({ got: 'response', status: 200 });
+    expect(all).toHaveLength(1);
+  });
+
+  it('is told where another response has taken its place', async () => {
+    const { port, told, all } = await serve(Promise.reject(new Error('the store fails')), (response) => {
+      response.end('body');
+    });
+    expect(await get(port)).toBe(503);
+    expect(await told).toEqual({ got: 'replacement' });
+    expect(all).toHaveLength(1);
+  });
+
+  it.each(['before the handler responds', 'while the response waits'])(
+    'is told where the client goes away %s',
+    async (when) => {
+      const [arrived, work] = [signal(), signal()];
+      const { port, told, all } = await serve(work.given, (response) => {
+        if (when === 'while the response waits') response.end('body');
+        arrived.give();
+      });
+      const client = connect(port, '127.0.0.1');
+      client.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+      await arrived.given;
+      client.destroy();
+      expect(await told).toEqual({ got: 'nothing' });
+      work.give();
+      await work.given;
+      expect(all).toHaveLength(1);
+    },
+  );
+
+  it('is told of a head that was made and never left as of nothing', async () => {
+    const { port, told } = await serve(null, (response) => {
+      response.writeHead(200);
+      response.destroy();
+    });
+    await expect(get(port)).rejects.toMatchObject({ code: 'ECONNRESET' });
+    expect(await told).toEqual({ got: 'nothing' });
+  });
+
+  it('is told at once to whoever asks after the first byte', async () => {
+    let told: Delivery | null = null;
+    const { port } = await serve(null, (response, hold) => {
+      response.write('bo');
+      hold.whenDelivered((delivery) => {
+        told = delivery;
+      });
+      response.end('dy');
+    });
+    expect(await get(port)).toBe(200);
+    expect(told).toEqual({ got: 'response', status: 200 });
+  });
+});
