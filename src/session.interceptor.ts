@@ -1,7 +1,6 @@
-import { Injectable, Logger, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
+import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import { catchError, concatMap, from, switchMap, type Observable } from 'rxjs';
 
-import { SessionDataError, SessionUsageError } from './errors/session-errors.js';
 import type { RequestSession } from './requests/request-session.js';
 import { RequestSessions } from './requests/request-sessions.js';
 
@@ -12,8 +11,6 @@ import { RequestSessions } from './requests/request-sessions.js';
  */
 @Injectable()
 export class SessionInterceptor implements NestInterceptor {
-  readonly #logger = new Logger('SessionModule');
-
   constructor(private readonly requests: RequestSessions) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
@@ -21,22 +18,17 @@ export class SessionInterceptor implements NestInterceptor {
     return from(request.optional()).pipe(
       switchMap(() => next.handle()),
       concatMap((value: unknown) => commitThen(request, value)),
-      catchError((error: unknown) => from(this.#commitThenThrow(request, error))),
+      catchError((error: unknown) => from(commitThenThrow(request, error))),
     );
-  }
-
-  /** What a handler has changed before it threw is stored, as if it had answered the error itself. */
-  async #commitThenThrow(request: RequestSession, error: unknown): Promise<never> {
-    // Nest answers an HttpException without a word in the log, and these are for the developer.
-    if (error instanceof SessionDataError || error instanceof SessionUsageError) {
-      this.#logger.error(`${request.place}: ${error.message}`);
-    }
-    await request.commit();
-    throw error;
   }
 }
 
 async function commitThen(request: RequestSession, value: unknown): Promise<unknown> {
   await request.commit();
   return value;
+}
+
+async function commitThenThrow(request: RequestSession, error: unknown): Promise<never> {
+  await request.commitAfter(error);
+  throw error;
 }

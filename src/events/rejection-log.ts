@@ -1,7 +1,8 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 
 import { SESSION_CLOCK, type Clock } from '../clock/clock.js';
-import type { SessionError, SessionErrorCode } from '../errors/session-error.js';
+import type { SessionError } from '../errors/session-error.js';
+import { LineLimit } from './line-limit.js';
 
 const PAUSE_MS = 1000;
 
@@ -12,21 +13,15 @@ const PAUSE_MS = 1000;
 @Injectable()
 export class RejectionLog {
   readonly #logger = new Logger('SessionModule');
-  readonly #byReason = new Map<SessionErrorCode, { readonly saidAt: number; unsaid: number }>();
+  readonly #limit: LineLimit;
 
-  constructor(@Inject(SESSION_CLOCK) private readonly clock: Clock) {}
+  constructor(@Inject(SESSION_CLOCK) clock: Clock) {
+    this.#limit = new LineLimit(clock, PAUSE_MS);
+  }
 
   note({ code: reason, message }: SessionError): void {
-    const now = this.clock.now();
-    const last = this.#byReason.get(reason);
-    // Also a clock that was set back must not silence it.
-    if (last !== undefined && Math.abs(now - last.saidAt) < PAUSE_MS) {
-      last.unsaid++;
-      return;
-    }
-    const more =
-      last !== undefined && last.unsaid > 0 ? `, and ${last.unsaid} times more since this was last said` : '';
-    this.#byReason.set(reason, { saidAt: now, unsaid: 0 });
-    this.#logger.debug(`A session was refused to a request: ${reason}${more}. ${message}`);
+    this.#limit.say(reason, (more) => {
+      this.#logger.debug(`A session was refused to a request: ${reason}${more}. ${message}`);
+    });
   }
 }

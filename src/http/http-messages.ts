@@ -4,7 +4,8 @@ import type { ClientIdentity } from '../binding/session-binding.js';
 
 /** What a request of either platform offers. Fastify wraps Node's request as `raw`, Express extends it. */
 export interface PlatformRequest {
-  readonly raw?: IncomingMessage;
+  /** Of Fastify. On a request of Express, anybody may have put anything there, such as a body as it came. */
+  readonly raw?: unknown;
   /** The client's address as the framework tells it by its own proxy settings. */
   readonly ip?: string;
   /** `http` or `https`, likewise. */
@@ -17,24 +18,21 @@ export interface PlatformRequest {
 
 /** What a response of either platform offers. */
 export interface PlatformResponse {
-  readonly raw?: ServerResponse;
+  /** Of Fastify, as for a request. */
+  readonly raw?: unknown;
+  /** Of Express. */
+  readonly headersSent?: boolean;
 }
 
 export function rawRequestOf(request: PlatformRequest): IncomingMessage {
-  return request.raw ?? (request as unknown as IncomingMessage);
+  return ('rawHeaders' in request ? request : (request.raw ?? request)) as IncomingMessage;
 }
 
 export function rawResponseOf(response: PlatformResponse): ServerResponse {
-  return response.raw ?? (response as unknown as ServerResponse);
+  return ('writeHead' in response ? response : (response.raw ?? response)) as ServerResponse;
 }
 
 /** Who asks, for the bindings and the events. */
 export function clientOf(request: PlatformRequest): ClientIdentity {
   return { ipAddress: request.ip, userAgent: rawRequestOf(request).headers['user-agent'] ?? '' };
-}
-
-/** Method and path, for the log; a query may hold anything. */
-export function placeOf(request: PlatformRequest): string {
-  const { method, url } = rawRequestOf(request);
-  return `${method ?? '?'} ${url?.split('?', 1)[0] ?? '?'}`;
 }

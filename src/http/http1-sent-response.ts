@@ -51,6 +51,10 @@ export class Http1SentResponse implements SentResponse {
     return this.#view.headersSent;
   }
 
+  get statusCode(): number {
+    return this.#view.statusCode;
+  }
+
   get writableEnded(): boolean {
     return this.#view.writableEnded;
   }

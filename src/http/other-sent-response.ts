@@ -7,7 +7,7 @@ import type { SendingMethod, SentResponse } from './sent-response.js';
 /** For a response that is not of HTTP/1, such as those of Node's HTTP/2 server. A stream checks the chunks, as there. */
 export class OtherSentResponse implements SentResponse {
   headersSent = false;
-  #statusCode = 0;
+  statusCode = 0;
   #uncover: (() => void) | null = null;
   readonly #chunks = new Writable({
     write: (_chunk, _encoding, done) => {
@@ -23,7 +23,7 @@ export class OtherSentResponse implements SentResponse {
 
   accepts(method: SendingMethod, args: readonly unknown[]): boolean {
     if (this.headersSent && method === 'writeHead') throw headersSentError();
-    if (!this.headersSent) this.#statusCode = this.response.statusCode;
+    if (!this.headersSent) this.statusCode = this.response.statusCode;
     this.headersSent = true;
     const callback = args.find((argument) => typeof argument === 'function');
     if (this.writableEnded) {
@@ -62,14 +62,14 @@ export class OtherSentResponse implements SentResponse {
     const { statusCode } = response;
     this.discard();
     return () => {
-      if (statusCode !== this.#statusCode) response.statusCode = statusCode;
+      if (statusCode !== this.statusCode) response.statusCode = statusCode;
     };
   }
 
   discard(): void {
     this.#uncover?.();
     this.#uncover = null;
-    this.response.statusCode = this.#statusCode;
+    this.response.statusCode = this.statusCode;
   }
 }
 

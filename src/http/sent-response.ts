@@ -8,6 +8,8 @@ export type SendingMethod = 'writeHead' | 'flushHeaders' | 'write' | 'end';
 export interface SentResponse {
   /** Whether a call has made the head by now. */
   readonly headersSent: boolean;
+  /** The status that the head was made with. */
+  readonly statusCode: number;
   readonly writableEnded: boolean;
 
   /**

@@ -34,6 +34,11 @@ export class HeldCalls {
     return this.#sent.headersSent;
   }
 
+  /** The status that it was made with. */
+  get statusCode(): number {
+    return this.#sent.statusCode;
+  }
+
   /** What Node returns for a call whose response is under way. @throws what Node throws */
   take(method: SendingMethod, args: readonly unknown[]): unknown {
     const isAccepted = this.#sent.accepts(method, args);

@@ -13,12 +13,14 @@ import { TOKEN_SERIALIZER, type TokenSerializer } from '../tokens/token-serializ
 import { TokenVerifier } from '../tokens/token-verifier.js';
 import { TokenTransports } from '../transports/token-transports.js';
 import { PlainHttpNotice } from './plain-http-notice.js';
+import { RequestLog } from './request-log.js';
 
 /** What every {@link RequestSession} works with, gathered once. */
 @Injectable()
 export class RequestServices {
   readonly logger = new Logger('SessionModule');
   readonly plainHttp = new PlainHttpNotice(this.logger);
+  readonly log: RequestLog;
   readonly verifier: TokenVerifier;
 
   constructor(
@@ -34,6 +36,7 @@ export class RequestServices {
     readonly writer: SessionWriter,
     readonly events: SessionEvents,
   ) {
+    this.log = new RequestLog(this.logger, clock);
     this.verifier = new TokenVerifier(serializer);
   }
 }

@@ -2,14 +2,15 @@ import type { ExecutionContext } from '@nestjs/common';
 import type { ServerResponse } from 'node:http';
 
 import { SessionError } from '../errors/session-error.js';
-import { SessionInvalidError, SessionNotFoundError, SessionTokenError } from '../errors/session-errors.js';
 import {
-  clientOf,
-  placeOf,
-  rawResponseOf,
-  type PlatformRequest,
-  type PlatformResponse,
-} from '../http/http-messages.js';
+  SessionDataError,
+  SessionInvalidError,
+  SessionNotFoundError,
+  SessionTokenError,
+  SessionUsageError,
+} from '../errors/session-errors.js';
+import { clientOf, rawResponseOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
+import { routeOf } from '../http/route-of.js';
 import type { TokenSource } from '../options/session-options.js';
 import { assertJsonValue } from '../records/json-value.js';
 import type { AnsweredSession } from '../sessions/answered-session.js';
@@ -20,16 +21,15 @@ import type { NewSessionUser, SessionData } from '../sessions/session-user.js';
 import { Session } from '../sessions/session.js';
 import { toSessionUser } from '../sessions/user-input.js';
 import type { StoreBudget } from '../store/store-budget.js';
-import { messageOf } from './message-of.js';
+import { messageOf, nameOf } from './message-of.js';
 import { PageCheck } from './page-check.js';
 import type { LoginOptions, StartOptions } from './request-options.js';
 import type { RequestServices } from './request-services.js';
-import { ResponseHold, type HeldFor, type ReplacementResponse } from './response-hold.js';
+import { INTERNAL_ERROR, ResponseHold, type HeldFor, type ReplacementResponse } from './response-hold.js';
 import { SessionAnswer } from './session-answer.js';
 import { SessionArrival } from './session-arrival.js';
 
 const FIRST_ERROR_STATUS = 400;
-const INTERNAL_ERROR = { statusCode: 500, message: 'Internal Server Error' };
 
 /**
  * All that one request has to do with sessions: the token in it, the one load, the renewal, the changes, the commit and the headers of the
@@ -76,9 +76,9 @@ export class RequestSession implements HeldFor {
     this.#loading?.catch(() => undefined);
   }
 
-  /** Method and path, for the log. */
-  get place(): string {
-    return placeOf(this.#request);
+  /** For the log. */
+  get #route(): string {
+    return routeOf(this.#request);
   }
 
   /**
@@ -197,6 +197,22 @@ export class RequestSession implements HeldFor {
     }
   }
 
+  /**
+   * Stores what a handler changed before it failed with `error`, as if it had responded with the error itself. That error is what the
+   * client is told, also where this fails.
+   */
+  async commitAfter(error: unknown): Promise<void> {
+    // Nest responds to an HttpException without a word in the log, and these are for the developer.
+    if (error instanceof SessionDataError || error instanceof SessionUsageError) {
+      this.#services.log.misuse(this.#route, error);
+    }
+    try {
+      await this.commit();
+    } catch (commitError) {
+      this.#services.log.notStored(this.#route, commitError, nameOf(error));
+    }
+  }
+
   /** The client is told that its login failed, and gets no token; what nobody can use must not count against a limit. */
   async #abandon({ sessionId, user }: Session): Promise<void> {
     this.#session = null;
@@ -241,25 +257,24 @@ export class RequestSession implements HeldFor {
     this.#answer.writeHeaders(response);
   }
 
-  replacement(error: unknown): ReplacementResponse {
-    this.#services.logger.error(
-      `The response to ${this.place} was replaced, because the session could not be stored: ${messageOf(error)}`,
-    );
-    const [status, body] =
-      error instanceof SessionError
-        ? [error.getStatus(), error.getResponse()]
-        : [INTERNAL_ERROR.statusCode, INTERNAL_ERROR];
-    return { status, body: body as object };
+  /** A response that tells of an error already is no success, and what went wrong first is what its reader has to know. */
+  replacement(error: unknown, status: number): ReplacementResponse | null {
+    if (status >= FIRST_ERROR_STATUS) {
+      this.#services.log.notStored(this.#route, error, `response ${status}`);
+      return null;
+    }
+    this.#services.log.replaced(this.#route, error);
+    return error instanceof SessionError
+      ? { status: error.getStatus(), body: error.getResponse() as object }
+      : INTERNAL_ERROR;
   }
 
   ignored(error: Error): void {
-    this.#services.logger.warn(
-      `${this.place}: the handler responds after the end of its response, which is ignored (${error.message}). Return after the first response.`,
-    );
+    this.#services.log.secondResponse(this.#route, error);
   }
 
   broken(error: unknown): void {
-    this.#services.logger.error(`The response to ${this.place} could not be sent: ${messageOf(error)}`);
+    this.#services.log.notSent(this.#route, error);
   }
 
   #load(): Promise<void> {

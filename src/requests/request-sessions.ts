@@ -1,7 +1,8 @@
 import { Injectable, type ExecutionContext } from '@nestjs/common';
 
 import { SessionUsageError } from '../errors/session-errors.js';
-import { placeOf, rawRequestOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
+import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
+import { routeOf } from '../http/route-of.js';
 import { RequestServices } from './request-services.js';
 import { RequestSession } from './request-session.js';
 import { SideTable } from './side-table.js';
@@ -45,7 +46,7 @@ export class RequestSessions {
     const error = new SessionUsageError(
       `Guard and decorators of SessionModule are for HTTP, and this context is of ${type}: read the token yourself and call SessionService.getSession(token), or RequestSessions.ofRequest(request, response).`,
     );
-    this.services.logger.error(error.message);
+    this.services.log.misuse(`A context of ${type}`, error);
     return error;
   }
 
@@ -53,11 +54,12 @@ export class RequestSessions {
   existing(request: object): RequestSession {
     const known = this.#byRequest.get(rawRequestOf(request));
     if (known !== undefined) return known;
+    const route = routeOf(request);
     const error = new SessionUsageError(
-      `This request (${placeOf(request)}) is not known to SessionModule: put @UseSession() on the route, or SessionGuard, or a session decorator.`,
+      `This request (${route}) is not known to SessionModule: put @UseSession() on the route, or SessionGuard, or a session decorator.`,
     );
     // Nest answers an HttpException without a word in the log, and this one is for the developer.
-    this.services.logger.error(error.message);
+    this.services.log.misuse(route, error);
     throw error;
   }
 }

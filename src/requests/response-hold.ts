@@ -14,8 +14,8 @@ export interface HeldFor {
   work(): Promise<void>;
   /** Adds headers; the status and the application's own headers are settled by now. */
   writeHeaders(response: ServerResponse): void;
-  /** The response in place of the application's, after `work` failed with `error`. */
-  replacement(error: unknown): ReplacementResponse;
+  /** The response in place of the application's with `status`, after `work` failed with `error`. Null: the application's may go out. */
+  replacement(error: unknown, status: number): ReplacementResponse | null;
   /** The application has called its response after the end, and nobody listens for the error. */
   ignored(error: Error): void;
   /** Sending what was held failed with `error`. The client gets another response if nothing has left, else the connection is cut. */
@@ -38,7 +38,7 @@ const HOLD = Symbol('nestjs-sessionx:hold');
 /** A response with a hold on it. */
 type HeldResponse = Omit<ServerResponse, SendingMethod> & Record<SendingMethod, Original> & { [HOLD]: ResponseHold };
 
-const INTERNAL_ERROR: ReplacementResponse = {
+export const INTERNAL_ERROR: ReplacementResponse = {
   status: 500,
   body: { statusCode: 500, message: 'Internal Server Error' },
 };
@@ -142,7 +142,9 @@ export class ResponseHold {
         this.#release(held);
       },
       (error: unknown) => {
-        this.#replace(held, () => this.purpose.replacement(error));
+        const replacement = this.purpose.replacement(error, held.statusCode);
+        if (replacement === null) this.#release(held);
+        else this.#replace(held, replacement);
       },
     );
   }
@@ -154,16 +156,16 @@ export class ResponseHold {
     } catch (error) {
       this.purpose.broken(error);
       if (this.response.headersSent) this.response.destroy();
-      else this.#replace(held, () => INTERNAL_ERROR);
+      else this.#replace(held, INTERNAL_ERROR);
     }
   }
 
-  #replace(held: HeldCalls, replacement: () => ReplacementResponse): void {
+  #replace(held: HeldCalls, replacement: ReplacementResponse): void {
     this.#state = 'released';
     this.#delivered({ got: 'replacement' });
     try {
       held.replace(() => {
-        this.#send(replacement());
+        this.#send(replacement);
       });
     } catch (error) {
       this.purpose.broken(error);

@@ -276,19 +276,35 @@ describe.each(setups)(
       expect(response.headers.get('vary')).toContain('Authorization');
     });
 
-    it.each(routes)('%s: a commit that fails is a 503, and nothing of the answer leaves', async (route) => {
-      barrier.fail('replace');
-      const response = await app.fetch(`/write/${route}`, { headers });
-      expect(response.status).toBe(503);
-      expect(response.headers.get('retry-after')).toBe('1');
-      expect(response.headers.get('cache-control')).toBe('no-store');
-      expect(response.headers.get('www-authenticate')).toBeNull();
-      expect(response.headers.get('location')).toBeNull();
-      expect(await response.json()).toEqual({ statusCode: 503, message: 'Service Unavailable' });
+    it.each(routes.filter(([, status]) => status < 400))(
+      '%s: a commit that fails is a 503, and nothing of the answer leaves',
+      async (route) => {
+        barrier.fail('replace');
+        const response = await app.fetch(`/write/${route}`, { headers });
+        expect(response.status).toBe(503);
+        expect(response.headers.get('retry-after')).toBe('1');
+        expect(response.headers.get('cache-control')).toBe('no-store');
+        expect(response.headers.get('www-authenticate')).toBeNull();
+        expect(response.headers.get('location')).toBeNull();
+        expect(await response.json()).toEqual({ statusCode: 503, message: 'Service Unavailable' });
 
-      barrier.heal();
-      expect(await (await app.fetch('/read', { headers })).json()).toEqual({ seen: 'no' });
-    });
+        barrier.heal();
+        expect(await (await app.fetch('/read', { headers })).json()).toEqual({ seen: 'no' });
+      },
+    );
+
+    it.each(routes.filter(([, status]) => status >= 400))(
+      '%s: an error of the handler goes out as it is, also where its change cannot be stored',
+      async (route, status, body) => {
+        barrier.fail('replace');
+        const response = await app.fetch(`/write/${route}`, { headers });
+        expect(response.status).toBe(status);
+        expect(await response.text()).toMatch(body);
+
+        barrier.heal();
+        expect(await (await app.fetch('/read', { headers })).json()).toEqual({ seen: 'no' });
+      },
+    );
 
     it('a session that ends while the request runs answers 401, and its change is nowhere', async () => {
       const { session, headers: own } = await logIn(app.app, { userId: 'bob' });
