@@ -64,7 +64,8 @@ export class SessionService {
     const owner = user ? toSessionUser(user) : null;
     const tag = owner ? this.issuer.tagOfUser(owner.userId) : this.issuer.newAnonymousTag();
     const content = this.issuer.newContent(this.issuer.newFacts(client, { ttl, absoluteTimeout }), owner, data);
-    const issued = await this.issuer.create(await this.issuer.draft(tag, content), this.store.newBudget());
+    const draft = await this.issuer.draft(tag, content);
+    const issued = this.issuer.issue(draft, await this.issuer.create(draft, this.store.newBudget()));
     this.events.emit({ type: 'created', sessionId: issued.session.sessionId, userId: owner?.userId ?? null });
     return issued;
   }
@@ -152,9 +153,10 @@ export class SessionService {
 
   /**
    * Gives a session a new id and token, after a change of rights for example; the old id is dead at once. Creation time and absolute
-   * expiry stay. Within a request the client gets the token with the answer, and `session` is the old object: use the returned one.
+   * expiry stay. Within a request the client gets the token with the response, and `session` itself becomes the session with the new id.
+   * A session that was loaded outside of a request ends instead: use the returned one.
    *
-   * @throws SessionConflictError when the session was ended or exchanged meanwhile
+   * @throws SessionConflictError when the session was ended or exchanged meanwhile, SessionNotFoundError `SESSION_ENDED`
    */
   async regenerateSessionId(session: Session): Promise<AnsweredSession> {
     const { request } = Session.stateOf(session);
@@ -194,7 +196,8 @@ export class SessionService {
 
   /**
    * Signs `user` in: a session under a new id, bound to the client of `request`. A session that it had before is dead at once; data and
-   * flash messages of an anonymous one move over unless `regenerateOnLogin` is false. Check the credentials before.
+   * flash messages of an anonymous one move over unless `regenerateOnLogin` is false. Check the credentials before. A session object of
+   * this request becomes the new session, and so does its `data`; nothing of another user's stays in it. A second login waits for the first.
    *
    * With the cookie transport the returned `token` is null, so that no body can leak it, and `csrfToken` is for the pages of the session.
    *
@@ -205,7 +208,11 @@ export class SessionService {
     return this.requests.existing(request).login(user, options);
   }
 
-  /** Ends the session of `request`. False: there was none. @throws SessionUsageError as `login()` */
+  /**
+   * Ends the session of `request`, with what was changed on it. A change afterwards is refused with `SESSION_ENDED`. False: there was none.
+   *
+   * @throws SessionUsageError as `login()`
+   */
   async logout(request: object): Promise<boolean> {
     return this.requests.existing(request).logout();
   }

@@ -19,6 +19,7 @@ import type { IssuedSession } from '../sessions/session-issuer.js';
 import { isRefusal } from '../sessions/session-loader.js';
 import type { NewSessionUser, SessionData } from '../sessions/session-user.js';
 import { Session } from '../sessions/session.js';
+import { TaskQueue } from '../sessions/task-queue.js';
 import { toSessionUser } from '../sessions/user-input.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { messageOf, nameOf } from './message-of.js';
@@ -42,8 +43,11 @@ export class RequestSession implements HeldFor {
   readonly #budget: StoreBudget;
   readonly #answer: SessionAnswer;
   #loading: Promise<void> | undefined;
-  #starting: Promise<Session> | undefined;
+  /** Makes whatever exchanges the session wait for what does so already: of two logins at once, the second replaces the first one's session. */
+  #exchanges: TaskQueue | undefined;
   #session: Session | null = null;
+  /** Sessions that this request has ended, before it made another. */
+  #formerSessions: readonly Session[] | undefined;
   /** Why there is no session: no token, or a refusal. */
   #refusal: SessionError | null = null;
   /** The outcome of a failed write may be unknown, so it is not tried again by the error response that follows; null: none has failed. */
@@ -88,13 +92,15 @@ export class RequestSession implements HeldFor {
    */
   async optional(): Promise<Session | null> {
     await this.#load();
-    return this.#session;
+    return this.#livingSession;
   }
 
   /** The session of this request. @throws the exact reason why there is none, or SessionBackendError */
   async require(): Promise<Session> {
     await this.#load();
-    if (this.#session !== null) return this.#session;
+    const session = this.#livingSession;
+    if (session !== null) return session;
+    if (this.#session !== null) throw this.#refusal ?? new SessionNotFoundError();
     throw this.#refusal ?? this.#missingToken();
   }
 
@@ -111,36 +117,36 @@ export class RequestSession implements HeldFor {
   }
 
   /** Makes an anonymous session, or gives the one that is there, with `data` in it. */
-  async start({ data = {}, transport }: StartOptions): Promise<AnsweredSession> {
+  start(options: StartOptions): Promise<AnsweredSession> {
+    return this.#exchange(() => this.#start(options));
+  }
+
+  async #start({ data = {}, transport }: StartOptions): Promise<AnsweredSession> {
     this.#answer.assertOffered(transport);
     // Before it is merged: a key named __proto__, as a body may have, would become the prototype.
     assertJsonValue(data, 'data');
-    const session = (await this.optional()) ?? (await this.#startOnce(data, transport));
+    const session = await this.optional();
+    if (session === null) return this.#startNew(data, transport);
     Object.assign(session.data, data);
     return this.#answer.of(session);
   }
 
-  /** Two calls at once share one session; a failure is the next call's to try again. */
-  #startOnce(data: Partial<SessionData>, transport: TokenSource | undefined): Promise<Session> {
-    this.#starting ??= this.#startNew(data, transport).catch((error: unknown) => {
-      this.#starting = undefined;
-      throw error;
-    });
-    return this.#starting;
-  }
-
-  async #startNew(data: Partial<SessionData>, transport: TokenSource | undefined): Promise<Session> {
+  async #startNew(data: Partial<SessionData>, transport: TokenSource | undefined): Promise<AnsweredSession> {
     const { issuer, events } = this.#services;
     const source = this.#sourceOfAnswer(transport);
     const content = issuer.newContent(issuer.newFacts(clientOf(this.#request), {}), null, data);
-    const issued = await issuer.create(await issuer.draft(issuer.newAnonymousTag(), content), this.#budget);
+    const draft = await issuer.draft(issuer.newAnonymousTag(), content);
+    const issued = issuer.issue(draft, await issuer.create(draft, this.#budget));
     events.emit({ type: 'created', sessionId: issued.session.sessionId, userId: null });
-    this.#adopt(issued, source);
-    return issued.session;
+    return this.#adopt(issued, source);
   }
 
   /** Exchanges whatever session there is for one of `user`. */
-  async login(user: NewSessionUser, { transport, ...lifetime }: LoginOptions): Promise<AnsweredSession> {
+  login(user: NewSessionUser, options: LoginOptions): Promise<AnsweredSession> {
+    return this.#exchange(() => this.#login(user, options));
+  }
+
+  async #login(user: NewSessionUser, { transport, ...lifetime }: LoginOptions): Promise<AnsweredSession> {
     this.#answer.assertOffered(transport);
     const previous = await this.optional();
     const source = this.#sourceOfAnswer(transport);
@@ -150,22 +156,39 @@ export class RequestSession implements HeldFor {
   }
 
   /** Ends the session of this request, and takes back a token that was prepared for the answer. False: there was none. */
-  async logout(): Promise<boolean> {
-    const session = await this.optional();
-    if (session === null) return false;
-    const outcome = await this.#services.store.delete(session.sessionId, this.#budget);
-    this.#session = null;
-    this.#starting = undefined;
-    this.#refusal = new SessionNotFoundError('The session was logged out by this request.');
-    this.#answer.loggedOut();
+  logout(): Promise<boolean> {
+    return this.#exchange(() => this.#logout());
+  }
+
+  async #logout(): Promise<boolean> {
+    await this.#load();
+    const session = this.#session;
+    return session !== null && Session.stateOf(session).inTurn(() => this.#end(session));
+  }
+
+  async #end(session: Session): Promise<boolean> {
+    const state = Session.stateOf(session);
+    const { sessionId } = session;
+    const outcome = state.isEnded ? 'missing' : await this.#services.store.delete(sessionId, this.#budget);
+    state.end('ended');
+    this.ended(session);
     if (outcome === 'missing') return false;
-    const { sessionId, user } = session;
-    this.#services.events.emit({ type: 'ended', reason: 'logout', sessionId, userId: user?.userId ?? null });
+    this.#services.events.emit({ type: 'ended', reason: 'logout', sessionId, userId: state.userId });
     return true;
   }
 
+  ended(session: Session): void {
+    if (session !== this.#session) return;
+    this.#refusal = new SessionNotFoundError('The session was ended by this request.');
+    this.#answer.loggedOut();
+  }
+
   /** A new id for the session of this request; the client is given its token. */
-  async regenerate(session: Session): Promise<AnsweredSession> {
+  regenerate(session: Session): Promise<AnsweredSession> {
+    return this.#exchange(() => this.#regenerate(session));
+  }
+
+  async #regenerate(session: Session): Promise<AnsweredSession> {
     const source = this.#answer.sourceFor();
     const issued = await this.#services.logins.regenerate(session, this.#budget);
     return this.#adopt(issued, source, 'regenerated');
@@ -185,14 +208,16 @@ export class RequestSession implements HeldFor {
 
   /** Stores what changed, if anything did. @throws SessionError when that fails; the session is as it was */
   async commit(): Promise<void> {
-    const session = this.#session;
-    if (session === null || this.#commitError !== null) return;
+    if (this.#commitError !== null) return;
     try {
-      await this.#services.writer.commit(session, this.#budget);
+      for (const session of this.#formerSessions ?? []) await this.#commitOne(session);
+      if (this.#session !== null) await this.#commitOne(this.#session);
     } catch (error) {
       this.#commitError = { error };
-      if (isRefusal(error)) this.#ended(error, session);
-      else if (this.#answer.takeBack() === 'new') await this.#abandon(session);
+      const outgoing = this.#answer.takeBack();
+      if (isRefusal(error)) this.#answer.withdraw();
+      // The client is told that its login failed, and gets no token; what nobody can use must not count against a limit.
+      if (outgoing === 'new' || (outgoing === 'regenerated' && isRefusal(error))) await this.#abandon();
       throw error;
     }
   }
@@ -213,12 +238,24 @@ export class RequestSession implements HeldFor {
     }
   }
 
-  /** The client is told that its login failed, and gets no token; what nobody can use must not count against a limit. */
-  async #abandon({ sessionId, user }: Session): Promise<void> {
-    this.#session = null;
+  async #commitOne(session: Session): Promise<void> {
+    try {
+      await this.#services.writer.commit(session, this.#budget);
+    } catch (error) {
+      if (isRefusal(error)) this.#refuse(error, session);
+      throw error;
+    }
+  }
+
+  async #abandon(): Promise<void> {
+    const session = this.#livingSession;
+    if (session === null) return;
+    const { sessionId } = session;
+    const state = Session.stateOf(session);
+    state.end('ended');
     try {
       await this.#services.store.delete(sessionId, this.#budget);
-      this.#services.events.emit({ type: 'ended', reason: 'deleted', sessionId, userId: user?.userId ?? null });
+      this.#services.events.emit({ type: 'ended', reason: 'deleted', sessionId, userId: state.userId });
     } catch (error) {
       // The store has just failed to store a change too; the session ends by itself.
       this.#services.logger.debug(`A session that nobody has the token of was left behind: ${messageOf(error)}`);
@@ -228,7 +265,9 @@ export class RequestSession implements HeldFor {
   hasWork(status: number): boolean {
     // Whatever the application makes of a failed commit, it must not look like a success.
     if (this.#commitError !== null) return status < FIRST_ERROR_STATUS;
-    return this.#session !== null && (this.#answer.renewsCookie || Session.stateOf(this.#session).hasChanges());
+    if (this.#session === null) return false;
+    if (this.#answer.renewsCookie || Session.stateOf(this.#session).hasChanges()) return true;
+    return this.#formerSessions?.some((session) => Session.stateOf(session).hasChanges()) ?? false;
   }
 
   async work(): Promise<void> {
@@ -277,6 +316,15 @@ export class RequestSession implements HeldFor {
     this.#services.log.notSent(this.#route, error);
   }
 
+  /** Null: there is none, or this request has ended it. */
+  get #livingSession(): Session | null {
+    return this.#session === null || Session.stateOf(this.#session).isEnded ? null : this.#session;
+  }
+
+  #exchange<T>(task: () => Promise<T>): Promise<T> {
+    return (this.#exchanges ??= new TaskQueue()).run(task);
+  }
+
   #load(): Promise<void> {
     return (this.#loading ??= this.#loadOnce());
   }
@@ -299,6 +347,9 @@ export class RequestSession implements HeldFor {
   }
 
   #adopt({ session, token }: IssuedSession, source: TokenSource, kind: 'new' | 'regenerated' = 'new'): AnsweredSession {
+    if (this.#session !== null && this.#session !== session) {
+      this.#formerSessions = [...(this.#formerSessions ?? []), this.#session];
+    }
     this.#session = session;
     this.#refusal = null;
     this.#loading = Promise.resolve();
@@ -313,11 +364,9 @@ export class RequestSession implements HeldFor {
     return error;
   }
 
-  #ended(error: SessionError, session: Session): void {
-    this.#session = null;
+  #refuse(error: SessionError, { sessionId }: Session): void {
     this.#refusal = error;
     this.#answer.refused(error, this.#answer.source);
-    this.#answer.withdraw();
-    this.#services.loader.reject(error, clientOf(this.#request), session.sessionId);
+    this.#services.loader.reject(error, clientOf(this.#request), sessionId);
   }
 }

@@ -152,11 +152,11 @@ export class SessionIssuer {
     }
   }
 
-  /** Stores `draft`, which replaces nothing, and signs its token. */
-  async create(draft: Draft, budget: StoreBudget): Promise<IssuedSession> {
+  /** Stores `draft`, which replaces nothing. */
+  async create(draft: Draft, budget: StoreBudget): Promise<StoredSession> {
     const stored = await this.put(draft, {}, budget);
     if (stored === 'changed' || stored === 'missing') throw cutShort();
-    return this.issue(draft, stored);
+    return stored;
   }
 
   issue({ token }: Draft, stored: StoredSession): IssuedSession {

@@ -4,16 +4,17 @@ import type { ClientIdentity } from '../binding/session-binding.js';
 import { SessionConflictError } from '../errors/session-errors.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
-import { apply, type Change } from '../records/changes.js';
+import { apply } from '../records/changes.js';
 import type { SessionContent } from '../records/payload.js';
 import type { SessionRecord } from '../records/session-record.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf, type UserTag } from '../tokens/session-secret.js';
 import { Session } from './session.js';
+import { sessionEnded } from './session-ended.js';
 import { SessionContext } from './session-context.js';
 import { SessionIssuer, type Draft, type IssuedSession, type SessionLifetime } from './session-issuer.js';
-import type { StoredSession } from './session-state.js';
+import type { SessionState, StoredSession } from './session-state.js';
 import type { SessionUser } from './session-user.js';
 
 /** Who logs in, from where, and for how long. */
@@ -25,6 +26,12 @@ export interface Login {
 
 /** What the new session is, given the old one as it was when it ended. */
 type Succession = (old: StoredSession) => SessionContent;
+
+/** A new session that is stored. */
+interface Exchanged {
+  readonly draft: Draft;
+  readonly stored: StoredSession;
+}
 
 /**
  * Gives a client a new id: at login and at regeneration. The old id is dead when the new one lives, and of two that exchange one old
@@ -40,55 +47,94 @@ export class SessionLogin {
     private readonly events: SessionEvents,
   ) {}
 
-  /** @throws SessionConflictError when `previous` was ended or exchanged by somebody else meanwhile */
-  async login(
-    previous: Session | null,
-    { user, client, lifetime }: Login,
-    budget: StoreBudget,
-  ): Promise<IssuedSession> {
-    const tag = this.issuer.tagOfUser(user.userId);
-    const fresh = this.issuer.newContent(this.issuer.newFacts(client, lifetime), user);
-    // Told first: a value that cannot be stored must show before anything has been deleted.
-    const changes = previous === null ? [] : Session.stateOf(previous).pendingChanges().changes;
-    const succeed: Succession = (old) => this.#carriedOver(old, changes, fresh);
-    const issued =
-      (previous && (await this.#exchangeFor(previous, tag, fresh, succeed, budget))) ??
-      (await this.issuer.create(await this.issuer.draft(tag, fresh), budget));
-    this.events.emit({ type: 'created', sessionId: issued.session.sessionId, userId: user.userId });
-    if (previous !== null) this.#ended(previous);
+  /**
+   * @returns `previous`, where there is one: it has become the new session
+   * @throws SessionConflictError when `previous` was ended or exchanged by somebody else meanwhile; it is then as it was
+   */
+  async login(previous: Session | null, login: Login, budget: StoreBudget): Promise<IssuedSession> {
+    if (previous !== null) return Session.stateOf(previous).inTurn(() => this.#replace(previous, login, budget));
+    const { draft, stored } = await this.#create(login, this.#freshContent(login), budget);
+    const issued = this.issuer.issue(draft, stored);
+    this.#emitCreated(issued.session, login);
     return issued;
+  }
+
+  async #replace(previous: Session, login: Login, budget: StoreBudget): Promise<IssuedSession> {
+    const state = Session.stateOf(previous);
+    const { sessionId } = previous;
+    const { userId } = state;
+    const fresh = this.#freshContent(login);
+    // Told first: a value that cannot be stored must show before anything has been deleted.
+    const carried = this.#carriesOver(state, login) ? state.pendingChanges() : null;
+    const succeed: Succession = ({ content }) => {
+      if (carried === null) return fresh;
+      const { data, flash } = apply(content, carried.changes);
+      return { ...fresh, data, flash };
+    };
+    const exchanged = await this.#exchangeAtLogin(state, login, fresh, succeed, budget);
+    const { draft, stored } = exchanged ?? (await this.#create(login, fresh, budget));
+    if (carried === null || exchanged === null) state.replaceBy(stored);
+    else state.continueAs(stored, carried);
+    this.#emitCreated(previous, login);
+    this.events.emit({ type: 'ended', reason: 'replaced-at-login', sessionId, userId });
+    return { session: previous, token: draft.token };
+  }
+
+  #freshContent({ user, client, lifetime }: Login): SessionContent {
+    return this.issuer.newContent(this.issuer.newFacts(client, lifetime), user);
+  }
+
+  async #create({ user }: Login, content: SessionContent, budget: StoreBudget): Promise<Exchanged> {
+    const draft = await this.issuer.draft(this.issuer.tagOfUser(user.userId), content);
+    return { draft, stored: await this.issuer.create(draft, budget) };
+  }
+
+  /** The data and flash messages of an anonymous session, or of the same user's, move on; another user's never do. */
+  #carriesOver({ userId }: SessionState, { user }: Login): boolean {
+    return this.options.regenerateOnLogin && (userId === null || userId === user.userId);
   }
 
   /** Null: `previous` had a user and has ended, so there is nothing to exchange, and nothing that somebody else could have planted. */
-  async #exchangeFor(
-    previous: Session,
-    tag: UserTag,
+  async #exchangeAtLogin(
+    previous: SessionState,
+    { user }: Login,
     fresh: SessionContent,
     succeed: Succession,
     budget: StoreBudget,
-  ): Promise<IssuedSession | null> {
-    const issued =
-      tagOf(previous.sessionId) === tag
+  ): Promise<Exchanged | null> {
+    const tag = this.issuer.tagOfUser(user.userId);
+    const exchanged =
+      tagOf(previous.record.id) === tag
         ? await this.#exchange(previous, tag, succeed, budget)
         : await this.#exchangeAcrossSlots(previous, tag, fresh, succeed, budget);
-    if (issued === null && previous.isAnonymous) throw lostRace();
-    return issued;
+    if (exchanged === null && previous.userId === null) throw lostRace();
+    return exchanged;
   }
 
-  /** @throws SessionConflictError when `session` was ended or exchanged by somebody else meanwhile */
-  async regenerate(session: Session, budget: StoreBudget): Promise<IssuedSession> {
+  /**
+   * @returns in a request, `session`, which has become the one with the new id; else another object, and `session` has ended
+   * @throws SessionConflictError when `session` was ended or exchanged by somebody else meanwhile
+   */
+  regenerate(session: Session, budget: StoreBudget): Promise<IssuedSession> {
+    return Session.stateOf(session).inTurn(() => this.#regenerate(session, budget));
+  }
+
+  async #regenerate(session: Session, budget: StoreBudget): Promise<IssuedSession> {
+    const state = Session.stateOf(session);
+    if (state.isEnded) throw sessionEnded();
     const previousSessionId = session.sessionId;
-    const { changes } = Session.stateOf(session).pendingChanges();
-    const issued = await this.#exchange(
-      session,
-      tagOf(previousSessionId),
-      (old) => apply(old.content, changes),
-      budget,
-    );
-    if (issued === null) throw lostRace();
-    const { sessionId } = issued.session;
-    this.events.emit({ type: 'regenerated', sessionId, previousSessionId, userId: userIdOf(issued.session) });
-    return issued;
+    const pending = state.pendingChanges();
+    const succeed: Succession = ({ content }) => apply(content, pending.changes);
+    const exchanged = await this.#exchange(state, tagOf(previousSessionId), succeed, budget);
+    if (exchanged === null) throw lostRace();
+    const { id: sessionId } = exchanged.stored.record;
+    this.events.emit({ type: 'regenerated', sessionId, previousSessionId, userId: state.userId });
+    if (state.request !== null) {
+      state.continueAs(exchanged.stored, pending);
+      return { session, token: exchanged.draft.token };
+    }
+    state.end('ended');
+    return this.issuer.issue(exchanged.draft, exchanged.stored);
   }
 
   /**
@@ -96,20 +142,20 @@ export class SessionLogin {
    * old session has ended.
    */
   async #exchange(
-    previous: Session,
+    previous: SessionState,
     tag: UserTag,
     succeed: Succession,
     budget: StoreBudget,
-  ): Promise<IssuedSession | null> {
+  ): Promise<Exchanged | null> {
     const startsAt = this.context.clock.now();
-    let old: StoredSession | null = Session.stateOf(previous).snapshot();
+    let old: StoredSession | null = previous.snapshot();
     for (;;) {
       if (old === null || !this.store.isAlive(old)) return null;
       const draft = await this.issuer.draft(tag, succeed(old), startsAt);
       const replaces = { id: old.record.id, version: old.record.version };
       const stored = await this.issuer.put(draft, { replaces }, budget);
       if (stored === 'missing') return null;
-      if (stored !== 'changed') return this.issuer.issue(draft, stored);
+      if (stored !== 'changed') return { draft, stored };
       old = await this.store.read(replaces.id, budget);
     }
   }
@@ -119,12 +165,12 @@ export class SessionLogin {
    * activated. A crash in between leaves at most the old one usable, and whoever deletes the old one is the only one to go on. Null: the old session has ended.
    */
   async #exchangeAcrossSlots(
-    previous: Session,
+    previous: SessionState,
     tag: UserTag,
     fresh: SessionContent,
     succeed: Succession,
     budget: StoreBudget,
-  ): Promise<IssuedSession | null> {
+  ): Promise<Exchanged | null> {
     const draft = await this.issuer.draft(tag, fresh);
     const pending = await this.issuer.put(this.#asPending(draft), {}, budget);
     if (pending === 'changed' || pending === 'missing') throw lostRace();
@@ -144,7 +190,7 @@ export class SessionLogin {
     );
     // Logged out everywhere while the login was under way.
     if (active?.record.status !== 'active') throw lostRace();
-    return this.issuer.issue(draft, active);
+    return { draft, stored: active };
   }
 
   /** A pending session that a crash leaves behind counts against the user's limit, so it is gone when no activation can come any more. */
@@ -155,8 +201,8 @@ export class SessionLogin {
   }
 
   /** The old session as it was when it was deleted; null: somebody else had ended it. */
-  async #deleteAsRead(previous: Session, budget: StoreBudget): Promise<StoredSession | null> {
-    let old: StoredSession | null = Session.stateOf(previous).snapshot();
+  async #deleteAsRead(previous: SessionState, budget: StoreBudget): Promise<StoredSession | null> {
+    let old: StoredSession | null = previous.snapshot();
     while (old !== null && this.store.isAlive(old)) {
       const { id, version }: SessionRecord = old.record;
       const outcome = await this.store.delete(id, budget, { ifVersion: version });
@@ -166,22 +212,9 @@ export class SessionLogin {
     return null;
   }
 
-  /** The data and flash messages of an anonymous session, or of the same user's, move on; another user's never do. */
-  #carriedOver({ content: old }: StoredSession, changes: readonly Change[], fresh: SessionContent): SessionContent {
-    const ofAnother = old.user !== null && old.user.userId !== fresh.user?.userId;
-    if (!this.options.regenerateOnLogin || ofAnother) return fresh;
-    const { data, flash } = apply(old, changes);
-    return { ...fresh, data, flash };
+  #emitCreated({ sessionId }: Session, { user }: Login): void {
+    this.events.emit({ type: 'created', sessionId, userId: user.userId });
   }
-
-  #ended(previous: Session): void {
-    const { sessionId } = previous;
-    this.events.emit({ type: 'ended', reason: 'replaced-at-login', sessionId, userId: userIdOf(previous) });
-  }
-}
-
-function userIdOf(session: Session): string | null {
-  return session.user?.userId ?? null;
 }
 
 function lostRace(): SessionConflictError {

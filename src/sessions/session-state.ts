@@ -1,14 +1,13 @@
-import type { Clock } from '../clock/clock.js';
 import { SessionDataError } from '../errors/session-errors.js';
 import type { Change } from '../records/changes.js';
 import { assertJsonValue } from '../records/json-value.js';
 import { decodePayload, type DecodedPayload, type SessionFacts } from '../records/payload.js';
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
-import type { RandomPool } from '../tokens/random-pool.js';
-import type { AnsweredSession } from './answered-session.js';
-import type { StoredFlashMessage } from './flash-message.js';
 import type { SessionData, SessionUser } from './session-user.js';
-import type { Session } from './session.js';
+import { changedKeys, mergeInto, replaceIn } from './object-changes.js';
+import { SessionFlash } from './session-flash.js';
+import { TaskQueue } from './task-queue.js';
+import type { SessionRequest, SessionSurroundings } from './session-surroundings.js';
 import { assertUser } from './user-input.js';
 
 const FLASH_ID_BYTES = 9;
@@ -19,23 +18,15 @@ export interface StoredSession {
   readonly content: DecodedPayload;
 }
 
-/** What a session object needs of its surroundings. */
-export interface SessionSurroundings {
-  readonly clock: Clock;
-  readonly random: RandomPool;
-}
-
-/** The request that a session was loaded for, as far as a session is concerned. */
-export interface SessionRequest {
-  regenerate(session: Session): Promise<AnsweredSession>;
-}
-
 /** What a commit has to do, and the texts of the view that it was told from. */
 export interface PendingChanges {
   readonly changes: readonly Change[];
   readonly userText: string;
   readonly dataText: string;
 }
+
+/** Whether a session lives, as far as its holder knows: `ended` by a logout, a deletion or a new login, `invalidated` by `invalidateSession()`. */
+export type HeldStatus = 'active' | 'ended' | 'invalidated';
 
 /**
  * Behind a `Session`: the stored session as this holder read it, and what the holder did to it since. Changes are told by comparing
@@ -47,15 +38,16 @@ export class SessionState {
   #dataText: string;
   #userSeen = false;
   #dataSeen = false;
-  #flash: readonly StoredFlashMessage[];
-  #added: readonly StoredFlashMessage[] = [];
-  #taken: readonly string[] = [];
-  #commits: Promise<void> = Promise.resolve();
+  #user: SessionUser | null;
+  #userId: string | null;
+  #data: SessionData;
+  #status: HeldStatus = 'active';
+  /** What the holder saw when it ended the session; null: it has not. */
+  #seenAtEnd: { readonly text: string | null } | null = null;
+  readonly flash: SessionFlash;
+  readonly #queue = new TaskQueue();
   /** Through which the client is told of a new id; null: loaded outside of a request. */
   request: SessionRequest | null = null;
-  readonly #user: SessionUser | null;
-  readonly #userId: string | null;
-  readonly #data: SessionData;
 
   constructor(
     stored: StoredSession,
@@ -68,7 +60,7 @@ export class SessionState {
     this.#user = stored.content.user;
     this.#userId = stored.content.user?.userId ?? null;
     this.#data = stored.content.data;
-    this.#flash = stored.content.flash;
+    this.flash = new SessionFlash(stored.content.flash);
   }
 
   /** The stored session as last seen, read anew from its text: the holder may have changed the objects made from it. */
@@ -85,6 +77,14 @@ export class SessionState {
     return this.#stored.content.facts;
   }
 
+  get status(): HeldStatus {
+    return this.#status;
+  }
+
+  get isEnded(): boolean {
+    return this.#status !== 'active';
+  }
+
   /** Milliseconds since the epoch; exact, while the store may be up to `touchInterval` behind. */
   get lastAccessed(): number {
     return this.accessedAt;
@@ -92,7 +92,7 @@ export class SessionState {
 
   /** The user's id, without the notice that somebody may change the user. */
   get userId(): string | null {
-    return this.#user?.userId ?? null;
+    return this.#userId;
   }
 
   get user(): SessionUser | null {
@@ -109,43 +109,17 @@ export class SessionState {
     if (typeof message !== 'string') throw new SessionDataError('A flash message is a string.', 'flash.message');
     if (typeof category !== 'string') throw new SessionDataError('A flash category is a string.', 'flash.category');
     const { clock, random } = this.surroundings;
-    this.#added = [...this.#added, { id: random.base64url(FLASH_ID_BYTES), message, category, timestamp: clock.now() }];
+    this.flash.add({ id: random.base64url(FLASH_ID_BYTES), message, category, timestamp: clock.now() });
   }
 
-  readFlash(clear: boolean): readonly StoredFlashMessage[] {
-    const messages = [...this.#flash, ...this.#added];
-    if (clear) {
-      this.#taken = [...this.#taken, ...this.#flash.map(({ id }) => id)];
-      this.#flash = [];
-      this.#added = [];
-    }
-    return messages;
+  /** Runs one write after the other: two that were told from the same changes would store them twice. */
+  inTurn<T>(write: () => Promise<T>): Promise<T> {
+    return this.#queue.run(write);
   }
 
-  /** Messages that were added here and that no commit has stored yet; they are forgotten by this. */
-  takeUncommittedFlash(): readonly StoredFlashMessage[] {
-    const messages = this.#added;
-    this.#added = [];
-    return messages;
-  }
-
-  /** Runs one commit after the other: two that were told from the same changes would store them twice. */
-  async inTurn<T>(commit: () => Promise<T>): Promise<T> {
-    const before = this.#commits;
-    const own = before.then(commit);
-    // The chain goes on after a failure, which its own caller is told.
-    this.#commits = own.then(
-      () => undefined,
-      () => undefined,
-    );
-    return own;
-  }
-
-  hasStoredFlash(): boolean {
-    return this.#flash.length > 0;
-  }
-
+  /** Whether there is something to store. Once the holder has ended the session: whether it was changed since, which cannot be stored. */
   hasChanges(): boolean {
+    if (this.#seenAtEnd !== null) return this.#seenAtEnd.text !== this.#visibleText();
     return this.pendingChanges().changes.length > 0;
   }
 
@@ -155,44 +129,104 @@ export class SessionState {
     const dataText = this.#dataSeen ? this.#checkedDataText() : this.#dataText;
     const changes: Change[] = [];
     if (userText !== this.#userText) {
-      for (const { key, value, removed } of differences(this.#userText, userText)) {
+      for (const { key, value, removed } of changedKeys(this.#userText, userText)) {
         changes.push(removed ? { op: 'remove-user-field', field: key } : { op: 'set-user-field', field: key, value });
       }
     }
     if (dataText !== this.#dataText) {
-      for (const { key, value, removed } of differences(this.#dataText, dataText)) {
+      for (const { key, value, removed } of changedKeys(this.#dataText, dataText)) {
         changes.push(removed ? { op: 'remove', key } : { op: 'set', key, value });
       }
     }
-    for (const id of this.#taken) changes.push({ op: 'take-flash', id });
-    for (const message of this.#added) changes.push({ op: 'add-flash', message });
+    changes.push(...this.flash.changes);
     return { changes, userText, dataText };
   }
 
-  /** Told after `pending` was stored as `stored`: what was pending is so no longer. */
+  /** Called after `pending` was stored as `stored`: what was pending is so no longer. */
   committed(pending: PendingChanges, stored: StoredSession): void {
-    const settled = new Set(pending.changes.map((change) => flashIdOf(change)));
     this.#stored = stored;
     this.#userText = pending.userText;
     this.#dataText = pending.dataText;
-    this.#flash = [...this.#flash, ...this.#added.filter(({ id }) => settled.has(id))];
-    this.#added = this.#added.filter(({ id }) => !settled.has(id));
-    this.#taken = this.#taken.filter((id) => !settled.has(id));
+    this.flash.committed(pending.changes);
   }
 
-  /** Told after another path than a commit has stored a newer record, such as a flash take. */
-  stored(stored: StoredSession): void {
-    const left = new Set(stored.content.flash.map(({ id }) => id));
+  /** Called after a flash take has stored a newer record. */
+  flashTaken(stored: StoredSession): void {
     this.#stored = stored;
-    this.#flash = this.#flash.filter(({ id }) => left.has(id));
+    this.flash.taken(stored.content.flash);
   }
 
-  /** Told after the store has moved the times. */
+  /** Called after the store has moved the times. */
   touched(times: SessionTimes): void {
     const { record, content } = this.#stored;
     const lastAccessed = Math.max(record.lastAccessed, times.lastAccessed);
     const expiresAt = Math.max(record.expiresAt, times.expiresAt);
     this.#stored = { record: { ...record, lastAccessed, expiresAt }, content };
+  }
+
+  /**
+   * Called after `pending` has become a part of `stored`, the same session under another id. The holder's objects stay and show it, and
+   * what was changed since `pending` was told is still to be stored.
+   */
+  continueAs(stored: StoredSession, { changes, userText, dataText }: PendingChanges): void {
+    const { user, data, flash } = stored.content;
+    this.#data = this.#dataSeen ? mergeInto(this.#data, dataText, data) : data;
+    this.#user = this.#successorOf(this.#user, user, (held, next) => mergeInto(held, userText, next));
+    this.flash.mergeWith(flash, changes);
+    this.#adopt(stored);
+  }
+
+  /**
+   * Called after `stored` has taken the place of the session. The holder's objects show it, and nothing of what was in them moves over.
+   */
+  replaceBy(stored: StoredSession): void {
+    const { user, data, flash } = stored.content;
+    this.#data = this.#dataSeen ? replaceIn(this.#data, data) : data;
+    this.#user = this.#successorOf(this.#user, user, replaceIn);
+    this.flash.replaceBy(flash);
+    this.#adopt(stored);
+  }
+
+  /** Called after the holder has ended the session. What was changed before ends with it. */
+  end(status: Exclude<HeldStatus, 'active'>): void {
+    if (this.isEnded) return;
+    this.#status = status;
+    this.#seenAtEnd = { text: this.#visibleText() };
+  }
+
+  /** Called when the session turns out to have been ended by another client. What was changed cannot be stored any more. */
+  lost(): void {
+    if (!this.isEnded) this.#status = 'ended';
+  }
+
+  /** One user stays one object. Another user is another one: code that keeps the former must not take it for the new one. */
+  #successorOf(
+    held: SessionUser | null,
+    next: SessionUser | null,
+    inPlace: (held: SessionUser, next: SessionUser) => SessionUser,
+  ): SessionUser | null {
+    if (held === null || next === null || !this.#userSeen) return next;
+    if (next.userId === this.#userId) return inPlace(held, next);
+    // A change of it could be stored nowhere.
+    Object.freeze(held);
+    return next;
+  }
+
+  #adopt(stored: StoredSession): void {
+    this.#stored = stored;
+    this.#userText = stored.content.userText;
+    this.#dataText = stored.content.dataText;
+    this.#userId = stored.content.user?.userId ?? null;
+    this.accessedAt = stored.record.lastAccessed;
+  }
+
+  /** What the holder sees, as a text to compare; null where JSON cannot hold it. */
+  #visibleText(): string | null {
+    try {
+      return JSON.stringify([this.#user, this.#data, this.flash.changes]);
+    } catch {
+      return null;
+    }
   }
 
   #checkedUserText(user: SessionUser): string {
@@ -210,35 +244,5 @@ export class SessionState {
   #checkedDataText(): string {
     assertJsonValue(this.#data, 'data');
     return JSON.stringify(this.#data);
-  }
-}
-
-interface Difference {
-  readonly key: string;
-  readonly value: unknown;
-  readonly removed: boolean;
-}
-
-/** The keys in which two objects, given as JSON, differ. The values are copies, which the holder cannot reach any more. */
-function differences(beforeText: string, afterText: string): Difference[] {
-  const before = new Map(Object.entries(JSON.parse(beforeText) as object));
-  const after = new Map(Object.entries(JSON.parse(afterText) as object));
-  const changed = [...after]
-    .filter(([key, value]) => !before.has(key) || JSON.stringify(before.get(key)) !== JSON.stringify(value))
-    .map(([key, value]): Difference => ({ key, value: value as unknown, removed: false }));
-  const removed = [...before.keys()]
-    .filter((key) => !after.has(key))
-    .map((key): Difference => ({ key, value: undefined, removed: true }));
-  return [...changed, ...removed];
-}
-
-function flashIdOf(change: Change): string | undefined {
-  switch (change.op) {
-    case 'add-flash':
-      return change.message.id;
-    case 'take-flash':
-      return change.id;
-    default:
-      return undefined;
   }
 }

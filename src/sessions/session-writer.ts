@@ -9,6 +9,7 @@ import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import { toFlashMessage, type FlashMessage } from './flash-message.js';
 import { Session } from './session.js';
+import { sessionEnded } from './session-ended.js';
 import { SessionContext } from './session-context.js';
 import type { SessionState, StoredSession } from './session-state.js';
 
@@ -32,14 +33,13 @@ export class SessionWriter {
   }
 
   async #commit(state: SessionState, budget: StoreBudget): Promise<void> {
+    if (state.isEnded) {
+      if (state.hasChanges()) throw sessionEnded();
+      return;
+    }
     const pending = state.pendingChanges();
     if (pending.changes.length === 0) return;
-    const stored = await this.#changeAlive(
-      state.record.id,
-      state.snapshot(),
-      ({ content }) => apply(content, pending.changes),
-      budget,
-    );
+    const stored = await this.#changeHeld(state, ({ content }) => apply(content, pending.changes), budget);
     state.committed(pending, stored);
   }
 
@@ -70,11 +70,11 @@ export class SessionWriter {
   }
 
   async #takeFlash(state: SessionState, budget: StoreBudget): Promise<FlashMessage[]> {
+    if (state.isEnded) throw sessionEnded();
     let taken: SessionContent['flash'] = [];
-    if (state.hasStoredFlash()) {
-      const stored = await this.#changeAlive(
-        state.record.id,
-        state.snapshot(),
+    if (state.flash.hasStored) {
+      const stored = await this.#changeHeld(
+        state,
         ({ content }) => {
           taken = content.flash;
           const changes = taken.map(({ id }): Change => ({ op: 'take-flash', id }));
@@ -82,29 +82,48 @@ export class SessionWriter {
         },
         budget,
       );
-      state.stored(stored);
+      state.flashTaken(stored);
     }
-    return [...taken, ...state.takeUncommittedFlash()].map(toFlashMessage);
+    return [...taken, ...state.flash.takeUncommitted()].map(toFlashMessage);
   }
 
   /** Ends the session and keeps its record, so that a later request learns why. False: it had ended already. */
-  async invalidate(session: Session, budget: StoreBudget): Promise<boolean> {
-    const { sessionId, user } = session;
+  invalidate(session: Session, budget: StoreBudget): Promise<boolean> {
     const state = Session.stateOf(session);
-    let ended = false;
+    return state.inTurn(() => this.#invalidate(state, budget));
+  }
+
+  async #invalidate(state: SessionState, budget: StoreBudget): Promise<boolean> {
+    if (state.isEnded) return false;
+    const sessionId = state.record.id;
+    let wasAlive = false;
     const stored = await this.store.change(
       sessionId,
       state.snapshot(),
       (current) => {
-        const alive = this.store.isAlive(current);
-        ended = alive;
-        return alive ? { content: current.content, status: 'invalidated' } : null;
+        wasAlive = this.store.isAlive(current);
+        return wasAlive ? { content: current.content, status: 'invalidated' } : null;
       },
       budget,
     );
-    ended &&= stored !== null;
-    if (ended) this.events.emit({ type: 'ended', reason: 'invalidated', sessionId, userId: user?.userId ?? null });
-    return ended;
+    state.end('invalidated');
+    wasAlive &&= stored !== null;
+    if (wasAlive) this.events.emit({ type: 'ended', reason: 'invalidated', sessionId, userId: state.userId });
+    return wasAlive;
+  }
+
+  /** @throws SessionNotFoundError, of which `state` is told too */
+  async #changeHeld(
+    state: SessionState,
+    revise: (stored: StoredSession) => SessionContent | null,
+    budget: StoreBudget,
+  ): Promise<StoredSession> {
+    try {
+      return await this.#changeAlive(state.record.id, state.snapshot(), revise, budget);
+    } catch (error) {
+      if (error instanceof SessionNotFoundError) state.lost();
+      throw error;
+    }
   }
 
   async #changeAlive(
@@ -117,20 +136,13 @@ export class SessionWriter {
       id,
       known,
       (current) => {
-        if (!this.store.isAlive(current)) throw ended();
+        if (!this.store.isAlive(current)) throw sessionEnded();
         const content = revise(current);
         return content && { content };
       },
       budget,
     );
-    if (stored === null) throw ended();
+    if (stored === null) throw sessionEnded();
     return stored;
   }
-}
-
-function ended(): SessionNotFoundError {
-  return new SessionNotFoundError(
-    'The session has ended while it was being changed; nothing was stored.',
-    'SESSION_ENDED',
-  );
 }

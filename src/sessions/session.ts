@@ -1,12 +1,12 @@
-import type { SessionStatus } from '../records/session-record.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import { toFlashMessage, type FlashMessage } from './flash-message.js';
-import type { SessionState } from './session-state.js';
+import type { HeldStatus, SessionState } from './session-state.js';
 import type { SessionData, SessionUser } from './session-user.js';
 
 /**
  * One client's session, as loaded for one request. Change `user` and `data` in place, at any depth; what changed is stored before the
- * response leaves, or by `SessionService.updateSession()` at once.
+ * response leaves, or by `SessionService.updateSession()` at once. After a login or a regeneration in the request the same object is the
+ * new session.
  */
 export class Session {
   readonly #state: SessionState;
@@ -67,8 +67,12 @@ export class Session {
     return this.#state.facts.userAgent;
   }
 
-  get status(): SessionStatus {
-    return this.#state.record.status;
+  /**
+   * `active`, or how it ended while this object was held: `invalidated` by `invalidateSession()`, `ended` by a logout, a deletion or
+   * otherwise. A change after the end is refused with `SESSION_ENDED`.
+   */
+  get status(): HeldStatus {
+    return this.#state.status;
   }
 
   /**
@@ -86,7 +90,7 @@ export class Session {
    * and `SessionService.takeFlash()` hand each out once.
    */
   getFlashMessages({ clear = true }: { clear?: boolean } = {}): FlashMessage[] {
-    return this.#state.readFlash(clear).map(toFlashMessage);
+    return this.#state.flash.read(clear).map(toFlashMessage);
   }
 
   /** What `console.log` shows. */

@@ -1,0 +1,17 @@
+import type { Clock } from '../clock/clock.js';
+import type { RandomPool } from '../tokens/random-pool.js';
+import type { AnsweredSession } from './answered-session.js';
+import type { Session } from './session.js';
+
+/** What a session object needs of its surroundings. */
+export interface SessionSurroundings {
+  readonly clock: Clock;
+  readonly random: RandomPool;
+}
+
+/** The request that a session was loaded for, as far as a session is concerned. */
+export interface SessionRequest {
+  regenerate(session: Session): Promise<AnsweredSession>;
+  /** Called after the application has ended `session` by another call than `logout()`. */
+  ended(session: Session): void;
+}
