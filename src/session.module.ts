@@ -1,9 +1,10 @@
-import { Module, type Provider } from '@nestjs/common';
+import { Inject, Module, type Provider } from '@nestjs/common';
+import { ModulesContainer } from '@nestjs/core';
 
 import { MemoryBackend } from './backends/memory/memory.backend.js';
 import { SESSION_BACKEND, type SessionBackend } from './backends/session-backend.interface.js';
 import { SessionBinding } from './binding/session-binding.js';
-import { SESSION_CLOCK, systemClock } from './clock/clock.js';
+import { SESSION_CLOCK, systemClock, type Clock } from './clock/clock.js';
 import { CsrfProtection } from './csrf/csrf-protection.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
 import { RejectionLog } from './events/rejection-log.js';
@@ -12,6 +13,7 @@ import { SessionOptions, type SessionModuleOptions } from './options/session-opt
 import { validateOptions } from './options/validate-options.js';
 import { RequestServices } from './requests/request-services.js';
 import { RequestSessions } from './requests/request-sessions.js';
+import { assertNoConflict } from './session.module-conflict.js';
 import { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } from './session.module-definition.js';
 import { SessionService } from './session.service.js';
 import { SessionContext } from './sessions/session-context.js';
@@ -75,4 +77,16 @@ const replaceable: Provider[] = [
   ],
   exports: [SessionService, SessionEvents, RequestSessions, SESSION_BACKEND],
 })
-export class SessionModule extends ConfigurableModuleClass {}
+export class SessionModule extends ConfigurableModuleClass {
+  /** @throws TypeError when the application has another one with the same tokens and another memory */
+  constructor(
+    modules: ModulesContainer,
+    options: SessionOptions,
+    @Inject(SESSION_BACKEND) backend: SessionBackend,
+    @Inject(SESSION_CLOCK) clock: Clock,
+    @Inject(TOKEN_SERIALIZER) serializer: TokenSerializer,
+  ) {
+    super();
+    assertNoConflict(modules, { options, backend, clock, serializer });
+  }
+}

@@ -55,7 +55,10 @@ export type CreateResult =
  * - The index of a user lists his `active` and `pending` sessions: those with a `userTag`. Expired ones leave it as it is used.
  */
 export interface SessionBackend {
-  /** Called once before the first use. It must not wait longer than `timeoutMs`, and not fail because the store is down. */
+  /**
+   * Called once before the first use, and anew after `close()`, perhaps with another context. It must not wait longer than `timeoutMs`, and
+   * not fail because the store is down. What it throws is shown to the developer as it is: say what is set up wrong, and no secret.
+   */
   open?(context: BackendContext): Promise<void>;
 
   /** Stores a new record and enters it in its user's index. */

@@ -1,6 +1,6 @@
 import type { ExecutionContext } from '@nestjs/common';
 
-import { SideTable } from '../requests/side-table.js';
+import { SideTable } from '../private-slots/side-table.js';
 import type { Session } from '../sessions/session.js';
 
 /** The properties of a session that a decorator can pick. */

@@ -5,7 +5,7 @@ import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../ht
 import { routeOf } from '../http/route-of.js';
 import { RequestServices } from './request-services.js';
 import { RequestSession } from './request-session.js';
-import { SideTable } from './side-table.js';
+import { SideTable } from '../private-slots/side-table.js';
 
 /** Holds the one {@link RequestSession} of each request, beside the request and not on it. */
 @Injectable()

@@ -27,6 +27,7 @@ import {
   isSessionIds,
   type AnswerCheck,
 } from './backend-answers.js';
+import { BackendLifecycle } from './backend-lifecycle.js';
 import { DamageLog } from './damage-log.js';
 import { describeDriverFailure } from './driver-failure.js';
 import { OutageLog, type StoreCall } from './outage-log.js';
@@ -50,25 +51,28 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   readonly #waits = new Waits();
   readonly #outages = new OutageLog(this.#logger);
   readonly #damage = new DamageLog(this.#logger);
+  readonly #lifecycle: BackendLifecycle;
 
   constructor(
     @Inject(SESSION_BACKEND) private readonly backend: SessionBackend,
     @Inject(SESSION_CLOCK) private readonly clock: Clock,
     private readonly options: SessionOptions,
-  ) {}
-
-  async onModuleInit(): Promise<void> {
-    await this.backend.open?.({
-      keyPrefix: this.options.backendKeyPrefix,
-      timeoutMs: this.options.backendTimeout,
-      clock: this.clock,
+  ) {
+    this.#lifecycle = new BackendLifecycle(backend, {
+      keyPrefix: options.backendKeyPrefix,
+      timeoutMs: options.backendTimeout,
+      clock,
       logger: this.#logger,
     });
   }
 
+  async onModuleInit(): Promise<void> {
+    await this.#lifecycle.open();
+  }
+
   /** The earlier shutdown hooks run while requests are still in flight (Nest), so the store closes in the last one. */
   async onApplicationShutdown(): Promise<void> {
-    await this.backend.close();
+    await this.#lifecycle.close();
     this.#waits.rest();
   }
 
@@ -206,6 +210,8 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   async #call<T>(kind: StoreCall, budget: StoreBudget, isAllowed: AnswerCheck<T>, call: () => Promise<T>): Promise<T> {
+    // What the backend says when it is opened is for the developer, and no driver's failure.
+    if (!this.#lifecycle.isOpen) await budget.run(() => this.#lifecycle.open());
     const hadAllTime = budget.isUntouched;
     let answer: unknown;
     try {

@@ -736,7 +736,7 @@ describe.each(PLATFORMS)('the cookie transport, on %s', (platform) => {
     const after = await startApp({
       platform,
       controllers: [CookieController],
-      session: { ...COOKIES, backend, secretKey },
+      session: { ...COOKIES, backend, secretKey, indexKey: SECRET_KEY },
     });
     const response = await send(`${after.url}/me`, { headers: cookie(old) });
     expect(response.status).toBe(200);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { inspect } from 'node:util';
 
-import { SideTable } from '../../src/requests/side-table.js';
+import { SideTable } from '../../src/private-slots/side-table.js';
 
 describe('a side table', () => {
   it('keeps a value for an object, in place of the one before', () => {

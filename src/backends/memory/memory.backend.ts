@@ -28,7 +28,7 @@ export interface MemoryBackendOptions {
  */
 export class MemoryBackend implements SessionBackend {
   readonly #maxRecords: number;
-  readonly #records = new RecordTable();
+  #records = new RecordTable();
   #context: BackendContext | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -40,9 +40,11 @@ export class MemoryBackend implements SessionBackend {
 
   open(context: BackendContext): Promise<void> {
     if (this.#context !== undefined && this.#context.keyPrefix !== context.keyPrefix) {
-      return Promise.reject(
-        new TypeError('One MemoryBackend cannot serve two applications with different backendKeyPrefix.'),
-      );
+      if (this.#timer !== undefined) {
+        return Promise.reject(new TypeError('One MemoryBackend cannot be open with two different backendKeyPrefix.'));
+      }
+      // What lies under another prefix is not to be seen, as in a store that others use too.
+      this.#records = new RecordTable();
     }
     this.#context = context;
     this.#timer ??= startSweeping(() => void this.clearExpired());

@@ -1,5 +1,6 @@
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import type { SessionId, UserTag } from '../../tokens/session-secret.js';
+import { closeBackend, openBackends } from '../backend-opening.js';
 import type { BackendContext, CreateOptions, CreateResult, SessionBackend } from '../session-backend.interface.js';
 import { isStandIn, RecordMover } from './record-mover.js';
 import { settled, UNSETTLED } from './settled.js';
@@ -42,7 +43,7 @@ export class MigratingBackend implements SessionBackend {
 
   async open(context: BackendContext): Promise<void> {
     this.#state = { mover: new RecordMover(this.next, this.old, context), timeoutMs: context.timeoutMs };
-    await Promise.all([this.next.open?.(context), this.old.open?.(context)]);
+    await openBackends([this.next, this.old], context);
   }
 
   async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
@@ -129,7 +130,7 @@ export class MigratingBackend implements SessionBackend {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.next.close(), this.old.close()]);
+    await Promise.all([closeBackend(this.next), closeBackend(this.old)]);
   }
 
   #opened(): Opened {

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { SessionBackendError } from '../../errors/session-errors.js';
+
 const LONGEST_PAUSE_MS = 8;
 
 /** A session is being moved, so that nothing can be said of it yet. */
@@ -8,14 +10,19 @@ export const UNSETTLED = Symbol('unsettled');
 /**
  * Makes attempts until one has a result.
  *
- * @throws Error when the time is over: whether the session lives is not known
+ * @throws SessionBackendError when the time is over: whether the session lives is not known
  */
 export async function settled<T>(attempt: () => Promise<T | typeof UNSETTLED>, timeoutMs: number): Promise<T> {
   const endsAt = performance.now() + timeoutMs;
   for (;;) {
     const result = await attempt();
     if (result !== UNSETTLED) return result;
-    if (performance.now() >= endsAt) throw new Error('A session was being moved for longer than a call may take.');
+    if (performance.now() >= endsAt) {
+      throw new SessionBackendError(
+        'BACKEND_TIMEOUT',
+        'A session was being moved from one store to the other for longer than backendTimeout; try again.',
+      );
+    }
     await sleep(Math.random() * LONGEST_PAUSE_MS);
   }
 }

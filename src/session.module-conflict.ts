@@ -1,0 +1,77 @@
+import type { ModulesContainer } from '@nestjs/core';
+
+import { sharedBackendError } from './backends/backend-opening.js';
+import { MemoryBackend } from './backends/memory/memory.backend.js';
+import { SESSION_BACKEND } from './backends/session-backend.interface.js';
+import { SESSION_CLOCK } from './clock/clock.js';
+import { SessionCookieOptions } from './options/session-cookie-options.js';
+import { SessionOptions, type TokenSource } from './options/session-options.js';
+import { SimpleTokenSerializer } from './tokens/simple-token.serializer.js';
+import { TOKEN_SERIALIZER } from './tokens/token-serializer.interface.js';
+
+/** What decides whether two SessionModules take each other's tokens, and know each other's sessions. */
+export interface ModuleIdentity {
+  readonly options: SessionOptions;
+  readonly backend: unknown;
+  readonly clock: unknown;
+  readonly serializer: unknown;
+}
+
+/**
+ * Runs when a SessionModule is made, when the providers of those that were made before it in the same application are there.
+ *
+ * @throws TypeError when another one takes the tokens of `own` and cannot know their sessions: whoever is signed in by the one is unknown to
+ * the other, which then clears the cookie; or when it has the same backend object and another clock
+ */
+export function assertNoConflict(modules: ModulesContainer, own: ModuleIdentity): void {
+  for (const { providers } of modules.values()) {
+    const options: unknown = providers.get(SessionOptions)?.instance;
+    if (!(options instanceof SessionOptions) || options === own.options) continue;
+    const backend: unknown = providers.get(SESSION_BACKEND)?.instance;
+    const clock: unknown = providers.get(SESSION_CLOCK)?.instance;
+    const serializer: unknown = providers.get(TOKEN_SERIALIZER)?.instance;
+    if (backend === own.backend && clock !== own.clock) throw sharedBackendError('SESSION_CLOCK');
+    if (takeSameTokens(own, { options, backend, clock, serializer }) && haveDifferentStores(own.backend, backend)) {
+      throw new TypeError(
+        'SessionModule is imported twice in one application with the same keys, backendKeyPrefix and names, and each of the two keeps its sessions in a memory of its own: import it once, it is global. Modules that are to have sessions of their own need a secretKey, a backendKeyPrefix, or a cookie.name and headerName of their own.',
+      );
+    }
+  }
+}
+
+/** Two memories are never one; of other stores only the server knows. A backend that is not there yet looks at us when it is. */
+function haveDifferentStores(one: unknown, other: unknown): boolean {
+  return one !== other && other !== undefined && (one instanceof MemoryBackend || other instanceof MemoryBackend);
+}
+
+function takeSameTokens(one: ModuleIdentity, other: ModuleIdentity): boolean {
+  return verifySameTokens(one, other) && readSamePlaces(one.options, other.options);
+}
+
+function verifySameTokens(one: ModuleIdentity, other: ModuleIdentity): boolean {
+  if (one.serializer === other.serializer) return true;
+  if (!(one.serializer instanceof SimpleTokenSerializer && other.serializer instanceof SimpleTokenSerializer))
+    return false;
+  const keys = [other.options.secretKey].flat();
+  return (
+    one.options.backendKeyPrefix === other.options.backendKeyPrefix &&
+    [one.options.secretKey].flat().some((key) => keys.includes(key))
+  );
+}
+
+/** Whether a token is looked for in one place at least by both, and in none under different names. */
+function readSamePlaces(one: SessionOptions, other: SessionOptions): boolean {
+  const shared = one.tokenSourcePriority.filter((source) => other.tokenSourcePriority.includes(source));
+  return shared.length > 0 && shared.every((source) => nameOf(source, one) === nameOf(source, other));
+}
+
+function nameOf(source: TokenSource, { headerName, useBearerToken, cookie }: SessionOptions): string {
+  switch (source) {
+    case 'header':
+      return headerName.toLowerCase();
+    case 'bearer':
+      return String(useBearerToken);
+    case 'cookie':
+      return (cookie ?? new SessionCookieOptions()).name;
+  }
+}

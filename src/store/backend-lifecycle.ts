@@ -1,0 +1,54 @@
+import { closeBackend, openBackend } from '../backends/backend-opening.js';
+import type { BackendContext, SessionBackend } from '../backends/session-backend.interface.js';
+import { SessionBackendError } from '../errors/session-errors.js';
+
+/**
+ * Opens the backend once: when the application starts, or at the first use if that comes before (an async provider, a test that does not
+ * call `init()`, a module that is loaded lazily and gets no start hook).
+ */
+export class BackendLifecycle {
+  /** Whether calls may go to the backend as it is. */
+  isOpen = false;
+  #isClosed = false;
+  #opening: Promise<void> | undefined;
+
+  constructor(
+    private readonly backend: SessionBackend,
+    private readonly context: BackendContext,
+  ) {}
+
+  /** @throws what the backend's `open()` throws, the same at each call; SessionBackendError after `close()` */
+  open(): Promise<void> {
+    if (this.#isClosed) return Promise.reject(closedError());
+    return (this.#opening ??= this.#open());
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.isOpen = false;
+    if (await this.#wasOpened()) await closeBackend(this.backend);
+  }
+
+  async #open(): Promise<void> {
+    await openBackend(this.backend, this.context);
+    this.isOpen = !this.#isClosed;
+  }
+
+  async #wasOpened(): Promise<boolean> {
+    try {
+      await this.#opening;
+      return this.#opening !== undefined;
+    } catch {
+      // Thrown to whoever opened it.
+      return false;
+    }
+  }
+}
+
+function closedError(): SessionBackendError {
+  return new SessionBackendError(
+    'BACKEND_UNAVAILABLE',
+    'The session store is closed, as the application has shut down: use sessions before its last shutdown hook.',
+  );
+}
