@@ -8,6 +8,7 @@ import type { SessionRecord, SessionTimes } from '../../records/session-record.j
 import { describeDriverFailure } from '../../store/driver-failure.js';
 import { memberOf, tagOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
 import type { BackendContext, CreateOptions, CreateResult, SessionBackend } from '../session-backend.interface.js';
+import { CommandBatch } from './command-batch.js';
 import { createArguments, replaceArguments, touchArguments, versionText } from './redis-arguments.js';
 import { inspectClient, sessionRedisOptions } from './redis-client-options.js';
 import { redisConnection, type RedisConnection } from './redis-connection.js';
@@ -28,6 +29,7 @@ type Client = (Redis | Cluster) & RedisScripts;
 export class RedisBackend implements SessionBackend {
   readonly #connection: RedisConnection;
   #client: Client | undefined;
+  #batch: CommandBatch | undefined;
   #context: BackendContext | undefined;
   #lost = false;
 
@@ -49,6 +51,7 @@ export class RedisBackend implements SessionBackend {
         : this.#connection.client;
     inspect(client, context);
     this.#client = withScripts(client);
+    this.#batch = new CommandBatch(client);
     this.#report(client, context);
     await becomeReady(client, context.timeoutMs);
   }
@@ -162,6 +165,7 @@ export class RedisBackend implements SessionBackend {
 
   #of(tag: UserTag): { client: Client; index: string } {
     const { client, context } = this.#opened();
+    this.#batch?.open();
     return { client, index: `${context.keyPrefix}{${tag}}` };
   }
 
