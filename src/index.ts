@@ -43,6 +43,7 @@ export type {
   SessionRenewedEvent,
 } from './events/session-event.js';
 export { SessionEvents } from './events/session-events.js';
+export type { FormerCookie } from './options/former-cookies.js';
 export { SessionCookieOptions } from './options/session-cookie-options.js';
 export { SessionCsrfOptions } from './options/session-csrf-options.js';
 export {

@@ -6,12 +6,16 @@ import { SessionCsrfError } from '../errors/session-errors.js';
 import { SessionCsrfOptions } from '../options/session-csrf-options.js';
 import { SessionOptions } from '../options/session-options.js';
 import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
+import type { Session } from '../sessions/session.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import { CsrfTokens } from './csrf-tokens.js';
 import { originOf } from './request-origin.js';
 
 /** RFC 9110, section 9.2.1: these change nothing, so there is nothing to forge. */
 const SAFE_METHODS: ReadonlySet<string | undefined> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
+
+/** What becomes of a request for which the cookie speaks: it can do no harm, its route answers for it, or it has to be checked. */
+export type CsrfRule = 'safe' | 'skipped' | 'checked';
 
 /**
  * Tells requests of our own pages from those that another site makes a browser send with our cookie (OWASP: Fetch Metadata first, else a
@@ -45,17 +49,18 @@ export class CsrfProtection {
     return this.#enabled ? this.tokens.issue(id) : null;
   }
 
-  /** What becomes of a request that the cookie speaks for: it can do no harm, its route answers for it, or it has to be checked. */
-  ruleFor(request: PlatformRequest, context: ExecutionContext | null): 'safe' | 'skipped' | 'checked' {
+  ruleFor(request: PlatformRequest, context: ExecutionContext | null): CsrfRule {
     if (!this.#enabled || SAFE_METHODS.has(rawRequestOf(request).method)) return 'safe';
     return context !== null && this.#isSkipped(context) ? 'skipped' : 'checked';
   }
 
   /**
+   * By the headers of the browser, and by the token where they do not say.
+   *
    * @param id the session that the cookie names; null: there is none, and the response is to set one
    * @throws SessionCsrfError
    */
-  check(request: PlatformRequest, id: SessionId | null): void {
+  assertOwnOrigin(request: PlatformRequest, id: SessionId | null): void {
     const origin = originOf(request, this.#allowedOrigins);
     switch (origin) {
       case 'foreign':
@@ -64,26 +69,36 @@ export class CsrfProtection {
           'A page of another origin has sent this request; if it may, name its origin in csrf.allowedOrigins.',
         );
       case 'own':
-        if (this.#requireToken && id !== null) this.#checkToken(request, id);
         return;
-      case 'unknown':
-        this.#checkToken(request, id);
+      case 'unknown': {
+        const token = this.#tokenIn(request);
+        if (token === null) throw this.#missingToken();
+        if (id === null || !this.tokens.verify(token, id)) throw wrongToken();
         return;
+      }
       default:
         origin satisfies never;
     }
   }
 
-  #checkToken(request: PlatformRequest, id: SessionId | null): void {
+  /**
+   * Why the living `session` is not for a request of our own origin: it sends the token of another session, as the page of a user who was
+   * signed in before does. Without a user there is nobody to be mistaken for, unless `requireToken` asks for the token in any case.
+   */
+  refusalOfToken(request: PlatformRequest, { sessionId, isAnonymous }: Session): SessionCsrfError | null {
     const token = this.#tokenIn(request);
-    if (token === null) {
-      throw new SessionCsrfError(
-        'CSRF_TOKEN_MISSING',
-        `An unsafe request with a cookie needs Sec-Fetch-Site, Origin or a token in ${this.headerName}; clients that are no browsers had better carry the session's token in a header.`,
-      );
-    }
-    if (id !== null && this.tokens.verify(token, id)) return;
-    throw new SessionCsrfError('CSRF_TOKEN_INVALID', 'The CSRF token does not belong to this session.');
+    if (token === null) return this.#requireToken ? this.#missingToken() : null;
+    if (isAnonymous && !this.#requireToken) return null;
+    return this.tokens.verify(token, sessionId) ? null : wrongToken();
+  }
+
+  #missingToken(): SessionCsrfError {
+    return new SessionCsrfError(
+      'CSRF_TOKEN_MISSING',
+      this.#requireToken
+        ? `An unsafe request with a cookie needs a token in ${this.headerName}, as csrf.requireToken says.`
+        : `An unsafe request with a cookie needs Sec-Fetch-Site, an Origin or a token in ${this.headerName}; clients that are no browsers had better carry the session's token in a header.`,
+    );
   }
 
   /** In the header, else in the body; never in the URL, which ends up in logs, nor in a cookie, which others may set. */
@@ -100,4 +115,8 @@ export class CsrfProtection {
     const marked = [context.getHandler(), context.getClass()];
     return this.reflector.getAllAndOverride<boolean | undefined>(SKIP_CSRF, marked) ?? false;
   }
+}
+
+function wrongToken(): SessionCsrfError {
+  return new SessionCsrfError('CSRF_TOKEN_INVALID', 'The CSRF token does not belong to this session.');
 }

@@ -6,7 +6,7 @@ export type RequestOrigin =
   | 'own'
   /** Another site, or another host of our own. */
   | 'foreign'
-  /** It does not say: an old browser, or none. */
+  /** It does not say: an old browser or none, or a browser that withholds the origin (`Origin: null`), as for `no-referrer` pages. */
   | 'unknown';
 
 /**
@@ -24,7 +24,7 @@ export function originOf(request: PlatformRequest, allowedOrigins: ReadonlySet<s
     case 'same-site':
       return 'foreign';
   }
-  if (origin === undefined) return 'unknown';
+  if (origin === undefined || origin === 'null') return 'unknown';
   return origin === targetOf(request) ? 'own' : 'foreign';
 }
 
@@ -32,6 +32,6 @@ export function originOf(request: PlatformRequest, allowedOrigins: ReadonlySet<s
 function targetOf(request: PlatformRequest): string | null {
   const target = `${request.protocol ?? 'http'}://${request.host ?? rawRequestOf(request).headers.host ?? ''}`;
   const origin = URL.canParse(target) ? new URL(target).origin : 'null';
-  // What a proxy may call another scheme has no origin; neither has a sandboxed page, which says so.
+  // A scheme that only a proxy knows has no origin.
   return origin === 'null' ? null : origin;
 }

@@ -1,9 +1,11 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 
 import type { ClientIdentity } from '../binding/session-binding.js';
 
 /** What a request of either platform offers. Fastify wraps Node's request as `raw`, Express extends it. */
 export interface PlatformRequest {
+  /** Of Node's own request too, which a middleware may hand in. */
+  readonly headers?: IncomingHttpHeaders;
   /** Of Fastify. On a request of Express, anybody may have put anything there, such as a body as it came. */
   readonly raw?: unknown;
   /** The client's address as the framework tells it by its own proxy settings. */

@@ -1,7 +1,6 @@
 import { ValidateBy } from 'class-validator';
 
-/** A token of RFC 9110. With the longest token of 4,000 characters it stays below the 4,096 bytes that browsers keep. */
-const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/;
+import { COOKIE_NAME, hasHostPrefix, hasSecurePrefix } from './cookie-attributes.js';
 
 interface CookieAttributes {
   readonly path?: unknown;
@@ -26,16 +25,16 @@ export function IsCookieName(): PropertyDecorator {
 }
 
 function faultOf(name: unknown, attributes: CookieAttributes): string | null {
-  if (typeof name !== 'string' || !NAME.test(name)) {
+  if (typeof name !== 'string' || !COOKIE_NAME.test(name)) {
     return 'cookie.name is the name of a cookie: letters, digits and hyphens, at most 64';
   }
   const { path, domain, sameSite, secure, partitioned } = attributes;
   if (sameSite === 'none' && secure !== true) return "cookie.sameSite 'none' needs cookie.secure";
   if (partitioned === true && secure !== true) return 'cookie.partitioned needs cookie.secure';
-  if (/^__(?:secure|host|http)-/i.test(name) && secure !== true) {
+  if (hasSecurePrefix(name) && secure !== true) {
     return `a cookie named ${name} needs cookie.secure; give it a name without a prefix to do without TLS`;
   }
-  if (!/^__host-/i.test(name)) return null;
+  if (!hasHostPrefix(name)) return null;
   if (domain !== undefined) return `a cookie named ${name} can have no cookie.domain; begin its name with __Secure-`;
   if (path !== '/') return `a cookie named ${name} needs the cookie.path /; begin its name with __Secure-`;
   return null;

@@ -1,10 +1,8 @@
 import { IsBoolean, IsIn, IsOptional, Matches } from 'class-validator';
 
+import { COOKIE_DOMAIN, COOKIE_PATH } from './cookie-attributes.js';
+import { AreFormerCookies, type FormerCookie } from './former-cookies.js';
 import { IsCookieName } from './is-cookie-name.js';
-
-/** RFC 6265bis, section 4.1.1, less the characters that a browser would not take either. */
-const DOMAIN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$/i;
-const PATH = /^\/[\x21-\x3a\x3c-\x7e]{0,255}$/;
 
 /** The cookie that carries the token when `'cookie'` is in `tokenSourcePriority`. HttpOnly always; it lives as long as the session. */
 export class SessionCookieOptions {
@@ -16,12 +14,14 @@ export class SessionCookieOptions {
   name: string = '__Host-session';
 
   /** The part of the site that it is sent to. Default `/`, which `__Host-` asks for. */
-  @Matches(PATH, { message: 'cookie.path begins with / and has no spaces and semicolons, at most 256 characters' })
+  @Matches(COOKIE_PATH, {
+    message: 'cookie.path begins with / and has no spaces and semicolons, at most 256 characters',
+  })
   path: string = '/';
 
   /** Sent to this domain and all below it. Default: to this host alone, which `__Host-` asks for. */
   @IsOptional()
-  @Matches(DOMAIN, { message: 'cookie.domain is the name of a domain, such as example.com' })
+  @Matches(COOKIE_DOMAIN, { message: 'cookie.domain is the name of a domain, such as example.com' })
   domain?: string;
 
   /** Whether requests from other sites carry it. `'none'` is for embedded pages, and needs `secure`. Default `'lax'`. */
@@ -35,4 +35,13 @@ export class SessionCookieOptions {
   /** One cookie jar for each site that embeds this one (CHIPS). Needs `secure`. Default false. */
   @IsBoolean({ message: 'cookie.partitioned must be true or false' })
   partitioned: boolean = false;
+
+  /**
+   * How earlier configurations have set the cookie, where `name`, `domain` or `path` have changed: a browser keeps each of these apart from
+   * the present one. They are cleared wherever a response clears cookies; the cookie with and without `domain` and `partitioned` needs no
+   * mention. At most 8. Default: none.
+   */
+  @IsOptional()
+  @AreFormerCookies()
+  former?: FormerCookie[];
 }

@@ -16,6 +16,8 @@ export interface OutgoingToken {
   readonly source: TokenSource;
   /** How long the session lasts from the moment at which the headers are written. */
   readonly lifetimeMs: () => number;
+  /** Whether a cookie with it is to be the only one of ours that the browser has. */
+  readonly replacesCookies: boolean;
 }
 
 /** A header by which pages learn of a new CSRF token. */
@@ -24,12 +26,21 @@ export interface CsrfHeader {
   readonly token: string;
 }
 
+/**
+ * The cookies of our name that a response may clear. Only what the request carried, for another response may have set one beside it; and of
+ * that every form, unless it is known to be in the present one.
+ */
+export type ClearableCookies = 'none' | 'present form' | 'every form';
+
 /** The headers that a response owes to the session: the token for the client, and what caches and clients must know. */
 export class AnswerHeaders {
-  /** Whether the request carried a token that opens nothing, or does no more. */
+  /** Whether the request has no session though it carried a token. */
   tokenWasRefused = false;
   /** Whether the client keeps a cookie that opens nothing, or does no more. */
   cookieIsDead = false;
+  clearableCookies: ClearableCookies = 'none';
+  /** Former names of the cookie to be cleared. */
+  formerNames: readonly string[] = [];
   /** Whether the response depends on the origin of the request, too. */
   dependsOnOrigin = false;
   #outgoing: OutgoingToken | null = null;
@@ -73,17 +84,32 @@ export class AnswerHeaders {
 
   #answerToken(response: ServerResponse): void {
     const outgoing = this.#outgoing;
-    const clears = this.cookieIsDead && outgoing?.source !== 'cookie';
-    if (clears) this.transports.of('cookie').clear?.(response);
-    if (outgoing !== null) {
-      this.transports.of(outgoing.source).write(response, outgoing.token, outgoing.lifetimeMs());
-    }
+    const clears = this.#clearCookies(response, outgoing);
+    if (outgoing !== null) this.#sendToken(response, outgoing);
     if (this.#csrf !== null) {
       response.setHeader(this.#csrf.name, this.#csrf.token);
       appendToken(response, 'Access-Control-Expose-Headers', this.#csrf.name);
     }
     // A shared cache must not hand one client's token to the next (CVE-2024-26144), nor sign the next one out.
     if (outgoing !== null || clears) forbidStoring(response);
+  }
+
+  /** Whether there were any. A cookie that goes out replaces the one in the present form. */
+  #clearCookies(response: ServerResponse, outgoing: OutgoingToken | null): boolean {
+    const { cookie } = this.transports;
+    const clears = this.cookieIsDead && this.clearableCookies !== 'none' && outgoing?.source !== 'cookie';
+    if (clears) cookie.clear(response, this.clearableCookies === 'every form');
+    if (this.formerNames.length > 0) cookie.clearFormerNames(response, this.formerNames);
+    return clears || this.formerNames.length > 0;
+  }
+
+  #sendToken(response: ServerResponse, { token, source, lifetimeMs, replacesCookies }: OutgoingToken): void {
+    if (source === 'cookie') {
+      const otherForms = replacesCookies && this.clearableCookies === 'every form';
+      this.transports.cookie.write(response, token, lifetimeMs(), otherForms);
+      return;
+    }
+    this.transports.of(source).write(response, token, lifetimeMs());
   }
 
   /** RFC 6750, section 3: with an error code only where a token was refused: a client that is told so throws it away. */

@@ -12,6 +12,7 @@ import { SessionStore } from '../store/session-store.js';
 import { TOKEN_SERIALIZER, type TokenSerializer } from '../tokens/token-serializer.interface.js';
 import { TokenVerifier } from '../tokens/token-verifier.js';
 import { TokenTransports } from '../transports/token-transports.js';
+import { CrossSiteNotice } from './cross-site-notice.js';
 import { PlainHttpNotice } from './plain-http-notice.js';
 import { RequestLog } from './request-log.js';
 
@@ -20,6 +21,7 @@ import { RequestLog } from './request-log.js';
 export class RequestServices {
   readonly logger = new Logger('SessionModule');
   readonly plainHttp = new PlainHttpNotice(this.logger);
+  readonly crossSite = new CrossSiteNotice(this.logger);
   readonly log: RequestLog;
   readonly verifier: TokenVerifier;
 

@@ -3,13 +3,22 @@ import type { ServerResponse } from 'node:http';
 
 import { SessionError } from '../errors/session-error.js';
 import {
+  SessionCsrfError,
   SessionDataError,
   SessionInvalidError,
   SessionNotFoundError,
+  SessionSecurityError,
   SessionTokenError,
   SessionUsageError,
 } from '../errors/session-errors.js';
-import { clientOf, rawResponseOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
+import type { SessionEndReason } from '../events/session-event.js';
+import {
+  clientOf,
+  rawRequestOf,
+  rawResponseOf,
+  type PlatformRequest,
+  type PlatformResponse,
+} from '../http/http-messages.js';
 import { routeOf } from '../http/route-of.js';
 import type { TokenSource } from '../options/session-options.js';
 import { assertJsonValue } from '../records/json-value.js';
@@ -22,6 +31,7 @@ import { Session } from '../sessions/session.js';
 import { TaskQueue } from '../sessions/task-queue.js';
 import { toSessionUser } from '../sessions/user-input.js';
 import type { StoreBudget } from '../store/store-budget.js';
+import type { SessionId } from '../tokens/session-secret.js';
 import { messageOf, nameOf } from './message-of.js';
 import { PageCheck } from './page-check.js';
 import type { LoginOptions, StartOptions } from './request-options.js';
@@ -38,7 +48,7 @@ const FIRST_ERROR_STATUS = 400;
  */
 export class RequestSession implements HeldFor {
   readonly #services: RequestServices;
-  readonly #request: PlatformRequest;
+  #request: PlatformRequest;
   readonly #page: PageCheck;
   readonly #budget: StoreBudget;
   readonly #answer: SessionAnswer;
@@ -50,6 +60,8 @@ export class RequestSession implements HeldFor {
   #formerSessions: readonly Session[] | undefined;
   /** Why there is no session: no token, or a refusal. */
   #refusal: SessionError | null = null;
+  /** The sessions that the cookies of the request open, where they are several and so none was taken; null: there are none. */
+  #rivalIds: ReadonlySet<SessionId> | null = null;
   /** The outcome of a failed write may be unknown, so it is not tried again by the error response that follows; null: none has failed. */
   #commitError: { readonly error: unknown } | null = null;
 
@@ -70,19 +82,42 @@ export class RequestSession implements HeldFor {
     new ResponseHold(rawResponseOf(response), this);
   }
 
-  /** Told of each route that the request comes to, as their marks may differ. */
-  arriveAt(context: ExecutionContext): void {
-    if (!this.#page.arriveAt(context)) return;
-    this.#loading = this.#loading?.then(() => {
-      this.#page.catchUp();
-    });
+  /**
+   * Told of each route that the request comes to, as their marks may differ, and of the framework's request, where a middleware came first
+   * with Node's: it knows address, scheme, host and body.
+   */
+  arriveAt(request: PlatformRequest, context: ExecutionContext | null): void {
+    const knowsMore = request !== this.#request && Object.is(rawRequestOf(request), this.#request);
+    if (knowsMore) {
+      this.#request = request;
+      this.#answer.replaceRequest(request);
+    }
+    const isOpen = this.#page.arriveAt(this.#request, context) || knowsMore;
+    if (!isOpen || this.#loading === undefined) return;
+    this.#loading = this.#loading.then(
+      () => this.#judgeAgain(knowsMore),
+      (error: unknown) => {
+        if (error instanceof SessionCsrfError) return this.#loadOnce();
+        throw error;
+      },
+    );
     // For whoever asks next; that nobody does must not end the process.
-    this.#loading?.catch(() => undefined);
+    this.#loading.catch(() => undefined);
+  }
+
+  async #judgeAgain(knowsMore: boolean): Promise<void> {
+    if (knowsMore && this.#refusal instanceof SessionSecurityError) await this.#loadOnce();
+    else this.#page.checkAgain();
   }
 
   /** For the log. */
   get #route(): string {
     return routeOf(this.#request);
+  }
+
+  /** Loads and renews the session, if there is one, and gives it to nobody. @throws as `optional()`, but for the request's CSRF token */
+  async prepare(): Promise<void> {
+    await this.#load();
   }
 
   /**
@@ -92,13 +127,13 @@ export class RequestSession implements HeldFor {
    */
   async optional(): Promise<Session | null> {
     await this.#load();
+    this.#page.assertToken();
     return this.#livingSession;
   }
 
   /** The session of this request. @throws the exact reason why there is none, or SessionBackendError */
   async require(): Promise<Session> {
-    await this.#load();
-    const session = this.#livingSession;
+    const session = await this.optional();
     if (session !== null) return session;
     if (this.#session !== null) throw this.#refusal ?? new SessionNotFoundError();
     throw this.#refusal ?? this.#missingToken();
@@ -148,9 +183,12 @@ export class RequestSession implements HeldFor {
 
   async #login(user: NewSessionUser, { transport, ...lifetime }: LoginOptions): Promise<AnsweredSession> {
     this.#answer.assertOffered(transport);
-    const previous = await this.optional();
+    // By the headers alone: a page that has been open since before another login may sign in.
+    await this.#load();
+    const previous = this.#livingSession;
     const source = this.#sourceOfAnswer(transport);
     const login = { user: toSessionUser(user), client: clientOf(this.#request), lifetime };
+    await this.#endRivals('replaced-at-login');
     const issued = await this.#services.logins.login(previous, login, this.#budget);
     return this.#adopt(issued, source);
   }
@@ -162,8 +200,30 @@ export class RequestSession implements HeldFor {
 
   async #logout(): Promise<boolean> {
     await this.#load();
+    this.#page.assertToken();
     const session = this.#session;
-    return session !== null && Session.stateOf(session).inTurn(() => this.#end(session));
+    if (session === null) return this.#logoutOfRivals();
+    return Session.stateOf(session).inTurn(() => this.#end(session));
+  }
+
+  async #logoutOfRivals(): Promise<boolean> {
+    if (this.#rivalIds === null) return false;
+    this.#page.assertOwnPage(null);
+    const count = await this.#endRivals('logout');
+    this.#answer.loggedOut();
+    return count > 0;
+  }
+
+  /** Ends the sessions that several cookies of the request open: the client has one session or none. Returns how many lived. */
+  async #endRivals(reason: SessionEndReason): Promise<number> {
+    if (this.#rivalIds === null) return 0;
+    const { store, events } = this.#services;
+    const ids = [...this.#rivalIds];
+    const outcomes = await Promise.all(ids.map((id) => store.delete(id, this.#budget)));
+    this.#rivalIds = null;
+    const ended = ids.filter((_, index) => outcomes[index] !== 'missing');
+    for (const sessionId of ended) events.emit({ type: 'ended', reason, sessionId, userId: null });
+    return ended.length;
   }
 
   async #end(session: Session): Promise<boolean> {
@@ -333,16 +393,19 @@ export class RequestSession implements HeldFor {
     const arrival = new SessionArrival(this.#services, this.#request, this.#answer, this.#page, this.#budget);
     this.#session = await arrival.receive();
     this.#refusal = arrival.refusal;
+    this.#rivalIds = arrival.rivalIds;
     if (this.#session !== null) Session.stateOf(this.#session).request = this;
   }
 
   /**
    * How a new session goes to the client. A browser that is made to take a cookie by another site works in the attacker's session from then
-   * on (login CSRF), so that a cookie without a session before it wants a page of ours too.
+   * on (login CSRF), so a cookie wants a page of ours, and so does the end of the sessions that cookies open. Where the session came in a
+   * header, that proves it, and where it came in a cookie, it has been checked.
    */
   #sourceOfAnswer(transport: TokenSource | undefined): TokenSource {
     const source = this.#answer.sourceFor(transport);
-    if (source === 'cookie' && this.#answer.source === null) this.#page.assertOwnPage(null);
+    const isProved = this.#answer.arrivedBy !== null;
+    if (!isProved && (source === 'cookie' || this.#rivalIds !== null)) this.#page.assertOwnPage(null);
     return source;
   }
 
@@ -353,6 +416,7 @@ export class RequestSession implements HeldFor {
     this.#session = session;
     this.#refusal = null;
     this.#loading = Promise.resolve();
+    this.#page.replaced();
     Session.stateOf(session).request = this;
     return this.#answer.give(session, token, source, kind);
   }
@@ -366,7 +430,7 @@ export class RequestSession implements HeldFor {
 
   #refuse(error: SessionError, { sessionId }: Session): void {
     this.#refusal = error;
-    this.#answer.refused(error, this.#answer.source);
+    this.#answer.sessionEnded(error);
     this.#services.loader.reject(error, clientOf(this.#request), sessionId);
   }
 }

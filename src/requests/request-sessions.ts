@@ -34,7 +34,7 @@ export class RequestSessions {
     const raw = rawRequestOf(request);
     const known = this.#byRequest.get(raw);
     if (known !== undefined) {
-      if (context !== null) known.arriveAt(context);
+      known.arriveAt(request, context);
       return known;
     }
     const created = new RequestSession(this.services, request, response, context);
@@ -53,7 +53,10 @@ export class RequestSessions {
   /** @throws SessionUsageError when nothing on the route has told us the response that belongs to `request` */
   existing(request: object): RequestSession {
     const known = this.#byRequest.get(rawRequestOf(request));
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      known.arriveAt(request, null);
+      return known;
+    }
     const route = routeOf(request);
     const error = new SessionUsageError(
       `This request (${route}) is not known to SessionModule: put @UseSession() on the route, or SessionGuard, or a session decorator.`,

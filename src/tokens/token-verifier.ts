@@ -14,6 +14,8 @@ export interface VerifiedToken {
   readonly outdated: boolean;
   /** Whether the tag in the id is that of the session's user; set by the first load of the session, as neither ever changes. */
   hasTagOfUser?: boolean;
+  /** Whether this process has set a cookie with it, so that a browser has it as cookies are set now. Undefined: not known. */
+  isOwnCookie?: boolean;
 }
 
 /** The verdict on a token, with the id of the session that it opens. */
@@ -47,6 +49,13 @@ export class TokenVerifier {
     } catch {
       return MALFORMED;
     }
+  }
+
+  /** Notes that a cookie with `token` goes out. Of serializers whose verdicts are not final nothing is remembered, this neither. */
+  noteOwnCookie(token: string): void {
+    if (this.#serializer.verdictsAreFinal !== true) return;
+    const verdict = this.verify(token);
+    if ('valid' in verdict && verdict.valid) verdict.isOwnCookie = true;
   }
 
   #conclude(token: string, verdict: TokenVerdict): VerifierVerdict {

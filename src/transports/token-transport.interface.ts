@@ -4,6 +4,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 export type TokenReading =
   | { readonly found: 'nothing' }
   | { readonly found: 'token'; readonly token: string }
+  /** More than one cookie of our name: their values, each once. */
+  | { readonly found: 'several'; readonly tokens: readonly string[] }
   /** Something that cannot be read as one token, such as the header sent twice. */
   | { readonly found: 'fault'; readonly code: 'TOKEN_MALFORMED' | 'TOKEN_AMBIGUOUS' };
 
@@ -20,9 +22,6 @@ export interface TokenTransport {
    * @param lifetimeMs how long the session lasts from now
    */
   write(response: ServerResponse, token: string, lifetimeMs: number): void;
-
-  /** Takes back a token that opens nothing any more, where the client keeps it on our behalf. */
-  clear?(response: ServerResponse): void;
 }
 
 export const NOTHING: TokenReading = { found: 'nothing' };

@@ -24,8 +24,14 @@ export class TokenTransports {
   /** The same as a header's value. */
   readonly vary: string;
 
+  /** What sets, reads and clears cookies, whether the options name it as a source or not. */
+  readonly cookie: CookieTransport;
+
   /** Whether browsers take the cookie over TLS only. */
   readonly cookieIsSecure: boolean;
+
+  /** Whether browsers take the cookie from a server that a page of another site talks to. */
+  readonly cookieWorksAcrossSites: boolean;
 
   constructor({
     headerName,
@@ -34,10 +40,11 @@ export class TokenTransports {
     cookie = new SessionCookieOptions(),
   }: SessionOptions) {
     const header = new HeaderTransport(headerName);
+    this.cookie = new CookieTransport(cookie);
     const all: Record<TokenSource, TokenTransport> = {
       header,
       bearer: new BearerTransport(header),
-      cookie: new CookieTransport(cookie),
+      cookie: this.cookie,
     };
     this.sources = tokenSourcePriority.filter((source) => source !== 'bearer' || useBearerToken);
     this.#bySource = new Map(this.sources.map((source) => [source, all[source]]));
@@ -45,6 +52,7 @@ export class TokenTransports {
     this.varyOn = [...this.#bySource.values()].map(({ varyOn }) => varyOn);
     this.vary = this.varyOn.join(', ');
     this.cookieIsSecure = cookie.secure;
+    this.cookieWorksAcrossSites = cookie.sameSite === 'none' && cookie.partitioned;
   }
 
   /** Whether the options name `source`. */

@@ -243,17 +243,15 @@ it('the rows of cookie and csrf have every option in them, with its default', ()
   ] as const) {
     const [, text = ''] = new RegExp(`^\\| \`${row}\` \\| – \\| (.*) \\|$`, 'm').exec(optionsSection) ?? [];
     const named = [...text.matchAll(/`(\w+)`(?: \(([^)]*)\))?/g)].map(([, name, value]) => [name, value]);
-    const spelled = Object.entries<string | boolean | string[] | undefined>({ ...defaults }).map(([name, value]) => [
-      name,
-      spell(value),
-    ]);
+    const spelled = Object.entries<unknown>({ ...defaults }).map(([name, value]) => [name, spell(value)]);
     expect(Object.fromEntries(named.filter(([name]) => name !== 'tokenSourcePriority'))).toEqual(
       Object.fromEntries([...(row === 'cookie' ? [['domain', undefined]] : []), ...spelled]),
     );
   }
 });
 
-function spell(value: string | boolean | readonly string[] | undefined): string | undefined {
-  if (typeof value === 'object') return value.length === 0 ? 'none' : value.join(', ');
-  return typeof value === 'string' ? `\`${value}\`` : value?.toString();
+function spell(value: unknown): string | undefined {
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(', ');
+  if (value === undefined) return undefined;
+  return typeof value === 'string' ? `\`${value}\`` : JSON.stringify(value);
 }

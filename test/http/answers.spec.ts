@@ -20,6 +20,21 @@ class AnswerController {
   }
 
   @UseSession()
+  @Post('start-and-refuse')
+  async startAndRefuse(@Req() request: object): Promise<never> {
+    await this.sessions.start(request);
+    throw new UnauthorizedException();
+  }
+
+  @UseSession()
+  @Post('start-log-out-and-refuse')
+  async startLogOutAndRefuse(@Req() request: object): Promise<never> {
+    await this.sessions.start(request);
+    await this.sessions.logout(request);
+    throw new UnauthorizedException();
+  }
+
+  @UseSession()
   @HttpCode(200)
   @Post('change-password')
   async changePassword(@Req() request: object) {
@@ -105,6 +120,50 @@ describe.each(PLATFORMS)('answers, on %s', (platform) => {
     const response = await app.fetch('/wrong-password', { method: 'POST', headers });
     expect(response.status).toBe(401);
     expect(response.headers.get('www-authenticate')).toBe('Bearer');
+  });
+
+  describe('a 401 calls the token invalid if and only if the request has no session by it:', () => {
+    const FORGED = { 'x-session-token': 'forged' };
+    const tokenOf = async (user: string | null): Promise<string> => {
+      const made = await app.app.get(SessionService).createSession(user === null ? {} : { user: { userId: user } });
+      return made.token;
+    };
+    const challenge = async (path: string, headers: Record<string, string>): Promise<string | null> => {
+      const response = await app.fetch(path, { method: path === '/me' ? 'GET' : 'POST', headers });
+      expect(response.status).toBe(401);
+      return response.headers.get('www-authenticate');
+    };
+
+    it('a living one beside a forged one', async () => {
+      const bearer = { ...FORGED, authorization: `Bearer ${await tokenOf('ann')}` };
+      expect(await challenge('/wrong-password', bearer)).toBe('Bearer');
+    });
+
+    it('one of a session without a user, beside a forged one, where a user is wanted', async () => {
+      const bearer = { ...FORGED, authorization: `Bearer ${await tokenOf(null)}` };
+      expect(await challenge('/me', bearer)).toBe('Bearer');
+    });
+
+    it('a forged one beside credentials of another kind', async () => {
+      const headers = { ...FORGED, authorization: 'Basic eDp5' };
+      for (const path of ['/me', '/wrong-password']) {
+        expect(await challenge(path, headers)).toBe('Bearer error="invalid_token"');
+      }
+    });
+
+    it('one of a session that has ended, beside a forged one', async () => {
+      const token = await tokenOf('dead');
+      await app.app.get(SessionService).deleteUserSessions('dead');
+      const headers = { ...FORGED, authorization: `Bearer ${token}` };
+      for (const path of ['/me', '/wrong-password']) {
+        expect(await challenge(path, headers)).toBe('Bearer error="invalid_token"');
+      }
+    });
+
+    it('a forged one, behind which the route has begun a session', async () => {
+      expect(await challenge('/start-and-refuse', FORGED)).toBe('Bearer');
+      expect(await challenge('/start-log-out-and-refuse', FORGED)).toBe('Bearer error="invalid_token"');
+    });
   });
 
   it('a handler may log the user out everywhere and sign in anew', async () => {

@@ -167,6 +167,63 @@ class CookieController {
   }
 
   @UseSession()
+  @HttpCode(200)
+  @Post('start-and-logout')
+  async startAndLogout(@Req() request: object) {
+    await this.sessions.start(request, { transport: 'cookie' });
+    await this.sessions.logout(request);
+    return 'ok';
+  }
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('login-and-logout')
+  async loginAndLogout(@Req() request: object) {
+    await this.sessions.login(request, { userId: 'ann' }, { transport: 'cookie' });
+    await this.sessions.logout(request);
+    return 'ok';
+  }
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('start-login-and-logout')
+  async startLoginAndLogout(@Req() request: object) {
+    await this.sessions.start(request, { transport: 'cookie' });
+    await this.sessions.login(request, { userId: 'ann' }, { transport: 'cookie' });
+    await this.sessions.logout(request);
+    return 'ok';
+  }
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('regenerate-and-logout')
+  async regenerateAndLogout(@Req() request: object) {
+    const { session } = await this.sessions.login(request, { userId: 'ann' }, { transport: 'cookie' });
+    await this.sessions.regenerateSessionId(session);
+    await this.sessions.logout(request);
+    return 'ok';
+  }
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('start-and-login')
+  async startAndLogin(@Req() request: object) {
+    await this.sessions.start(request);
+    const { session } = await this.sessions.login(request, { userId: 'ann' });
+    session.addFlashMessage('hello');
+    return 'ok';
+  }
+
+  @UseSession()
+  @Post('start-and-login-by-hand')
+  async startAndLoginByHand(@Req() request: object, @Res() response: Sender) {
+    await this.sessions.start(request);
+    const { session } = await this.sessions.login(request, { userId: 'ann' });
+    session.addFlashMessage('hello');
+    response.send('ok');
+  }
+
+  @UseSession()
   @Post('login-by-hand')
   async loginByHand(@Req() request: { query: { by?: TokenSource } }, @Res() response: Sender) {
     const { by } = request.query;
@@ -368,6 +425,7 @@ describe.each(PLATFORMS)('the cookie transport, on %s', (platform) => {
   });
 
   const CLEARED = `${NAME}=; Max-Age=0; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; Secure; SameSite=Lax`;
+  const CLEARED_PARTITIONED = CLEARED.replace('SameSite=Lax', 'Partitioned; SameSite=None');
 
   it('logout clears it, with the attributes that it was set with', async () => {
     const { value } = await signIn();
@@ -463,11 +521,47 @@ describe.each(PLATFORMS)('the cookie transport, on %s', (platform) => {
 
   it('a login that is logged out by the same request leaves no cookie, no token and no CSRF token in the answer', async () => {
     const response = await post('/in-and-out');
-    expect(response.setCookies).toEqual([CLEARED]);
+    expect(response.setCookies).toEqual([]);
     expect(response.headers['x-csrf-token']).toBeUndefined();
     expect(JSON.parse(response.body)).toMatchObject({ again: true });
     const header = await post('/in-and-out?by=header');
     expect([header.setCookies, header.headers['x-session-token']]).toEqual([[], undefined]);
+  });
+
+  describe('a request that has brought no cookie clears none, as a login beside it may have set one by now:', () => {
+    it.each(['/start-and-logout', '/login-and-logout', '/start-login-and-logout', '/regenerate-and-logout'])(
+      '%s',
+      async (path) => {
+        const { token } = await logIn(app.app, { userId: 'ann' });
+        for (const headers of [[], ['Cookie', 'theme=dark'], ['Cookie', `${NAME}=`], ['X-Session-Token', token]]) {
+          const response = await post(path, ...headers);
+          expect([response.status, response.setCookies]).toEqual([200, []]);
+        }
+      },
+    );
+
+    it.each<[path: string, status: number, outcome: () => Promise<'missing'>]>([
+      ['/start-and-login', 503, () => Promise.reject(new Error('full'))],
+      ['/start-and-login-by-hand', 503, () => Promise.reject(new Error('full'))],
+      ['/start-and-login', 401, () => Promise.resolve('missing')],
+      ['/start-and-login-by-hand', 401, () => Promise.resolve('missing')],
+    ])('%s, whose changes cannot be stored: %i', async (path, status, outcome) => {
+      const backend = new MemoryBackend();
+      const activate = backend.replace.bind(backend);
+      const replace = jest.spyOn(backend, 'replace').mockImplementation(outcome);
+      replace.mockImplementationOnce((...args) => activate(...args));
+      const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
+      const response = await send(local.url + path, { method: 'POST', headers: OWN });
+      await local.close();
+      expect(replace.mock.calls.length).toBeGreaterThan(1);
+      expect([response.status, response.setCookies]).toEqual([status, []]);
+    });
+
+    it('one that has brought a cookie does', async () => {
+      const { value } = await signIn();
+      expect((await post('/start-and-logout', ...cookie(value))).setCookies).toEqual([CLEARED]);
+      expect((await post('/login-and-logout', ...cookie('garbage'))).setCookies).toEqual([CLEARED]);
+    });
   });
 
   describe('when the commit behind a login fails', () => {
@@ -586,30 +680,42 @@ describe.each(PLATFORMS)('the cookie transport, on %s', (platform) => {
   });
 
   describe('tossed cookies', () => {
-    it('two different ones of our name are no session at all, whichever comes first, in one line or in two', async () => {
+    it('two that open two sessions are no session at all, whichever comes first, in one line or in two', async () => {
       const { value } = await signIn();
       const { value: other } = await signIn();
       const tossed: string[][] = [
         ['Cookie', `${NAME}=${value}; ${NAME}=${other}`],
         ['Cookie', `${NAME}=${other}; ${NAME}=${value}`],
-        ['Cookie', `${NAME}=${value}; ${NAME}=garbage`],
-        ['Cookie', `${NAME}=; ${NAME}=${value}`],
+        ['Cookie', `${NAME}=${value}; ${NAME}=garbage; ${NAME}=${other}`],
         ['Cookie', `${NAME}=${value}`, 'Cookie', `${NAME}=${other}`],
         ['Cookie', `${NAME}=${other}`, 'cookie', `a=b;${NAME}=${value}`],
       ];
       for (const headers of tossed) {
         const response = await get('/me', ...headers);
         expect(response.status).toBe(401);
-        expect(response.setCookies).toEqual([CLEARED]);
+        expect(response.setCookies).toEqual([CLEARED_PARTITIONED, CLEARED]);
       }
       expect(rejected).toEqual(tossed.map(() => 'TOKEN_AMBIGUOUS'));
       expect((await get('/me', ...cookie(value))).status).toBe(200);
     });
 
+    it('one that does not verify changes nothing, and the listeners learn of it', async () => {
+      const { value } = await signIn();
+      const tossed: string[][] = [
+        ['Cookie', `${NAME}=${value}; ${NAME}=garbage`],
+        ['Cookie', `${NAME}=garbage`, 'Cookie', `${NAME}=${value}`],
+      ];
+      for (const headers of tossed) expect((await get('/me', ...headers)).status).toBe(200);
+      expect((await get('/me', 'Cookie', `${NAME}=; ${NAME}=${value}`)).setCookies).toEqual([]);
+      expect(rejected).toEqual(['TOKEN_MALFORMED', 'TOKEN_MALFORMED']);
+    });
+
     it('no other place makes up for it', async () => {
       const { value } = await signIn();
+      const { value: other } = await signIn();
       const { token } = await logIn(app.app, { userId: 'bob' });
-      expect((await get('/me', 'Cookie', `${NAME}=a; ${NAME}=${value}`, 'X-Session-Token', token)).status).toBe(401);
+      const headers = ['Cookie', `${NAME}=${other}; ${NAME}=${value}`, 'X-Session-Token', token];
+      expect((await get('/me', ...headers)).status).toBe(401);
     });
 
     it('the same one twice is one', async () => {
@@ -790,6 +896,48 @@ describe.each(PLATFORMS)('the cookie transport, on %s', (platform) => {
     const { setCookies } = await send(`${local.url}/login`, { method: 'POST', headers: OWN });
     expect(setCookies.map((line) => line.replace(/=[^;]+/, '=VALUE'))).toEqual([expected]);
     await local.close();
+  });
+
+  describe('for a page of another site', () => {
+    const CORS = ['Origin', 'http://localhost:1', 'Sec-Fetch-Site', 'cross-site', 'Sec-Fetch-Mode', 'cors'];
+
+    const warned = async (headers: readonly string[], cookie: SessionModuleOptions['cookie'] = {}) => {
+      const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
+      const local = await startApp({
+        platform,
+        controllers: [CookieController],
+        session: { ...COOKIES, cookie, csrf: { allowedOrigins: ['http://localhost:1'] } },
+      });
+      for (let round = 0; round < 2; round++) {
+        const response = await send(`${local.url}/login`, { method: 'POST', headers });
+        expect(response.status).toBe(200);
+      }
+      await local.close();
+      const texts = warn.mock.calls.map(([text]) => String(text)).filter((text) => text.includes('another site'));
+      warn.mockRestore();
+      return texts;
+    };
+
+    it('one warning says what browsers ask for', async () => {
+      for (const cookie of [{}, { sameSite: 'none' }, { sameSite: 'strict', partitioned: true }] as const) {
+        const texts = await warned(CORS, cookie);
+        expect(texts).toHaveLength(1);
+        expect(texts[0]).toContain("set cookie.sameSite to 'none' and cookie.partitioned to true");
+      }
+    });
+
+    it('the same for a form within a frame', async () => {
+      const frame = [...CORS.slice(0, -1), 'navigate', 'Sec-Fetch-Dest', 'iframe'];
+      expect(await warned(frame)).toHaveLength(1);
+    });
+
+    it('there is nothing to say where browsers take it', async () => {
+      expect(await warned(CORS, { sameSite: 'none', partitioned: true })).toEqual([]);
+      expect(await warned([...CORS.slice(0, -1), 'navigate', 'Sec-Fetch-Dest', 'document'])).toEqual([]);
+      expect(await warned(['Sec-Fetch-Site', 'same-origin', 'Sec-Fetch-Mode', 'cors'])).toEqual([]);
+      const sameSite = ['Origin', 'http://localhost:1', 'Sec-Fetch-Site', 'same-site', 'Sec-Fetch-Mode', 'cors'];
+      expect(await warned(sameSite)).toEqual([]);
+    });
   });
 
   describe('over plain HTTP', () => {

@@ -79,6 +79,23 @@ class CsrfController {
     return { token, csrfToken };
   }
 
+  /** Every way to a cookie that does not begin with one: a step for each word of the query. */
+  @UseSession()
+  @HttpCode(200)
+  @Post('steps')
+  async steps(@Req() request: { query: { do: string } }) {
+    const transport: Record<string, TokenSource> = { h: 'header', b: 'bearer', c: 'cookie' };
+    let latest: Session | null = null;
+    for (const step of request.query.do.split(' ')) {
+      const by = { transport: transport[step.at(-1)!]! };
+      if (step.startsWith('start')) ({ session: latest } = await this.sessions.start(request, by));
+      if (step.startsWith('login')) ({ session: latest } = await this.sessions.login(request, { userId: 'ann' }, by));
+      if (step.startsWith('regenerate')) ({ session: latest } = await this.sessions.regenerateSessionId(latest!));
+      if (step.startsWith('logout')) await this.sessions.logout(request);
+    }
+    return 'ok';
+  }
+
   @UseSession()
   @Get('form')
   async form(@Req() request: object) {
@@ -142,6 +159,14 @@ class CsrfController {
 
   @UseSession()
   @HttpCode(200)
+  @Post('started-then-passed-on')
+  async logsIn(@Req() request: object) {
+    await this.sessions.login(request, { userId: 'ann' }, { transport: 'cookie' });
+    return 'ok';
+  }
+
+  @UseSession()
+  @HttpCode(200)
   @Post('logout')
   async logout(@Req() request: object) {
     return { loggedOut: await this.sessions.logout(request) };
@@ -150,6 +175,19 @@ class CsrfController {
 
 @Controller()
 class PassesOnController {
+  constructor(private readonly sessions: SessionService) {}
+
+  @SkipCsrf()
+  @All('started-then-passed-on')
+  async starts(
+    @Req() request: object,
+    @OptionalSession() _session: Session | null,
+    @Next() next: (error?: unknown) => void,
+  ) {
+    await this.sessions.start(request, { transport: 'header' });
+    next();
+  }
+
   @SkipCsrf()
   @All('passed-on')
   first(@OptionalSession() session: Session | null, @Next() next: (error?: unknown) => void) {
@@ -262,7 +300,6 @@ describe.each(PLATFORMS)('protection against cross-site requests, on %s', (platf
       ['the Origin of somebody else', () => ['Origin', 'https://attacker.example']],
       ['an Origin that begins as ours', (host) => ['Origin', `http://${host}.attacker.example`]],
       ['an Origin that ends as ours', (host) => ['Origin', `http://attacker-${host}`]],
-      ['Origin: null', () => ['Origin', 'null']],
       ['our host by another scheme', (host) => ['Origin', `https://${host}`]],
       ['our host on another port', () => ['Origin', 'http://127.0.0.1:1']],
       ['our host under another name', (host) => ['Origin', `http://${host.replace('127.0.0.1', 'localhost')}`]],
@@ -298,6 +335,91 @@ describe.each(PLATFORMS)('protection against cross-site requests, on %s', (platf
       expect((await change(...OWN)).headers.vary).toMatch(/Cookie, Sec-Fetch-Site, Origin$/);
       expect((await change()).headers.vary).toMatch(/Cookie, Sec-Fetch-Site, Origin$/);
     });
+  });
+
+  describe('where the browser withholds the origin (Origin: null)', () => {
+    const withheld = ['Origin', 'null'];
+
+    it('a form with a token signs in and goes on, as under the headers of helmet over plain HTTP', async () => {
+      const local = await Fixture.start(platform, { tokenSourcePriority: ['cookie'] });
+      const page = clientOf(await send(`${local.app.url}/form`));
+      const form = ['Content-Type', 'application/x-www-form-urlencoded', ...withheld];
+      const login = await local.post('/login', [...cookie(page), ...form], `_csrf=${page.csrfToken}`);
+      expect(login.status).toBe(200);
+      const client = clientOf(login);
+      expect((await local.post('/change', [...cookie(client), ...form], `_csrf=${client.csrfToken}`)).status).toBe(200);
+      await local.app.close();
+    });
+
+    it('it is never taken for our own, and what another site says beside it counts', async () => {
+      expect((await change(...withheld)).status).toBe(403);
+      expect((await fixture.post('/login?by=cookie', withheld)).status).toBe(403);
+      const good = ['X-CSRF-Token', ann.csrfToken];
+      expect((await change(...withheld, ...good)).status).toBe(200);
+      expect((await change(...withheld, 'Sec-Fetch-Site', 'same-origin')).status).toBe(200);
+      for (const site of ['cross-site', 'same-site']) {
+        expect((await change(...withheld, 'Sec-Fetch-Site', site, ...good)).status).toBe(403);
+      }
+    });
+  });
+
+  describe('a page that was opened before another user signed in', () => {
+    it('does not act for that user, nor keep the session alive, though it is our own', async () => {
+      const local = await Fixture.start(platform, { sessionTtl: 100 });
+      const [page, next] = [await local.signIn(), await local.signIn()];
+      local.app.clock.advanceSeconds(60);
+      const { touch = 0 } = local.backend.calls;
+      for (const path of ['/change', '/optional', '/regenerate', '/logout', '/start']) {
+        const response = await local.post(path, [...cookie(next), ...OWN, 'X-CSRF-Token', page.csrfToken]);
+        expect([path, response.status, response.setCookies]).toEqual([path, 403, []]);
+        expect(JSON.parse(response.body)).toMatchObject({ code: 'CSRF_TOKEN_INVALID' });
+      }
+      expect(local.backend.calls.touch ?? 0).toBe(touch);
+      expect(local.rejected).toEqual(Array.from({ length: 5 }, () => 'CSRF_TOKEN_INVALID'));
+      const form = [...cookie(next), ...OWN, 'Content-Type', 'application/x-www-form-urlencoded'];
+      expect((await local.post('/change', form, `_csrf=${page.csrfToken}`)).status).toBe(403);
+      expect((await local.post('/change', [...cookie(next), ...OWN, 'X-CSRF-Token', next.csrfToken])).status).toBe(200);
+      await local.app.close();
+    });
+
+    it('may sign in, and so may one whose session has expired', async () => {
+      const local = await Fixture.start(platform, { sessionTtl: 100, tokenSourcePriority: ['cookie'] });
+      const page = clientOf(await send(`${local.app.url}/form`));
+      const stale = [...OWN, 'X-CSRF-Token', page.csrfToken];
+      const other = clientOf(await local.post('/login', OWN));
+      for (const sent of [[], cookie(other), cookie(page), cookie({ value: 'garbage' })]) {
+        expect((await local.post('/login', [...sent, ...stale])).status).toBe(200);
+      }
+      local.app.clock.advanceSeconds(100);
+      expect((await local.post('/login', [...cookie(page), ...stale])).status).toBe(200);
+      await local.app.close();
+    });
+
+    it('reads as ever', async () => {
+      const other = await fixture.signIn();
+      const headers = [...cookie(other), ...OWN, 'X-CSRF-Token', ann.csrfToken];
+      expect((await send(`${fixture.app.url}/change`, { headers })).status).toBe(200);
+    });
+
+    it('may act where nobody is signed in, and where the route asks for no proof', async () => {
+      const local = await Fixture.start(platform, { tokenSourcePriority: ['cookie'] });
+      const [first, second] = [await send(`${local.app.url}/form`), await send(`${local.app.url}/form`)].map(clientOf);
+      const stale = [...cookie(second!), 'X-CSRF-Token', first!.csrfToken];
+      expect((await local.post('/change', [...stale, ...OWN])).status).toBe(200);
+      await local.app.close();
+      const other = await fixture.signIn();
+      expect((await fixture.post('/skipped', [...cookie(other), ...OWN, 'X-CSRF-Token', ann.csrfToken])).status).toBe(
+        200,
+      );
+    });
+
+    if (platform === 'express') {
+      it('does not act by way of a route that asks for no proof and passes the request on', async () => {
+        const other = await fixture.signIn();
+        const stale = [...cookie(other), ...OWN, 'X-CSRF-Token', ann.csrfToken];
+        expect((await fixture.post('/passed-on', stale)).status).toBe(403);
+      });
+    }
   });
 
   describe('by a token, where the browser says nothing', () => {
@@ -553,6 +675,46 @@ describe.each(PLATFORMS)('protection against cross-site requests, on %s', (platf
       const junk = await fixture.post('/login?by=cookie', ['Authorization', 'Bearer garbage']);
       expect(junk.status).toBe(403);
     });
+
+    it.each([
+      'start:h login:c',
+      'start:b login:c',
+      'start:h start:c login:c',
+      'start:h regenerate login:c',
+      'start:h logout start:c',
+      'login:h login:c',
+      'login:b logout login:c',
+      'login:h logout start:c',
+      'login:h regenerate login:c',
+    ])('is not to be had by way of a header within the request: %s', async (steps) => {
+      const path = `/steps?do=${encodeURIComponent(steps)}`;
+      for (const headers of [['Sec-Fetch-Site', 'cross-site'], ['Origin', 'https://attacker.example'], []]) {
+        const response = await fixture.post(path, headers);
+        expect([response.status, response.setCookies]).toEqual([403, []]);
+      }
+      const own = await fixture.post(path, OWN);
+      expect([own.status, own.setCookies.length]).toEqual([200, 1]);
+    });
+
+    it('nor by a header with a token that is none', async () => {
+      for (const header of [
+        ['X-Session-Token', 'garbage'],
+        ['Authorization', 'Bearer garbage'],
+        ['X-Session-Token', 'a', 'X-Session-Token', 'b'],
+      ]) {
+        const response = await fixture.post('/steps?do=start:h+login:c', [...header, 'Sec-Fetch-Site', 'cross-site']);
+        expect([response.status, response.setCookies]).toEqual([403, []]);
+      }
+    });
+
+    if (platform === 'express') {
+      it('nor by a route with @SkipCsrf() that starts a session and passes the request on', async () => {
+        const foreign = await fixture.post('/started-then-passed-on', ['Sec-Fetch-Site', 'cross-site']);
+        expect([foreign.status, foreign.setCookies]).toEqual([403, []]);
+        const own = await fixture.post('/started-then-passed-on', OWN);
+        expect([own.status, own.setCookies.length]).toEqual([200, 1]);
+      });
+    }
 
     it('by a safe method, as at the end of a sign-in elsewhere, is for `state` to protect', async () => {
       const local = await Fixture.start(platform, { tokenSourcePriority: ['cookie'] });

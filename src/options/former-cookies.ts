@@ -1,0 +1,57 @@
+import { ValidateBy } from 'class-validator';
+
+import { COOKIE_DOMAIN, COOKIE_NAME, COOKIE_PATH, hasHostPrefix } from './cookie-attributes.js';
+
+/** A cookie as an earlier configuration has set it. What is left out is as it is now. */
+export interface FormerCookie {
+  /** One that differs from the present name is cleared, and never read. */
+  readonly name?: string;
+  /** Default: the present domain, and none. */
+  readonly domain?: string;
+  readonly path?: string;
+  /** Default: with and without. */
+  readonly partitioned?: boolean;
+}
+
+/** Each one is cleared by two to four lines of a response, and proxies allow for a few kilobytes of headers. */
+const MOST_FORMER_COOKIES = 8;
+const ATTRIBUTES: ReadonlySet<string> = new Set(['name', 'domain', 'path', 'partitioned']);
+
+/** A list of {@link FormerCookie}. One that no browser can have is a mistake. */
+export function AreFormerCookies(): PropertyDecorator {
+  return ValidateBy({
+    name: 'areFormerCookies',
+    validator: {
+      validate: (value: unknown) => faultOf(value) === null,
+      defaultMessage: (args) => faultOf(args?.value) ?? '',
+    },
+  });
+}
+
+function faultOf(value: unknown): string | null {
+  if (!Array.isArray(value) || value.length > MOST_FORMER_COOKIES) {
+    return `cookie.former is a list of at most ${MOST_FORMER_COOKIES} cookies, such as [{ name: "sid" }]`;
+  }
+  const faults = value.map((entry: unknown, index) => faultOfEntry(entry, `cookie.former[${index}]`));
+  return faults.find((fault) => fault !== null) ?? null;
+}
+
+function faultOfEntry(entry: unknown, place: string): string | null {
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
+    return `${place} is an object with any of name, domain, path and partitioned`;
+  }
+  const unknown = Object.keys(entry).find((key) => !ATTRIBUTES.has(key));
+  if (unknown !== undefined) return `there is no option named ${JSON.stringify(`${place}.${unknown}`)}`;
+  const { name, domain, path, partitioned } = entry as Record<string, unknown>;
+  if (name !== undefined && !matches(COOKIE_NAME, name)) return `${place}.name is the name of a cookie`;
+  if (domain !== undefined && !matches(COOKIE_DOMAIN, domain)) return `${place}.domain is the name of a domain`;
+  if (path !== undefined && !matches(COOKIE_PATH, path)) return `${place}.path begins with / and has no spaces`;
+  if (partitioned !== undefined && typeof partitioned !== 'boolean') return `${place}.partitioned is true or false`;
+  if (typeof name !== 'string' || !hasHostPrefix(name)) return null;
+  if (domain === undefined && (path === undefined || path === '/')) return null;
+  return `${place} cannot be in any browser: a cookie named ${name} has no domain and the path /`;
+}
+
+function matches(pattern: RegExp, value: unknown): boolean {
+  return typeof value === 'string' && pattern.test(value);
+}

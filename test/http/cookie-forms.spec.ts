@@ -1,0 +1,558 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { Controller, Get, HttpCode, Post, Req, UseGuards } from '@nestjs/common';
+import {
+  AllowAnonymous,
+  CurrentSession,
+  MemoryBackend,
+  OptionalSession,
+  Session,
+  SessionEvents,
+  SessionGuard,
+  SessionService,
+  UseSession,
+  type SessionModuleOptions,
+  type TokenSource,
+} from 'nestjs-sessionx';
+import { FakeClock } from 'nestjs-sessionx/testing';
+
+import { PLATFORMS, SECRET_KEY, startApp, type AppUnderTest, type Platform } from '../support/apps.js';
+import { BarrierBackend } from '../support/barrier-backend.js';
+import { CookieJar } from '../support/cookie-jar.js';
+import { send, type RawResponse } from '../support/raw-client.js';
+
+type CookieOptions = NonNullable<SessionModuleOptions['cookie']>;
+
+const HOST = 'shop.example.com';
+const NAME = '__Secure-session';
+
+/** Every route is at `/` and at `/shop`, for cookies with a path. */
+@Controller(['', 'shop'])
+class ShopController {
+  constructor(private readonly sessions: SessionService) {}
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('login')
+  async login(@Req() request: { query: { user?: string; by?: TokenSource } }) {
+    const { user = 'ann', by } = request.query;
+    const { token } = await this.sessions.login(request, { userId: user }, by ? { transport: by } : {});
+    return { token };
+  }
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('cart')
+  async cart(@Req() request: object) {
+    const { session } = await this.sessions.start(request);
+    session.data.cart = 'book';
+    return 'ok';
+  }
+
+  @UseGuards(SessionGuard)
+  @HttpCode(200)
+  @Post('regenerate')
+  async regenerate(@CurrentSession() session: Session) {
+    await this.sessions.regenerateSessionId(session);
+    return 'ok';
+  }
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('logout')
+  async logout(@Req() request: object) {
+    return { loggedOut: await this.sessions.logout(request) };
+  }
+
+  @UseGuards(SessionGuard)
+  @Get('me')
+  me(@CurrentSession() session: Session) {
+    return { user: session.user?.userId, data: session.data };
+  }
+
+  @AllowAnonymous()
+  @UseGuards(SessionGuard)
+  @Get('data')
+  data(@CurrentSession() session: Session) {
+    return session.data;
+  }
+
+  @Get('public')
+  hello(@OptionalSession('user') user: { userId: string } | null) {
+    return { user: user?.userId ?? null };
+  }
+}
+
+/** A browser with cookies, as far as a server sees it. */
+class Browser {
+  readonly jar: CookieJar;
+  app: AppUnderTest;
+
+  constructor(app: AppUnderTest, jar = new CookieJar()) {
+    this.app = app;
+    this.jar = jar;
+  }
+
+  /** A page is opened: by a link, or by the address bar. */
+  visit(path: string): Promise<RawResponse> {
+    return this.#send('GET', path, 'navigate');
+  }
+
+  /** A script of a page asks for something. */
+  fetch(method: 'GET' | 'POST', path: string, ...headers: string[]): Promise<RawResponse> {
+    return this.#send(method, path, 'cors', headers);
+  }
+
+  /** Who is signed in on the page; null: nobody. */
+  async user(path = '/public'): Promise<string | null> {
+    const response = await this.visit(path);
+    expect(response.status).toBe(200);
+    return (JSON.parse(response.body) as { user: string | null }).user;
+  }
+
+  get cookieHeader(): string {
+    return this.jar.headers({ host: HOST, path: '/shop/x' })[1] ?? '';
+  }
+
+  async #send(method: 'GET' | 'POST', path: string, mode: string, headers: string[] = []): Promise<RawResponse> {
+    const target = { host: HOST, path };
+    const browser = ['Host', HOST, 'Sec-Fetch-Site', 'same-origin', 'Sec-Fetch-Mode', mode];
+    const response = await send(this.app.url + path, {
+      method,
+      headers: [...browser, ...this.jar.headers(target), ...headers],
+    });
+    this.jar.receive(response.setCookies, target);
+    return response;
+  }
+}
+
+describe.each(PLATFORMS)('a cookie whose attributes change while people are signed in, on %s', (platform) => {
+  let backend: BarrierBackend;
+  let clock: FakeClock;
+  let started: AppUnderTest[];
+  let rejected: string[];
+  let ended: string[];
+
+  beforeEach(() => {
+    backend = new BarrierBackend(new MemoryBackend());
+    clock = new FakeClock();
+    started = [];
+    rejected = [];
+    ended = [];
+  });
+
+  afterEach(async () => {
+    for (const app of started) await app.close();
+  });
+
+  /** An application with these cookies; all of a test share one store and one clock. */
+  async function deploy(cookie: CookieOptions, session: Partial<SessionModuleOptions> = {}): Promise<AppUnderTest> {
+    const app = await startApp({
+      platform,
+      controllers: [ShopController],
+      clock,
+      session: {
+        tokenSourcePriority: ['cookie', 'bearer'],
+        sessionTtl: 100,
+        backend: backend.backend,
+        cookie,
+        ...session,
+      },
+    });
+    started.push(app);
+    const events = app.app.get(SessionEvents);
+    events.on('rejected').subscribe(({ reason }) => rejected.push(reason));
+    events.on('ended').subscribe(({ reason }) => ended.push(reason));
+    return app;
+  }
+
+  const CHANGES: [name: string, before: CookieOptions, after: CookieOptions][] = [
+    ['partitioned', { sameSite: 'none' }, { sameSite: 'none', partitioned: true }],
+    ['partitioned no more', { sameSite: 'none', partitioned: true }, { sameSite: 'lax' }],
+    ['with a domain', { name: NAME }, { name: NAME, domain: 'example.com' }],
+    ['without a domain', { name: NAME, domain: 'example.com' }, { name: NAME, former: [{ domain: 'example.com' }] }],
+    [
+      'with another domain',
+      { name: NAME, domain: HOST },
+      { name: NAME, domain: 'example.com', former: [{ domain: HOST }] },
+    ],
+    ['with a narrower path', { name: NAME }, { name: NAME, path: '/shop', former: [{ path: '/' }] }],
+    ['with a wider path', { name: NAME, path: '/shop' }, { name: NAME, former: [{ path: '/shop' }] }],
+    [
+      'with everything else',
+      { name: NAME, domain: HOST, path: '/shop', sameSite: 'none', partitioned: true },
+      { name: NAME, domain: 'example.com', former: [{ domain: HOST, path: '/shop', partitioned: true }] },
+    ],
+  ];
+
+  describe.each(CHANGES)('%s', (_name, before, after) => {
+    const inOldForm = async (user: string): Promise<Browser> => {
+      const browser = new Browser(await deploy(before));
+      await browser.fetch('POST', `/shop/login?user=${user}`);
+      expect(browser.jar.cookies).toHaveLength(1);
+      return browser;
+    };
+
+    it('keeps everybody signed in, and once the session is renewed one cookie is left, in the new form', async () => {
+      const browser = await inOldForm('ann');
+      const [old] = browser.jar.cookies;
+      browser.app = await deploy(after);
+      clock.advanceSeconds(40);
+      for (let page = 0; page < 8; page++) {
+        clock.advanceSeconds(10);
+        expect(await browser.user('/shop/public')).toBe('ann');
+      }
+      expect(browser.jar.cookies).toHaveLength(1);
+      expect({ ...browser.jar.cookies[0], value: '' }).not.toEqual({ ...old, value: '' });
+      expect((await browser.visit('/shop/me')).setCookies).toEqual([]);
+      expect(rejected).toEqual([]);
+    });
+
+    it.each(['/shop/login?user=bob', '/shop/login?user=ann'])('%s leaves exactly the new cookie', async (path) => {
+      const browser = await inOldForm('ann');
+      browser.app = await deploy(after);
+
+      expect((await browser.fetch('POST', path)).status).toBe(200);
+
+      expect(browser.jar.cookies).toHaveLength(1);
+      expect(await browser.user('/shop/public')).toBe(path.slice(-3));
+      expect(await browser.user('/shop/public')).toBe(path.slice(-3));
+      expect(ended).toEqual(['replaced-at-login']);
+    });
+
+    it('a logout leaves none', async () => {
+      const browser = await inOldForm('ann');
+      browser.app = await deploy(after);
+
+      expect((await browser.fetch('POST', '/shop/logout')).body).toBe('{"loggedOut":true}');
+
+      expect(browser.jar.cookies).toEqual([]);
+      expect(ended).toEqual(['logout']);
+    });
+
+    it('a new id leaves exactly the new cookie', async () => {
+      const browser = await inOldForm('ann');
+      browser.app = await deploy(after);
+
+      await browser.fetch('POST', '/shop/regenerate');
+
+      expect(browser.jar.cookies).toHaveLength(1);
+      expect(await browser.user('/shop/public')).toBe('ann');
+    });
+
+    it('a cart that was filled before moves into the login after it', async () => {
+      const browser = new Browser(await deploy(before));
+      await browser.fetch('POST', '/shop/cart');
+      browser.app = await deploy(after);
+
+      await browser.fetch('POST', '/shop/login');
+
+      expect(JSON.parse((await browser.visit('/shop/me')).body)).toEqual({ user: 'ann', data: { cart: 'book' } });
+      expect(browser.jar.cookies).toHaveLength(1);
+    });
+
+    it('one of a session that has ended goes with the next page', async () => {
+      const browser = await inOldForm('ann');
+      browser.app = await deploy(after);
+      await browser.app.app.get(SessionService).deleteUserSessions('ann');
+
+      expect(await browser.user('/shop/public')).toBeNull();
+
+      expect(browser.jar.cookies).toEqual([]);
+    });
+
+    describe('and each form opens a session of its own', () => {
+      let browser: Browser;
+
+      beforeEach(async () => {
+        browser = await inOldForm('ann');
+        const other = new Browser(await deploy(after));
+        await other.fetch('POST', '/shop/login?user=bob');
+        browser.app = other.app;
+        browser.jar.receive(
+          other.jar.cookies.map(({ name, value, host, path, isHostOnly, partition }) =>
+            [
+              `${name}=${value}; Path=${path}; Secure`,
+              isHostOnly ? [] : `Domain=${host}`,
+              partition ? 'Partitioned' : [],
+            ]
+              .flat()
+              .join('; '),
+          ),
+          { host: HOST, path: '/' },
+        );
+        expect(browser.cookieHeader.split('; ')).toHaveLength(2);
+        rejected.length = 0;
+      });
+
+      it('a page shows neither user, costs no call to the store, and leaves no cookie', async () => {
+        const calls = { ...backend.calls };
+        const page = await browser.visit('/shop/me');
+        expect([page.status, page.headers['www-authenticate']]).toEqual([401, 'Bearer error="invalid_token"']);
+        expect(page.headers['cache-control']).toBe('no-store');
+        expect(backend.calls).toEqual(calls);
+        expect(rejected).toEqual(['TOKEN_AMBIGUOUS']);
+        expect(browser.jar.cookies).toEqual([]);
+      });
+
+      it('an open page is shown to nobody in particular, and leaves no cookie', async () => {
+        expect(await browser.user('/shop/public')).toBeNull();
+        expect(browser.jar.cookies).toEqual([]);
+      });
+
+      it('what a script fetches in the background leaves all cookies as they are', async () => {
+        const response = await browser.fetch('GET', '/shop/me');
+        expect([response.status, response.setCookies]).toEqual([401, []]);
+        expect((await browser.fetch('GET', '/shop/public')).setCookies).toEqual([]);
+        expect(browser.jar.cookies).toHaveLength(2);
+      });
+
+      it('a login ends both sessions and leaves exactly its own', async () => {
+        expect((await browser.fetch('POST', '/shop/login?user=cat')).status).toBe(200);
+
+        expect(browser.jar.cookies).toHaveLength(1);
+        expect(await browser.user('/shop/public')).toBe('cat');
+        const sessions = browser.app.app.get(SessionService);
+        expect(await sessions.listUserSessions('ann')).toEqual([]);
+        expect(await sessions.listUserSessions('bob')).toEqual([]);
+        expect(ended).toEqual(['replaced-at-login', 'replaced-at-login']);
+      });
+
+      it('a login that is answered by a header ends both sessions and leaves no cookie', async () => {
+        const login = await browser.fetch('POST', '/shop/login?user=cat&by=bearer');
+
+        expect(browser.jar.cookies).toEqual([]);
+        expect(ended).toEqual(['replaced-at-login', 'replaced-at-login']);
+        const { token } = JSON.parse(login.body) as { token: string };
+        const page = await browser.fetch('GET', '/shop/me', 'Authorization', `Bearer ${token}`);
+        expect(JSON.parse(page.body)).toMatchObject({ user: 'cat' });
+      });
+
+      it('a logout ends both sessions and leaves no cookie', async () => {
+        expect((await browser.fetch('POST', '/shop/logout')).body).toBe('{"loggedOut":true}');
+
+        expect(browser.jar.cookies).toEqual([]);
+        const sessions = browser.app.app.get(SessionService);
+        expect(await sessions.listUserSessions('ann')).toEqual([]);
+        expect(await sessions.listUserSessions('bob')).toEqual([]);
+        expect(ended).toEqual(['logout', 'logout']);
+        expect((await browser.fetch('POST', '/shop/logout')).body).toBe('{"loggedOut":false}');
+      });
+
+      it.each(['/shop/login?user=cat', '/shop/login?user=cat&by=bearer', '/shop/logout', '/shop/cart'])(
+        'another site ends neither by %s',
+        async (path) => {
+          const cookies = browser.jar.headers({ host: HOST, path });
+          const headers = ['Host', HOST, 'Sec-Fetch-Site', 'cross-site', 'Sec-Fetch-Mode', 'no-cors', ...cookies];
+          const response = await send(browser.app.url + path, { method: 'POST', headers });
+          expect([response.status, response.setCookies]).toEqual([403, []]);
+          expect(ended).toEqual([]);
+        },
+      );
+
+      it('a cart that is begun has a session of its own, and its cookie is the only one', async () => {
+        await browser.fetch('POST', '/shop/cart');
+        expect(browser.jar.cookies).toHaveLength(1);
+        expect(JSON.parse((await browser.visit('/shop/data')).body)).toEqual({ cart: 'book' });
+      });
+    });
+  });
+
+  describe('under a new name', () => {
+    const FORMER: CookieOptions = {
+      former: [{ name: 'sid' }, { name: '__Host-sid' }, { name: 'elsewhere', path: '/shop' }],
+    };
+
+    it('the one of the former name opens nothing, and goes with the next page', async () => {
+      const browser = new Browser(await deploy({ name: 'sid' }));
+      await browser.fetch('POST', '/login');
+      browser.app = await deploy(FORMER);
+
+      expect((await browser.fetch('GET', '/me')).setCookies).toEqual([]);
+      expect(browser.jar.cookies).toHaveLength(1);
+      expect(await browser.user()).toBeNull();
+      expect(browser.jar.cookies).toEqual([]);
+    });
+
+    it('a login by fetch takes it along, and a name that the browser has not sent is left alone', async () => {
+      const browser = new Browser(await deploy({ name: 'sid' }));
+      await browser.fetch('POST', '/login');
+      browser.app = await deploy(FORMER);
+
+      const { setCookies } = await browser.fetch('POST', '/login?user=bob');
+
+      expect(browser.jar.cookies).toMatchObject([{ name: '__Host-session' }]);
+      expect(setCookies.map((line) => line.split('=', 1)[0])).toEqual(['sid', 'sid', '__Host-session']);
+      expect(await browser.user()).toBe('bob');
+    });
+
+    it('is left alone where the browser sends none, and where the application itself sets one', async () => {
+      const app = await deploy(FORMER);
+      expect((await new Browser(app).visit('/public')).setCookies).toEqual([]);
+      expect((await new Browser(app).fetch('POST', '/login')).setCookies).toHaveLength(1);
+    });
+  });
+
+  describe('whatever else the browser sends', () => {
+    let app: AppUnderTest;
+    let verified: string[];
+
+    beforeEach(async () => {
+      verified = [];
+      app = await deploy({ name: NAME });
+    });
+
+    const signIn = async (user: string): Promise<string> => {
+      const { token } = await app.app.get(SessionService).createSession({ user: { userId: user } });
+      return token;
+    };
+    const page = (values: readonly string[], ...headers: string[]) =>
+      send(`${app.url}/public`, {
+        headers: [
+          'Cookie',
+          values.map((value) => `${NAME}=${value}`).join('; '),
+          'Sec-Fetch-Mode',
+          'navigate',
+          ...headers,
+        ],
+      });
+    const userOf = ({ body }: RawResponse) => (JSON.parse(body) as { user: string | null }).user;
+
+    it('values that do not verify are ignored, wherever they stand', async () => {
+      const token = await signIn('ann');
+      const junk = ['junk', `${token.slice(0, -1)}${token.endsWith('A') ? 'B' : 'A'}`, 'x'.repeat(3_000)];
+      for (const values of [
+        [...junk, token],
+        [token, ...junk],
+        ['junk', token, 'junk'],
+        ['', token],
+      ]) {
+        expect(userOf(await page(values))).toBe('ann');
+      }
+    });
+
+    it('two tokens of one session are one session, and the younger one stays', async () => {
+      const sessions = app.app.get(SessionService);
+      const old = await signIn('ann');
+      clock.advanceSeconds(1);
+      const { token: renewed } = await sessions.renewSession(old);
+      for (const values of [
+        [old, renewed],
+        [renewed, old],
+      ]) {
+        const response = await page(values);
+        expect(userOf(response)).toBe('ann');
+        const jar = new CookieJar();
+        jar.receive(response.setCookies, { host: HOST, path: '/' });
+        expect(jar.cookies).toMatchObject([{ value: renewed }]);
+        expect(response.headers['cache-control']).toBe('no-store');
+      }
+    });
+
+    it('the same value twice is one session in two cookies, of which one stays', async () => {
+      const token = await signIn('ann');
+      const response = await page([token, token]);
+      expect(userOf(response)).toBe('ann');
+      expect(response.setCookies.filter((line) => line.startsWith(`${NAME}=${token};`))).toHaveLength(1);
+      expect(response.setCookies.at(-1)).toMatch(
+        new RegExp(`^${NAME}=${token}; Max-Age=100; Path=/; HttpOnly; Secure; SameSite=Lax$`),
+      );
+      expect(response.setCookies.slice(0, -1)).toEqual([
+        `${NAME}=; Max-Age=0; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; Secure; Partitioned; SameSite=None`,
+      ]);
+    });
+
+    it('a page that is late leaves the cookie that a login beside it has set', async () => {
+      const token = await signIn('ann');
+      const load = backend.stopNext('read');
+      const late = page([token, token]);
+      await load.arrived;
+      const beforeTheResponse = backend.stopNext('read');
+      load.letGo();
+      await beforeTheResponse.arrived;
+      await app.app.get(SessionService).deleteUserSessions('ann');
+      beforeTheResponse.letGo();
+      const response = await late;
+      expect([userOf(response), response.setCookies]).toEqual(['ann', []]);
+    });
+
+    it('of seven planted cookies beside ours none gets in, and of more than eight none is believed', async () => {
+      const token = await signIn('ann');
+      const junk = (count: number) => Array.from({ length: count }, (_, index) => `junk${index}`);
+      expect(userOf(await page([...junk(7), token]))).toBe('ann');
+      expect(rejected).toEqual(['TOKEN_MALFORMED']);
+      rejected.length = 0;
+      const planted = await signIn('mallory');
+      for (const values of [
+        [...junk(8), token],
+        [token, ...junk(8)],
+        [planted, ...junk(7), token],
+      ]) {
+        expect(userOf(await page(values))).toBeNull();
+      }
+      expect(rejected).toEqual(['TOKEN_AMBIGUOUS', 'TOKEN_AMBIGUOUS', 'TOKEN_AMBIGUOUS']);
+    });
+
+    it('at most eight are verified', async () => {
+      const tokenFormat = {
+        serialize: () => 'unused',
+        verify: (token: string) => {
+          verified.push(token);
+          return { valid: false, fault: 'TOKEN_FORGED' } as const;
+        },
+      };
+      app = await deploy({ name: NAME }, { tokenFormat });
+      const values = Array.from({ length: 200 }, (_, index) => `v${index}`);
+      expect(userOf(await page(values))).toBeNull();
+      expect(verified).toEqual(values.slice(0, 8));
+    });
+
+    it('a browser that has never heard of Partitioned keeps the cookie too', async () => {
+      const token = await signIn('ann');
+      const jar = new CookieJar({ knowsPartitioned: false });
+      jar.receive((await page([token, token])).setCookies, { host: HOST, path: '/' });
+      expect(jar.cookies).toMatchObject([{ value: token }]);
+    });
+
+    it('several sessions are none, also where a header would open one', async () => {
+      const [ann, bob, cat] = [await signIn('ann'), await signIn('bob'), await signIn('cat')];
+      expect(userOf(await page([ann, bob], 'Authorization', `Bearer ${cat}`))).toBeNull();
+      expect(userOf(await page(['junk', 'junk2'], 'Authorization', `Bearer ${cat}`))).toBe('cat');
+    });
+  });
+});
+
+it.each(PLATFORMS)('the lines that clear are few: one for each form, on %s', async (platform: Platform) => {
+  const cookie: CookieOptions = {
+    name: NAME,
+    domain: 'example.com',
+    former: [{ path: '/shop' }, { name: 'sid' }, { name: '__Host-sid' }],
+  };
+  const app = await startApp({
+    platform,
+    controllers: [ShopController],
+    session: { secretKey: SECRET_KEY, tokenSourcePriority: ['cookie'], cookie },
+  });
+  const headers = ['Cookie', `${NAME}=a; ${NAME}=b; sid=x; __Host-sid=y`];
+  const { setCookies } = await send(`${app.url}/public`, { headers });
+  await app.close();
+  expect(
+    setCookies.map((line) => line.replace(/; (Max-Age|Expires|SameSite)=[^;]+/g, '').replace('; HttpOnly', '')).sort(),
+  ).toEqual(
+    [
+      '__Host-sid=; Path=/; Secure',
+      '__Host-sid=; Path=/; Secure; Partitioned',
+      `${NAME}=; Domain=example.com; Path=/; Secure`,
+      `${NAME}=; Domain=example.com; Path=/; Secure; Partitioned`,
+      `${NAME}=; Domain=example.com; Path=/shop; Secure`,
+      `${NAME}=; Domain=example.com; Path=/shop; Secure; Partitioned`,
+      `${NAME}=; Path=/; Secure`,
+      `${NAME}=; Path=/; Secure; Partitioned`,
+      `${NAME}=; Path=/shop; Secure`,
+      `${NAME}=; Path=/shop; Secure; Partitioned`,
+      'sid=; Domain=example.com; Path=/; Secure',
+      'sid=; Domain=example.com; Path=/; Secure; Partitioned',
+      'sid=; Path=/; Secure',
+      'sid=; Path=/; Secure; Partitioned',
+    ].sort(),
+  );
+});
