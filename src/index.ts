@@ -52,7 +52,7 @@ export {
   type SessionModuleOptions,
   type TokenSource,
 } from './options/session-options.js';
-export { DamagedRecordError } from './records/record-errors.js';
+export { DamagedRecordError, NewerRecordError } from './records/record-errors.js';
 export { decodeRecord, encodeRecord } from './records/record-text.js';
 export type { SessionRecord, SessionStatus, SessionTimes } from './records/session-record.js';
 export { RequestSessions } from './requests/request-sessions.js';

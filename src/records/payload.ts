@@ -6,7 +6,8 @@ import { DamagedRecordError, NewerRecordError } from './record-errors.js';
 import { isInstant, type SessionRecord } from './session-record.js';
 import { isObject, isStoredUser } from './stored-user.js';
 
-const SCHEMA = 1;
+/** The latest schema that this version knows. */
+export const SCHEMA = 1;
 const NO_USER = 'null';
 const NO_DATA = '{}';
 const NO_FLASH = '[]';
@@ -68,7 +69,7 @@ export function decodePayload({ id, payload }: Pick<SessionRecord, 'id' | 'paylo
   const [headText = '', userText, dataText, flashText, ...rest] = payload.split('\n');
   const head = parse(headText);
   if (!isObject(head) || !isSchema(head.schema)) throw new DamagedRecordError('it has no schema number');
-  if (head.schema > SCHEMA) throw new NewerRecordError(head.schema, SCHEMA);
+  if (head.schema > SCHEMA) throw new NewerRecordError();
   if (head.id !== id) throw new DamagedRecordError('it belongs to another session');
   if (userText === undefined || dataText === undefined || flashText === undefined || rest.length > 0) {
     throw new DamagedRecordError('it does not have four lines');

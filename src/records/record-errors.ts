@@ -10,11 +10,17 @@ export class DamagedRecordError extends Error {
   }
 }
 
-/** A record written by a later version of this module: neither read nor overwritten by this one. */
+/**
+ * What a later version of this module has stored. This version neither reads nor changes nor deletes it: whether the session lives is not
+ * known, and the response is 503.
+ */
 export class NewerRecordError extends Error {
   override readonly name = 'NewerRecordError';
 
-  constructor(found: number, known: number) {
-    super(`A stored session record has schema ${found}, this version knows ${known}: finish the deployment.`);
+  /** @param what is of a newer form. Default: a session record */
+  constructor(what = 'A stored session record') {
+    super(
+      `${what} was written by a later version of nestjs-sessionx, and this version leaves it alone: finish the deployment, so that all processes run the later version.`,
+    );
   }
 }

@@ -1,12 +1,15 @@
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
+import { SCHEMA } from './payload.js';
 import { DamagedRecordError, NewerRecordError } from './record-errors.js';
 import type { SessionRecord, SessionStatus } from './session-record.js';
 
 const MARK = 'sx1';
 export const VERSION_CHARS = 10;
 export const TIME_CHARS = 14;
-const HEAD = /^sx1 (\d{10}) ([aip]) ([us]) (\d{14}) (\d{14})\n/;
-const HEAD_CHARS = 49;
+/** The head, and the number with which a payload of this module begins. */
+const HEAD = /^sx1 (\d{10}) ([aip]) ([us]) (\d{14}) (\d{14})\n(?:\{"schema":(\d{1,9})[,}])?/;
+export const HEAD_CHARS = 49;
+const NEWER_MARK = /^sx(?:[2-9]|[1-9]\d{1,2}) /;
 
 const STATUS_LETTERS = { active: 'a', invalidated: 'i', pending: 'p' } as const satisfies Record<SessionStatus, string>;
 
@@ -39,14 +42,15 @@ export function statusAndOwner({ status, userTag }: Pick<SessionRecord, 'status'
  * The record that is stored as `text` under `id`.
  *
  * @throws DamagedRecordError when `text` is not of this form
+ * @throws NewerRecordError when a later version of this module wrote it: its mark or the schema of its payload has a higher number
  */
 export function decodeRecord(id: SessionId, text: string): SessionRecord {
-  const [, version, letter, owner, lastAccessed, expiresAt] = HEAD.exec(text) ?? [];
+  const [, version, letter, owner, lastAccessed, expiresAt, schema] = HEAD.exec(text) ?? [];
   if (letter === undefined) {
-    const form = /^sx(\d{1,3}) /.exec(text)?.[1] ?? '0';
-    if (Number(form) > 1) throw new NewerRecordError(Number(form), 1);
+    if (NEWER_MARK.test(text)) throw new NewerRecordError();
     throw new DamagedRecordError('it does not begin like a record');
   }
+  if (schema !== undefined && Number(schema) > SCHEMA) throw new NewerRecordError();
   return {
     id,
     version: Number(version),
@@ -58,9 +62,18 @@ export function decodeRecord(id: SessionId, text: string): SessionRecord {
   };
 }
 
-/** Whether `text` begins like a record. */
-export function isRecordText(text: string): boolean {
-  return HEAD.test(text);
+/**
+ * The record in a text of a store; null: it is none of ours, and counts as missing.
+ *
+ * @throws NewerRecordError when a later version of this module wrote it
+ */
+export function tryDecodeRecord(id: SessionId, text: string): SessionRecord | null {
+  try {
+    return decodeRecord(id, text);
+  } catch (error) {
+    if (!(error instanceof DamagedRecordError)) throw error;
+    return null;
+  }
 }
 
 /** A number as so many digits; the forms that the head is made of. */

@@ -47,6 +47,7 @@ const broken: [fault: string, create: () => SessionBackend, caughtBy: RegExp][] 
   ['checks what it replaces, then acts', () => new Broken.ReplacesByCheckThenAct(), /^of two sessions that replace/],
   ['answers no ping', () => new Broken.AnswersNoPing(), /^ping resolves/],
   ['takes anything for a record', () => new Broken.TakesAnythingForARecord(), /^read throws DamagedRecordError/],
+  ['takes the newer for missing', () => new Broken.TakesTheNewerForMissing(), /^every call throws NewerRecordError/],
   ['lists the anonymous', () => new Broken.ListsTheAnonymous(), /^an anonymous session is in no index/],
   ['revives what left the index', () => new Broken.RevivesWhatTheIndexHasForgotten(), /^a session that a late renewal/],
   ['forgets the renewed', () => new Broken.ForgetsTheRenewed(), /^a session that is renewed stays listed/],
@@ -63,8 +64,13 @@ const damage = async ({ backend, id }: DamagedKey) => {
   if (backend instanceof Broken.TakesAnythingForARecord) await backend.damage(id);
 };
 
+const writeNewer = ({ backend, id }: DamagedKey) => {
+  if (backend instanceof Broken.TakesTheNewerForMissing) backend.writeNewer(id);
+  return Promise.resolve();
+};
+
 function suite(create: () => SessionBackend): ConformanceCase[] {
-  return backendConformance({ create, again: (first) => first, damage });
+  return backendConformance({ create, again: (first) => first, damage, writeNewer });
 }
 
 it.each(broken)('the suite catches a backend that %s', async (_fault, create, caughtBy) => {

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, it } from '@jest/globals';
 import { MemoryBackend } from 'nestjs-sessionx';
 import { RedisBackend } from 'nestjs-sessionx/redis';
-import { backendConformance } from 'nestjs-sessionx/testing';
+import { backendConformance, type DamagedKey } from 'nestjs-sessionx/testing';
 
+import { newerText } from '../support/newer-records.js';
 import { RedisServer } from '../support/redis-server.js';
 
 describe('MemoryBackend', () => {
@@ -21,9 +22,15 @@ describe('RedisBackend', () => {
 
   const subject = {
     create: () => new RedisBackend(redis.url),
-    damage: async ({ keyPrefix, id }: { keyPrefix: string; id: string }) => {
+    damage: async ({ keyPrefix, id }: DamagedKey) => {
       const client = redis.client();
       await client.set(`${keyPrefix}{${id.slice(0, 16)}}${id.slice(16)}`, 'something else');
+      await client.quit();
+    },
+    writeNewer: async ({ keyPrefix, id }: DamagedKey) => {
+      const client = redis.client();
+      const key = `${keyPrefix}{${id.slice(0, 16)}}${id.slice(16)}`;
+      await client.set(key, newerText(await client.get(key)), 'KEEPTTL');
       await client.quit();
     },
   };

@@ -8,11 +8,12 @@ import {
 } from 'nestjs-sessionx';
 import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { RedisBackend } from 'nestjs-sessionx/redis';
-import { backendConformance, FakeClock } from 'nestjs-sessionx/testing';
+import { backendConformance, FakeClock, type DamagedKey } from 'nestjs-sessionx/testing';
 import { setImmediate as eventLoopTurn } from 'node:timers/promises';
 
 import { BarrierBackend } from '../support/barrier-backend.js';
 import { MemcachedServer } from '../support/memcached-server.js';
+import { newerText } from '../support/newer-records.js';
 import { RedisServer } from '../support/redis-server.js';
 import { atOnce, outcomes, startService, type ServiceUnderTest } from '../support/services.js';
 
@@ -25,7 +26,15 @@ beforeAll(async () => {
 afterAll(() => redis.stop());
 
 describe('two stores as one', () => {
-  const subject = { create: () => new MigratingBackend(new RedisBackend(redis.url), new MemoryBackend()) };
+  const subject = {
+    create: () => new MigratingBackend(new RedisBackend(redis.url), new MemoryBackend()),
+    writeNewer: async ({ keyPrefix, id }: DamagedKey) => {
+      const client = redis.client();
+      const key = `${keyPrefix}{${id.slice(0, 16)}}${id.slice(16)}`;
+      await client.set(key, newerText(await client.get(key)), 'KEEPTTL');
+      await client.quit();
+    },
+  };
   const again = (first: SessionBackend) => first;
   for (const { name, run } of backendConformance({ ...subject, again })) it(name, run);
 });

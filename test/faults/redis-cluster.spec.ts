@@ -11,9 +11,10 @@ import {
   type FlashMessage,
 } from 'nestjs-sessionx';
 import { RedisBackend, sessionClusterOptions } from 'nestjs-sessionx/redis';
-import { backendConformance } from 'nestjs-sessionx/testing';
+import { backendConformance, type DamagedKey } from 'nestjs-sessionx/testing';
 
 import { startApp } from '../support/apps.js';
+import { newerText } from '../support/newer-records.js';
 import { redisCluster } from '../support/cluster-backend.js';
 import { until, type ClusterNode, type RedisCluster } from '../support/redis-cluster.js';
 import { atOnce, outcomes, startService, type ServiceUnderTest } from '../support/services.js';
@@ -49,9 +50,14 @@ function recordOf(sessionId: string): string {
 describe('a Redis Cluster keeps the contract:', () => {
   const subject = {
     create: () => store.another(),
-    damage: async ({ keyPrefix, id }: { keyPrefix: string; id: string }) => {
+    damage: async ({ keyPrefix, id }: DamagedKey) => {
       const key = `${keyPrefix}{${id.slice(0, 16)}}${id.slice(16)}`;
       await (await cluster.masterOf(key)).admin.set(key, 'something else');
+    },
+    writeNewer: async ({ keyPrefix, id }: DamagedKey) => {
+      const key = `${keyPrefix}{${id.slice(0, 16)}}${id.slice(16)}`;
+      const { admin } = await cluster.masterOf(key);
+      await admin.set(key, newerText(await admin.get(key)), 'KEEPTTL');
     },
   };
   for (const { name, run } of backendConformance(subject)) it(name, run);

@@ -1,5 +1,6 @@
 import {
   MemoryBackend,
+  NewerRecordError,
   type BackendContext,
   type CreateOptions,
   type CreateResult,
@@ -286,6 +287,22 @@ export class TakesAnythingForARecord extends MemoryBackend {
   async damage(id: Id): Promise<void> {
     const record = await this.read(id);
     if (record !== null) await this.replace({ ...record, version: 2, payload: 'something else' }, 1);
+  }
+}
+
+export class TakesTheNewerForMissing extends MemoryBackend {
+  readonly #newer = new Set<Id>();
+
+  writeNewer(id: Id): void {
+    this.#newer.add(id);
+  }
+
+  override read(id: Id): Promise<SessionRecord | null> {
+    return this.#newer.has(id) ? Promise.reject(new NewerRecordError()) : super.read(id);
+  }
+
+  override async replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
+    return this.#newer.has(record.id) ? 'missing' : super.replace(record, ifVersion);
   }
 }
 

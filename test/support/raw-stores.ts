@@ -43,7 +43,11 @@ class RawMemory implements RawStore {
 
   async write(id: SessionId, text: string | Buffer): Promise<void> {
     await this.#backend.delete(id);
-    await this.#backend.create(decodeRecord(id, text.toString()), { deadline: 1000 });
+    const whole = text.toString();
+    const payload = whole.slice(whole.indexOf('\n') + 1);
+    // The head alone, as a payload of a newer schema would be refused.
+    const record = decodeRecord(id, whole.slice(0, -payload.length));
+    await this.#backend.create({ ...record, payload }, { deadline: 1000 });
   }
 
   async stop(): Promise<void> {

@@ -80,15 +80,18 @@ export async function deleteRecord(
 
 /**
  * As `SessionBackend.deleteByUser`. One compare-and-set empties the list, and all have ended; a login that comes in meanwhile makes it
- * fail, and is then among those. The records are deleted after it, and each active one that this deletes is counted: what another deletion
- * was faster with is counted there.
+ * fail, and is then among those. The records are looked at before it, because it must not end one of a newer form, and deleted after it. Each
+ * active one that this deletes is counted: what another deletion was faster with is counted there.
+ *
+ * @throws NewerRecordError when a later version of this module wrote one of the items
  */
 export async function deleteRecordsOfUser(user: UserSessions, except: SessionId | undefined): Promise<SessionId[]> {
   const kept = except?.startsWith(user.tag) === true ? memberOf(except) : undefined;
   const { ended } = await user.list.change(
     await user.list.read(),
-    (entries) => {
+    async (entries) => {
       const ended = entries.filter(({ member }) => member !== kept);
+      await user.recordsOf(ended.map(({ member }) => member));
       return ended.length === 0 ? { ended } : { ended, entries: entries.filter(({ member }) => member === kept) };
     },
     user.patience(),

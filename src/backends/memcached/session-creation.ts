@@ -1,3 +1,4 @@
+import { NewerRecordError } from '../../records/record-errors.js';
 import type { SessionRecord } from '../../records/session-record.js';
 import { memberOf, type SessionId } from '../../tokens/session-secret.js';
 import { isListed, leastRecentlyUsedFirst } from '../backend-rules.js';
@@ -50,16 +51,26 @@ export class SessionCreation {
     ]);
     if (!added) return { outcome: 'exists' };
 
-    const result = await this.#enter(list);
-    if (result.outcome !== 'created') {
-      await user.items.delete(user.keyOf(record.id));
-      return result;
-    }
+    const result = await this.#enterOrRemove(list);
+    if (result.outcome !== 'created') return result;
     if (!this.#patience.isOver()) await this.#keep(lifetimeMs, result.evicted);
     if (!this.#patience.isOver()) return result;
     // The caller has been told that it failed.
     await this.#undo();
     return { outcome: 'late' };
+  }
+
+  /** Steps 2 and 3. What is not made leaves no record behind, unless the store fails. */
+  async #enterOrRemove(list: Item | null): Promise<CreateResult> {
+    const { user, record } = this;
+    try {
+      const result = await this.#enter(list);
+      if (result.outcome !== 'created') await user.items.delete(user.keyOf(record.id));
+      return result;
+    } catch (error) {
+      if (error instanceof NewerRecordError) await user.items.delete(user.keyOf(record.id));
+      throw error;
+    }
   }
 
   async #enter(list: Item | null): Promise<CreateResult> {

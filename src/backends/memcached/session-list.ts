@@ -1,9 +1,9 @@
-import { SessionBackendError } from '../../errors/session-errors.js';
-import { DamagedRecordError } from '../../records/record-errors.js';
+import { DamagedRecordError, NewerRecordError } from '../../records/record-errors.js';
 import { digits, TIME_CHARS } from '../../records/record-text.js';
 import type { UserTag } from '../../tokens/session-secret.js';
 
 const MARK = 'sxl1';
+const NEWER_MARK = /^sxl(?:[2-9]|[1-9]\d{1,2}) /;
 const ENTRY = /^([A-Za-z0-9_-]{43}) (\d{14})$/;
 
 /** A session in a user's list. */
@@ -22,7 +22,7 @@ export function encodeList(tag: UserTag, entries: readonly ListEntry[]): string 
 
 /**
  * @throws DamagedRecordError when `text` is not the list of `tag`
- * @throws SessionBackendError when a later version of this module wrote it
+ * @throws NewerRecordError when a later version of this module wrote it
  */
 export function decodeList(tag: UserTag, text: string): ListEntry[] {
   assertList(tag, text);
@@ -39,7 +39,7 @@ export function decodeList(tag: UserTag, text: string): ListEntry[] {
  * The entry of one session, without a look at the others; undefined: the list does not have it.
  *
  * @throws DamagedRecordError when `text` is not the list of `tag`
- * @throws SessionBackendError when a later version of this module wrote it
+ * @throws NewerRecordError when a later version of this module wrote it
  */
 export function findEntry(tag: UserTag, text: string, member: string): ListEntry | undefined {
   assertList(tag, text);
@@ -53,12 +53,7 @@ export function findEntry(tag: UserTag, text: string, member: string): ListEntry
 
 function assertList(tag: UserTag, text: string): void {
   if (text.startsWith(headOf(tag))) return;
-  if (/^sxl[2-9] /.test(text)) {
-    throw new SessionBackendError(
-      'BACKEND_RECORD_NEWER',
-      "A later version of this module wrote the list of a user's sessions: finish the deployment.",
-    );
-  }
+  if (NEWER_MARK.test(text)) throw new NewerRecordError("The list of a user's sessions");
   throw damaged();
 }
 

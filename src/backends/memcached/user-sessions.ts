@@ -1,6 +1,6 @@
 import { SessionDataError } from '../../errors/session-errors.js';
-import { DamagedRecordError, NewerRecordError } from '../../records/record-errors.js';
-import { decodeRecord, encodeRecord } from '../../records/record-text.js';
+import { DamagedRecordError } from '../../records/record-errors.js';
+import { decodeRecord, encodeRecord, tryDecodeRecord } from '../../records/record-text.js';
 import type { SessionRecord } from '../../records/session-record.js';
 import { memberOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
 import { isListed } from '../backend-rules.js';
@@ -55,7 +55,7 @@ export class UserSessions {
    * once, which costs one round trip. It may have expired.
    *
    * @throws DamagedRecordError when one of the items is not ours
-   * @throws NewerRecordError when a later version of this module wrote the record
+   * @throws NewerRecordError when a later version of this module wrote one of the items
    */
   async find(id: SessionId): Promise<FoundSession | null> {
     const [item, list] = await Promise.all([this.items.get(this.keyOf(id)), this.list.read()]);
@@ -65,18 +65,26 @@ export class UserSessions {
     return { record, cas: item.cas, list };
   }
 
-  /** For writes: a session that lives now. An item that is not ours counts as none. */
+  /**
+   * For writes: a session that lives now. An item that is not ours counts as none.
+   *
+   * @throws NewerRecordError when a later version of this module wrote one of the items
+   */
   async findLiving(id: SessionId): Promise<FoundSession | null> {
     try {
       const found = await this.find(id);
       return found !== null && found.record.expiresAt > this.now() ? found : null;
     } catch (error) {
-      if (!isNoRecord(error)) throw error;
+      if (!(error instanceof DamagedRecordError)) throw error;
       return null;
     }
   }
 
-  /** The living ones among sessions that a list has, or had a moment ago. */
+  /**
+   * The living ones among sessions that a list has, or had a moment ago.
+   *
+   * @throws NewerRecordError when a later version of this module wrote one of them
+   */
   async recordsOf(members: readonly string[]): Promise<SessionRecord[]> {
     const ids = members.map((member) => (this.tag + member) as SessionId);
     const items = await inBatches(ids, (id) => this.items.get(this.keyOf(id)));
@@ -112,18 +120,13 @@ export class UserSessions {
   }
 }
 
-/** The record in an item; null: there is none that this version knows. */
+/**
+ * The record in an item; null: there is none.
+ *
+ * @throws NewerRecordError when a later version of this module wrote it
+ */
 export function tryDecode(id: SessionId, item: Item | null): SessionRecord | null {
-  try {
-    return item === null ? null : decodeRecord(id, item.text);
-  } catch (error) {
-    if (!isNoRecord(error)) throw error;
-    return null;
-  }
-}
-
-function isNoRecord(error: unknown): boolean {
-  return error instanceof DamagedRecordError || error instanceof NewerRecordError;
+  return item === null ? null : tryDecodeRecord(id, item.text);
 }
 
 function rethrowForCaller(error: unknown): never {

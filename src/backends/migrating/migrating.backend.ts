@@ -112,6 +112,8 @@ export class MigratingBackend implements SessionBackend {
   }
 
   async deleteByUser(tag: UserTag, options?: { readonly except?: SessionId }): Promise<SessionId[]> {
+    // Before anything is deleted, as it refuses where either store has a record of a newer form.
+    for (const store of [this.old, this.next]) await store.listByUser(tag);
     const ended = await this.#inEitherStore(async (store) => {
       // A session between the two stores is active in neither, and ends with its stand-in.
       const moving = (await store.listByUser(tag)).filter(isStandIn).map(({ id }) => id);

@@ -11,15 +11,17 @@ import { SERVER_TIME } from './scripts/server-time.js';
 import { TOUCH } from './scripts/touch.js';
 
 type Argument = string | number;
+/** A later version of this module has stored what would have to be changed: nothing was done. */
+type Newer = 'newer';
 
 /** The scripts as commands of the client; each takes its key, then its arguments. */
 export interface RedisScripts {
   sessionxCreate(record: string, ...args: Argument[]): Promise<[outcome: string, ...evicted: string[]]>;
-  sessionxReplace(record: string, ...args: Argument[]): Promise<'replaced' | 'changed' | 'missing'>;
-  sessionxTouch(record: string, ...args: Argument[]): Promise<0 | 1>;
-  sessionxDelete(record: string, ...args: Argument[]): Promise<'deleted' | 'changed' | 'missing'>;
+  sessionxReplace(record: string, ...args: Argument[]): Promise<'replaced' | 'changed' | 'missing' | Newer>;
+  sessionxTouch(record: string, ...args: Argument[]): Promise<'touched' | 'missing' | Newer>;
+  sessionxDelete(record: string, ...args: Argument[]): Promise<'deleted' | 'changed' | 'missing' | Newer>;
   sessionxListByUser(index: string, now: number): Promise<string[]>;
-  sessionxDeleteByUser(index: string, except: string, now: number): Promise<string[]>;
+  sessionxDeleteByUser(index: string, except: string, now: number): Promise<['ended' | Newer, ...members: string[]]>;
   sessionxScanHeads(index: string, cursor: string): Promise<[cursor: string, ...memberAndHead: string[]]>;
   sessionxEvict(index: string, ...memberAndLastAccessed: string[]): Promise<string[]>;
   sessionxServerTime(record: string): Promise<number>;

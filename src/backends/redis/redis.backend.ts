@@ -2,8 +2,8 @@ import { Redis, type Cluster, type RedisOptions } from 'ioredis';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { DamagedRecordError } from '../../records/record-errors.js';
-import { decodeRecord, isRecordText } from '../../records/record-text.js';
+import { DamagedRecordError, NewerRecordError } from '../../records/record-errors.js';
+import { decodeRecord, tryDecodeRecord } from '../../records/record-text.js';
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import { describeDriverFailure } from '../../store/driver-failure.js';
 import { memberOf, tagOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
@@ -80,6 +80,8 @@ export class RedisBackend implements SessionBackend {
         case 'missing':
         case 'late':
           return { outcome };
+        case 'newer':
+          throw new NewerRecordError();
         case 'crowded': {
           const room = await this.#indexOf(tagOf(record.id)).makeRoom(options, isOver);
           if (room.outcome !== 'room') return room;
@@ -107,12 +109,12 @@ export class RedisBackend implements SessionBackend {
 
   async replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
     const { client, key } = this.#at(record.id);
-    return client.sessionxReplace(key, ...replaceArguments(record, ifVersion, this.#now()));
+    return known(await client.sessionxReplace(key, ...replaceArguments(record, ifVersion, this.#now())));
   }
 
   async touch(id: SessionId, times: SessionTimes): Promise<boolean> {
     const { client, key } = this.#at(id);
-    return (await client.sessionxTouch(key, ...touchArguments(id, times, this.#now()))) === 1;
+    return known(await client.sessionxTouch(key, ...touchArguments(id, times, this.#now()))) === 'touched';
   }
 
   async delete(
@@ -120,7 +122,8 @@ export class RedisBackend implements SessionBackend {
     { ifVersion }: { readonly ifVersion?: number } = {},
   ): Promise<'deleted' | 'changed' | 'missing'> {
     const { client, key } = this.#at(id);
-    return client.sessionxDelete(key, ifVersion === undefined ? '' : versionText(ifVersion), memberOf(id));
+    const version = ifVersion === undefined ? '' : versionText(ifVersion);
+    return known(await client.sessionxDelete(key, version, memberOf(id)));
   }
 
   async listByUser(tag: UserTag): Promise<SessionRecord[]> {
@@ -130,7 +133,8 @@ export class RedisBackend implements SessionBackend {
     for (let position = 0; position < found.length; position += 2) {
       const [member = '', text = ''] = found.slice(position, position + 2);
       // What is no record of ours is no session either; reading it by its id reports it.
-      if (isRecordText(text)) records.push(decodeRecord((tag + member) as SessionId, text));
+      const record = tryDecodeRecord((tag + member) as SessionId, text);
+      if (record !== null) records.push(record);
     }
     return records;
   }
@@ -138,7 +142,8 @@ export class RedisBackend implements SessionBackend {
   async deleteByUser(tag: UserTag, { except }: { readonly except?: SessionId } = {}): Promise<SessionId[]> {
     const { client, index } = this.#of(tag);
     const kept = except !== undefined && tagOf(except) === tag ? memberOf(except) : '';
-    const ended = await client.sessionxDeleteByUser(index, kept, this.#now());
+    const [outcome, ...ended] = await client.sessionxDeleteByUser(index, kept, this.#now());
+    known(outcome);
     return ended.map((member) => (tag + member) as SessionId);
   }
 
@@ -213,6 +218,12 @@ function newClient(options: RedisOptions, timeoutMs: number): Redis {
 function unusableOptions(error: unknown): TypeError {
   const failure = describeDriverFailure(error);
   return new TypeError(`RedisBackend: ioredis cannot use the given options (${failure}); see its documentation.`);
+}
+
+/** @throws NewerRecordError when a script has met a record of a newer form, and has done nothing */
+function known<Outcome extends string>(outcome: Outcome | 'newer'): Outcome {
+  if (outcome === 'newer') throw new NewerRecordError();
+  return outcome;
 }
 
 /** @throws TypeError that lists the options which would break a promise; lesser ones are logged */

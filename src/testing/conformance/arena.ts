@@ -32,9 +32,14 @@ export interface BackendSubject {
   again?(first: SessionBackend): SessionBackend | Promise<SessionBackend>;
   /** Puts something that is no record of ours in the place of a record. Default: that requirement is left out. */
   damage?(key: DamagedKey): Promise<void>;
+  /**
+   * Gives a record a form that only a later version of the backend knows, such as `encodeRecord` with a higher number. Default: that
+   * requirement is left out.
+   */
+  writeNewer?(key: DamagedKey): Promise<void>;
 }
 
-/** Where a record lies that is to be damaged. */
+/** Where a record lies that is to be damaged, or to be of a newer form. */
 export interface DamagedKey {
   readonly backend: SessionBackend;
   readonly keyPrefix: string;

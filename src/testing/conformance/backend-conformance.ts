@@ -1,7 +1,7 @@
 import { Arena, type BackendSubject } from './arena.js';
 import type { ConformanceCase } from './conformance-case.js';
 import { RACE_REQUIREMENTS } from './race.requirements.js';
-import { DAMAGE_REQUIREMENT, RECORD_REQUIREMENTS } from './record.requirements.js';
+import { DAMAGE_REQUIREMENT, NEWER_REQUIREMENT, RECORD_REQUIREMENTS } from './record.requirements.js';
 import { USER_REQUIREMENTS } from './user.requirements.js';
 
 /**
@@ -13,6 +13,7 @@ import { USER_REQUIREMENTS } from './user.requirements.js';
 export function backendConformance(subject: BackendSubject): ConformanceCase[] {
   const requirements = [...RECORD_REQUIREMENTS, ...USER_REQUIREMENTS, ...RACE_REQUIREMENTS];
   if (subject.damage !== undefined) requirements.push(DAMAGE_REQUIREMENT);
+  if (subject.writeNewer !== undefined) requirements.push(NEWER_REQUIREMENT);
   return requirements.map(([name, check]) => ({
     name,
     run: async () => {

@@ -1,6 +1,7 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from 'node:assert/strict';
 
-import { DamagedRecordError } from '../../records/record-errors.js';
+import { DamagedRecordError, NewerRecordError } from '../../records/record-errors.js';
+import type { SessionRecord } from '../../records/session-record.js';
 import type { Requirement } from './conformance-case.js';
 
 /** What one record does, by itself. */
@@ -176,5 +177,45 @@ export const DAMAGE_REQUIREMENT: Requirement = [
     await rejects(arena.two.read(record.id), DamagedRecordError);
     strictEqual(await arena.one.replace({ ...record, version: 2 }, 1), 'missing');
     strictEqual(await arena.one.touch(record.id, { ...record, expiresAt: record.expiresAt + 1 }), false);
+  },
+];
+
+/** For backends into which a record can be written as a later version of the backend would. */
+export const NEWER_REQUIREMENT: Requirement = [
+  'every call throws NewerRecordError for a record of a newer form, which stays as it is, and listed',
+  async (arena) => {
+    const [newer, other] = [await arena.stored(), await arena.stored()];
+    const makeNewer = ({ id }: SessionRecord) =>
+      arena.subject.writeNewer?.({ backend: arena.one, keyPrefix: arena.keyPrefix, id });
+    await makeNewer(newer);
+    const limit = { max: 2, onLimit: 'evict-oldest' } as const;
+    const calls: (() => Promise<unknown>)[] = [
+      () => arena.two.read(newer.id),
+      () => arena.one.replace({ ...newer, version: 2 }, 1),
+      () => arena.two.touch(newer.id, { ...newer, expiresAt: newer.expiresAt + 1 }),
+      () => arena.one.delete(newer.id),
+      () => arena.two.delete(newer.id, { ifVersion: 1 }),
+      () => arena.create(arena.sibling(newer), { replaces: { id: newer.id, version: 1 } }),
+      () => arena.create(arena.record(), { limit }),
+      () => arena.two.deleteByUser(arena.user),
+      () => arena.one.deleteByUser(arena.user, { except: other.id }),
+      () => arena.two.listByUser(arena.user),
+      () => arena.two.read(newer.id),
+    ];
+    for (const call of calls) await rejects(call(), NewerRecordError);
+    strictEqual((await arena.create(newer)).outcome, 'exists');
+    deepStrictEqual(await arena.read(other.id), other);
+    strictEqual(await arena.one.delete(other.id), 'deleted');
+    await rejects(arena.two.listByUser(arena.user), NewerRecordError);
+
+    const anonymous = await arena.stored(null);
+    await makeNewer(anonymous);
+    await rejects(arena.one.replace({ ...anonymous, version: 2 }, 1), NewerRecordError);
+    await rejects(arena.two.delete(anonymous.id), NewerRecordError);
+    const replaces = { id: anonymous.id, version: 1 };
+    const successor = arena.sibling(anonymous);
+    await rejects(arena.create(successor, { replaces }), NewerRecordError);
+    strictEqual(await arena.read(successor.id), null);
+    await rejects(arena.two.read(anonymous.id), NewerRecordError);
   },
 ];

@@ -43,6 +43,7 @@ if replaced ~= '' then
   local old = head(index .. replaced)
   if not old and torn({KEYS[1], index .. replaced}) then return MOVING end
   if not old then return {'missing'} end
+  if old.newer then return {'newer'} end
   if old.version ~= ARGV[11] then return {'changed'} end
 end
 
@@ -79,6 +80,7 @@ if listed and most > 0 then
       if not other then
         gone[#gone + 1] = member
       elseif member ~= replaced then
+        if other.newer then return {'newer'} end
         other.member = member
         other.expired = tonumber(other.expiresAt) <= now
         if not other.expired then living = living + 1 end

@@ -16,7 +16,7 @@ if torn(withRecords({KEYS[1]}, KEYS[1], members)) then return MOVING end
 local removed = {}
 for i = 1, #ARGV, 2 do
   local old = head(KEYS[1] .. ARGV[i])
-  if old and old.lastAccessed == ARGV[i + 1] then removed[#removed + 1] = ARGV[i] end
+  if old and not old.newer and old.lastAccessed == ARGV[i + 1] then removed[#removed + 1] = ARGV[i] end
 end
 remove(KEYS[1], removed)
 return removed

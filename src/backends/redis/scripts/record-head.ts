@@ -1,3 +1,12 @@
+import { SCHEMA } from '../../../records/payload.js';
+import { HEAD_CHARS, TIME_CHARS, VERSION_CHARS } from '../../../records/record-text.js';
+
+/** Behind the head, as far as a payload's `{"schema":<number>,` reaches. */
+const SCHEMA_CHARS = 20;
+
+const VERSION = '%d'.repeat(VERSION_CHARS);
+const TIME = '%d'.repeat(TIME_CHARS);
+
 /** The most members of an index that one script looks at: Redis serves nobody else meanwhile. */
 export const MEMBERS_AT_ONCE = 500;
 
@@ -5,7 +14,10 @@ export const MEMBERS_AT_ONCE = 500;
  * Lua that the other scripts begin with.
  *
  * `head(key)`: the head of a stored record (the fixed widths of `encodeRecord`), or nil where there is none of ours; GETRANGE of a value of
- * another type is an error, which counts as none. `list(…)`: enters a member; the index outlives its longest-lived one and goes with it.
+ * another type is an error, which counts as none. Of a record that a later version of this module wrote it has `newer` and `text` alone; a
+ * script that meets one where it would have to know more returns 'newer' before it has written anything.
+ *
+ * `list(…)`: enters a member; the index outlives its longest-lived one and goes with it.
  *
  * `indexOf(record)`: the key of the index, of which every record key is a continuation by 43 characters. The scripts declare one key and
  * make the others from it. Redis Cluster allows that within a slot (tried on 7.0), and a script that declared the index too would be refused
@@ -21,10 +33,14 @@ local MOVING = redis.error_reply('TRYAGAIN the keys of this user are on their wa
 local AT_ONCE = ${MEMBERS_AT_ONCE}
 
 local function head(key)
-  local text = redis.pcall('GETRANGE', key, 0, 48)
-  if type(text) == 'table' and not string.find(text.err, 'WRONGTYPE', 1, true) then redis.call('GETRANGE', key, 0, 48) end
-  if type(text) ~= 'string' or #text ~= 49 then return nil end
-  if not string.find(text, '^sx1 %d+ [aip] [us] %d+ %d+\\n$') then return nil end
+  local text = redis.pcall('GETRANGE', key, 0, ${HEAD_CHARS + SCHEMA_CHARS - 1})
+  if type(text) == 'table' and not string.find(text.err, 'WRONGTYPE', 1, true) then redis.call('GETRANGE', key, 0, 0) end
+  if type(text) ~= 'string' then return nil end
+  local form = string.match(text, '^sx(%d%d?%d?) ')
+  if form and tonumber(form) > 1 then return {newer = true, text = text} end
+  if not string.find(text, '^sx1 ${VERSION} [aip] [us] ${TIME} ${TIME}\\n') then return nil end
+  local schema = string.match(text, '^{"schema":(%d+)[,}]', ${HEAD_CHARS + 1})
+  if schema and tonumber(schema) > ${SCHEMA} then return {newer = true, text = text} end
   return {
     text = text,
     version = string.sub(text, 5, 14),

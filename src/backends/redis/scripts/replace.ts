@@ -7,12 +7,13 @@ import { RECORD_HEAD } from './record-head.js';
  * ARGV 1 the version that it must have, 2 its new version, 3 status and owner letters, 4 lastAccessed, 5 expiresAt, 6 payload,
  *      7 lifetime in ms, 8 member, 9 '1' to list it
  *
- * Returns 'replaced', 'changed' or 'missing'.
+ * Returns 'replaced', 'changed', 'missing' or 'newer'.
  */
 export const REPLACE = `${RECORD_HEAD}
 local index = indexOf(KEYS[1])
 local old = head(KEYS[1])
 if not old then return 'missing' end
+if old.newer then return 'newer' end
 if old.version ~= ARGV[1] then return 'changed' end
 if old.owned and torn({KEYS[1], index}) then return MOVING end
 

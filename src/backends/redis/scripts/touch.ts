@@ -6,12 +6,14 @@ import { RECORD_HEAD } from './record-head.js';
  * KEYS 1 the record
  * ARGV 1 lastAccessed, 2 expiresAt, 3 lifetime in ms, 4 member
  *
- * Returns 1, or 0 where there is no active record.
+ * Returns 'touched', 'newer', or 'missing' where there is no active record.
  */
 export const TOUCH = `${RECORD_HEAD}
 local index = indexOf(KEYS[1])
 local old = head(KEYS[1])
-if not old or old.status ~= 'a' then return 0 end
+if not old then return 'missing' end
+if old.newer then return 'newer' end
+if old.status ~= 'a' then return 'missing' end
 if old.owned and torn({KEYS[1], index}) then return MOVING end
 if tonumber(ARGV[1]) > tonumber(old.lastAccessed) then redis.call('SETRANGE', KEYS[1], 19, ARGV[1]) end
 if tonumber(ARGV[2]) > tonumber(old.expiresAt) then
@@ -20,5 +22,5 @@ if tonumber(ARGV[2]) > tonumber(old.expiresAt) then
   redis.call('PEXPIRE', KEYS[1], ttl)
   if old.owned then list(index, ARGV[4], ARGV[2], ttl) end
 end
-return 1
+return 'touched'
 `;
