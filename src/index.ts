@@ -32,6 +32,7 @@ export {
   SessionSecurityError,
   SessionTokenError,
   SessionUsageError,
+  type DataFault,
 } from './errors/session-errors.js';
 export type {
   SessionCreatedEvent,

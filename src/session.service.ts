@@ -5,6 +5,7 @@ import { CsrfTokens } from './csrf/csrf-tokens.js';
 import { SessionNotFoundError } from './errors/session-errors.js';
 import type { SessionEndReason } from './events/session-event.js';
 import { SessionEvents } from './events/session-events.js';
+import { routeOf } from './http/route-of.js';
 import { RequestServices } from './requests/request-services.js';
 import type { LoginOptions, StartOptions } from './requests/request-options.js';
 import { RequestSessions } from './requests/request-sessions.js';
@@ -18,7 +19,7 @@ import type { SessionSummary } from './sessions/session-summary.js';
 import type { NewSessionUser, SessionData } from './sessions/session-user.js';
 import { SessionWriter } from './sessions/session-writer.js';
 import { Session } from './sessions/session.js';
-import { assertUserId, toSessionUser } from './sessions/user-input.js';
+import { assertUserId } from './sessions/user-input.js';
 import { SessionStore } from './store/session-store.js';
 import { isSessionId, type SessionId } from './tokens/session-secret.js';
 import type { VerifiedToken } from './tokens/token-verifier.js';
@@ -54,14 +55,12 @@ export class SessionService {
    *
    * @throws SessionDataError, SessionUsageError
    */
-  async createSession({
-    user,
-    data,
-    ttl,
-    absoluteTimeout,
-    ...client
-  }: CreateSessionOptions = {}): Promise<IssuedSession> {
-    const owner = user ? toSessionUser(user) : null;
+  async createSession(options: CreateSessionOptions = {}): Promise<IssuedSession> {
+    return this.#logMisuse(this.#create(options));
+  }
+
+  async #create({ user, data, ttl, absoluteTimeout, ...client }: CreateSessionOptions): Promise<IssuedSession> {
+    const owner = user === undefined || user === null ? null : this.issuer.newUser(user);
     const tag = owner ? this.issuer.tagOfUser(owner.userId) : this.issuer.newAnonymousTag();
     const content = this.issuer.newContent(this.issuer.newFacts(client, { ttl, absoluteTimeout }), owner, data);
     const draft = await this.issuer.draft(tag, content);
@@ -87,7 +86,7 @@ export class SessionService {
    * @throws SessionNotFoundError when it has ended, SessionDataError, SessionConflictError
    */
   async updateSession(session: Session): Promise<void> {
-    await this.writer.commit(session, this.store.newBudget());
+    await this.#logMisuse(this.writer.commit(session, this.store.newBudget()));
   }
 
   /**
@@ -98,7 +97,7 @@ export class SessionService {
    * @throws SessionNotFoundError, SessionDataError, SessionConflictError
    */
   async update(sessionId: string, change: (session: Session) => void): Promise<Session> {
-    return this.writer.update(knownId(sessionId), change, this.store.newBudget());
+    return this.#logMisuse(this.writer.update(knownId(sessionId), change, this.store.newBudget()));
   }
 
   /** Removes the flash messages and returns them, oldest first. Of many callers at once each message goes to one. */
@@ -160,8 +159,9 @@ export class SessionService {
    */
   async regenerateSessionId(session: Session): Promise<AnsweredSession> {
     const { request } = Session.stateOf(session);
-    if (request !== null) return request.regenerate(session);
-    return { ...(await this.logins.regenerate(session, this.store.newBudget())), csrfToken: null };
+    if (request !== null) return this.#logMisuse(request.regenerate(session));
+    const issued = await this.#logMisuse(this.logins.regenerate(session, this.store.newBudget()));
+    return { ...issued, csrfToken: null };
   }
 
   /**
@@ -191,7 +191,7 @@ export class SessionService {
    * @throws SessionCsrfError when it would be answered in a cookie, and another site may have sent the request
    */
   async start(request: object, options: StartOptions = {}): Promise<AnsweredSession> {
-    return this.requests.existing(request).start(options);
+    return this.#logMisuse(this.requests.existing(request).start(options), request);
   }
 
   /**
@@ -205,7 +205,7 @@ export class SessionService {
    * @throws SessionCsrfError when it is answered in a cookie, and another site may have sent the request (login CSRF)
    */
   async login(request: object, user: NewSessionUser, options: LoginOptions = {}): Promise<AnsweredSession> {
-    return this.requests.existing(request).login(user, options);
+    return this.#logMisuse(this.requests.existing(request).login(user, options), request);
   }
 
   /**
@@ -234,6 +234,20 @@ export class SessionService {
     const verdict = await this.services.verifier.verify(typeof token === 'string' ? token : '');
     if (!verdict.valid) throw this.loader.tokenError(verdict.fault, client);
     return verdict;
+  }
+
+  /**
+   * Logs what is wrong with the arguments of `call`, or with the session in it.
+   *
+   * @param request where it is known
+   */
+  async #logMisuse<T>(call: Promise<T>, request: object | null = null): Promise<T> {
+    try {
+      return await call;
+    } catch (error) {
+      this.services.log.misuse(request && routeOf(request), error);
+      throw error;
+    }
   }
 
   #ended(sessionId: SessionId, userId: string | null, reason: SessionEndReason): void {

@@ -24,6 +24,7 @@ export type SessionErrorCode =
   | 'CONFLICT'
   | 'SESSION_LIMIT'
   | 'DATA_NOT_STORABLE'
+  | 'SESSION_TOO_LARGE'
   | 'USER_ID_CHANGED'
   | 'USAGE';
 
@@ -54,6 +55,10 @@ export abstract class SessionError extends HttpException {
 
 function reasonPhrase(status: HttpStatus): string {
   switch (status) {
+    case HttpStatus.BAD_REQUEST:
+      return 'Bad Request';
+    case HttpStatus.PAYLOAD_TOO_LARGE:
+      return 'Payload Too Large';
     case HttpStatus.UNAUTHORIZED:
       return 'Unauthorized';
     case HttpStatus.FORBIDDEN:

@@ -68,15 +68,44 @@ export class SessionConflictError extends SessionError {
   }
 }
 
-/** A value that cannot be stored without changing it. 500: the application has to mend it. */
+/**
+ * Why a value cannot be stored:
+ *
+ * - `value`: only the application can have made it, such as a `Date` or `undefined`. 500.
+ * - `input`: a JSON body can hold it, such as a key `__proto__` or more than 100 levels. 400.
+ * - `size`: the session would be larger than `maxSessionBytes`, or than what the store takes. 413.
+ * - `user-id`: `userId` of a session was changed. 500.
+ */
+export type DataFault = 'value' | 'input' | 'size' | 'user-id';
+
+/**
+ * A value that cannot be stored without changing it. 500 if only the application can have made it; 400 or 413 if a client can have sent it,
+ * and the client is told the code. The session is as it was.
+ */
 export class SessionDataError extends SessionError {
   constructor(
     message: string,
-    /** Where the value stands, such as `data.cart[2].price`. */
+    /** Where the value stands, such as `data.cart[2].price`. The client is not told. */
     readonly path: string,
-    code: 'DATA_NOT_STORABLE' | 'USER_ID_CHANGED' = 'DATA_NOT_STORABLE',
+    fault: DataFault = 'value',
   ) {
-    super(code, message, HttpStatus.INTERNAL_SERVER_ERROR);
+    const { code, status, tellsCode } = describeFault(fault);
+    super(code, message, status, { tellsCode });
+  }
+}
+
+function describeFault(fault: DataFault): Pick<SessionError, 'code'> & { status: HttpStatus; tellsCode: boolean } {
+  switch (fault) {
+    case 'value':
+      return { code: 'DATA_NOT_STORABLE', status: HttpStatus.INTERNAL_SERVER_ERROR, tellsCode: false };
+    case 'input':
+      return { code: 'DATA_NOT_STORABLE', status: HttpStatus.BAD_REQUEST, tellsCode: true };
+    case 'size':
+      return { code: 'SESSION_TOO_LARGE', status: HttpStatus.PAYLOAD_TOO_LARGE, tellsCode: true };
+    case 'user-id':
+      return { code: 'USER_ID_CHANGED', status: HttpStatus.INTERNAL_SERVER_ERROR, tellsCode: false };
+    default:
+      return fault satisfies never;
   }
 }
 

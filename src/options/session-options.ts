@@ -19,6 +19,8 @@ import { SessionCsrfOptions } from './session-csrf-options.js';
 const HUNDRED_YEARS_IN_SECONDS = 3_153_600_000;
 /** Node's timers hold no more. */
 const LONGEST_TIMEOUT_MS = 2_147_483_647;
+/** What a string of Redis holds. */
+const LARGEST_SESSION_BYTES = 536_870_912;
 const KEY_PREFIX = /^[\x21-\x7a|~]{0,100}$/;
 
 /** Where a token may stand in a request. */
@@ -141,6 +143,13 @@ export class SessionOptions {
   @ValidateNested()
   @Type(() => SessionCsrfOptions)
   csrf?: SessionCsrfOptions;
+
+  /**
+   * The largest session, in bytes of UTF-8 as it is stored, on every store. What would make one larger is refused with a
+   * `SessionDataError` (413), and the stored one stays. Default 65,536.
+   */
+  @IsNumberBetween(256, LARGEST_SESSION_BYTES, 'bytes', { whole: true })
+  maxSessionBytes: number = 65_536;
 
   /** The most living sessions of one user, at least 1. Default: no limit. ASVS 7.1.2. */
   @IsOptional()

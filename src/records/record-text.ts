@@ -8,6 +8,7 @@ export const VERSION_CHARS = 10;
 export const TIME_CHARS = 14;
 /** The head, and the number with which a payload of this module begins. */
 const HEAD = /^sx1 (\d{10}) ([aip]) ([us]) (\d{14}) (\d{14})\n(?:\{"schema":(\d{1,9})[,}])?/;
+/** The length of a head with its line break: before the payload come so many characters of one byte each. */
 export const HEAD_CHARS = 49;
 const NEWER_MARK = /^sx(?:[2-9]|[1-9]\d{1,2}) /;
 

@@ -2,6 +2,7 @@ import type { LoggerService } from '@nestjs/common';
 
 import type { Clock } from '../clock/clock.js';
 import { SessionError } from '../errors/session-error.js';
+import { SessionDataError, SessionUsageError } from '../errors/session-errors.js';
 import { LineLimit } from '../events/line-limit.js';
 import { messageOf } from './message-of.js';
 
@@ -16,6 +17,7 @@ const PAUSE_MS = 60_000;
 export class RequestLog {
   readonly #repeated: LineLimit;
   readonly #once: LineLimit;
+  readonly #logged = new WeakSet<Error>();
 
   constructor(
     private readonly logger: Pick<LoggerService, 'debug' | 'warn' | 'error'>,
@@ -39,10 +41,23 @@ export class RequestLog {
     );
   }
 
-  /** The module was used in a way that cannot work. */
-  misuse(route: string, { code, message }: SessionError): void {
-    this.#repeated.say(`${route} ${code}`, (more) => {
-      const line = message.includes(route) ? message : `${route}: ${message}`;
+  /**
+   * The module was used in a way that cannot work: Nest sends such an HttpException to the client without a line in the log. Logged once for
+   * an error, which passes several places on its way to the client. Any other error is left to Nest.
+   *
+   * @param route null: not known
+   */
+  misuse(route: string | null, error: unknown): void {
+    if (!(error instanceof SessionDataError) && !(error instanceof SessionUsageError)) return;
+    if (this.#logged.has(error)) return;
+    this.#logged.add(error);
+    const { code, message } = error;
+    const line = route === null || message.includes(route) ? message : `${route}: ${message}`;
+    if (isOfClient(error)) {
+      this.logger.debug?.(line);
+      return;
+    }
+    this.#repeated.say(`${route ?? message} ${code}`, (more) => {
       this.logger.error(more === '' ? line : `${line} (Here${more}.)`);
     });
   }
@@ -62,6 +77,10 @@ export class RequestLog {
   }
 
   #failure(route: string, error: unknown, what: string): void {
+    if (error instanceof SessionDataError && isOfClient(error)) {
+      this.logger.debug?.(`${what}: ${error.message}`);
+      return;
+    }
     const status = error instanceof SessionError ? error.getStatus() : INTERNAL_ERROR;
     // A store that fails is one matter, whatever the route; a value that cannot be stored is the matter of its route.
     const kind = error instanceof SessionError ? error.code : 'unknown';
@@ -72,4 +91,9 @@ export class RequestLog {
       else this.logger.error(line);
     });
   }
+}
+
+/** A client may have sent the value: no fault of the application, and no reason for a line that somebody is called up for. */
+function isOfClient(error: SessionError): boolean {
+  return error.getStatus() < INTERNAL_ERROR;
 }

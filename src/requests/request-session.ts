@@ -4,12 +4,10 @@ import type { ServerResponse } from 'node:http';
 import { SessionError } from '../errors/session-error.js';
 import {
   SessionCsrfError,
-  SessionDataError,
   SessionInvalidError,
   SessionNotFoundError,
   SessionSecurityError,
   SessionTokenError,
-  SessionUsageError,
 } from '../errors/session-errors.js';
 import type { SessionEndReason } from '../events/session-event.js';
 import {
@@ -21,7 +19,6 @@ import {
 } from '../http/http-messages.js';
 import { routeOf } from '../http/route-of.js';
 import type { TokenSource } from '../options/session-options.js';
-import { assertJsonValue } from '../records/json-value.js';
 import type { AnsweredSession } from '../sessions/answered-session.js';
 import type { FlashMessage } from '../sessions/flash-message.js';
 import type { IssuedSession } from '../sessions/session-issuer.js';
@@ -29,7 +26,6 @@ import { isRefusal } from '../sessions/session-loader.js';
 import type { NewSessionUser, SessionData } from '../sessions/session-user.js';
 import { Session } from '../sessions/session.js';
 import { TaskQueue } from '../sessions/task-queue.js';
-import { toSessionUser } from '../sessions/user-input.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import { messageOf, nameOf } from './message-of.js';
@@ -159,7 +155,7 @@ export class RequestSession implements HeldFor {
   async #start({ data = {}, transport }: StartOptions): Promise<AnsweredSession> {
     this.#answer.assertOffered(transport);
     // Before it is merged: a key named __proto__, as a body may have, would become the prototype.
-    assertJsonValue(data, 'data');
+    this.#services.issuer.assertData(data);
     const session = await this.optional();
     if (session === null) return this.#startNew(data, transport);
     Object.assign(session.data, data);
@@ -187,7 +183,7 @@ export class RequestSession implements HeldFor {
     await this.#load();
     const previous = this.#livingSession;
     const source = this.#sourceOfAnswer(transport);
-    const login = { user: toSessionUser(user), client: clientOf(this.#request), lifetime };
+    const login = { user: this.#services.issuer.newUser(user), client: clientOf(this.#request), lifetime };
     await this.#endRivals('replaced-at-login');
     const issued = await this.#services.logins.login(previous, login, this.#budget);
     return this.#adopt(issued, source);
@@ -287,10 +283,7 @@ export class RequestSession implements HeldFor {
    * client is told, also where this fails.
    */
   async commitAfter(error: unknown): Promise<void> {
-    // Nest responds to an HttpException without a word in the log, and these are for the developer.
-    if (error instanceof SessionDataError || error instanceof SessionUsageError) {
-      this.#services.log.misuse(this.#route, error);
-    }
+    this.#services.log.misuse(this.#route, error);
     try {
       await this.commit();
     } catch (commitError) {

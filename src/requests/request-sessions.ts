@@ -61,7 +61,6 @@ export class RequestSessions {
     const error = new SessionUsageError(
       `This request (${route}) is not known to SessionModule: put @UseSession() on the route, or SessionGuard, or a session decorator.`,
     );
-    // Nest answers an HttpException without a word in the log, and this one is for the developer.
     this.services.log.misuse(route, error);
     throw error;
   }

@@ -1,3 +1,5 @@
+import { jsonTextOf } from '../records/json-value.js';
+
 /** A top-level key in which an object differs from an earlier form of itself. */
 export interface KeyChange {
   readonly key: string;
@@ -58,11 +60,8 @@ function entriesOf(text: string): Map<string, unknown> {
   return new Map(Object.entries(JSON.parse(text) as object));
 }
 
-function sameJson(a: unknown, b: unknown): boolean {
-  try {
-    return JSON.stringify(a) === JSON.stringify(b);
-  } catch {
-    // One of them is not JSON: the holder has just put it there.
-    return false;
-  }
+/** @param stored has come from a text; the other one may be anything, as the holder may have put it there */
+function sameJson(stored: unknown, other: unknown): boolean {
+  const text = JSON.stringify(stored);
+  return jsonTextOf(other, text.length) === text;
 }

@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 
 import { SESSION_CLOCK, type Clock } from '../clock/clock.js';
+import { SessionOptions } from '../options/session-options.js';
 import { RandomPool } from '../tokens/random-pool.js';
 import { Session } from './session.js';
 import { SessionState, type StoredSession } from './session-state.js';
@@ -11,7 +12,14 @@ import type { SessionSurroundings } from './session-surroundings.js';
 export class SessionContext implements SessionSurroundings {
   readonly random = new RandomPool();
 
-  constructor(@Inject(SESSION_CLOCK) readonly clock: Clock) {}
+  readonly maxSessionBytes: number;
+
+  constructor(
+    @Inject(SESSION_CLOCK) readonly clock: Clock,
+    { maxSessionBytes }: SessionOptions,
+  ) {
+    this.maxSessionBytes = maxSessionBytes;
+  }
 
   /** @param accessedAt the use that the session is loaded for, milliseconds since the epoch; default: the stored one */
   open(stored: StoredSession, accessedAt?: number): Session {

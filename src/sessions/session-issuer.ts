@@ -8,7 +8,8 @@ import { SessionOptions } from '../options/session-options.js';
 import { assertJsonValue } from '../records/json-value.js';
 import { decodePayload, encodePayload, type SessionContent, type SessionFacts } from '../records/payload.js';
 import type { SessionRecord } from '../records/session-record.js';
-import { SessionStore } from '../store/session-store.js';
+import { isObject } from '../records/stored-user.js';
+import { SessionStore, type NewRecordOptions } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import {
   anonymousTag,
@@ -22,7 +23,8 @@ import { TOKEN_SERIALIZER, type TokenSerializer } from '../tokens/token-serializ
 import type { Session } from './session.js';
 import { SessionContext } from './session-context.js';
 import type { StoredSession } from './session-state.js';
-import type { SessionData, SessionUser } from './session-user.js';
+import type { NewSessionUser, SessionData, SessionUser } from './session-user.js';
+import { toSessionUser } from './user-input.js';
 
 /** A session and the token that opens it. */
 export interface IssuedSession {
@@ -94,10 +96,25 @@ export class SessionIssuer {
     };
   }
 
-  /** @throws SessionDataError when `data` cannot be stored as it is */
+  /** @throws SessionUsageError when `data` is no object, SessionDataError when it cannot be stored as it is */
   newContent(facts: SessionFacts, user: SessionUser | null, data: Partial<SessionData> = {}): SessionContent {
-    assertJsonValue(data, 'data');
+    this.assertData(data);
     return { facts, user, data: data, flash: [] };
+  }
+
+  /** @throws SessionUsageError when `data` is no object, SessionDataError when it cannot be stored as it is */
+  assertData(data: unknown): void {
+    if (!isObject(data)) {
+      throw new SessionUsageError(
+        'The data of a session is an object, such as { cart: [] }: put the value under a key.',
+      );
+    }
+    assertJsonValue(data, 'data', this.options.maxSessionBytes);
+  }
+
+  /** @throws SessionDataError when `user` cannot be stored */
+  newUser(user: NewSessionUser): SessionUser {
+    return toSessionUser(user, this.options.maxSessionBytes);
   }
 
   /** A record under a new secret, whose idle lifetime begins at `startsAt`. Default: when the session was created. */
@@ -128,7 +145,7 @@ export class SessionIssuer {
    */
   async put(
     { record, userId }: Draft,
-    options: Pick<CreateOptions, 'replaces'>,
+    options: Pick<NewRecordOptions, 'replaces'>,
     budget: StoreBudget,
   ): Promise<StoredSession | 'changed' | 'missing'> {
     const limit = record.userTag === null ? {} : this.#limit;

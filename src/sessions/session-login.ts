@@ -5,7 +5,7 @@ import { SessionConflictError } from '../errors/session-errors.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
 import { apply } from '../records/changes.js';
-import type { SessionContent } from '../records/payload.js';
+import { encodePayload, type SessionContent } from '../records/payload.js';
 import type { SessionRecord } from '../records/session-record.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
@@ -152,7 +152,7 @@ export class SessionLogin {
     for (;;) {
       if (old === null || !this.store.isAlive(old)) return null;
       const draft = await this.issuer.draft(tag, succeed(old), startsAt);
-      const replaces = { id: old.record.id, version: old.record.version };
+      const replaces: SessionRecord = old.record;
       const stored = await this.issuer.put(draft, { replaces }, budget);
       if (stored === 'missing') return null;
       if (stored !== 'changed') return { draft, stored };
@@ -172,15 +172,21 @@ export class SessionLogin {
     budget: StoreBudget,
   ): Promise<Exchanged | null> {
     const draft = await this.issuer.draft(tag, fresh);
+    // What is too large must show before anything is deleted.
+    const prepare: Succession = (old) => {
+      const content = succeed(old);
+      this.store.assertFits({ payload: encodePayload(draft.record.id, content) }, null);
+      return content;
+    };
+    prepare(previous.snapshot());
     const pending = await this.issuer.put(this.#asPending(draft), {}, budget);
     if (pending === 'changed' || pending === 'missing') throw lostRace();
 
-    const old = await this.#deleteAsRead(previous, budget);
-    if (old === null) {
+    const content = await this.#deleteAsRead(previous, prepare, budget);
+    if (content === null) {
       await this.store.delete(draft.record.id, budget);
       return null;
     }
-    const content = succeed(old);
     const { expiresAt } = draft.record;
     const active = await this.store.change(
       draft.record.id,
@@ -200,13 +206,18 @@ export class SessionLogin {
     return { ...draft, record: { ...record, status: 'pending', expiresAt } };
   }
 
-  /** The old session as it was when it was deleted; null: somebody else had ended it. */
-  async #deleteAsRead(previous: SessionState, budget: StoreBudget): Promise<StoredSession | null> {
+  /** What follows from the old session as it was when it was deleted; null: another client had ended it. */
+  async #deleteAsRead(
+    previous: SessionState,
+    prepare: Succession,
+    budget: StoreBudget,
+  ): Promise<SessionContent | null> {
     let old: StoredSession | null = previous.snapshot();
     while (old !== null && this.store.isAlive(old)) {
       const { id, version }: SessionRecord = old.record;
+      const content = prepare(old);
       const outcome = await this.store.delete(id, budget, { ifVersion: version });
-      if (outcome === 'deleted') return old;
+      if (outcome === 'deleted') return content;
       old = outcome === 'missing' ? null : await this.store.read(id, budget);
     }
     return null;

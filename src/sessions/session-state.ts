@@ -1,6 +1,6 @@
 import { SessionDataError } from '../errors/session-errors.js';
 import type { Change } from '../records/changes.js';
-import { assertJsonValue } from '../records/json-value.js';
+import { assertJsonValue, jsonTextOf, wrongType } from '../records/json-value.js';
 import { decodePayload, type DecodedPayload, type SessionFacts } from '../records/payload.js';
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
 import type { SessionData, SessionUser } from './session-user.js';
@@ -106,8 +106,8 @@ export class SessionState {
   }
 
   addFlash(message: string, category: string): void {
-    if (typeof message !== 'string') throw new SessionDataError('A flash message is a string.', 'flash.message');
-    if (typeof category !== 'string') throw new SessionDataError('A flash category is a string.', 'flash.category');
+    if (typeof message !== 'string') throw wrongType(message, 'A flash message is a string.', 'flash.message');
+    if (typeof category !== 'string') throw wrongType(category, 'A flash category is a string.', 'flash.category');
     const { clock, random } = this.surroundings;
     this.flash.add({ id: random.base64url(FLASH_ID_BYTES), message, category, timestamp: clock.now() });
   }
@@ -220,29 +220,31 @@ export class SessionState {
     this.accessedAt = stored.record.lastAccessed;
   }
 
-  /** What the holder sees, as a text to compare; null where JSON cannot hold it. */
-  #visibleText(): string | null {
-    try {
-      return JSON.stringify([this.#user, this.#data, this.flash.changes]);
-    } catch {
-      return null;
-    }
+  /** A session that is larger than the limit may stay as large, so that it can be made smaller bit by bit. */
+  get #mostChars(): number {
+    return Math.max(this.surroundings.maxSessionBytes, this.record.payload.length);
+  }
+
+  /** What the holder sees, as a text to compare. What cannot be stored is left out. */
+  #visibleText(): string {
+    const parts: unknown[] = [this.#user, this.#data, this.flash.changes];
+    return parts.map((part) => jsonTextOf(part, this.#mostChars)).join('\n');
   }
 
   #checkedUserText(user: SessionUser): string {
-    assertUser(user);
+    assertUser(user, this.#mostChars);
     if (user.userId !== this.#userId) {
       throw new SessionDataError(
         'user.userId of a session cannot be changed: call login(), which makes a new session for the other user.',
         'user.userId',
-        'USER_ID_CHANGED',
+        'user-id',
       );
     }
     return JSON.stringify(user);
   }
 
   #checkedDataText(): string {
-    assertJsonValue(this.#data, 'data');
+    assertJsonValue(this.#data, 'data', this.#mostChars);
     return JSON.stringify(this.#data);
   }
 }

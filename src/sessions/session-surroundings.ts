@@ -7,6 +7,7 @@ import type { Session } from './session.js';
 export interface SessionSurroundings {
   readonly clock: Clock;
   readonly random: RandomPool;
+  readonly maxSessionBytes: number;
 }
 
 /** The request that a session was loaded for, as far as a session is concerned. */

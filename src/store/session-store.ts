@@ -31,6 +31,7 @@ import { BackendLifecycle } from './backend-lifecycle.js';
 import { DamageLog } from './damage-log.js';
 import { describeDriverFailure } from './driver-failure.js';
 import { OutageLog, type StoreCall } from './outage-log.js';
+import { assertRecordSize } from './record-size.js';
 import { SessionLanes } from './session-lanes.js';
 import { StoreBudget } from './store-budget.js';
 import { newer, revisedRecord, storedSession, type SessionRevision } from './stored-session.js';
@@ -39,6 +40,11 @@ import { Waits } from './waits.js';
 const LONGEST_RETRY_PAUSE_MS = 8;
 /** The answer itself may be a payload, and stays out of the message. */
 const BROKEN_CONTRACT = 'the backend answered with something that its contract does not know';
+
+/** What stands beside a new record. */
+export interface NewRecordOptions extends Pick<CreateOptions, 'limit'> {
+  readonly replaces?: SessionRecord;
+}
 
 /**
  * The backend as the rest of the module sees it: calls keep to a time budget, payloads are decoded, a driver's failure is a typed error
@@ -80,10 +86,33 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     return new StoreBudget(this.options.backendTimeout, this.#waits);
   }
 
-  create(record: SessionRecord, options: Omit<CreateOptions, 'deadline'>, budget: StoreBudget): Promise<CreateResult> {
+  /**
+   * @param replaces the session, as it was read, in whose place the new one comes
+   * @throws SessionDataError when the record is too large
+   */
+  async create(
+    record: SessionRecord,
+    { limit, replaces }: NewRecordOptions,
+    budget: StoreBudget,
+  ): Promise<CreateResult> {
+    this.assertFits(record, replaces ?? null);
+    const options = {
+      ...(limit === undefined ? {} : { limit }),
+      ...(replaces === undefined ? {} : { replaces: { id: replaces.id, version: replaces.version } }),
+    };
     return this.#call('write', budget, isCreateResult, () =>
       this.backend.create(record, { ...options, deadline: budget.remainingMs }),
     );
+  }
+
+  /**
+   * Refuses a record that is larger than `maxSessionBytes` allows, on every backend alike.
+   *
+   * @param before the one in whose place it comes; null: none
+   * @throws SessionDataError 413
+   */
+  assertFits(record: Pick<SessionRecord, 'payload'>, before: Pick<SessionRecord, 'payload'> | null): void {
+    assertRecordSize(record, before, this.options.maxSessionBytes);
   }
 
   /** The session, living or not; null: there is none, or what is there is no record of ours, which is logged. */
@@ -149,6 +178,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
    * @param known what the caller read already; saves a read, and costs nothing if it is outdated
    * @returns the session as stored; null: there is none that lives
    * @throws SessionConflictError when the budget ends before a try is won
+   * @throws SessionDataError when what becomes of it is too large
    */
   change(
     id: SessionId,
@@ -181,6 +211,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       if (revision === null) return stored;
 
       const next = revisedRecord(stored.record, revision);
+      this.assertFits(next, stored.record);
       const ifVersion = stored.record.version;
       const outcome = await this.#call('write', budget, isReplacement, () => this.backend.replace(next, ifVersion));
       switch (outcome) {

@@ -68,13 +68,14 @@ describe('the limits of Memcached', () => {
   });
 
   it('F11: a session larger than an item is refused before it is sent, and the stored one stays', async () => {
-    const service = await startService(new MemcachedBackend({ servers: server.address }), {}, arena.clock);
+    const backend = new MemcachedBackend({ servers: server.address });
+    const service = await startService(backend, { maxSessionBytes: 4 * 1024 * 1024 }, arena.clock);
     const { token } = await service.sessions.createSession({ user: { userId: 'ann' }, data: { kept: 1 } });
     const session = await service.sessions.getSession(token);
     session.data.large = 'x'.repeat(1024 * 1024);
     const error: unknown = await service.sessions.updateSession(session).catch((failure: unknown) => failure);
     expect(error).toBeInstanceOf(SessionDataError);
-    expect(error).toMatchObject({ path: 'data' });
+    expect(error).toMatchObject({ path: 'data', status: 413 });
     expect((await service.sessions.getSession(token)).data).toEqual({ kept: 1 });
     await expect(service.sessions.createSession({ data: { large: 'ä'.repeat(600_000) } })).rejects.toThrow(
       SessionDataError,

@@ -43,6 +43,7 @@ describe('options', () => {
       regenerateOnLogin: true,
       backendKeyPrefix: 'session:',
       backendTimeout: 1000,
+      maxSessionBytes: 65_536,
     });
   });
 
@@ -90,6 +91,12 @@ describe('options', () => {
     ['backendKeyPrefix', 'x'.repeat(101)],
     ['maxSessionsPerUser', 0],
     ['maxSessionsPerUser', 1.5],
+    ['maxSessionBytes', 0],
+    ['maxSessionBytes', 255],
+    ['maxSessionBytes', 1000.5],
+    ['maxSessionBytes', '65536'],
+    ['maxSessionBytes', null],
+    ['maxSessionBytes', Infinity],
     ['onSessionLimit', 'evict'],
     ['enableCsrf', 'yes'],
     ['backendTimeout', 0],

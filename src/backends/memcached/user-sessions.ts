@@ -136,5 +136,9 @@ function rethrowForCaller(error: unknown): never {
 /** What is too large for the server is for the application to mend. */
 function forCaller(error: unknown): unknown {
   if (!(error instanceof MemcachedError) || error.code !== 'TOO_LARGE') return error;
-  return new SessionDataError('The session is larger than an item of Memcached can be: keep less in it.', 'data');
+  return new SessionDataError(
+    'The session is larger than an item of Memcached can be: keep less in it.',
+    'data',
+    'size',
+  );
 }
