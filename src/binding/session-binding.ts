@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 
 import { SessionSecurityError, SessionUsageError } from '../errors/session-errors.js';
 import { SessionOptions } from '../options/session-options.js';
-import { inSameNetwork, normaliseIp } from './ip-address.js';
+import { inSameNetwork, normaliseIp, shownAddress } from './ip-address.js';
 
 /** Who asks: what a request, or the application, says of the client. */
 export interface ClientIdentity {
@@ -10,6 +10,12 @@ export interface ClientIdentity {
   readonly ipAddress?: string | null;
   /** Empty: the client sends none, to which a session can be bound too. Left out: not known. */
   readonly userAgent?: string | null;
+}
+
+/** The client of a request. */
+export interface RequestClient extends ClientIdentity {
+  /** Whether its connection is closed, so that nobody knows its address any more. */
+  readonly hasGone?: boolean;
 }
 
 /** A client's identity as a session keeps it. */
@@ -32,17 +38,22 @@ export class SessionBinding {
     this.#bindsUserAgent = userAgentBinding;
   }
 
+  /** Whether sessions belong to addresses. */
+  get bindsAddress(): boolean {
+    return this.#prefixes !== null;
+  }
+
   /**
    * What a new session keeps of its client.
    *
    * @throws SessionUsageError when a binding is on and there is nothing to bind to: such a session could never be used
+   * @throws SessionSecurityError when the client has gone, and its address with it
    */
-  identityToStore({ ipAddress, userAgent }: ClientIdentity): StoredIdentity {
+  identityToStore({ ipAddress, userAgent, hasGone }: RequestClient): StoredIdentity {
     const identity = { ipAddress: ipAddress ? normaliseIp(ipAddress) : null, userAgent: shorten(userAgent) };
     if (this.#prefixes !== null && identity.ipAddress === null) {
-      throw new SessionUsageError(
-        "ipBinding is on, so a session needs the client's address: pass ipAddress to createSession(), or let the server listen on a network socket.",
-      );
+      if (hasGone === true) throw addressUnknown();
+      throw new SessionUsageError(`ipBinding is on, so a session needs the client's address: ${howToTell(ipAddress)}`);
     }
     if (this.#bindsUserAgent && identity.userAgent === null) {
       throw new SessionUsageError(
@@ -52,24 +63,45 @@ export class SessionBinding {
     return identity;
   }
 
-  /** @throws SessionSecurityError when the session is bound to another client; one that was never bound counts so too */
-  check(stored: StoredIdentity, client: ClientIdentity): void {
-    if (this.#prefixes !== null && !this.#sameNetwork(stored.ipAddress, client.ipAddress, this.#prefixes)) {
-      throw new SessionSecurityError('BINDING_IP_MISMATCH', 'The session belongs to another network address.');
-    }
+  /**
+   * @throws SessionSecurityError when the session is bound to another client; one that was never bound counts so too. Also when the client
+   * has gone, and its address with it, so that nothing is known.
+   */
+  check(stored: StoredIdentity, client: RequestClient): void {
+    if (this.#prefixes !== null) checkNetwork(stored.ipAddress, client, this.#prefixes);
     if (this.#bindsUserAgent && (stored.userAgent === null || stored.userAgent !== shorten(client.userAgent))) {
       throw new SessionSecurityError('BINDING_USER_AGENT_MISMATCH', 'The session belongs to another User-Agent.');
     }
   }
+}
 
-  #sameNetwork(
-    stored: string | null,
-    presented: string | null | undefined,
-    prefixes: { readonly ipv4: number; readonly ipv6: number },
-  ): boolean {
-    const client = presented ? normaliseIp(presented) : null;
-    return stored !== null && client !== null && inSameNetwork(stored, client, prefixes);
-  }
+function checkNetwork(
+  stored: string | null,
+  { ipAddress, hasGone }: RequestClient,
+  prefixes: { readonly ipv4: number; readonly ipv6: number },
+): void {
+  if (hasGone === true) throw addressUnknown();
+  const client = ipAddress ? normaliseIp(ipAddress) : null;
+  if (stored !== null && client !== null && inSameNetwork(stored, client, prefixes)) return;
+  throw new SessionSecurityError(
+    'BINDING_IP_MISMATCH',
+    `The session belongs to another network address.${client === null ? ` The request has none: ${howToTell(ipAddress)}` : ''}`,
+  );
+}
+
+/** @param given what should be an address and is none */
+function howToTell(given: string | null | undefined): string {
+  return given
+    ? `${shownAddress(given)} is none. Let the proxy in front write the address of the client, and 'trust proxy' (Express) or trustProxy (Fastify) name only proxies that do.`
+    : 'pass ipAddress to createSession(), or let the server listen on a network socket.';
+}
+
+/** For a client that does not wait for the response any more. */
+function addressUnknown(): SessionSecurityError {
+  return new SessionSecurityError(
+    'BINDING_IP_UNKNOWN',
+    'The connection of the client was closed before its address was compared.',
+  );
 }
 
 /** Enough to tell clients apart; a header of 16 KB does not belong into each session. */

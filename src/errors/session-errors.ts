@@ -36,10 +36,10 @@ export class SessionInvalidError extends SessionError {
   }
 }
 
-/** The session is bound to another network address or User-Agent. 401. */
+/** The session is bound to another network address or User-Agent, 401; or the client has gone, and its address is not known, 503. */
 export class SessionSecurityError extends SessionError {
-  constructor(code: 'BINDING_IP_MISMATCH' | 'BINDING_USER_AGENT_MISMATCH', message: string) {
-    super(code, message, HttpStatus.UNAUTHORIZED);
+  constructor(code: 'BINDING_IP_MISMATCH' | 'BINDING_IP_UNKNOWN' | 'BINDING_USER_AGENT_MISMATCH', message: string) {
+    super(code, message, code === 'BINDING_IP_UNKNOWN' ? HttpStatus.SERVICE_UNAVAILABLE : HttpStatus.UNAUTHORIZED);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 
-import type { ClientIdentity } from '../binding/session-binding.js';
+import type { RequestClient } from '../binding/session-binding.js';
 
 /** What a request of either platform offers. Fastify wraps Node's request as `raw`, Express extends it. */
 export interface PlatformRequest {
@@ -35,6 +35,10 @@ export function rawResponseOf(response: PlatformResponse): ServerResponse {
 }
 
 /** Who asks, for the bindings and the events. */
-export function clientOf(request: PlatformRequest): ClientIdentity {
-  return { ipAddress: request.ip, userAgent: rawRequestOf(request).headers['user-agent'] ?? '' };
+export function clientOf(request: PlatformRequest): RequestClient {
+  const raw = rawRequestOf(request);
+  const ipAddress = request.ip;
+  // A socket that is closed does not know its other end any more.
+  const hasGone = ipAddress === undefined && raw.socket.destroyed;
+  return { ipAddress, userAgent: raw.headers['user-agent'] ?? '', hasGone };
 }

@@ -1,5 +1,6 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 
+import { SessionBinding } from '../binding/session-binding.js';
 import { SESSION_CLOCK, type Clock } from '../clock/clock.js';
 import { CsrfProtection } from '../csrf/csrf-protection.js';
 import { SessionEvents } from '../events/session-events.js';
@@ -13,6 +14,7 @@ import { TOKEN_SERIALIZER, type TokenSerializer } from '../tokens/token-serializ
 import { TokenVerifier } from '../tokens/token-verifier.js';
 import { TokenTransports } from '../transports/token-transports.js';
 import { CrossSiteNotice } from './cross-site-notice.js';
+import { AddressNotice } from './address-notice.js';
 import { PlainHttpNotice } from './plain-http-notice.js';
 import { RequestLog } from './request-log.js';
 
@@ -22,6 +24,7 @@ export class RequestServices {
   readonly logger = new Logger('SessionModule');
   readonly plainHttp = new PlainHttpNotice(this.logger);
   readonly crossSite = new CrossSiteNotice(this.logger);
+  readonly addresses: AddressNotice;
   readonly log: RequestLog;
   readonly verifier: TokenVerifier;
 
@@ -37,7 +40,9 @@ export class RequestServices {
     readonly renewal: SessionRenewal,
     readonly writer: SessionWriter,
     readonly events: SessionEvents,
+    binding: SessionBinding,
   ) {
+    this.addresses = new AddressNotice(this.logger, binding.bindsAddress);
     this.log = new RequestLog(this.logger, clock);
     this.verifier = new TokenVerifier(serializer);
   }

@@ -1,6 +1,7 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { ServerResponse } from 'node:http';
 
+import type { RequestClient } from '../binding/session-binding.js';
 import { SessionError } from '../errors/session-error.js';
 import {
   SessionCsrfError,
@@ -165,11 +166,17 @@ export class RequestSession implements HeldFor {
   async #startNew(data: Partial<SessionData>, transport: TokenSource | undefined): Promise<AnsweredSession> {
     const { issuer, events } = this.#services;
     const source = this.#sourceOfAnswer(transport);
-    const content = issuer.newContent(issuer.newFacts(clientOf(this.#request), {}), null, data);
+    const content = issuer.newContent(issuer.newFacts(this.#newClient(), {}), null, data);
     const draft = await issuer.draft(issuer.newAnonymousTag(), content);
     const issued = issuer.issue(draft, await issuer.create(draft, this.#budget));
     events.emit({ type: 'created', sessionId: issued.session.sessionId, userId: null });
     return this.#adopt(issued, source);
+  }
+
+  /** The client that a new session belongs to. */
+  #newClient(): RequestClient {
+    this.#services.addresses.check(this.#request);
+    return clientOf(this.#request);
   }
 
   /** Exchanges whatever session there is for one of `user`. */
@@ -183,7 +190,7 @@ export class RequestSession implements HeldFor {
     await this.#load();
     const previous = this.#livingSession;
     const source = this.#sourceOfAnswer(transport);
-    const login = { user: this.#services.issuer.newUser(user), client: clientOf(this.#request), lifetime };
+    const login = { user: this.#services.issuer.newUser(user), client: this.#newClient(), lifetime };
     await this.#endRivals('replaced-at-login');
     const issued = await this.#services.logins.login(previous, login, this.#budget);
     return this.#adopt(issued, source);

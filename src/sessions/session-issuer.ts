@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 
 import type { CreateOptions } from '../backends/session-backend.interface.js';
-import { SessionBinding, type ClientIdentity } from '../binding/session-binding.js';
+import { SessionBinding, type RequestClient } from '../binding/session-binding.js';
 import { SessionBackendError, SessionConflictError, SessionUsageError } from '../errors/session-errors.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
@@ -82,7 +82,7 @@ export class SessionIssuer {
   }
 
   /** @throws SessionUsageError when a lifetime is not a positive number of seconds, or a binding lacks what it binds to */
-  newFacts(client: ClientIdentity, { ttl, absoluteTimeout }: SessionLifetime): SessionFacts {
+  newFacts(client: RequestClient, { ttl, absoluteTimeout }: SessionLifetime): SessionFacts {
     const now = this.context.clock.now();
     const capMs = Math.min(
       toMilliseconds(absoluteTimeout, 'absoluteTimeout') ?? Infinity,

@@ -1,12 +1,12 @@
-import { Injectable } from '@nestjs/common';
+import { HttpStatus, Injectable } from '@nestjs/common';
 
-import { SessionBinding, type ClientIdentity } from '../binding/session-binding.js';
-import type { SessionError } from '../errors/session-error.js';
+import { normaliseIp } from '../binding/ip-address.js';
+import { SessionBinding, type ClientIdentity, type RequestClient } from '../binding/session-binding.js';
+import { SessionError } from '../errors/session-error.js';
 import {
   SessionExpiredError,
   SessionInvalidError,
   SessionNotFoundError,
-  SessionSecurityError,
   SessionTokenError,
 } from '../errors/session-errors.js';
 import { RejectionLog } from '../events/rejection-log.js';
@@ -36,7 +36,7 @@ export class SessionLoader {
   ) {}
 
   /** @throws SessionNotFoundError, SessionExpiredError, SessionInvalidError, SessionSecurityError, SessionBackendError */
-  async load(token: VerifiedToken, client: ClientIdentity, budget: StoreBudget): Promise<Session> {
+  async load(token: VerifiedToken, client: RequestClient, budget: StoreBudget): Promise<Session> {
     const { sessionId } = token;
     const stored = await this.store.read(sessionId, budget);
     const now = this.context.clock.now();
@@ -46,7 +46,7 @@ export class SessionLoader {
       this.#assertIndexed(stored, token);
       this.binding.check(stored.content.facts, client);
     } catch (error) {
-      this.reject(error as SessionError, client, sessionId);
+      if (isRefusal(error)) this.reject(error, client, sessionId);
       throw error;
     }
     return this.context.open(stored, Math.max(now, stored.record.lastAccessed));
@@ -62,7 +62,8 @@ export class SessionLoader {
   /** Tells the listeners and the log, who alone learn the exact reason. */
   reject(error: SessionError, { ipAddress }: ClientIdentity, sessionId: string | null): void {
     this.log.note(error);
-    this.events.emit({ type: 'rejected', reason: error.code, sessionId, ipAddress: ipAddress ?? null });
+    const address = ipAddress ? normaliseIp(ipAddress) : null;
+    this.events.emit({ type: 'rejected', reason: error.code, sessionId, ipAddress: address });
   }
 
   #assertUsable({ record, content }: StoredSession, now: number): void {
@@ -98,13 +99,7 @@ const TOKEN_FAULTS = {
   TOKEN_AMBIGUOUS: 'The request carries more than one session token in one place.',
 } as const;
 
-/** For error classes that a load throws when the session is known to be unusable; all other errors mean "don't know". */
+/** Whether a session is known to be absent or unusable, which is a 401; all other errors mean "don't know". */
 export function isRefusal(error: unknown): error is SessionError {
-  return (
-    error instanceof SessionTokenError ||
-    error instanceof SessionNotFoundError ||
-    error instanceof SessionExpiredError ||
-    error instanceof SessionInvalidError ||
-    error instanceof SessionSecurityError
-  );
+  return error instanceof SessionError && error.getStatus() === (HttpStatus.UNAUTHORIZED as number);
 }

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 
-import type { ClientIdentity } from '../binding/session-binding.js';
+import type { RequestClient } from '../binding/session-binding.js';
 import { SessionConflictError } from '../errors/session-errors.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
@@ -20,7 +20,7 @@ import type { SessionUser } from './session-user.js';
 /** Who logs in, from where, and for how long. */
 export interface Login {
   readonly user: SessionUser;
-  readonly client: ClientIdentity;
+  readonly client: RequestClient;
   readonly lifetime: SessionLifetime;
 }
 

@@ -1,4 +1,5 @@
 import type { INestApplication, ModuleMetadata, Type } from '@nestjs/common';
+import type { NestExpressApplication } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { SESSION_CLOCK, SessionModule, type SessionModuleOptions } from 'nestjs-sessionx';
@@ -22,6 +23,8 @@ export interface AppOptions extends Pick<ModuleMetadata, 'imports' | 'providers'
   readonly controllers: Type[];
   readonly session?: Partial<SessionModuleOptions>;
   readonly clock?: FakeClock;
+  /** What the framework takes for its own proxies, as either calls it. */
+  readonly trustProxy?: string | boolean;
   readonly configure?: (app: INestApplication) => void | Promise<void>;
 }
 
@@ -33,6 +36,7 @@ export async function startApp({
   clock = new FakeClock(),
   imports = [],
   providers,
+  trustProxy,
   configure,
 }: AppOptions): Promise<AppUnderTest> {
   const testing = await Test.createTestingModule({
@@ -48,7 +52,11 @@ export async function startApp({
     ...(providers ? { providers } : {}),
   }).compile();
   const app =
-    platform === 'fastify' ? testing.createNestApplication(new FastifyAdapter()) : testing.createNestApplication();
+    platform === 'fastify'
+      ? testing.createNestApplication(new FastifyAdapter(trustProxy === undefined ? {} : { trustProxy }))
+      : testing.createNestApplication<NestExpressApplication>();
+  if (platform === 'express' && trustProxy !== undefined)
+    (app as NestExpressApplication).set('trust proxy', trustProxy);
   app.useLogger(false);
   await configure?.(app);
   await app.listen(0, '127.0.0.1');
