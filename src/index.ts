@@ -7,6 +7,8 @@ export {
   type BackendContext,
   type CreateOptions,
   type CreateResult,
+  type ReplaceOptions,
+  type ReplaceResult,
   type SessionBackend,
   type SessionLimit,
 } from './backends/session-backend.interface.js';

@@ -36,6 +36,14 @@ export interface CreateOptions {
   readonly deadline: number;
 }
 
+export interface ReplaceOptions {
+  /** As of `create`. Default: none, as a late write of an outdated version does nothing anyway. */
+  readonly deadline?: number;
+}
+
+/** `late`: the store came to it after the deadline, and has stored nothing. */
+export type ReplaceResult = 'replaced' | 'changed' | 'missing' | 'late';
+
 export type CreateResult =
   | { readonly outcome: 'created'; /** Sessions that the limit removed. */ readonly evicted: readonly SessionId[] }
   /**
@@ -74,7 +82,7 @@ export interface SessionBackend {
    * Stores `record` in place of the version `ifVersion` of itself; never creates. Times never go back: the later of the stored and the
    * given ones stays. An `invalidated` record leaves the index.
    */
-  replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'>;
+  replace(record: SessionRecord, ifVersion: number, options?: ReplaceOptions): Promise<ReplaceResult>;
 
   /**
    * Moves the times of an active record forward, in the index too, and leaves its version; each time moves only if it is later than the

@@ -310,15 +310,16 @@ export class RequestSession implements HeldFor {
   async #abandon(): Promise<void> {
     const session = this.#livingSession;
     if (session === null) return;
-    const { sessionId } = session;
     const state = Session.stateOf(session);
+    const { id: sessionId, version } = state.record;
     state.end('ended');
     try {
       await this.#services.store.delete(sessionId, this.#budget);
       this.#services.events.emit({ type: 'ended', reason: 'deleted', sessionId, userId: state.userId });
     } catch (error) {
-      // The store has just failed to store a change too; the session ends by itself.
-      this.#services.logger.debug(`A session that nobody has the token of was left behind: ${messageOf(error)}`);
+      // The store has just failed to store a change too; that change may still arrive, and make the next version.
+      this.#services.store.abandon({ id: sessionId, versions: [version, version + 1] }, this.#budget);
+      this.#services.logger.debug(`A session that no client has the token of is ended later: ${messageOf(error)}`);
     }
   }
 

@@ -182,21 +182,22 @@ export class SessionLogin {
     const pending = await this.issuer.put(this.#asPending(draft), {}, budget);
     if (pending === 'changed' || pending === 'missing') throw lostRace();
 
-    const content = await this.#deleteAsRead(previous, prepare, budget);
-    if (content === null) {
-      await this.store.delete(draft.record.id, budget);
-      return null;
+    try {
+      const content = await this.#deleteAsRead(previous, prepare, budget);
+      if (content === null) {
+        await this.store.delete(draft.record.id, budget);
+        return null;
+      }
+      const { expiresAt } = draft.record;
+      const active = await this.store.activate(pending, { content, expiresAt }, budget);
+      // Logged out everywhere while the login was under way.
+      if (active === null) throw lostRace();
+      return { draft, stored: active };
+    } catch (error) {
+      const { id, version } = pending.record;
+      this.store.abandon({ id, versions: [version, version + 1] }, budget);
+      throw error;
     }
-    const { expiresAt } = draft.record;
-    const active = await this.store.change(
-      draft.record.id,
-      pending,
-      ({ record }) => (record.status === 'pending' ? { content, status: 'active', expiresAt } : null),
-      budget,
-    );
-    // Logged out everywhere while the login was under way.
-    if (active?.record.status !== 'active') throw lostRace();
-    return { draft, stored: active };
   }
 
   /** A pending session that a crash leaves behind counts against the user's limit, so it is gone when no activation can come any more. */

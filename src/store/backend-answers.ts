@@ -1,4 +1,4 @@
-import type { CreateResult, SessionBackend } from '../backends/session-backend.interface.js';
+import type { CreateResult, ReplaceResult } from '../backends/session-backend.interface.js';
 import type { SessionRecord } from '../records/session-record.js';
 import type { SessionId } from '../tokens/session-secret.js';
 
@@ -8,11 +8,12 @@ import type { SessionId } from '../tokens/session-secret.js';
  */
 export type AnswerCheck<T> = (answer: unknown) => answer is T;
 
-type Answer<M extends 'replace' | 'delete'> = Awaited<ReturnType<SessionBackend[M]>>;
+export const isReplacement: AnswerCheck<Exclude<ReplaceResult, 'late'>> = oneOf('replaced', 'changed', 'missing');
 
-export const isReplacement: AnswerCheck<Answer<'replace'>> = oneOf('replaced', 'changed', 'missing');
+/** With a deadline. */
+export const isTimedReplacement: AnswerCheck<ReplaceResult> = oneOf('replaced', 'changed', 'missing', 'late');
 
-export const isDeletion: AnswerCheck<Answer<'delete'>> = oneOf('deleted', 'changed', 'missing');
+export const isDeletion: AnswerCheck<'deleted' | 'changed' | 'missing'> = oneOf('deleted', 'changed', 'missing');
 
 export const isBoolean: AnswerCheck<boolean> = (answer) => typeof answer === 'boolean';
 

@@ -16,6 +16,7 @@ import { DamagedRecordError, NewerRecordError } from '../records/record-errors.j
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
 import type { StoredSession } from '../sessions/session-state.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
+import { AbandonedSessions, type AbandonedSession } from './abandoned-sessions.js';
 import {
   isBoolean,
   isCount,
@@ -25,6 +26,7 @@ import {
   isRecords,
   isReplacement,
   isSessionIds,
+  isTimedReplacement,
   type AnswerCheck,
 } from './backend-answers.js';
 import { BackendLifecycle } from './backend-lifecycle.js';
@@ -58,12 +60,18 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   readonly #outages = new OutageLog(this.#logger);
   readonly #damage = new DamageLog(this.#logger);
   readonly #lifecycle: BackendLifecycle;
+  readonly #abandoned: AbandonedSessions;
 
   constructor(
     @Inject(SESSION_BACKEND) private readonly backend: SessionBackend,
     @Inject(SESSION_CLOCK) private readonly clock: Clock,
     private readonly options: SessionOptions,
   ) {
+    this.#abandoned = new AbandonedSessions(
+      (id, ifVersion) => this.delete(id, this.newBudget(), { ifVersion }),
+      options.backendTimeout,
+      this.#logger,
+    );
     this.#lifecycle = new BackendLifecycle(backend, {
       keyPrefix: options.backendKeyPrefix,
       timeoutMs: options.backendTimeout,
@@ -78,6 +86,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
 
   /** The earlier shutdown hooks run while requests are still in flight (Nest), so the store closes in the last one. */
   async onApplicationShutdown(): Promise<void> {
+    this.#abandoned.close();
     await this.#lifecycle.close();
     this.#waits.rest();
   }
@@ -100,9 +109,53 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       ...(limit === undefined ? {} : { limit }),
       ...(replaces === undefined ? {} : { replaces: { id: replaces.id, version: replaces.version } }),
     };
-    return this.#call('write', budget, isCreateResult, () =>
-      this.backend.create(record, { ...options, deadline: budget.remainingMs }),
+    try {
+      return await this.#call('write', budget, isCreateResult, () =>
+        this.backend.create(record, { ...options, deadline: budget.remainingMs }),
+      );
+    } catch (error) {
+      // The store may have it, but no client gets its token.
+      if (isUnknownOutcome(error)) this.abandon({ id: record.id, versions: [record.version] }, budget);
+      throw error;
+    }
+  }
+
+  /**
+   * Makes a pending session active, which no late call can: its caller would not give the token to a client.
+   *
+   * @returns null: it was ended meanwhile
+   */
+  async activate(
+    { record }: StoredSession,
+    revision: Omit<SessionRevision, 'status'>,
+    budget: StoreBudget,
+  ): Promise<StoredSession | null> {
+    const next = revisedRecord(record, { ...revision, status: 'active' });
+    const outcome = await this.#call('write', budget, isTimedReplacement, () =>
+      this.backend.replace(next, record.version, { deadline: budget.remainingMs }),
     );
+    switch (outcome) {
+      case 'replaced':
+        return storedSession(next, next.id);
+      case 'changed':
+      case 'missing':
+        return null;
+      case 'late':
+        throw new SessionBackendError(
+          'BACKEND_TIMEOUT',
+          'The store came to the new session too late and has not made it usable; try again.',
+        );
+      default:
+        return outcome satisfies never;
+    }
+  }
+
+  /**
+   * Ends in the background a session that no client gets the token of, when the calls that failed for it within `budget` can no longer
+   * take effect.
+   */
+  abandon(session: AbandonedSession, budget: StoreBudget): void {
+    this.#abandoned.add(session, budget.remainingMs);
   }
 
   /**
@@ -240,13 +293,18 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     await budget.run(() => sleep(pauseMs));
   }
 
-  async #call<T>(kind: StoreCall, budget: StoreBudget, isAllowed: AnswerCheck<T>, call: () => Promise<T>): Promise<T> {
+  async #call<T>(
+    kind: StoreCall,
+    budget: StoreBudget,
+    isAllowed: AnswerCheck<T>,
+    call: () => Promise<unknown>,
+  ): Promise<T> {
     // What the backend says when it is opened is for the developer, and no driver's failure.
     if (!this.#lifecycle.isOpen) await budget.run(() => this.#lifecycle.open());
     const hadAllTime = budget.isUntouched;
     let answer: unknown;
     try {
-      answer = await budget.run<unknown>(call);
+      answer = await budget.run(call);
     } catch (error) {
       throw this.#failure(kind, error, hadAllTime);
     }
@@ -271,4 +329,8 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     this.#outages.failed(kind, failure.message);
     return failure;
   }
+}
+
+function isUnknownOutcome(error: unknown): boolean {
+  return error instanceof SessionBackendError && error.code !== 'BACKEND_RECORD_NEWER';
 }

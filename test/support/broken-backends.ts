@@ -4,6 +4,7 @@ import {
   type BackendContext,
   type CreateOptions,
   type CreateResult,
+  type ReplaceResult,
   type SessionRecord,
   type SessionTimes,
 } from 'nestjs-sessionx';
@@ -15,14 +16,14 @@ type Tag = NonNullable<SessionRecord['userTag']>;
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 export class BlindSet extends MemoryBackend {
-  override async replace(record: SessionRecord): Promise<'replaced' | 'changed' | 'missing'> {
+  override async replace(record: SessionRecord): Promise<ReplaceResult> {
     const present = await this.read(record.id);
     return super.replace(record, present?.version ?? record.version);
   }
 }
 
 export class LosesUpdates extends MemoryBackend {
-  override async replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
+  override async replace(record: SessionRecord, ifVersion: number): Promise<ReplaceResult> {
     const present = await this.read(record.id);
     if (present === null) return 'missing';
     if (present.version !== ifVersion) return 'changed';
@@ -32,7 +33,7 @@ export class LosesUpdates extends MemoryBackend {
 }
 
 export class Resurrects extends MemoryBackend {
-  override async replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
+  override async replace(record: SessionRecord, ifVersion: number): Promise<ReplaceResult> {
     const outcome = await super.replace(record, ifVersion);
     if (outcome !== 'missing') return outcome;
     await super.create(record, { deadline: 1000 });
@@ -198,6 +199,12 @@ export class NeverTooLate extends MemoryBackend {
   }
 }
 
+export class ReplacesTooLate extends MemoryBackend {
+  override replace(record: SessionRecord, ifVersion: number): Promise<ReplaceResult> {
+    return super.replace(record, ifVersion);
+  }
+}
+
 export class OverwritesTheTaken extends MemoryBackend {
   override async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
     await this.delete(record.id);
@@ -235,13 +242,13 @@ export class ThrowsWhenThereIsNothingToRead extends MemoryBackend {
 }
 
 export class SaysThatItReplaced extends MemoryBackend {
-  override replace(): Promise<'replaced' | 'changed' | 'missing'> {
+  override replace(): Promise<ReplaceResult> {
     return Promise.resolve('replaced');
   }
 }
 
 export class TakesTimesBackByReplacing extends MemoryBackend {
-  override async replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
+  override async replace(record: SessionRecord, ifVersion: number): Promise<ReplaceResult> {
     const outcome = await super.replace(record, ifVersion);
     if (outcome === 'replaced') {
       await this.delete(record.id);
@@ -301,7 +308,7 @@ export class TakesTheNewerForMissing extends MemoryBackend {
     return this.#newer.has(id) ? Promise.reject(new NewerRecordError()) : super.read(id);
   }
 
-  override async replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
+  override async replace(record: SessionRecord, ifVersion: number): Promise<ReplaceResult> {
     return this.#newer.has(record.id) ? 'missing' : super.replace(record, ifVersion);
   }
 }
@@ -355,7 +362,7 @@ export class ForgetsTheRenewed extends MemoryBackend {
 }
 
 export class KeepsTheShortLifeOfThePending extends MemoryBackend {
-  override async replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
+  override async replace(record: SessionRecord, ifVersion: number): Promise<ReplaceResult> {
     const present = await this.read(record.id);
     return super.replace({ ...record, expiresAt: present?.expiresAt ?? record.expiresAt }, ifVersion);
   }

@@ -7,9 +7,12 @@ const BODY_LENGTH_OFFSET = 8;
 /** How a reply ends that is cut: a connection closed, reset, or left open and silent; or bytes that nobody asked for. */
 export type Ending = 'fin' | 'rst' | 'silence' | 'garbage';
 
+/** How long the request is that `bytes` begin with; 0: it is not all there. */
+type FrameLength = (bytes: Buffer) => number;
+
 /**
- * Stands between a client and a Memcached server (binary protocol), and does what networks do. Faults hold until `heal()`, for the
- * connections that there are and for new ones.
+ * Stands between a client and a server, and does what networks do. Faults hold until `heal()`, for the connections that there are and
+ * for new ones.
  */
 export class FaultProxy {
   readonly #server: Server;
@@ -18,7 +21,9 @@ export class FaultProxy {
   readonly #held: (() => void)[] = [];
   #cut: { readonly ending: Ending; bytesLeft: number } | undefined;
   #requestsLeft = Infinity;
-  #late: 'lost' | 'held' = 'lost';
+  #late: 'lost' | 'held' | 'unanswered' = 'lost';
+  #unanswered: 'rst' | 'silence' = 'rst';
+  readonly #deaf = new WeakSet<Socket>();
   #delayMs = 0;
   #onHeld: (() => void) | undefined;
   /** Bytes of replies that have passed. */
@@ -27,14 +32,18 @@ export class FaultProxy {
   requests = 0;
   connections = 0;
 
-  static async to(port: number): Promise<FaultProxy> {
-    const proxy = new FaultProxy(port);
+  /** @param frameLength tells requests apart. Default: those of Memcached's binary protocol. */
+  static async to(port: number, frameLength: FrameLength = binaryFrameLength): Promise<FaultProxy> {
+    const proxy = new FaultProxy(port, frameLength);
     proxy.#server.listen(0, '127.0.0.1');
     await once(proxy.#server, 'listening');
     return proxy;
   }
 
-  private constructor(port: number) {
+  private constructor(
+    port: number,
+    private readonly frameLength: FrameLength,
+  ) {
     this.#server = createServer((client) => this.#accept(client, port));
   }
 
@@ -62,6 +71,13 @@ export class FaultProxy {
   holdRequests(after: number): void {
     this.#requestsLeft = after;
     this.#late = 'held';
+  }
+
+  /** So many requests pass from now on; the server carries out those after them too, but no response comes back. */
+  loseResponses(after: number, ending: 'rst' | 'silence'): void {
+    this.#requestsLeft = after;
+    this.#late = 'unanswered';
+    this.#unanswered = ending;
   }
 
   /** Resolves when a request is held. */
@@ -109,7 +125,7 @@ export class FaultProxy {
     let waiting = Buffer.alloc(0);
     client.on('data', (chunk: Buffer) => {
       waiting = Buffer.concat([waiting, chunk]);
-      for (let length = frameLength(waiting); length > 0; length = frameLength(waiting)) {
+      for (let length = this.frameLength(waiting); length > 0; length = this.frameLength(waiting)) {
         this.#request(waiting.subarray(0, length), client, upstream);
         waiting = waiting.subarray(length);
       }
@@ -119,14 +135,32 @@ export class FaultProxy {
 
   #request(frame: Buffer, client: Socket, upstream: Socket): void {
     this.requests++;
-    if (this.#requestsLeft-- > 0) upstream.write(frame);
-    else if (this.#late === 'held') {
-      this.#held.push(() => upstream.write(frame));
-      this.#onHeld?.();
-    } else client.resetAndDestroy();
+    if (this.#requestsLeft-- > 0) {
+      upstream.write(frame);
+      return;
+    }
+    switch (this.#late) {
+      case 'held':
+        this.#held.push(() => upstream.write(frame));
+        this.#onHeld?.();
+        return;
+      case 'unanswered':
+        this.#deaf.add(client);
+        upstream.write(frame);
+        return;
+      case 'lost':
+        client.resetAndDestroy();
+        return;
+      default:
+        this.#late satisfies never;
+    }
   }
 
   #reply(chunk: Buffer, client: Socket): void {
+    if (this.#deaf.has(client)) {
+      if (this.#unanswered === 'rst') client.resetAndDestroy();
+      return;
+    }
     const cut = this.#cut;
     const passing = cut === undefined ? chunk : chunk.subarray(0, cut.bytesLeft);
     this.replyBytes += passing.length;
@@ -161,9 +195,22 @@ export class FaultProxy {
   }
 }
 
-/** The length of the request that `bytes` begin with; 0: it is not all there. */
-function frameLength(bytes: Buffer): number {
+function binaryFrameLength(bytes: Buffer): number {
   if (bytes.length < HEADER_BYTES) return 0;
   const length = HEADER_BYTES + bytes.readUInt32BE(BODY_LENGTH_OFFSET);
   return bytes.length < length ? 0 : length;
+}
+
+/** Of a command of Redis: `*2 CRLF $3 CRLF GET CRLF $1 CRLF k CRLF`. */
+export function redisFrameLength(bytes: Buffer): number {
+  const line = (from: number): { readonly count: number; readonly next: number } | null => {
+    const end = bytes.indexOf('\r\n', from);
+    return end < 0 ? null : { count: Number(bytes.toString('latin1', from + 1, end)), next: end + 2 };
+  };
+  let position = line(0);
+  for (let parts = position?.count ?? 0; parts > 0 && position !== null; parts--) {
+    const size = line(position.next);
+    position = size && { count: 0, next: size.next + size.count + 2 };
+  }
+  return position === null || position.next > bytes.length ? 0 : position.next;
 }

@@ -1,6 +1,13 @@
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import { tagOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
-import type { BackendContext, CreateOptions, CreateResult, SessionBackend } from '../session-backend.interface.js';
+import type {
+  BackendContext,
+  CreateOptions,
+  CreateResult,
+  ReplaceOptions,
+  ReplaceResult,
+  SessionBackend,
+} from '../session-backend.interface.js';
 import { Items } from './items.js';
 import { MemcachedConnection } from './memcached-connection.js';
 import {
@@ -40,8 +47,8 @@ interface Opened {
  * - Memcached forgets: at a restart, and when it is full. What it forgets is logged out, never in: a list that was evicted ends all
  *   sessions of its user. Give it memory enough, and watch `evictions` in its statistics.
  * - A session is at most `maxItemSize` (1 MiB) large, and so is a list (some 17,000 sessions of one user).
- * - Memcached does not look at deadlines. A login that it carries out after the client was told 503 is undone, or leaves a session that
- *   nobody has the token of and that ends within seconds; but the sessions which that login replaced or evicted have ended.
+ * - Memcached does not look at deadlines. A login that it carries out after the client was told 503 is undone as soon as Memcached
+ *   answers again; but the sessions which that login replaced or evicted have ended.
  * - Binary protocol: not through proxies that speak text only.
  */
 export class MemcachedBackend implements SessionBackend {
@@ -90,8 +97,8 @@ export class MemcachedBackend implements SessionBackend {
     return found === null ? null : found.record;
   }
 
-  async replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
-    return replaceRecord(this.#of(tagOf(record.id)), record, ifVersion);
+  async replace(record: SessionRecord, ifVersion: number, options?: ReplaceOptions): Promise<ReplaceResult> {
+    return replaceRecord(this.#of(tagOf(record.id)), record, ifVersion, options);
   }
 
   async touch(id: SessionId, times: SessionTimes): Promise<boolean> {

@@ -1,27 +1,37 @@
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import { memberOf, type SessionId } from '../../tokens/session-secret.js';
 import { isListed, laterTimes } from '../backend-rules.js';
+import type { ReplaceOptions, ReplaceResult } from '../session-backend.interface.js';
 import { inBatches } from './in-batches.js';
 import type { Item } from './items.js';
+import { Patience } from './patience.js';
 import { tryDecode, type UserSessions } from './user-sessions.js';
 
-/** As `SessionBackend.replace`. A compare-and-set that only a touch has disturbed is done on what is there now. */
+/**
+ * As `SessionBackend.replace`. A compare-and-set that only a touch has disturbed is done on what is there now. Memcached does not look at
+ * deadlines: no request is sent after it, but one that was sent before and is carried out after it takes effect.
+ */
 export async function replaceRecord(
   user: UserSessions,
   record: SessionRecord,
   ifVersion: number,
-): Promise<'replaced' | 'changed' | 'missing'> {
+  { deadline = Infinity }: ReplaceOptions = {},
+): Promise<ReplaceResult> {
   const patience = user.patience();
+  const lateness = new Patience(deadline);
   // A record that is too large must change nothing, not even the list.
   user.textOf(record);
   for (;;) {
+    if (lateness.isOver()) return 'late';
     const found = await user.findLiving(record.id);
     if (found === null) return 'missing';
     if (found.record.version !== ifVersion) return 'changed';
+    if (lateness.isOver()) return 'late';
 
     const next = { ...record, ...laterTimes(found.record, record) };
     if (isListed(next) && next.expiresAt > found.record.expiresAt) {
       if (!(await user.list.prolong(found.list, next.id, next.expiresAt, patience))) return 'missing';
+      if (lateness.isOver()) return 'late';
     }
     const outcome = await user.replace(next, found.cas);
     if (outcome === 'missing') return 'missing';

@@ -24,8 +24,9 @@ type Entered =
  * 4. The record is kept for its lifetime. A touch makes nothing: if Memcached comes to it late, the record has left.
  *
  * Memcached has no clock that a request can be told to obey, so a step that was sent in time and is carried out late takes effect. What
- * is answered late is undone. What is never answered leaves a session whose token nobody has, and which ends with step 1's short life, or
- * is listed like any other if step 4 came through as well; what step 3 took out stays out.
+ * is answered late is undone. What is never answered leaves a session whose token no client has. It ends with step 1's short life, or, if
+ * step 4 came through as well, when the module deletes it (`AbandonedSessions`): without its record, no step that is carried out even
+ * later makes a session of it. What step 3 took out stays out.
  */
 export class SessionCreation {
   readonly #patience: Patience;

@@ -7,6 +7,8 @@ import type {
   BackendContext,
   CreateOptions,
   CreateResult,
+  ReplaceOptions,
+  ReplaceResult,
   SessionBackend,
   SessionLimit,
 } from '../session-backend.interface.js';
@@ -66,7 +68,12 @@ export class MemoryBackend implements SessionBackend {
     return Promise.resolve(present === undefined ? null : sessionRecord(present));
   }
 
-  replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
+  replace(
+    record: SessionRecord,
+    ifVersion: number,
+    { deadline = Infinity }: ReplaceOptions = {},
+  ): Promise<ReplaceResult> {
+    if (deadline <= 0) return Promise.resolve('late');
     const present = this.#find(record.id);
     if (present === undefined) return Promise.resolve('missing');
     if (present.version !== ifVersion) return Promise.resolve('changed');

@@ -1,7 +1,14 @@
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import type { SessionId, UserTag } from '../../tokens/session-secret.js';
 import { closeBackend, openBackends } from '../backend-opening.js';
-import type { BackendContext, CreateOptions, CreateResult, SessionBackend } from '../session-backend.interface.js';
+import type {
+  BackendContext,
+  CreateOptions,
+  CreateResult,
+  ReplaceOptions,
+  ReplaceResult,
+  SessionBackend,
+} from '../session-backend.interface.js';
 import { isStandIn, RecordMover } from './record-mover.js';
 import { settled, UNSETTLED } from './settled.js';
 
@@ -59,9 +66,12 @@ export class MigratingBackend implements SessionBackend {
     return found === null ? null : found.record;
   }
 
-  async replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
+  async replace(record: SessionRecord, ifVersion: number, { deadline }: ReplaceOptions = {}): Promise<ReplaceResult> {
+    const startedAt = performance.now();
     return this.#settled(async () => {
-      if ((await this.next.replace(record, ifVersion)) === 'replaced') return 'replaced';
+      const left = deadline === undefined ? {} : { deadline: deadline - (performance.now() - startedAt) };
+      const outcome = await this.next.replace(record, ifVersion, left);
+      if (outcome === 'replaced' || outcome === 'late') return outcome;
       const found = await this.#find(record.id);
       if (found === UNSETTLED) return UNSETTLED;
       if (found === null) return 'missing';

@@ -28,7 +28,13 @@ export function createArguments(
   ];
 }
 
-export function replaceArguments(record: SessionRecord, ifVersion: number, now: number): Arguments {
+/** @param deadline as of `createArguments`; null: none */
+export function replaceArguments(
+  record: SessionRecord,
+  ifVersion: number,
+  now: number,
+  deadline: number | null,
+): Arguments {
   return [
     versionText(ifVersion),
     versionText(record.version),
@@ -39,6 +45,7 @@ export function replaceArguments(record: SessionRecord, ifVersion: number, now: 
     lifetime(record.expiresAt, now),
     memberOf(record.id),
     flag(isListed(record)),
+    deadline ?? '',
   ];
 }
 

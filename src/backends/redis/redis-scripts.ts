@@ -17,7 +17,7 @@ type Newer = 'newer';
 /** The scripts as commands of the client; each takes its key, then its arguments. */
 export interface RedisScripts {
   sessionxCreate(record: string, ...args: Argument[]): Promise<[outcome: string, ...evicted: string[]]>;
-  sessionxReplace(record: string, ...args: Argument[]): Promise<'replaced' | 'changed' | 'missing' | Newer>;
+  sessionxReplace(record: string, ...args: Argument[]): Promise<'replaced' | 'changed' | 'missing' | 'late' | Newer>;
   sessionxTouch(record: string, ...args: Argument[]): Promise<'touched' | 'missing' | Newer>;
   sessionxDelete(record: string, ...args: Argument[]): Promise<'deleted' | 'changed' | 'missing' | Newer>;
   sessionxListByUser(index: string, now: number): Promise<string[]>;

@@ -7,7 +7,14 @@ import { decodeRecord, tryDecodeRecord } from '../../records/record-text.js';
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import { describeDriverFailure } from '../../store/driver-failure.js';
 import { memberOf, tagOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
-import type { BackendContext, CreateOptions, CreateResult, SessionBackend } from '../session-backend.interface.js';
+import type {
+  BackendContext,
+  CreateOptions,
+  CreateResult,
+  ReplaceOptions,
+  ReplaceResult,
+  SessionBackend,
+} from '../session-backend.interface.js';
 import { CommandBatch } from './command-batch.js';
 import { createArguments, replaceArguments, touchArguments, versionText } from './redis-arguments.js';
 import { inspectClient, sessionRedisOptions } from './redis-client-options.js';
@@ -57,13 +64,11 @@ export class RedisBackend implements SessionBackend {
   }
 
   async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
-    const startedAt = performance.now();
     const { client, key } = this.#at(record.id);
+    const startedAt = performance.now();
     const isOver = () => performance.now() - startedAt >= options.deadline;
     const evictedBefore: SessionId[] = [];
-    // Only the server can tell whether it comes to a command too late, and only by its own clock.
-    const serverTime = await client.sessionxServerTime(key);
-    const deadline = Math.floor(serverTime + options.deadline - (performance.now() - startedAt));
+    const deadline = await this.#serverDeadline(record.id, options.deadline);
     for (;;) {
       const [outcome, ...evicted] = await client.sessionxCreate(
         key,
@@ -107,9 +112,10 @@ export class RedisBackend implements SessionBackend {
     }
   }
 
-  async replace(record: SessionRecord, ifVersion: number): Promise<'replaced' | 'changed' | 'missing'> {
+  async replace(record: SessionRecord, ifVersion: number, { deadline }: ReplaceOptions = {}): Promise<ReplaceResult> {
     const { client, key } = this.#at(record.id);
-    return known(await client.sessionxReplace(key, ...replaceArguments(record, ifVersion, this.#now())));
+    const latest = deadline === undefined ? null : await this.#serverDeadline(record.id, deadline);
+    return known(await client.sessionxReplace(key, ...replaceArguments(record, ifVersion, this.#now(), latest)));
   }
 
   async touch(id: SessionId, times: SessionTimes): Promise<boolean> {
@@ -182,6 +188,14 @@ export class RedisBackend implements SessionBackend {
   #at(id: SessionId): { client: Client; key: string } {
     const { client, index } = this.#of(tagOf(id));
     return { client, key: index + memberOf(id) };
+  }
+
+  /** Only the server can tell whether it comes to a command too late, and only by its own clock. */
+  async #serverDeadline(id: SessionId, deadlineMs: number): Promise<number> {
+    const startedAt = performance.now();
+    const { client, key } = this.#at(id);
+    const serverTime = await client.sessionxServerTime(key);
+    return Math.floor(serverTime + deadlineMs - (performance.now() - startedAt));
   }
 
   #now(): number {

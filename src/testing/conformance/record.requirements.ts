@@ -62,6 +62,17 @@ export const RECORD_REQUIREMENTS: readonly Requirement[] = [
     },
   ],
   [
+    'replace does nothing once its deadline has passed, and keeps to a deadline that has not',
+    async (arena) => {
+      const record = await arena.stored(arena.user, { status: 'pending' });
+      const active = { ...record, version: 2, status: 'active' as const };
+      strictEqual(await arena.one.replace(active, 1, { deadline: -1 }), 'late');
+      deepStrictEqual(await arena.read(record.id), record);
+      strictEqual(await arena.one.replace(active, 1, { deadline: 60_000 }), 'replaced');
+      deepStrictEqual(await arena.read(record.id), active);
+    },
+  ],
+  [
     'replace leaves a record alone that has another version by now',
     async (arena) => {
       const record = await arena.stored();

@@ -20,8 +20,7 @@ const PRUNED_AT_ONCE = 20;
  * In a slot that moves it runs on the new node alone, as the record is not on the old one; it waits there for what it has to look at.
  */
 export const CREATE = `${RECORD_HEAD}
-local time = redis.call('TIME')
-if tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) > tonumber(ARGV[7]) then return {'late'} end
+if serverTime() > tonumber(ARGV[7]) then return {'late'} end
 if redis.call('EXISTS', KEYS[1]) == 1 then return {'exists'} end
 
 local index = indexOf(KEYS[1])

@@ -19,6 +19,8 @@ export const MEMBERS_AT_ONCE = 500;
  *
  * `list(…)`: enters a member; the index outlives its longest-lived one and goes with it.
  *
+ * `serverTime()`: milliseconds since the epoch, by the clock of the server.
+ *
  * `indexOf(record)`: the key of the index, of which every record key is a continuation by 43 characters. The scripts declare one key and
  * make the others from it. Redis Cluster allows that within a slot (tried on 7.0), and a script that declared the index too would be refused
  * for an anonymous session, which has none, as long as its slot is on its way to another node.
@@ -54,6 +56,11 @@ end
 local function later(a, b)
   if tonumber(a) > tonumber(b) then return a end
   return b
+end
+
+local function serverTime()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
 local function indexOf(record)

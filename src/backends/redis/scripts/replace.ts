@@ -5,11 +5,12 @@ import { RECORD_HEAD } from './record-head.js';
  *
  * KEYS 1 the record
  * ARGV 1 the version that it must have, 2 its new version, 3 status and owner letters, 4 lastAccessed, 5 expiresAt, 6 payload,
- *      7 lifetime in ms, 8 member, 9 '1' to list it
+ *      7 lifetime in ms, 8 member, 9 '1' to list it, 10 latest server time in ms or ''
  *
- * Returns 'replaced', 'changed', 'missing' or 'newer'.
+ * Returns 'replaced', 'changed', 'missing', 'late' or 'newer'.
  */
 export const REPLACE = `${RECORD_HEAD}
+if ARGV[10] ~= '' and serverTime() > tonumber(ARGV[10]) then return 'late' end
 local index = indexOf(KEYS[1])
 local old = head(KEYS[1])
 if not old then return 'missing' end
