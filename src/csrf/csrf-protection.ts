@@ -49,6 +49,12 @@ export class CsrfProtection {
     return this.#enabled ? this.tokens.issue(id) : null;
   }
 
+  /** Whether a page of another site, which `csrf.allowedOrigins` does not name, has sent `request`. With `enableCsrf` off: unknown, so false. */
+  isCrossSite(request: PlatformRequest): boolean {
+    const isMarked = rawRequestOf(request).headers['sec-fetch-site'] === 'cross-site';
+    return isMarked && this.#enabled && originOf(request, this.#allowedOrigins) !== 'own';
+  }
+
   ruleFor(request: PlatformRequest, context: ExecutionContext | null): CsrfRule {
     if (!this.#enabled || SAFE_METHODS.has(rawRequestOf(request).method)) return 'safe';
     return context !== null && this.#isSkipped(context) ? 'skipped' : 'checked';

@@ -1,5 +1,6 @@
-import { createParamDecorator, type ExecutionContext, type Type } from '@nestjs/common';
+import { createParamDecorator, UseInterceptors, type ExecutionContext, type Type } from '@nestjs/common';
 
+import { FlashInterceptor } from './flash.interceptor.js';
 import { hideType, seal, type SessionProperty } from './session-parameter.js';
 import {
   CsrfTokenPipe,
@@ -34,9 +35,21 @@ export function OptionalSession(property?: SessionProperty): ParameterDecorator 
   return sessionParameter(property, OptionalSessionPipe);
 }
 
-/** Takes the flash messages of the session, each handed out once; an empty list without a session. */
+/**
+ * Takes the flash messages of the session, each handed out once; an empty list without a session. Messages that do not reach the client,
+ * as the handler fails or the response is a 304 or another error, are put back. Nothing is taken by requests whose response nobody reads:
+ * `HEAD`, prefetches, and what a page of another site sends in the background.
+ */
 export function FlashMessages(): ParameterDecorator {
-  return sessionParameter(undefined, FlashMessagesPipe);
+  const decorate = sessionParameter(undefined, FlashMessagesPipe);
+  return (target, method, index) => {
+    decorate(target, method, index);
+    const descriptor = method === undefined ? undefined : Object.getOwnPropertyDescriptor(target, method);
+    // It tells a handler that fails, or is never called, from one that responds.
+    if (method !== undefined && descriptor !== undefined) {
+      UseInterceptors(FlashInterceptor)(target, method, descriptor);
+    }
+  };
 }
 
 /** A CSRF token for a form or a page of the session; null without a session, or with `enableCsrf` off. See `SessionService.csrfToken()`. */

@@ -9,7 +9,8 @@ export type Change =
   | { readonly op: 'set-user-field'; readonly field: string; readonly value: unknown }
   | { readonly op: 'remove-user-field'; readonly field: string }
   | { readonly op: 'add-flash'; readonly message: StoredFlashMessage }
-  | { readonly op: 'take-flash'; readonly id: string };
+  | { readonly op: 'take-flash'; readonly id: string }
+  | { readonly op: 'return-flash'; readonly messages: readonly StoredFlashMessage[] };
 
 /** `content` with `changes` made, in order. Pure: neither argument is touched, and the same arguments give the same result. */
 export function apply(content: SessionContent, changes: readonly Change[]): SessionContent {
@@ -36,11 +37,30 @@ export function apply(content: SessionContent, changes: readonly Change[]): Sess
       case 'take-flash':
         flash = flash.filter(({ id }) => id !== change.id);
         break;
+      case 'return-flash':
+        flash = withReturned(flash, change.messages);
+        break;
       default:
         change satisfies never;
     }
   }
   return { facts: content.facts, user, data: Object.fromEntries<unknown>(data), flash };
+}
+
+/** `messages` among those that are stored, oldest first; both keep their own order, whatever the clocks of their writers said. */
+export function withReturned(
+  stored: readonly StoredFlashMessage[],
+  messages: readonly StoredFlashMessage[],
+): readonly StoredFlashMessage[] {
+  const known = new Set(stored.map(({ id }) => id));
+  const returned = messages.filter(({ id }) => !known.has(id));
+  const later = [...stored];
+  const merged: StoredFlashMessage[] = [];
+  for (const message of returned) {
+    while (later[0] !== undefined && later[0].timestamp < message.timestamp) merged.push(...later.splice(0, 1));
+    merged.push(message);
+  }
+  return [...merged, ...later];
 }
 
 function withField(user: SessionUser, field: string, value: unknown): SessionUser {

@@ -43,6 +43,8 @@ export class AnswerHeaders {
   formerNames: readonly string[] = [];
   /** Whether the response depends on the origin of the request, too. */
   dependsOnOrigin = false;
+  /** Whether a cache must not keep the response: it holds what is shown once. */
+  isShownOnce = false;
   #outgoing: OutgoingToken | null = null;
   #csrf: CsrfHeader | null = null;
 
@@ -91,7 +93,7 @@ export class AnswerHeaders {
       appendToken(response, 'Access-Control-Expose-Headers', this.#csrf.name);
     }
     // A shared cache must not hand one client's token to the next (CVE-2024-26144), nor sign the next one out.
-    if (outgoing !== null || clears) forbidStoring(response);
+    if (outgoing !== null || clears || this.isShownOnce) forbidStoring(response);
   }
 
   /** Whether there were any. A cookie that goes out replaces the one in the present form. */

@@ -1,4 +1,4 @@
-import type { ExecutionContext } from '@nestjs/common';
+import { HttpStatus, type ExecutionContext } from '@nestjs/common';
 import type { ServerResponse } from 'node:http';
 
 import type { RequestClient } from '../binding/session-binding.js';
@@ -29,6 +29,8 @@ import { Session } from '../sessions/session.js';
 import { TaskQueue } from '../sessions/task-queue.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId } from '../tokens/session-secret.js';
+import { FlashDelivery } from './flash-delivery.js';
+import { hasReader } from './flash-reader.js';
 import { messageOf, nameOf } from './message-of.js';
 import { PageCheck } from './page-check.js';
 import type { LoginOptions, StartOptions } from './request-options.js';
@@ -49,12 +51,15 @@ export class RequestSession implements HeldFor {
   readonly #page: PageCheck;
   readonly #budget: StoreBudget;
   readonly #answer: SessionAnswer;
+  readonly #response: ServerResponse;
+  readonly #hold: ResponseHold;
   #loading: Promise<void> | undefined;
   /** Makes whatever exchanges the session wait for what does so already: of two logins at once, the second replaces the first one's session. */
   #exchanges: TaskQueue | undefined;
   #session: Session | null = null;
   /** Sessions that this request has ended, before it made another. */
   #formerSessions: readonly Session[] | undefined;
+  #flashDelivery: FlashDelivery | undefined;
   /** Why there is no session: no token, or a refusal. */
   #refusal: SessionError | null = null;
   /** The sessions that the cookies of the request open, where they are several and so none was taken; null: there are none. */
@@ -76,7 +81,8 @@ export class RequestSession implements HeldFor {
     this.#page = new PageCheck(services.csrf, request, context, (error, sessionId) => {
       services.loader.reject(error, clientOf(this.#request), sessionId);
     });
-    new ResponseHold(rawResponseOf(response), this);
+    this.#response = rawResponseOf(response);
+    this.#hold = new ResponseHold(this.#response, this);
   }
 
   /**
@@ -257,6 +263,39 @@ export class RequestSession implements HeldFor {
     return this.#adopt(issued, source, 'regenerated');
   }
 
+  /** Called when the handler is about to run, where `@FlashMessages()` stands on it. */
+  handlerBegins(): void {
+    this.#flash.handlerBegins();
+  }
+
+  handlerReturns(): void {
+    this.#flash.handlerReturns(this.#response.statusCode);
+  }
+
+  /** Called when the handler has thrown. What it was given is shown to nobody. */
+  async handlerFails(): Promise<void> {
+    if (this.#flashDelivery === undefined) return;
+    this.#flashDelivery.handlerFails();
+    if (this.#session !== null) await this.#flashDelivery.putBack(this.#session, this.#budget);
+  }
+
+  /** Called when nobody waits for the handler any more. */
+  handlerEnds(): void {
+    this.#flash.handlerEnds();
+  }
+
+  get #flash(): FlashDelivery {
+    return (this.#flashDelivery ??= new FlashDelivery(this.#services, this.#hold));
+  }
+
+  handsOutFlash(): boolean {
+    this.#answer.isShownOnce();
+    const isCrossSite = this.#answer.source === 'cookie' && this.#services.csrf.isCrossSite(this.#request);
+    if (!hasReader(rawRequestOf(this.#request), isCrossSite)) return false;
+    if (this.#session !== null) this.#flash.watch(this.#session);
+    return true;
+  }
+
   /** The messages of the session, each handed out once; none without a session. */
   async takeFlash(): Promise<FlashMessage[]> {
     const session = await this.optional();
@@ -269,9 +308,17 @@ export class RequestSession implements HeldFor {
     return session && this.#services.csrf.issue(session.sessionId);
   }
 
-  /** Stores what changed, if anything did. @throws SessionError when that fails; the session is as it was */
-  async commit(): Promise<void> {
+  /**
+   * Stores what changed, if anything did.
+   *
+   * @param status that of the response, where it is known; flash messages that it does not deliver are put back
+   * @throws SessionError when that fails; the session is as it was
+   */
+  async commit(status: number = HttpStatus.OK): Promise<void> {
     if (this.#commitError !== null) return;
+    if (this.#session !== null && this.#flashDelivery?.loses(this.#session, status) === true) {
+      await this.#flashDelivery.putBack(this.#session, this.#budget);
+    }
     try {
       for (const session of this.#formerSessions ?? []) await this.#commitOne(session);
       if (this.#session !== null) await this.#commitOne(this.#session);
@@ -291,6 +338,7 @@ export class RequestSession implements HeldFor {
    */
   async commitAfter(error: unknown): Promise<void> {
     this.#services.log.misuse(this.#route, error);
+    await this.handlerFails();
     try {
       await this.commit();
     } catch (commitError) {
@@ -328,12 +376,13 @@ export class RequestSession implements HeldFor {
     if (this.#commitError !== null) return status < FIRST_ERROR_STATUS;
     if (this.#session === null) return false;
     if (this.#answer.renewsCookie || Session.stateOf(this.#session).hasChanges()) return true;
+    if (this.#flashDelivery?.loses(this.#session, status) === true) return true;
     return this.#formerSessions?.some((session) => Session.stateOf(session).hasChanges()) ?? false;
   }
 
-  async work(): Promise<void> {
+  async work(status: number): Promise<void> {
     if (this.#commitError !== null) throw this.#commitError.error;
-    await this.commit();
+    await this.commit(status);
     if (this.#session !== null && this.#answer.renewsCookie) await this.#confirmRenewal(this.#session);
   }
 

@@ -10,8 +10,8 @@ export interface HeldFor {
    * Whether a response with this status must not leave yet. Cheap: it is asked at every response.
    */
   hasWork(status: number): boolean;
-  /** Stores it. A rejection replaces the response. */
-  work(): Promise<void>;
+  /** Stores it. A rejection replaces the response, which has this status. */
+  work(status: number): Promise<void>;
   /** Adds headers; the status and the application's own headers are settled by now. */
   writeHeaders(response: ServerResponse): void;
   /** The response in place of the application's with `status`, after `work` failed with `error`. Null: the application's may go out. */
@@ -137,7 +137,7 @@ export class ResponseHold {
     this.#state = 'holding';
     this.#held = held;
     held.show();
-    this.purpose.work().then(
+    this.purpose.work(held.statusCode).then(
       () => {
         this.#release(held);
       },

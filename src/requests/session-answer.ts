@@ -150,6 +150,11 @@ export class SessionAnswer {
     );
   }
 
+  /** The response holds, or leaves out, what is shown once, so that no cache may keep it. */
+  isShownOnce(): void {
+    this.#headers.isShownOnce = true;
+  }
+
   /** The response depends on which page sent the request. */
   dependsOnOrigin(): void {
     this.#headers.dependsOnOrigin = true;

@@ -1,4 +1,4 @@
-import type { Change } from '../records/changes.js';
+import { withReturned, type Change } from '../records/changes.js';
 import type { StoredFlashMessage } from './flash-message.js';
 
 /** The flash messages of a session as one holder sees them, and what the holder has added and taken since the last commit. */
@@ -6,20 +6,32 @@ export class SessionFlash {
   /** As stored, without those that the holder has taken. */
   #stored: readonly StoredFlashMessage[];
   #added: readonly StoredFlashMessage[] = [];
-  #takenIds: readonly string[] = [];
+  /** Taken by the holder; the next commit removes them from the store. */
+  #taken: readonly StoredFlashMessage[] = [];
+  /** Taken by the holder, and in the store no more. */
+  #removed: readonly StoredFlashMessage[] = [];
 
   constructor(stored: readonly StoredFlashMessage[]) {
     this.#stored = stored;
+  }
+
+  get isEmpty(): boolean {
+    return this.#stored.length === 0 && this.#added.length === 0;
   }
 
   get hasStored(): boolean {
     return this.#stored.length > 0;
   }
 
+  /** Whether the holder has taken messages that were not `delivered()` yet. */
+  get hasTaken(): boolean {
+    return this.#taken.length > 0 || this.#removed.length > 0;
+  }
+
   /** What a commit has to store. */
   get changes(): Change[] {
     return [
-      ...this.#takenIds.map((id): Change => ({ op: 'take-flash', id })),
+      ...this.#taken.map(({ id }): Change => ({ op: 'take-flash', id })),
       ...this.#added.map((message): Change => ({ op: 'add-flash', message })),
     ];
   }
@@ -31,37 +43,61 @@ export class SessionFlash {
   read(clear: boolean): readonly StoredFlashMessage[] {
     const messages = [...this.#stored, ...this.#added];
     if (clear) {
-      this.#takenIds = [...this.#takenIds, ...this.#stored.map(({ id }) => id)];
+      this.#taken = [...this.#taken, ...this.#stored];
+      this.#removed = [...this.#removed, ...this.#added];
       this.#stored = [];
       this.#added = [];
     }
     return messages;
   }
 
-  /** Takes the messages that no commit has stored yet. */
-  takeUncommitted(): readonly StoredFlashMessage[] {
-    const messages = this.#added;
+  /** Called after `messages` were removed from the store, in which `stored` are left. Takes those too that no commit has stored yet. */
+  takeRemoved(
+    messages: readonly StoredFlashMessage[],
+    stored: readonly StoredFlashMessage[],
+  ): readonly StoredFlashMessage[] {
+    const left = new Set(stored.map(({ id }) => id));
+    const taken = [...messages, ...this.#added];
+    this.#stored = this.#stored.filter(({ id }) => left.has(id));
     this.#added = [];
-    return messages;
+    this.#removed = [...this.#removed, ...taken];
+    return taken;
+  }
+
+  /** The client has got what the holder has taken. */
+  delivered(): void {
+    this.#removed = [];
+  }
+
+  /**
+   * Undoes what the holder has taken and no commit has stored.
+   *
+   * @returns what has to be put back into the store
+   */
+  undoTaken(): readonly StoredFlashMessage[] {
+    this.#stored = withReturned(this.#stored, this.#taken);
+    this.#taken = [];
+    return this.#removed;
+  }
+
+  /** Called after `messages` were put back into the store, in which `stored` are by now. */
+  returned(messages: readonly StoredFlashMessage[], stored: readonly StoredFlashMessage[]): void {
+    const settled = new Set(messages.map(({ id }) => id));
+    this.#removed = this.#removed.filter(({ id }) => !settled.has(id));
+    this.mergeWith(stored, []);
   }
 
   /** Called after `changes` were stored. */
   committed(changes: readonly Change[]): void {
     const settled = new Set(changes.map(flashIdOf));
     this.#stored = [...this.#stored, ...this.#added.filter(({ id }) => settled.has(id))];
-    this.#forget(settled);
-  }
-
-  /** Called after a take has removed messages from the store: those that are left in it are `stored`. */
-  taken(stored: readonly StoredFlashMessage[]): void {
-    const left = new Set(stored.map(({ id }) => id));
-    this.#stored = this.#stored.filter(({ id }) => left.has(id));
+    this.#settle(settled);
   }
 
   /** Called after `changes` were stored, by which the messages became `stored`. */
   mergeWith(stored: readonly StoredFlashMessage[], changes: readonly Change[]): void {
-    this.#forget(new Set(changes.map(flashIdOf)));
-    const taken = new Set(this.#takenIds);
+    this.#settle(new Set(changes.map(flashIdOf)));
+    const taken = new Set(this.#taken.map(({ id }) => id));
     this.#stored = stored.filter(({ id }) => !taken.has(id));
   }
 
@@ -69,12 +105,14 @@ export class SessionFlash {
   replaceBy(stored: readonly StoredFlashMessage[]): void {
     this.#stored = stored;
     this.#added = [];
-    this.#takenIds = [];
+    this.#taken = [];
+    this.#removed = [];
   }
 
-  #forget(settled: ReadonlySet<string | undefined>): void {
+  #settle(settled: ReadonlySet<string | undefined>): void {
     this.#added = this.#added.filter(({ id }) => !settled.has(id));
-    this.#takenIds = this.#takenIds.filter((id) => !settled.has(id));
+    this.#removed = [...this.#removed, ...this.#taken.filter(({ id }) => settled.has(id))];
+    this.#taken = this.#taken.filter(({ id }) => !settled.has(id));
   }
 }
 

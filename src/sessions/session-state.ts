@@ -4,6 +4,7 @@ import { assertJsonValue, jsonTextOf, wrongType } from '../records/json-value.js
 import { decodePayload, type DecodedPayload, type SessionFacts } from '../records/payload.js';
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
 import type { SessionData, SessionUser } from './session-user.js';
+import type { StoredFlashMessage } from './flash-message.js';
 import { changedKeys, mergeInto, replaceIn } from './object-changes.js';
 import { SessionFlash } from './session-flash.js';
 import { TaskQueue } from './task-queue.js';
@@ -112,6 +113,15 @@ export class SessionState {
     this.flash.add({ id: random.base64url(FLASH_ID_BYTES), message, category, timestamp: clock.now() });
   }
 
+  readFlash(clear: boolean): readonly StoredFlashMessage[] {
+    return !clear || this.mayTakeFlash() ? this.flash.read(clear) : [];
+  }
+
+  /** Called before flash messages are taken. False: there are none, or the request shows them to nobody. */
+  mayTakeFlash(): boolean {
+    return !this.flash.isEmpty && this.request?.handsOutFlash() !== false;
+  }
+
   /** Runs one write after the other: two that were told from the same changes would store them twice. */
   inTurn<T>(write: () => Promise<T>): Promise<T> {
     return this.#queue.run(write);
@@ -150,10 +160,16 @@ export class SessionState {
     this.flash.committed(pending.changes);
   }
 
-  /** Called after a flash take has stored a newer record. */
-  flashTaken(stored: StoredSession): void {
+  /** Called after `messages` were removed, by which the session became `stored`. Returns all that the holder gets. */
+  flashTaken(messages: readonly StoredFlashMessage[], stored: StoredSession): readonly StoredFlashMessage[] {
     this.#stored = stored;
-    this.flash.taken(stored.content.flash);
+    return this.flash.takeRemoved(messages, stored.content.flash);
+  }
+
+  /** Called after `messages` were put back, by which the session became `stored`. */
+  flashReturned(messages: readonly StoredFlashMessage[], stored: StoredSession): void {
+    this.#stored = stored;
+    this.flash.returned(messages, stored.content.flash);
   }
 
   /** Called after the store has moved the times. */

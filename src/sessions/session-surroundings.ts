@@ -13,6 +13,8 @@ export interface SessionSurroundings {
 /** The request that a session was loaded for, as far as a session is concerned. */
 export interface SessionRequest {
   regenerate(session: Session): Promise<AnsweredSession>;
+  /** Called before flash messages are taken. False: not by this request, whose response nobody reads. */
+  handsOutFlash(): boolean;
   /** Called after the application has ended `session` by another call than `logout()`. */
   ended(session: Session): void;
 }

@@ -71,20 +71,40 @@ export class SessionWriter {
 
   async #takeFlash(state: SessionState, budget: StoreBudget): Promise<FlashMessage[]> {
     if (state.isEnded) throw sessionEnded();
+    if (!state.mayTakeFlash()) return [];
     let taken: SessionContent['flash'] = [];
-    if (state.flash.hasStored) {
-      const stored = await this.#changeHeld(
-        state,
-        ({ content }) => {
-          taken = content.flash;
-          const changes = taken.map(({ id }): Change => ({ op: 'take-flash', id }));
-          return changes.length === 0 ? null : apply(content, changes);
-        },
-        budget,
-      );
-      state.flashTaken(stored);
-    }
-    return [...taken, ...state.flash.takeUncommitted()].map(toFlashMessage);
+    if (!state.flash.hasStored) return state.flash.read(true).map(toFlashMessage);
+    const stored = await this.#changeHeld(
+      state,
+      ({ content }) => {
+        taken = content.flash;
+        const changes = taken.map(({ id }): Change => ({ op: 'take-flash', id }));
+        return changes.length === 0 ? null : apply(content, changes);
+      },
+      budget,
+    );
+    return state.flashTaken(taken, stored).map(toFlashMessage);
+  }
+
+  /** Puts back the messages that were taken by `session` and have reached nobody; those that came meanwhile stay. */
+  returnFlash(session: Session, budget: StoreBudget): Promise<void> {
+    const state = Session.stateOf(session);
+    return state.inTurn(() => this.#returnFlash(state, budget));
+  }
+
+  async #returnFlash(state: SessionState, budget: StoreBudget): Promise<void> {
+    const messages = state.flash.undoTaken();
+    if (messages.length === 0 || state.isEnded) return;
+    const ids = new Set(messages.map(({ id }) => id));
+    const stored = await this.#changeHeld(
+      state,
+      ({ content }) => {
+        const present = content.flash.filter(({ id }) => ids.has(id));
+        return present.length === ids.size ? null : apply(content, [{ op: 'return-flash', messages }]);
+      },
+      budget,
+    );
+    state.flashReturned(messages, stored);
   }
 
   /** Ends the session and keeps its record, so that a later request learns why. False: it had ended already. */

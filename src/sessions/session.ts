@@ -90,7 +90,7 @@ export class Session {
    * and `SessionService.takeFlash()` hand each out once.
    */
   getFlashMessages({ clear = true }: { clear?: boolean } = {}): FlashMessage[] {
-    return this.#state.flash.read(clear).map(toFlashMessage);
+    return this.#state.readFlash(clear).map(toFlashMessage);
   }
 
   /** What `console.log` shows. */

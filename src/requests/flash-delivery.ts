@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Session } from '../sessions/session.js';
+import type { StoreBudget } from '../store/store-budget.js';
+import { messageOf } from './message-of.js';
+import type { RequestServices } from './request-services.js';
+import type { ResponseHold } from './response-hold.js';
+
+const NOT_MODIFIED = 304;
+const FIRST_ERROR_STATUS = 400;
+/** Together some 3 s: longer than a connection takes to come back, and a failover often does not. */
+const PAUSES_MS = [0, 100, 300, 900, 1800];
+
+/**
+ * Follows the flash messages that a request has taken until they reach the client, and puts them back into the session if they do not:
+ * the handler has failed, the client shows a copy of its own (304), gets an error or nothing at all.
+ */
+export class FlashDelivery {
+  #isWatching = false;
+  /** The client has got nothing, or another response, so that nothing can be delivered any more. */
+  #isLost = false;
+  /** The status that the handler itself has given its response; null: unknown, or the handler has failed. */
+  #statusOfHandler: number | 'running' | null = null;
+
+  constructor(
+    private readonly services: Pick<RequestServices, 'writer' | 'store' | 'logger'>,
+    private readonly hold: ResponseHold,
+  ) {}
+
+  handlerBegins(): void {
+    this.#statusOfHandler = 'running';
+  }
+
+  handlerReturns(status: number): void {
+    this.#statusOfHandler = status;
+  }
+
+  /** It has thrown, or nobody waits for it any more. */
+  handlerFails(): void {
+    this.#statusOfHandler = null;
+  }
+
+  handlerEnds(): void {
+    if (this.#statusOfHandler === 'running') this.handlerFails();
+  }
+
+  /** Called before messages of `session` are taken. */
+  watch(session: Session): void {
+    if (this.#isWatching) return;
+    this.#isWatching = true;
+    this.hold.whenDelivered((delivery) => {
+      this.#isWatching = false;
+      this.#isLost = delivery.got !== 'response';
+      if (delivery.got === 'response' && this.#isShown(delivery.status)) Session.stateOf(session).flash.delivered();
+      else void this.#returnInBackground(session);
+    });
+  }
+
+  /** Whether a response with `status` does not deliver the messages of `session`, so that they have to be put back before it leaves. */
+  loses(session: Session, status: number): boolean {
+    if (!Session.stateOf(session).flash.hasTaken) return false;
+    return this.#isLost || (this.#isWatching && !this.#isShown(status));
+  }
+
+  /** Puts the messages back. Does not throw: if that fails, it is tried again in the background. */
+  async putBack(session: Session, budget: StoreBudget): Promise<void> {
+    if (!Session.stateOf(session).flash.hasTaken) return;
+    try {
+      await this.services.writer.returnFlash(session, budget);
+    } catch {
+      void this.#returnInBackground(session);
+    }
+  }
+
+  /** An error page is not the one that the messages are for, unless the handler has made it. */
+  #isShown(status: number): boolean {
+    if (status === NOT_MODIFIED) return false;
+    return status < FIRST_ERROR_STATUS || this.#statusOfHandler === 'running' || this.#statusOfHandler === status;
+  }
+
+  /** A session that has ended takes its messages along; a store that fails for a moment is asked again. */
+  async #returnInBackground(session: Session): Promise<void> {
+    const { writer, store, logger } = this.services;
+    let failure: unknown;
+    for (const pauseMs of PAUSES_MS) {
+      await sleep(pauseMs, undefined, { ref: false });
+      if (Session.stateOf(session).isEnded) return;
+      try {
+        await writer.returnFlash(session, store.newBudget());
+        return;
+      } catch (error) {
+        failure = error;
+      }
+    }
+    logger.warn(`Flash messages that the client did not get could not be put back: ${messageOf(failure)}`);
+  }
+}
