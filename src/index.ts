@@ -18,6 +18,7 @@ export { AllowAnonymous, Public, SkipCsrf } from './decorators/route-metadata.js
 export {
   CsrfToken,
   CurrentSession,
+  CurrentUser,
   FlashMessages,
   OptionalSession,
 } from './decorators/session-parameter.decorators.js';

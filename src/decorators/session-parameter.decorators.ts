@@ -5,6 +5,7 @@ import { hideType, seal, type SessionProperty } from './session-parameter.js';
 import {
   CsrfTokenPipe,
   CurrentSessionPipe,
+  CurrentUserPipe,
   FlashMessagesPipe,
   OptionalSessionPipe,
   type SessionPipe,
@@ -23,11 +24,19 @@ function sessionParameter(property: SessionProperty | undefined, pipe: Type<Sess
 }
 
 /**
- * The session of the request, or a property of it: `@CurrentSession('user')`. Without a session the answer is the 401 of `SessionGuard`;
- * whether it has a user is for the guard to ask.
+ * The session of the request, or a property of it: `@CurrentSession('data')`. Without a session the response is the 401 of `SessionGuard`. An
+ * anonymous session is let in, unless the guard is on the route: for a user, see {@link CurrentUser}.
  */
 export function CurrentSession(property?: SessionProperty): ParameterDecorator {
   return sessionParameter(property, CurrentSessionPipe);
+}
+
+/**
+ * The user of the session, never `null`, with or without the guard. Without a session, or with an anonymous one, the response is a 401; on
+ * routes with `@AllowAnonymous()` too.
+ */
+export function CurrentUser(): ParameterDecorator {
+  return sessionParameter(undefined, CurrentUserPipe);
 }
 
 /** The session of the request, or null: `@OptionalSession()`, `@OptionalSession('user')`. A store that fails is a 503, not null. */

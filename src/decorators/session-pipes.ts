@@ -4,6 +4,7 @@ import { SessionUsageError } from '../errors/session-errors.js';
 import type { RequestSession } from '../requests/request-session.js';
 import { RequestSessions } from '../requests/request-sessions.js';
 import type { FlashMessage } from '../sessions/flash-message.js';
+import type { SessionUser } from '../sessions/session-user.js';
 import { unseal, type SessionProperty } from './session-parameter.js';
 
 /** Resolves the parameter of a session decorator, behind all pipes of the application. */
@@ -44,6 +45,14 @@ export class OptionalSessionPipe extends SessionPipe {
   protected async resolve(request: RequestSession, property: SessionProperty | undefined): Promise<unknown> {
     const session = await request.optional();
     return property === undefined ? session : (session?.[property] ?? null);
+  }
+}
+
+@Injectable()
+export class CurrentUserPipe extends SessionPipe {
+  protected async resolve(request: RequestSession): Promise<SessionUser | null> {
+    const session = await request.requireUser({ orAnonymous: () => false });
+    return session.user;
   }
 }
 

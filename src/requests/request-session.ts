@@ -148,7 +148,7 @@ export class RequestSession implements HeldFor {
     if (!session.isAnonymous || orAnonymous()) return session;
     const error = new SessionInvalidError(
       'SESSION_ANONYMOUS',
-      'The session has no user, and the route is not marked with @AllowAnonymous().',
+      'The session has no user: its client has to log in. @AllowAnonymous() lets such sessions through the guard, and a handler gets null from @OptionalSession("user").',
     );
     this.#services.loader.reject(error, clientOf(this.#request), session.sessionId);
     throw error;

@@ -1,7 +1,7 @@
 import { Body, Controller, Get, HttpCode, Module, Post, Req, UnauthorizedException, UseGuards } from '@nestjs/common';
 import type { Request } from 'express';
 import {
-  CurrentSession,
+  CurrentUser,
   generateSecretKey,
   OptionalSession,
   Session,
@@ -9,6 +9,7 @@ import {
   SessionModule,
   SessionService,
   UseSession,
+  type SessionUser,
 } from 'nestjs-sessionx';
 
 @Controller()
@@ -31,8 +32,8 @@ export class AppController {
 
   @UseGuards(SessionGuard)
   @Get('profile')
-  profile(@CurrentSession() session: Session): Session['user'] {
-    return session.user;
+  profile(@CurrentUser() user: SessionUser): SessionUser {
+    return user;
   }
 
   @Get('public')

@@ -2,6 +2,7 @@ import { Body, Controller, Get, HttpCode, Post } from '@nestjs/common';
 import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import {
   CurrentSession,
+  CurrentUser,
   FlashMessages,
   Session,
   type FlashMessage,
@@ -24,7 +25,7 @@ export class AccountController {
 
   @Get('user/profile')
   @ApiOkResponse({ type: ProfileAnswer })
-  profile(@CurrentSession() session: Session, @CurrentSession('user') user: SessionUser): ProfileAnswer {
+  profile(@CurrentSession() session: Session, @CurrentUser() user: SessionUser): ProfileAnswer {
     return new ProfileAnswer(user, session);
   }
 
@@ -34,7 +35,7 @@ export class AccountController {
   @ApiOkResponse({ type: MessageAnswer })
   update(
     @Body() { email, theme }: UpdateUserDto,
-    @CurrentSession('user') user: SessionUser,
+    @CurrentUser() user: SessionUser,
     @CurrentSession('data') data: SessionData,
   ): MessageAnswer {
     if (email !== undefined) {

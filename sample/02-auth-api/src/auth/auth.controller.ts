@@ -1,7 +1,7 @@
 import { Body, Controller, HttpCode, Post, Req, UseGuards } from '@nestjs/common';
 import { ApiOkResponse, ApiTags, ApiTooManyRequestsResponse, ApiUnauthorizedResponse } from '@nestjs/swagger';
 import { ThrottlerGuard } from '@nestjs/throttler';
-import { CurrentSession, Public, SessionService, UseSession, type SessionUser } from 'nestjs-sessionx';
+import { CurrentUser, Public, SessionService, UseSession, type SessionUser } from 'nestjs-sessionx';
 
 import { ApiSession } from '../api-docs.js';
 import { MessageAnswer } from '../message.answer.js';
@@ -45,7 +45,7 @@ export class AuthController {
   @HttpCode(200)
   @Post('logout-all')
   @ApiOkResponse({ type: MessageAnswer })
-  async logoutAll(@CurrentSession('user') { userId }: SessionUser, @Req() request: object): Promise<MessageAnswer> {
+  async logoutAll(@CurrentUser() { userId }: SessionUser, @Req() request: object): Promise<MessageAnswer> {
     const devices = await this.sessions.deleteUserSessions(userId);
     // There is nothing left to end, but perhaps a cookie to take back.
     await this.sessions.logout(request);

@@ -1,6 +1,6 @@
 import { Controller, Delete, Get, HttpCode, NotFoundException, Param, Post, Req } from '@nestjs/common';
 import { ApiNotFoundResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import { CurrentSession, Session, SessionService, type SessionUser } from 'nestjs-sessionx';
+import { CurrentSession, CurrentUser, Session, SessionService, type SessionUser } from 'nestjs-sessionx';
 
 import { ApiSession } from '../../../02-auth-api/src/api-docs.js';
 import { MessageAnswer } from '../../../02-auth-api/src/message.answer.js';
@@ -18,7 +18,7 @@ export class DevicesController {
   @ApiOkResponse({ type: [DeviceAnswer] })
   async list(
     @CurrentSession() { sessionId }: Session,
-    @CurrentSession('user') { userId }: SessionUser,
+    @CurrentUser() { userId }: SessionUser,
   ): Promise<DeviceAnswer[]> {
     const all = await this.sessions.listUserSessions(userId);
     const devices = all.map((session) => new DeviceAnswer(session, sessionId));
@@ -30,7 +30,7 @@ export class DevicesController {
   @ApiOkResponse({ type: MessageAnswer })
   async signOutOthers(
     @CurrentSession() session: Session,
-    @CurrentSession('user') { userId }: SessionUser,
+    @CurrentUser() { userId }: SessionUser,
   ): Promise<MessageAnswer> {
     const count = await this.sessions.deleteUserSessions(userId, { except: session.sessionId });
     return new MessageAnswer(`Signed out ${count} other ${count === 1 ? 'device' : 'devices'}`);
@@ -43,7 +43,7 @@ export class DevicesController {
   async signOut(
     @Param('id') id: string,
     @CurrentSession() { sessionId }: Session,
-    @CurrentSession('user') { userId }: SessionUser,
+    @CurrentUser() { userId }: SessionUser,
     @Req() request: object,
   ): Promise<void> {
     const own = await this.sessions.listUserSessions(userId);
