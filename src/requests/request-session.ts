@@ -1,5 +1,5 @@
 import { HttpStatus, type ExecutionContext } from '@nestjs/common';
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import type { RequestClient } from '../binding/session-binding.js';
 import { SessionError } from '../errors/session-error.js';
@@ -18,6 +18,7 @@ import {
   type PlatformRequest,
   type PlatformResponse,
 } from '../http/http-messages.js';
+import type { ResponseLayer } from '../http/response-layer.js';
 import { routeOf } from '../http/route-of.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { AnsweredSession } from '../sessions/answered-session.js';
@@ -52,7 +53,7 @@ export class RequestSession implements HeldFor {
   readonly #budget: StoreBudget;
   readonly #answer: SessionAnswer;
   readonly #response: ServerResponse;
-  readonly #hold: ResponseHold;
+  readonly hold: ResponseHold;
   #loading: Promise<void> | undefined;
   /** Makes whatever exchanges the session wait for what does so already: of two logins at once, the second replaces the first one's session. */
   #exchanges: TaskQueue | undefined;
@@ -67,12 +68,16 @@ export class RequestSession implements HeldFor {
   /** The outcome of a failed write may be unknown, so it is not tried again by the error response that follows; null: none has failed. */
   #commitError: { readonly error: unknown } | null = null;
 
-  /** @param context tells the route, for the marks on it; null: it has none */
+  /**
+   * @param context tells the route, for the marks on it; null: it has none
+   * @param layer that of the application's responses; null: they have none
+   */
   constructor(
     services: RequestServices,
     request: PlatformRequest,
     response: PlatformResponse,
     context: ExecutionContext | null,
+    layer: ResponseLayer | null,
   ) {
     this.#services = services;
     this.#request = request;
@@ -82,7 +87,12 @@ export class RequestSession implements HeldFor {
       services.loader.reject(error, clientOf(this.#request), sessionId);
     });
     this.#response = rawResponseOf(response);
-    this.#hold = new ResponseHold(this.#response, this);
+    this.hold = new ResponseHold(this.#response, this, layer);
+  }
+
+  /** Whether this is the session of the request that Node knows as `raw`. */
+  isOf(raw: IncomingMessage): boolean {
+    return rawRequestOf(this.#request) === raw;
   }
 
   /**
@@ -285,7 +295,7 @@ export class RequestSession implements HeldFor {
   }
 
   get #flash(): FlashDelivery {
-    return (this.#flashDelivery ??= new FlashDelivery(this.#services, this.#hold));
+    return (this.#flashDelivery ??= new FlashDelivery(this.#services, this.hold));
   }
 
   handsOutFlash(): boolean {

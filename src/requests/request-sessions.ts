@@ -1,18 +1,32 @@
 import { Injectable, type ExecutionContext } from '@nestjs/common';
+import { HttpAdapterHost, type AbstractHttpAdapter } from '@nestjs/core';
+import type { IncomingMessage } from 'node:http';
 
 import { SessionUsageError } from '../errors/session-errors.js';
 import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
+import { ResponseLayer, type ExpressApplication } from '../http/response-layer.js';
 import { routeOf } from '../http/route-of.js';
+import { SideTable } from '../private-slots/side-table.js';
 import { RequestServices } from './request-services.js';
 import { RequestSession } from './request-session.js';
-import { SideTable } from '../private-slots/side-table.js';
+import type { ResponseHold } from './response-hold.js';
 
 /** Holds the one {@link RequestSession} of each request, beside the request and not on it. */
 @Injectable()
 export class RequestSessions {
   readonly #byRequest = new SideTable<RequestSession>();
+  #layer: ResponseLayer | null = null;
 
-  constructor(private readonly services: RequestServices) {}
+  constructor(
+    private readonly services: RequestServices,
+    host: HttpAdapterHost,
+  ) {
+    this.#coverResponsesOf(host);
+    // A testing module makes its application when all providers are there; a context without HTTP never has one.
+    host.init$.subscribe(() => {
+      this.#coverResponsesOf(host);
+    });
+  }
 
   /** That of the request in `context`, made at the first call. Nothing is read from the store yet. */
   of(context: ExecutionContext): RequestSession {
@@ -32,13 +46,13 @@ export class RequestSessions {
     context: ExecutionContext | null = null,
   ): RequestSession {
     const raw = rawRequestOf(request);
-    const known = this.#byRequest.get(raw);
+    const known = this.#find(raw);
     if (known !== undefined) {
       known.arriveAt(request, context);
       return known;
     }
-    const created = new RequestSession(this.services, request, response, context);
-    this.#byRequest.set(raw, created);
+    const created = new RequestSession(this.services, request, response, context, this.#layer);
+    this.#byRequest.set(this.#byRequest.get(keyOf(raw)) === undefined ? keyOf(raw) : raw, created);
     return created;
   }
 
@@ -52,7 +66,7 @@ export class RequestSessions {
 
   /** @throws SessionUsageError when nothing on the route has told us the response that belongs to `request` */
   existing(request: object): RequestSession {
-    const known = this.#byRequest.get(rawRequestOf(request));
+    const known = this.#find(rawRequestOf(request));
     if (known !== undefined) {
       known.arriveAt(request, null);
       return known;
@@ -64,4 +78,31 @@ export class RequestSessions {
     this.services.log.misuse(route, error);
     throw error;
   }
+
+  #coverResponsesOf({ httpAdapter: adapter }: { readonly httpAdapter?: AbstractHttpAdapter }): void {
+    if (this.#layer !== null || adapter?.getType() !== 'express') return;
+    this.#layer = new ResponseLayer(adapter.getInstance<ExpressApplication>(), (response) => this.#gateOf(response));
+  }
+
+  #find(raw: IncomingMessage): RequestSession | undefined {
+    const found = this.#byRequest.get(keyOf(raw));
+    if (found === undefined || found.isOf(raw)) return found;
+    // A middleware has given several requests one array of headers, which must not give them one session.
+    return this.#byRequest.get(raw);
+  }
+
+  /** For the layer of the application's responses. */
+  #gateOf(response: object): ResponseHold | undefined {
+    const { req } = response as { readonly req?: IncomingMessage };
+    const hold = req === undefined ? undefined : this.#find(req)?.hold;
+    return hold?.isInLayer === true ? hold : undefined;
+  }
+}
+
+/**
+ * What carries the private slot of a request: the array of its raw headers, which nothing replaces. On the request itself it would cost more:
+ * Express sets the prototype of each, after which no two share a hidden class.
+ */
+function keyOf(request: Partial<Pick<IncomingMessage, 'rawHeaders'>>): object {
+  return request.rawHeaders ?? request;
 }

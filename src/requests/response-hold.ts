@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 
+import type { ResponseGate, ResponseLayer } from '../http/response-layer.js';
 import type { SendingMethod } from '../http/sent-response.js';
 import { HeldCalls } from './held-calls.js';
 import { adoptHead, detachHeaders } from './written-headers.js';
@@ -59,25 +60,25 @@ const OF_THE_LOST_RESPONSE =
  * To the application, a response that waits is one whose head is sent: status and headers are those of the first call, and what Node
  * refuses from then on is refused at once.
  */
-export class ResponseHold {
+export class ResponseHold implements ResponseGate {
   #state: 'open' | 'holding' | 'released' | 'replaced' = 'open';
   #held: HeldCalls | null = null;
   #whenDelivered: ((delivery: Delivery) => void) | null = null;
-  readonly #originals: Readonly<Record<SendingMethod, Original>>;
+  /** What lies below this gate; null: that of the layer which all responses of the application have. */
+  readonly #originals: Readonly<Record<SendingMethod, Original>> | null;
 
+  /** @param layer calls this gate for all responses that it covers; null: there is none */
   constructor(
     private readonly response: ServerResponse,
     private readonly purpose: HeldFor,
+    private readonly layer: ResponseLayer | null = null,
   ) {
-    const held = response as HeldResponse;
-    this.#originals = originalsOf(held);
-    // Own properties, so that they lie over the prototype's methods and over what middleware has put there before. The functions are the
-    // same for all responses, which keeps them cheap.
-    held[HOLD] = this;
-    held.writeHead = writeHead;
-    held.flushHeaders = flushHeaders;
-    held.write = write;
-    held.end = end;
+    this.#originals = layer?.covers(response) === true ? null : this.#install(response as HeldResponse);
+  }
+
+  /** Whether the calls come by the layer, and not by methods on the response itself. */
+  get isInLayer(): boolean {
+    return this.#originals === null;
   }
 
   /**
@@ -165,7 +166,7 @@ export class ResponseHold {
     this.#delivered({ got: 'replacement' });
     try {
       held.replace(() => {
-        this.#send(replacement);
+        this.#respond(replacement);
       });
     } catch (error) {
       this.purpose.broken(error);
@@ -174,7 +175,7 @@ export class ResponseHold {
     this.#state = 'replaced';
   }
 
-  #send({ status, body }: ReplacementResponse): void {
+  #respond({ status, body }: ReplacementResponse): void {
     const { response } = this;
     for (const name of response.getHeaderNames()) if (OF_THE_LOST_RESPONSE.test(name)) response.removeHeader(name);
     const text = JSON.stringify(body);
@@ -193,9 +194,26 @@ export class ResponseHold {
         this.purpose.writeHeaders(this.response);
       }
     }
-    const result = Reflect.apply(this.#originals[method], this.response, passed);
+    const result = this.#send(method, passed);
     if (this.#whenDelivered !== null && method !== 'writeHead') this.#noteDelivery();
     return result;
+  }
+
+  #send(method: SendingMethod, args: readonly unknown[]): unknown {
+    if (this.#originals !== null) return Reflect.apply(this.#originals[method], this.response, args);
+    return this.layer?.pass(this.response, method, args);
+  }
+
+  /** Own properties, so that they lie over the prototype's methods and over what middleware has put there before. */
+  #install(held: HeldResponse): Readonly<Record<SendingMethod, Original>> {
+    const originals = originalsOf(held);
+    held[HOLD] = this;
+    // The functions are the same for all responses, which keeps them cheap.
+    held.writeHead = writeHead;
+    held.flushHeaders = flushHeaders;
+    held.write = write;
+    held.end = end;
+    return originals;
   }
 
   #noteDelivery(): void {

@@ -1,0 +1,163 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { Controller, Get, Post, Req, Res, UseGuards } from '@nestjs/common';
+import express, { type Request, type Response } from 'express';
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { inspect } from 'node:util';
+import { CurrentSession, Session, SessionGuard, SessionService, UseSession } from 'nestjs-sessionx';
+import { logIn } from 'nestjs-sessionx/testing';
+
+import { startApp, type AppUnderTest } from '../support/apps.js';
+
+@Controller()
+class PagesController {
+  constructor(private readonly sessions: SessionService) {}
+
+  @UseSession()
+  @Post('login')
+  async login(@Req() request: object) {
+    const { token } = await this.sessions.login(request, { userId: 'ann' });
+    return { token };
+  }
+
+  @UseGuards(SessionGuard)
+  @Get('me')
+  me(@CurrentSession() session: Session) {
+    return { userId: session.user?.userId };
+  }
+
+  @UseGuards(SessionGuard)
+  @Get('seen')
+  seen(@Req() request: Request, @Res() response: Response, @CurrentSession() session: Session) {
+    session.data.seen = true;
+    response.json({
+      keys: [...Reflect.ownKeys(request.rawHeaders), ...Object.keys({ ...response.locals })].map(String),
+      methods: ['writeHead', 'flushHeaders', 'write', 'end'].filter((name) => Object.hasOwn(response, name)),
+      text: inspect({ locals: response.locals, headers: request.rawHeaders }, { showHidden: true, depth: 9 }),
+    });
+  }
+
+  @UseGuards(SessionGuard)
+  @Get('count')
+  count(@CurrentSession() session: Session, @Res() response: Response) {
+    session.data.count = Number(session.data.count ?? 0) + 1;
+    response.redirect('/me');
+  }
+}
+
+async function dataOf(app: AppUnderTest, token: string): Promise<Record<string, unknown>> {
+  return { ...(await app.app.get(SessionService).getSession(token)).data };
+}
+
+describe('the responses of an Express application', () => {
+  let app: AppUnderTest | undefined;
+  const servers: Server[] = [];
+
+  afterEach(async () => {
+    for (const server of servers.splice(0)) {
+      server.close();
+      await once(server, 'close');
+    }
+    await app?.close();
+    app = undefined;
+  });
+
+  async function listen(server: Server): Promise<string> {
+    servers.push(server.listen(0, '127.0.0.1'));
+    await once(server, 'listening');
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  }
+
+  it('have nothing of the session on them, nor has the request', async () => {
+    app = await startApp({ controllers: [PagesController] });
+    const { headers, token } = await logIn(app.app, { userId: 'ann' });
+    const response = await app.fetch('/seen', { headers });
+    const { keys, methods, text } = (await response.json()) as { keys: string[]; methods: string[]; text: string };
+    expect(methods).toEqual([]);
+    expect(keys.every((key) => /^\d+$|^length$/.test(key))).toBe(true);
+    expect(text).not.toMatch(/session-?(data|id)|sessionx/i);
+    expect(await dataOf(app, token)).toEqual({ seen: true });
+  });
+
+  it('wait for the session below a middleware that has put a method of its own over them', async () => {
+    const calls: string[] = [];
+    app = await startApp({
+      controllers: [PagesController],
+      configure: (nest) => {
+        nest.use((_request: Request, response: Response, next: () => void) => {
+          const end = response.end.bind(response) as (...args: unknown[]) => Response;
+          response.end = (...args: unknown[]) => {
+            calls.push('end');
+            return end(...args);
+          };
+          next();
+        });
+      },
+    });
+    const { headers, token } = await logIn(app.app, { userId: 'ann' });
+    const response = await app.fetch('/count', { headers });
+    expect([response.status, response.headers.get('location')]).toEqual([302, '/me']);
+    expect(await dataOf(app, token)).toEqual({ count: 1 });
+    expect(calls).toEqual(['end']);
+  });
+
+  it('wait for the session where the application is mounted in another one, and where another one is mounted in it', async () => {
+    app = await startApp({
+      controllers: [PagesController],
+      configure: (nest) => {
+        const inner = express();
+        inner.get('/page', (request, response, next) => {
+          nest
+            .get(SessionService)
+            .getSession(String(request.headers['x-session-token']))
+            .then((session) => response.send(session.user?.userId), next);
+        });
+        nest.use('/inner', inner);
+      },
+    });
+    const outer = express();
+    outer.use('/api', app.app.getHttpAdapter().getInstance() as express.Express);
+    const url = await listen(createServer(outer));
+    const { token } = await logIn(app.app, { userId: 'ann' });
+    const headers = { 'x-session-token': token };
+    const redirect = await fetch(`${url}/api/count`, { headers, redirect: 'manual' });
+    expect(redirect.status).toBe(302);
+    expect(await dataOf(app, token)).toEqual({ count: 1 });
+    const inner = await fetch(`${url}/api/inner/page`, { headers });
+    expect([inner.status, await inner.text()]).toEqual([200, 'ann']);
+  });
+
+  it('are those of their own requests where a middleware gives all requests one array of headers', async () => {
+    const shared: string[] = [];
+    app = await startApp({
+      controllers: [PagesController],
+      configure: (nest) => {
+        nest.use((request: IncomingMessage, _response: Response, next: () => void) => {
+          if (request.headers['x-shared'] !== undefined) request.rawHeaders = shared;
+          next();
+        });
+      },
+    });
+    const { app: nest } = app;
+    const users = await Promise.all(['ann', 'bob', 'cid'].map((userId) => logIn(nest, { userId })));
+    for (let round = 0; round < 5; round++) {
+      const pages = await Promise.all(
+        users.map(async ({ headers }) => {
+          const response = await fetch(`${app!.url}/me`, { headers: { ...headers, 'x-shared': '1' } });
+          return await response.json();
+        }),
+      );
+      expect(pages).toEqual([{ userId: 'ann' }, { userId: 'bob' }, { userId: 'cid' }]);
+      const counts = await Promise.all(
+        users.map(({ headers }) => app!.fetch('/count', { headers: { ...headers, 'x-shared': '1' } })),
+      );
+      expect(counts.map(({ status }) => status)).toEqual([302, 302, 302]);
+      const data = await Promise.all(users.map(({ token }) => dataOf(app!, token)));
+      expect(data).toEqual(users.map(() => ({ count: round + 1 })));
+    }
+    const anonymous = await app.fetch('/me', { headers: { 'x-shared': '1' } });
+    expect(anonymous.status).toBe(401);
+  });
+});
