@@ -23,6 +23,7 @@ import { SessionLogin } from './sessions/session-login.js';
 import { SessionRenewal } from './sessions/session-renewal.js';
 import { SessionWriter } from './sessions/session-writer.js';
 import { SessionStore } from './store/session-store.js';
+import { BoundedSerializer } from './tokens/bounded-serializer.js';
 import { SimpleTokenSerializer } from './tokens/simple-token.serializer.js';
 import { TOKEN_SERIALIZER, type TokenSerializer } from './tokens/token-serializer.interface.js';
 import { TokenTransports } from './transports/token-transports.js';
@@ -58,6 +59,7 @@ const replaceable: Provider[] = [
       inject: [MODULE_OPTIONS_TOKEN],
     },
     ...replaceable,
+    BoundedSerializer,
     CsrfProtection,
     CsrfTokens,
     RejectionLog,

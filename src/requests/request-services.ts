@@ -10,7 +10,7 @@ import { SessionLogin } from '../sessions/session-login.js';
 import { SessionRenewal } from '../sessions/session-renewal.js';
 import { SessionWriter } from '../sessions/session-writer.js';
 import { SessionStore } from '../store/session-store.js';
-import { TOKEN_SERIALIZER, type TokenSerializer } from '../tokens/token-serializer.interface.js';
+import { BoundedSerializer } from '../tokens/bounded-serializer.js';
 import { TokenVerifier } from '../tokens/token-verifier.js';
 import { TokenTransports } from '../transports/token-transports.js';
 import { CrossSiteNotice } from './cross-site-notice.js';
@@ -29,7 +29,7 @@ export class RequestServices {
   readonly verifier: TokenVerifier;
 
   constructor(
-    @Inject(TOKEN_SERIALIZER) serializer: TokenSerializer,
+    serializer: BoundedSerializer,
     @Inject(SESSION_CLOCK) readonly clock: Clock,
     readonly csrf: CsrfProtection,
     readonly transports: TokenTransports,

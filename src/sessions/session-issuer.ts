@@ -1,4 +1,4 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 
 import type { CreateOptions } from '../backends/session-backend.interface.js';
 import { SessionBinding, type RequestClient } from '../binding/session-binding.js';
@@ -11,6 +11,7 @@ import type { SessionRecord } from '../records/session-record.js';
 import { isObject } from '../records/stored-user.js';
 import { SessionStore, type NewRecordOptions } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
+import { BoundedSerializer } from '../tokens/bounded-serializer.js';
 import {
   anonymousTag,
   newSecret,
@@ -19,7 +20,6 @@ import {
   type SessionSecret,
   type UserTag,
 } from '../tokens/session-secret.js';
-import { TOKEN_SERIALIZER, type TokenSerializer } from '../tokens/token-serializer.interface.js';
 import type { Session } from './session.js';
 import { SessionContext } from './session-context.js';
 import type { StoredSession } from './session-state.js';
@@ -64,7 +64,7 @@ export class SessionIssuer {
     private readonly binding: SessionBinding,
     private readonly context: SessionContext,
     private readonly events: SessionEvents,
-    @Inject(TOKEN_SERIALIZER) private readonly serializer: TokenSerializer,
+    private readonly serializer: BoundedSerializer,
   ) {
     const { maxSessionsPerUser: max, onSessionLimit: onLimit } = options;
     this.#limit = max === undefined ? {} : { limit: { max, onLimit } };
@@ -184,6 +184,7 @@ export class SessionIssuer {
    * A token for `secret`, issued now, under the current key.
    *
    * @throws SessionUsageError when the serializer makes one that no header or cookie holds as it is
+   * @throws SessionBackendError when the serializer does not settle in time
    */
   async sign(secret: SessionSecret): Promise<string> {
     const token: unknown = await this.serializer.serialize({ secret, issuedAt: this.context.clock.now() });

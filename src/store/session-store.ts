@@ -210,8 +210,10 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     return this.#call('write', budget, isSessionIds, () => this.backend.deleteByUser(tag, options));
   }
 
-  async clearExpired(): Promise<number> {
-    return this.#call('write', this.newBudget(), isCount, async () => (await this.backend.clearExpired?.()) ?? 0);
+  /** Without a time limit: there may be millions of records to go through, and no request waits for it. */
+  clearExpired(): Promise<number> {
+    const unlimited = new StoreBudget(Infinity, this.#waits);
+    return this.#call('write', unlimited, isCount, async () => (await this.backend.clearExpired?.()) ?? 0);
   }
 
   /** Whether `record` is usable at this instant, by status and times. */

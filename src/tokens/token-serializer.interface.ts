@@ -32,6 +32,9 @@ export interface TokenSerializer {
   /** A token of 1 to 4,000 characters of printable ASCII, without spaces, quotes, commas, semicolons and backslashes. */
   serialize(claims: TokenClaims): string | Promise<string>;
 
-  /** The verdict on a token from a request: any string, from anybody. An error thrown here rejects the token. */
+  /**
+   * The verdict on a token from a request: any string, from anybody. An error thrown here rejects the token (401), but a
+   * `SessionBackendError`, which says that nothing is known about it (503), as does a promise that does not settle within `backendTimeout`.
+   */
   verify(token: string): TokenVerdict | Promise<TokenVerdict>;
 }

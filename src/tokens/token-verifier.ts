@@ -1,3 +1,5 @@
+import { SessionBackendError } from '../errors/session-errors.js';
+import { ownCopy } from './own-copy.js';
 import { isSessionSecret, sessionIdOf, type SessionId } from './session-secret.js';
 import type { TokenClaims, TokenSerializer, TokenVerdict } from './token-serializer.interface.js';
 
@@ -34,7 +36,10 @@ export class TokenVerifier {
     this.#serializer = serializer;
   }
 
-  /** Never throws: a serializer that does rejects the token. */
+  /**
+   * The verdict. A serializer that throws rejects the token; the promise rejects with a `SessionBackendError` when it could not decide, so
+   * that nothing is known about the token.
+   */
   verify(token: string): VerifierVerdict | Promise<VerifierVerdict> {
     const known = this.#remembered.get(token);
     if (known !== undefined) return known;
@@ -45,17 +50,22 @@ export class TokenVerifier {
       if (!('then' in verdict)) return this.#conclude(token, verdict);
       return Promise.resolve(verdict)
         .then((settled) => this.#conclude(token, settled))
-        .catch(() => MALFORMED);
-    } catch {
-      return MALFORMED;
+        .catch(rejectedBy);
+    } catch (error) {
+      return rejectedBy(error);
     }
   }
 
   /** Notes that a cookie with `token` goes out. Of serializers whose verdicts are not final nothing is remembered, this neither. */
   noteOwnCookie(token: string): void {
     if (this.#serializer.verdictsAreFinal !== true) return;
+    const note = (verdict: VerifierVerdict): void => {
+      if (verdict.valid) verdict.isOwnCookie = true;
+    };
     const verdict = this.verify(token);
-    if ('valid' in verdict && verdict.valid) verdict.isOwnCookie = true;
+    // What is not known by then is renewed once more.
+    if (verdict instanceof Promise) void verdict.then(note, () => undefined);
+    else note(verdict);
   }
 
   #conclude(token: string, verdict: TokenVerdict): VerifierVerdict {
@@ -63,12 +73,15 @@ export class TokenVerifier {
     const { claims, outdated } = verdict;
     if (!isSessionSecret(claims.secret)) return MALFORMED;
 
-    const verified: VerifiedToken = { valid: true, sessionId: sessionIdOf(claims.secret), claims, outdated };
-    if (this.#serializer.verdictsAreFinal === true) this.#remember(token, verified);
-    return verified;
+    // An event may give the id to a listener that keeps it.
+    const sessionId = ownCopy(sessionIdOf(claims.secret));
+    if (this.#serializer.verdictsAreFinal !== true) return { valid: true, sessionId, claims, outdated };
+    // The token is a slice of a header, the secret one of the token, and the claims may hold more than these two.
+    const own = { secret: ownCopy(claims.secret), issuedAt: claims.issuedAt };
+    return this.#remember(ownCopy(token), { valid: true, sessionId, claims: own, outdated });
   }
 
-  #remember(token: string, verified: VerifiedToken): void {
+  #remember(token: string, verified: VerifiedToken): VerifiedToken {
     if (this.#remembered.size >= REMEMBERED_TOKENS) {
       for (const oldest of this.#remembered.keys()) {
         this.#remembered.delete(oldest);
@@ -76,5 +89,10 @@ export class TokenVerifier {
       }
     }
     this.#remembered.set(token, verified);
+    return verified;
   }
+}
+
+function rejectedBy(error: unknown): typeof MALFORMED | Promise<never> {
+  return error instanceof SessionBackendError ? Promise.reject(error) : MALFORMED;
 }

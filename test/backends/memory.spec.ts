@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { buildSync } from 'esbuild';
-import { MemoryBackend, type SessionRecord } from 'nestjs-sessionx';
+import { Logger } from '@nestjs/common';
+import { MemoryBackend, SessionBackendError, type SessionRecord } from 'nestjs-sessionx';
 import { FakeClock } from 'nestjs-sessionx/testing';
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { setImmediate as eventLoopTurn } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+
+import { runScript } from '../support/run-script.js';
+import { startService } from '../support/services.js';
 
 type Id = SessionRecord['id'];
 type Tag = NonNullable<SessionRecord['userTag']>;
@@ -75,23 +75,94 @@ describe('the bound', () => {
     expect(await countOf(records.slice(0, 3))).toBe(0);
   });
 
-  it('lets anonymous sessions leave first, the oldest before the others, then the oldest of all', async () => {
+  it('lets anonymous sessions leave, the oldest before the others, and nobody who is signed in', async () => {
     await open(4);
     const [signedIn, anonymous] = [await stored(newTag()), await stored(null)];
     const later = [await stored(newTag()), await stored(null)];
-    await stored(newTag());
+    const third = await stored(newTag());
     expect(await isThere(anonymous)).toBe(false);
     expect(await countOf([signedIn, ...later])).toBe(3);
-    await stored(newTag());
+    const fourth = await stored(newTag());
     expect(await isThere(later[1]!)).toBe(false);
-    await stored(newTag());
-    expect(await isThere(signedIn)).toBe(false);
-    expect(await isThere(later[0]!)).toBe(true);
+    for (const tag of [newTag(), null]) {
+      const refused = newRecord(tag);
+      await expect(backend.create(refused, { deadline: 1000 })).rejects.toThrow(SessionBackendError);
+      expect(await isThere(refused)).toBe(false);
+    }
+    expect(await countOf([signedIn, later[0]!, third, fourth])).toBe(4);
+  });
+
+  it('has room for what takes the place of another: a regeneration, or a login that ends an older session', async () => {
+    await open(2);
+    const tag = newTag();
+    const [first, other] = [await stored(tag), await stored(newTag())];
+    const second = newRecord(tag);
+    const replaces = { id: first.id, version: 1 };
+    expect((await backend.create(second, { replaces, deadline: 1000 })).outcome).toBe('created');
+    const third = newRecord(tag);
+    const limit = { max: 1, onLimit: 'evict-oldest' } as const;
+    expect(await backend.create(third, { limit, deadline: 1000 })).toEqual({
+      outcome: 'created',
+      evicted: [second.id],
+    });
+    expect(await countOf([first, second])).toBe(0);
+    expect(await countOf([third, other])).toBe(2);
+    const rejecting = { max: 1, onLimit: 'reject' } as const;
+    expect((await backend.create(newRecord(tag), { limit: rejecting, deadline: 1000 })).outcome).toBe('limit');
+  });
+
+  it('has room again when a session of a user has ended, has expired, or was invalidated', async () => {
+    await open(3);
+    const [deleted, invalidated] = [await stored(newTag()), await stored(newTag())];
+    const renewed = await stored(newTag(), 1000);
+    await backend.touch(renewed.id, { lastAccessed: clock.now(), expiresAt: clock.now() + 2 * TTL_MS });
+    await expect(stored(null)).rejects.toThrow(SessionBackendError);
+
+    await backend.replace({ ...invalidated, version: 2, status: 'invalidated' }, 1);
+    const guest = await stored(null);
+    expect(await isThere(invalidated)).toBe(false);
+    await backend.delete(deleted.id);
+    const short = await stored(newTag(), 1000);
+    expect(await countOf([guest, renewed, short])).toBe(3);
+
+    const user = await stored(newTag());
+    expect(await isThere(guest)).toBe(false);
+    await expect(stored(null)).rejects.toThrow(SessionBackendError);
+    clock.advance(1000);
+    const last = await stored(null);
+    expect(await isThere(short)).toBe(false);
+    expect(await countOf([renewed, user, last])).toBe(3);
+  });
+
+  it('is said once a minute, and is no outage of the store', async () => {
+    const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+    const log = jest.spyOn(Logger.prototype, 'log').mockImplementation(() => undefined);
+    backend = new MemoryBackend({ maxRecords: 1 });
+    const { sessions, close } = await startService(backend, {}, clock);
+    const { token } = await sessions.createSession({ user: { userId: 'ann' } });
+    for (let attempt = 0; attempt < 3; attempt++) {
+      for (const user of [null, { userId: 'ann' }, { userId: 'bob' }]) {
+        await expect(sessions.createSession({ user })).rejects.toMatchObject({
+          code: 'BACKEND_UNAVAILABLE',
+          status: 503,
+        });
+      }
+      expect((await sessions.getSession(token)).user?.userId).toBe('ann');
+    }
+    expect(error.mock.calls).toEqual([[expect.stringMatching(/^MemoryBackend holds 1 sessions.*raise maxRecords/)]]);
+    clock.advance(60_000);
+    await expect(sessions.createSession()).rejects.toThrow(SessionBackendError);
+    expect(error).toHaveBeenCalledTimes(2);
+    expect(error.mock.calls[1]?.[0]).toContain('and 8 times more');
+    expect(log.mock.calls.join()).not.toContain('works again');
+    await close();
+    error.mockRestore();
+    log.mockRestore();
   });
 
   it('goes by age, not by use: a session that was touched or changed is as old as before', async () => {
     await open(2);
-    const [first, second] = [await stored(newTag()), await stored(newTag())];
+    const [first, second] = [await stored(null), await stored(null)];
     await backend.touch(first.id, { lastAccessed: clock.now() + 1, expiresAt: first.expiresAt + 1 });
     await backend.replace({ ...first, version: 2 }, 1);
     await stored(newTag());
@@ -110,8 +181,10 @@ describe('the bound', () => {
   it('takes a session that leaves out of the list of its user', async () => {
     await open(2);
     const tag = newTag();
-    const [, ...kept] = await storedMany(3, () => tag);
-    expect((await backend.listByUser(tag)).map(({ id }) => id)).toEqual(kept.map(({ id }) => id));
+    const [, kept] = [await stored(tag, 1000), await stored(tag)];
+    clock.advance(1000);
+    const later = await stored(tag);
+    expect((await backend.listByUser(tag)).map(({ id }) => id)).toEqual([kept.id, later.id]);
   });
 
   it('costs a new session as much however many have left before', async () => {
@@ -208,7 +281,7 @@ describe('a process', () => {
   beforeEach(() => open());
 
   it('ends by itself with a backend open', async () => {
-    expect(await run(`${OPENED} await backend.open(context); console.log('opened');`)).toBe('opened');
+    expect(await runScript(`${OPENED} await backend.open(context); console.log('opened');`)).toBe('opened');
   });
 
   it('does not keep the async context in which the backend was opened', async () => {
@@ -221,7 +294,7 @@ describe('a process', () => {
       const store = await openIn({ request: 'large' });
       for (let tries = 0; tries < 20 && store.deref(); tries++) { await sleep(10); gc(); }
       console.log(store.deref() === undefined ? 'let go' : 'kept', storage.getStore());`;
-    expect(await run(script)).toBe('let go undefined');
+    expect(await runScript(script)).toBe('let go undefined');
   });
 
   it('has its memory back when sessions have expired or left', async () => {
@@ -247,22 +320,6 @@ describe('a process', () => {
       const before = await heapUsed();
       for (let round = 0; round < 4; round++) await fill(10_000);
       console.log((await heapUsed()) - before < 500_000 ? 'back' : 'grown');`;
-    expect(await run(script)).toBe('back');
+    expect(await runScript(script)).toBe('back');
   });
 });
-
-/** What a script prints that has the sources at hand, in a process that has to end by itself. */
-async function run(contents: string): Promise<string> {
-  const resolveDir = fileURLToPath(new URL('../..', import.meta.url));
-  // Not `build`, whose service process outlives the tests.
-  const { outputFiles } = buildSync({
-    stdin: { contents, resolveDir, loader: 'ts' },
-    bundle: true,
-    write: false,
-    platform: 'node',
-    format: 'esm',
-  });
-  const args = ['--expose-gc', '--input-type=module', '--eval', outputFiles[0]!.text];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 20_000 });
-  return stdout.trim();
-}

@@ -1,12 +1,16 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
+import { Logger } from '@nestjs/common';
 import { createHmac } from 'node:crypto';
-import { MemoryBackend } from 'nestjs-sessionx';
+import { MemoryBackend, SessionBackendError, type TokenSerializer } from 'nestjs-sessionx';
 
 import { SessionContext } from '../../src/sessions/session-context.js';
+import { BoundedSerializer } from '../../src/tokens/bounded-serializer.js';
 import { RandomPool } from '../../src/tokens/random-pool.js';
 import { anonymousTag, isSessionId, newSecret, sessionIdOf, userTag } from '../../src/tokens/session-secret.js';
 import { SimpleTokenSerializer } from '../../src/tokens/simple-token.serializer.js';
 import { TokenVerifier } from '../../src/tokens/token-verifier.js';
+import { SECRET_KEY } from '../support/apps.js';
+import { runScript } from '../support/run-script.js';
 import { startService } from '../support/services.js';
 
 const KEY_1 = 'key number one, long enough to be a key';
@@ -113,6 +117,107 @@ describe('the verifier', () => {
     for (const verify of failing) {
       expect((await new TokenVerifier({ serialize: () => '', verify }).verify(token)).valid).toBe(false);
     }
+  });
+});
+
+describe('what the verifier remembers', () => {
+  it('is the token alone, not the header that it was a part of', async () => {
+    const kilobytes = await runScript(`
+      import { setTimeout as sleep } from 'node:timers/promises';
+      import { BoundedSerializer } from '../../src/tokens/bounded-serializer.js';
+import { RandomPool } from './src/tokens/random-pool.ts';
+      import { anonymousTag, newSecret } from './src/tokens/session-secret.ts';
+      import { SimpleTokenSerializer } from './src/tokens/simple-token.serializer.ts';
+      import { TokenVerifier } from './src/tokens/token-verifier.ts';
+
+      const random = new RandomPool();
+      const serializer = new SimpleTokenSerializer({ keys: [${JSON.stringify(KEY_1)}], namespace: '' });
+      const verifier = new TokenVerifier(serializer);
+      const TOKENS = 2_000;
+
+      async function heapUsed() {
+        for (let pass = 0; pass < 3; pass++) { await sleep(10); gc(); }
+        return process.memoryUsage().heapUsed;
+      }
+      function present() {
+        const token = serializer.serialize({ secret: newSecret(anonymousTag(random), random), issuedAt: 1 });
+        const header = Buffer.from('session=' + token + '; other=' + 'x'.repeat(12_000)).toString('latin1');
+        const verdict = verifier.verify(header.slice(8, 108));
+        if (!verdict.valid || verifier.verify(token) !== verdict) throw new Error('not remembered');
+      }
+      present();
+      const before = await heapUsed();
+      for (let count = 0; count < TOKENS; count++) present();
+      const after = await heapUsed();
+      if (!verifier.verify('').valid) console.log((after - before) / TOKENS / 1024);`);
+    // The whole header takes twelve.
+    expect(Number(kilobytes)).toBeGreaterThan(0.1);
+    expect(Number(kilobytes)).toBeLessThan(2);
+  });
+});
+
+describe('a serializer that does not settle', () => {
+  const never = () => new Promise<never>(() => undefined);
+  const options = (tokenFormat: TokenSerializer) => ({ tokenFormat, backendTimeout: 50 });
+
+  it('is a 503 in time where it signs, and nothing is stored', async () => {
+    const backend = new MemoryBackend();
+    const created = jest.spyOn(backend, 'create');
+    const service = await startService(backend, options({ serialize: never, verify: serializer.verify }));
+    await expect(service.sessions.createSession()).rejects.toMatchObject({ status: 503, code: 'BACKEND_TIMEOUT' });
+    expect(created).not.toHaveBeenCalled();
+    await service.close();
+  });
+
+  it('is a 503 in time where it verifies, not a 401', async () => {
+    const service = await startService(new MemoryBackend(), options({ serialize: () => token, verify: never }));
+    await expect(service.sessions.getSession(token)).rejects.toMatchObject({ status: 503, code: 'BACKEND_TIMEOUT' });
+    await expect(service.sessions.renewSession(token)).rejects.toThrow(SessionBackendError);
+    await service.close();
+  });
+
+  it('is said once a minute', async () => {
+    const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+    const service = await startService(new MemoryBackend(), options({ serialize: never, verify: never }));
+    for (let attempt = 0; attempt < 3; attempt++) {
+      await expect(service.sessions.getSession(token)).rejects.toThrow(SessionBackendError);
+    }
+    await expect(service.sessions.createSession()).rejects.toThrow(SessionBackendError);
+    expect(error.mock.calls).toEqual([
+      [expect.stringContaining('TokenSerializer.verify() did not settle within backendTimeout (50 ms)')],
+      [expect.stringContaining('TokenSerializer.serialize() did not settle within backendTimeout (50 ms)')],
+    ]);
+    await service.close();
+    error.mockRestore();
+  });
+
+  it('that says by a SessionBackendError that it cannot decide is a 503 too', async () => {
+    const undecided = new SessionBackendError('BACKEND_UNAVAILABLE', 'The keys are out of reach.');
+    for (const verify of [
+      () => Promise.reject(undecided),
+      () => {
+        throw undecided;
+      },
+    ]) {
+      const service = await startService(new MemoryBackend(), options({ serialize: () => token, verify }));
+      await expect(service.sessions.getSession(token)).rejects.toBe(undecided);
+      await service.close();
+    }
+  });
+
+  it('starts no timer where it settles at once', async () => {
+    const timeout = jest.spyOn(globalThis, 'setTimeout');
+    const service = await startService(new MemoryBackend());
+    const { token: own } = await service.sessions.createSession();
+    timeout.mockClear();
+    const bounded = service.context.get(BoundedSerializer);
+    expect(bounded.verify(own)).toMatchObject({ valid: true });
+    expect(bounded.serialize(claims)).toBe(
+      new SimpleTokenSerializer({ keys: [SECRET_KEY], namespace: 'session:' }).serialize(claims),
+    );
+    expect(timeout).not.toHaveBeenCalled();
+    timeout.mockRestore();
+    await service.close();
   });
 });
 

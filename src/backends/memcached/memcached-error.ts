@@ -4,7 +4,6 @@ export type MemcachedErrorCode =
   | 'CONNECTION_LOST'
   | 'FOREIGN_ANSWER'
   | 'AUTHENTICATION_FAILED'
-  | 'CONTENTION'
   | 'EVICTED'
   | 'CLOSED'
   | 'TOO_LARGE'

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { MemcachedError } from './memcached-error.js';
+import { SessionConflictError } from '../../errors/session-errors.js';
 
 const LONGEST_PAUSE_MS = 8;
 
@@ -20,10 +20,12 @@ export class Patience {
   /**
    * A random pause, longer each time, so that writers who met once do not meet again and again.
    *
-   * @throws MemcachedError `CONTENTION` when the time is over
+   * @throws SessionConflictError when the time is over: the server has answered all the while, so this is no outage
    */
   async pause(): Promise<void> {
-    if (this.isOver()) throw new MemcachedError('CONTENTION', 'Others kept changing the item.');
+    if (this.isOver()) {
+      throw new SessionConflictError("Other writers kept changing the list of this user's sessions; try again.");
+    }
     await sleep(Math.random() * Math.min(2 ** this.#tries++, LONGEST_PAUSE_MS));
   }
 }

@@ -1,5 +1,7 @@
 import { setImmediate as eventLoopTurn } from 'node:timers/promises';
 
+import { SessionBackendError } from '../../errors/session-errors.js';
+import { LineLimit } from '../../events/line-limit.js';
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import { tagOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
 import { isListed, laterTimes, leastRecentlyUsedFirst } from '../backend-rules.js';
@@ -18,9 +20,14 @@ import { startSweeping } from './sweep-timer.js';
 
 /** Between two turns of the event loop; about a millisecond's work. */
 const RECORDS_PER_SLICE = 500;
+/** Between two lines that say that the memory is full. */
+const LINE_PAUSE_MS = 60_000;
 
 export interface MemoryBackendOptions {
-  /** The most records that are kept; beyond it the oldest anonymous ones leave first, then the oldest of all. Default 100,000. */
+  /**
+   * The most records that are kept. Beyond it the oldest leave that sign nobody in: anonymous and invalidated ones. Where there are none, a
+   * new session is a 503, and no user is signed out by another one's login. Default 100,000.
+   */
   readonly maxRecords?: number;
 }
 
@@ -33,6 +40,7 @@ export class MemoryBackend implements SessionBackend {
   #records = new RecordTable();
   #context: BackendContext | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #fullLines: LineLimit | undefined;
 
   /** @throws TypeError when `maxRecords` is not a positive integer */
   constructor({ maxRecords = 100_000 }: MemoryBackendOptions = {}) {
@@ -49,6 +57,7 @@ export class MemoryBackend implements SessionBackend {
       this.#records = new RecordTable();
     }
     this.#context = context;
+    this.#fullLines = new LineLimit(context.clock, LINE_PAUSE_MS);
     this.#timer ??= startSweeping(() => void this.clearExpired());
     if (process.env.NODE_ENV === 'production') {
       context.logger.warn(
@@ -60,7 +69,8 @@ export class MemoryBackend implements SessionBackend {
 
   create(record: SessionRecord, { limit, replaces, deadline }: CreateOptions): Promise<CreateResult> {
     if (deadline <= 0) return Promise.resolve({ outcome: 'late' });
-    return Promise.resolve(this.#create(record, limit, replaces));
+    const result = this.#create(record, limit, replaces);
+    return result === 'full' ? Promise.reject(this.#full()) : Promise.resolve(result);
   }
 
   read(id: SessionId): Promise<SessionRecord | null> {
@@ -135,7 +145,11 @@ export class MemoryBackend implements SessionBackend {
     return Promise.resolve();
   }
 
-  #create(record: SessionRecord, limit: SessionLimit | undefined, replaces: CreateOptions['replaces']): CreateResult {
+  #create(
+    record: SessionRecord,
+    limit: SessionLimit | undefined,
+    replaces: CreateOptions['replaces'],
+  ): CreateResult | 'full' {
     if (this.#find(record.id) !== undefined) return { outcome: 'exists' };
     const replaced = replaces && this.#find(replaces.id);
     if (replaces !== undefined && replaced === undefined) return { outcome: 'missing' };
@@ -144,10 +158,10 @@ export class MemoryBackend implements SessionBackend {
     const excess = limit === undefined || !isListed(record) ? [] : this.#excess(record, limit, replaced);
     if (excess.length > 0 && limit?.onLimit === 'reject') return { outcome: 'limit' };
 
-    if (replaced !== undefined) this.#records.remove(replaced);
-    for (const one of excess) this.#records.remove(one);
+    const leaving = replaced === undefined ? excess : [replaced, ...excess];
+    if (leaving.length === 0 && !this.#makeRoom()) return 'full';
+    for (const one of leaving) this.#records.remove(one);
     this.#records.add(record);
-    this.#keepBounds();
     return { outcome: 'created', evicted: excess.map(({ id }) => id) };
   }
 
@@ -172,12 +186,30 @@ export class MemoryBackend implements SessionBackend {
     return undefined;
   }
 
-  #keepBounds(): void {
-    while (this.#records.size > this.#maxRecords) {
-      const oldest = this.#records.oldest();
-      if (oldest === null) return;
-      this.#records.remove(oldest);
+  /** For one more record. False: all that are there are of users who are signed in. */
+  #makeRoom(): boolean {
+    if (this.#records.size < this.#maxRecords) return true;
+    const leaving = this.#records.oldestExpendable() ?? this.#anExpired();
+    if (leaving === null) return false;
+    this.#records.remove(leaving);
+    return true;
+  }
+
+  #anExpired(): StoredRecord | null {
+    const now = this.#now();
+    for (const record of this.#records.due(now)) {
+      if (record.expiresAt <= now) return record;
+      this.#records.renew(record);
     }
+    return null;
+  }
+
+  #full(): SessionBackendError {
+    const message = `MemoryBackend holds ${this.#maxRecords} sessions, all of them of users who are signed in, and takes no other: raise maxRecords, or set maxSessionsPerUser.`;
+    this.#fullLines?.say('full', (more) => {
+      this.#context?.logger.error(`${message} New sessions get 503${more}.`);
+    });
+    return new SessionBackendError('BACKEND_UNAVAILABLE', message);
   }
 
   #now(): number {

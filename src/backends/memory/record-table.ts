@@ -8,7 +8,8 @@ import { UserIndex } from './user-index.js';
 /** All records, and every order that they are looked for in. Expired ones are here until they are removed. */
 export class RecordTable {
   readonly #byId = new Map<SessionId, StoredRecord>();
-  readonly #anonymous = new CreationOrder();
+  /** Nobody is signed in by these. */
+  readonly #expendable = new CreationOrder();
   readonly #signedIn = new CreationOrder();
   readonly #users = new UserIndex();
   readonly #expiry = new ExpiryBuckets();
@@ -31,9 +32,9 @@ export class RecordTable {
     return this.#users.countOf(tag);
   }
 
-  /** The first to leave when there are too many. */
-  oldest(): StoredRecord | null {
-    return this.#anonymous.oldest ?? this.#signedIn.oldest;
+  /** The first to leave when there are too many; null: all that are left are of users who are signed in. */
+  oldestExpendable(): StoredRecord | null {
+    return this.#expendable.oldest;
   }
 
   /** Those that may have expired; each is to be removed or renewed. */
@@ -51,7 +52,13 @@ export class RecordTable {
 
   /** Takes over what a write may change. */
   update(stored: StoredRecord, { version, status, lastAccessed, expiresAt, payload }: SessionRecord): void {
+    const former = this.#orderOf(stored);
     Object.assign(stored, { version, status, lastAccessed, expiresAt, payload });
+    const order = this.#orderOf(stored);
+    if (order !== former) {
+      former.remove(stored);
+      order.append(stored);
+    }
     this.#list(stored);
   }
 
@@ -67,8 +74,8 @@ export class RecordTable {
     this.#users.remove(stored);
   }
 
-  #orderOf({ anonymous }: StoredRecord): CreationOrder {
-    return anonymous ? this.#anonymous : this.#signedIn;
+  #orderOf({ anonymous, status }: StoredRecord): CreationOrder {
+    return anonymous || status === 'invalidated' ? this.#expendable : this.#signedIn;
   }
 
   #list(stored: StoredRecord): void {
