@@ -1,2 +1,2 @@
-export { RedisBackend } from './backends/redis/redis.backend.js';
+export { RedisBackend, type RedisBackendOptions } from './backends/redis/redis.backend.js';
 export { sessionClusterOptions, sessionRedisOptions } from './backends/redis/redis-client-options.js';

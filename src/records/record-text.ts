@@ -10,6 +10,8 @@ export const TIME_CHARS = 14;
 const HEAD = /^sx1 (\d{10}) ([aip]) ([us]) (\d{14}) (\d{14})\n(?:\{"schema":(\d{1,9})[,}])?/;
 /** The length of a head with its line break: before the payload come so many characters of one byte each. */
 export const HEAD_CHARS = 49;
+/** What `encodePayload` begins with. */
+const ID_OFFSET = HEAD_CHARS + `{"schema":${SCHEMA},"id":"`.length;
 const NEWER_MARK = /^sx(?:[2-9]|[1-9]\d{1,2}) /;
 
 const STATUS_LETTERS = { active: 'a', invalidated: 'i', pending: 'p' } as const satisfies Record<SessionStatus, string>;
@@ -61,6 +63,14 @@ export function decodeRecord(id: SessionId, text: string): SessionRecord {
     expiresAt: Number(expiresAt),
     payload: text.slice(HEAD_CHARS),
   };
+}
+
+/**
+ * Whether `text` names `id` where a record of this version has its own id, without reading it. False proves nothing: another version may have
+ * it elsewhere.
+ */
+export function namesItself(text: string, id: SessionId): boolean {
+  return text.startsWith(id, ID_OFFSET);
 }
 
 /**

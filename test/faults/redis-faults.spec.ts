@@ -364,7 +364,9 @@ describe('a client that the application made', () => {
     const client = new Redis(redis.port, '127.0.0.1', { ...sessionRedisOptions(1000), keyPrefix: 'app:' });
     const service = await startService(new RedisBackend(client));
     await atOnce(3, () => service.sessions.createSession({ user: { userId: 'ann' } }));
-    const keys = await redis.client().keys('*');
+    const observer = redis.client();
+    const keys = await observer.keys('*');
+    await observer.quit();
     expect(keys).toHaveLength(4);
     for (const key of keys) expect(key).toMatch(/^app:session:\{[\w-]{16}\}/);
     expect(await service.sessions.deleteUserSessions('ann')).toBe(3);

@@ -3,7 +3,6 @@ import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis';
 import { isDatabase } from './redis-connection.js';
 
 const LONGEST_RECONNECT_PAUSE_MS = 1000;
-const SHORTEST_SOCKET_TIMEOUT_MS = 1000;
 /** Between two tries of a command that a node refused because its slot moves, or because the cluster is electing a master. */
 const REFUSED_PAUSE_MS = 50;
 /** A refused command is tried on a random node, which sends it to the old one, which may send it to the new one. */
@@ -29,8 +28,9 @@ export function sessionRedisOptions(timeoutMs: number): RedisOptions {
     connectTimeout: timeoutMs,
     // Without it the search for the master ends at a Sentinel that hangs, for ever.
     sentinelCommandTimeout: timeoutMs,
-    // Cuts a connection whose server has stopped answering, so that the next calls need not wait for it.
-    socketTimeout: Math.max(2 * timeoutMs, SHORTEST_SOCKET_TIMEOUT_MS),
+    // Gives up a connection on which nothing at all came for as long as a call may take: a firewall may have forgotten it. Of a server that is
+    // slow but alive, replies to other calls keep it.
+    socketTimeout: timeoutMs,
     retryStrategy: reconnectPause,
     // A master that became a replica: look for the new one. Redis before 7 wraps the error of a script.
     reconnectOnError: ({ message }) => message.startsWith('READONLY') || message.includes('-READONLY'),
@@ -121,8 +121,10 @@ export function inspectClient(client: Redis | Cluster, timeoutMs: number): Clien
   if (options.commandTimeout === undefined || options.commandTimeout > timeoutMs) {
     warned.push(`commandTimeout should be set, to at most backendTimeout (${timeoutMs})`);
   }
-  if (options.socketTimeout === undefined) {
-    warned.push('socketTimeout should be set: the connection to a server that hangs is kept without it');
+  if (options.socketTimeout === undefined || options.socketTimeout > timeoutMs) {
+    warned.push(
+      `socketTimeout should be set, to at most backendTimeout (${timeoutMs}): a connection that has died without a word is used for so long`,
+    );
   }
   return { refused, warned };
 }

@@ -5,6 +5,7 @@ import { DELETE_BY_USER } from './scripts/delete-by-user.js';
 import { DELETE } from './scripts/delete.js';
 import { EVICT } from './scripts/evict.js';
 import { LIST_BY_USER } from './scripts/list-by-user.js';
+import { READ } from './scripts/read.js';
 import { REPLACE } from './scripts/replace.js';
 import { SCAN_HEADS } from './scripts/scan-heads.js';
 import { SERVER_TIME } from './scripts/server-time.js';
@@ -14,7 +15,7 @@ type Argument = string | number;
 /** A later version of this module has stored what would have to be changed: nothing was done. */
 type Newer = 'newer';
 
-/** The scripts as commands of the client; each takes its key, then its arguments. */
+/** The scripts; each takes its key, then its arguments. */
 export interface RedisScripts {
   sessionxCreate(record: string, ...args: Argument[]): Promise<[outcome: string, ...evicted: string[]]>;
   sessionxReplace(record: string, ...args: Argument[]): Promise<'replaced' | 'changed' | 'missing' | 'late' | Newer>;
@@ -25,23 +26,84 @@ export interface RedisScripts {
   sessionxScanHeads(index: string, cursor: string): Promise<[cursor: string, ...memberAndHead: string[]]>;
   sessionxEvict(index: string, ...memberAndLastAccessed: string[]): Promise<string[]>;
   sessionxServerTime(record: string): Promise<number>;
+  sessionxRead(record: string): Promise<['string', text: string] | ['missing' | 'foreign']>;
 }
 
 // One key each, also where a script works on more: see RECORD_HEAD.
 const SCRIPTS = {
-  sessionxCreate: { numberOfKeys: 1, lua: CREATE },
-  sessionxReplace: { numberOfKeys: 1, lua: REPLACE },
-  sessionxTouch: { numberOfKeys: 1, lua: TOUCH },
-  sessionxDelete: { numberOfKeys: 1, lua: DELETE },
-  sessionxListByUser: { numberOfKeys: 1, lua: LIST_BY_USER },
-  sessionxDeleteByUser: { numberOfKeys: 1, lua: DELETE_BY_USER },
-  sessionxScanHeads: { numberOfKeys: 1, lua: SCAN_HEADS },
-  sessionxEvict: { numberOfKeys: 1, lua: EVICT },
-  sessionxServerTime: { numberOfKeys: 1, lua: SERVER_TIME },
-} as const satisfies Record<keyof RedisScripts, { numberOfKeys: number; lua: string }>;
+  sessionxCreate: CREATE,
+  sessionxReplace: REPLACE,
+  sessionxTouch: TOUCH,
+  sessionxDelete: DELETE,
+  sessionxListByUser: LIST_BY_USER,
+  sessionxDeleteByUser: DELETE_BY_USER,
+  sessionxScanHeads: SCAN_HEADS,
+  sessionxEvict: EVICT,
+  sessionxServerTime: SERVER_TIME,
+  sessionxRead: READ,
+} as const satisfies Record<keyof RedisScripts, string>;
 
-/** Teaches `client` the scripts. ioredis sends a script by its hash, and in full where the server does not know it (any more). */
-export function withScripts<Client extends Redis | Cluster>(client: Client): Client & RedisScripts {
-  for (const [name, definition] of Object.entries(SCRIPTS)) client.defineCommand(name, definition);
-  return client as Client & RedisScripts;
+/**
+ * The first line of a script that uses keys which it does not declare, with a declared one's hash tag: Dragonfly reads it and locks what it
+ * has to; for others it is a comment.
+ */
+export const ALLOW_UNDECLARED_KEYS = '--!df flags=allow-undeclared-keys';
+
+/** What becomes of a reply that is not the one to its call. */
+export interface ScriptFailures {
+  /** A reply to another call came. Returns what the call fails with: whether it was carried out is unknown. */
+  outOfStep(): Error;
+  /** A key holds a value of a type that no script stores there. Returns what the call fails with. */
+  foreignValue(key: string): Error;
+}
+
+/**
+ * Teaches `client` the scripts, and returns them as functions. ioredis sends a script by its hash, and in full where the server does not know
+ * it (any more). The commands stay on the client, also on one of the application's after `close()`: they hold nothing of ours, and another
+ * backend on the same client may be using them.
+ *
+ * Redis replies in order and names no call: one reply too many, and each call gets that of the call before it. A write would so be taken for
+ * done that was refused, and a session for gone that lives. So each call carries a number of its own, which its reply begins with.
+ */
+export function scriptsOn(client: Redis | Cluster, failures: ScriptFailures): RedisScripts {
+  let calls = 0;
+  const functions = Object.entries(SCRIPTS).map(([name, lua]) => {
+    client.defineCommand(name, { numberOfKeys: 1, lua: repliesToItsCall(lua) });
+    const command: unknown = Reflect.get(client, name);
+    if (!isScriptCommand(command)) throw new Error(`ioredis did not define ${name}`);
+    const script = async (key: string, ...args: Argument[]): Promise<unknown> => {
+      const call = String(++calls);
+      const reply = await command.call(client, key, ...args, call).catch((error: unknown) => {
+        throw isWrongType(error) ? failures.foreignValue(key) : error;
+      });
+      if (!Array.isArray(reply) || reply[0] !== call) throw failures.outOfStep();
+      return reply[1];
+    };
+    return [name, script];
+  });
+  return Object.fromEntries(functions) as RedisScripts;
+}
+
+function isScriptCommand(value: unknown): value is ScriptCommand {
+  return typeof value === 'function';
+}
+
+type ScriptCommand = (this: Redis | Cluster, key: string, ...args: Argument[]) => Promise<unknown>;
+
+/** An error stays one, for the client of a cluster to read (TRYAGAIN). */
+function repliesToItsCall(lua: string): string {
+  return `${ALLOW_UNDECLARED_KEYS}
+local call = table.remove(ARGV)
+local function run()
+${lua}
+end
+local reply = run()
+if type(reply) == 'table' and reply.err then return reply end
+return {call, reply}
+`;
+}
+
+/** Redis before 7 wraps the error of a script. */
+function isWrongType(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('WRONGTYPE');
 }

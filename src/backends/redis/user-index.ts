@@ -1,5 +1,3 @@
-import type { Cluster, Redis } from 'ioredis';
-
 import { decodeRecord } from '../../records/record-text.js';
 import { memberOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
 import { leastRecentlyUsedFirst } from '../backend-rules.js';
@@ -25,7 +23,7 @@ interface Candidate {
 /** The sessions of one user who has more of them than one script may look at. */
 export class UserIndex {
   constructor(
-    private readonly client: (Redis | Cluster) & RedisScripts,
+    private readonly scripts: RedisScripts,
     private readonly key: string,
     private readonly tag: UserTag,
     private readonly now: () => number,
@@ -67,7 +65,7 @@ export class UserIndex {
   }
 
   async #scan(cursor: string): Promise<{ readonly next: string | null; readonly candidates: Candidate[] }> {
-    const [next, ...found] = await this.client.sessionxScanHeads(this.key, cursor);
+    const [next, ...found] = await this.scripts.sessionxScanHeads(this.key, cursor);
     const candidates: Candidate[] = [];
     for (let position = 0; position < found.length; position += 2) {
       const [member = '', head = ''] = found.slice(position, position + 2);
@@ -80,7 +78,7 @@ export class UserIndex {
 
   /** @returns those that were unexpired */
   async #evict(candidates: readonly Candidate[]): Promise<SessionId[]> {
-    const removed = await this.client.sessionxEvict(
+    const removed = await this.scripts.sessionxEvict(
       this.key,
       ...candidates.flatMap(({ id, stamp }) => [memberOf(id), stamp]),
     );

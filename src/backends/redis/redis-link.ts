@@ -1,0 +1,269 @@
+import type { Cluster, Redis } from 'ioredis';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { SessionBackendError } from '../../errors/session-errors.js';
+import { describeDriverFailure } from '../../store/driver-failure.js';
+import type { BackendContext } from '../session-backend.interface.js';
+import { CommandBatch } from './command-batch.js';
+import { databaseCheck } from './readiness/database-check.js';
+import { evictionCheck } from './readiness/eviction-check.js';
+import { Readiness } from './readiness/readiness.js';
+import { rightsCheck } from './readiness/rights-check.js';
+import { shardingCheck } from './readiness/sharding-check.js';
+import { scriptsOn, type RedisScripts } from './redis-scripts.js';
+
+type Listeners = readonly (readonly [event: string, listener: (argument: unknown) => void])[];
+
+/** ioredis has got a reply while no call waits for one. */
+const REPLY_WITHOUT_CALL = 'Command queue state error';
+
+/** The key of a user's index, with which the keys of his sessions begin. */
+const INDEX_KEY = /^.*\{([\w-]{16})\}/;
+const MOST_FOREIGN_INDEXES = 1000;
+
+/** A client, the scripts on it, and what is known of its connection. */
+export class RedisLink {
+  readonly scripts: RedisScripts;
+  readonly batch: CommandBatch;
+  readonly #readiness: Readiness;
+  readonly #listeners: Listeners;
+  readonly #seenMasters = new WeakSet<Redis>();
+  readonly #foreignIndexes = new Set<string>();
+  #checking: Promise<void> = Promise.resolve();
+  #renewal: Promise<void> | undefined;
+  #lost = false;
+
+  constructor(
+    readonly client: Redis | Cluster,
+    /** Whether the module has opened the connection, and so may drop and closes it. */
+    readonly isOwn: boolean,
+    private readonly context: BackendContext,
+    onEviction: 'report' | 'refuse',
+    /** Called when replies on a client of the application's are out of step: it is not ours to drop. */
+    private readonly replace: () => Promise<void>,
+  ) {
+    this.batch = new CommandBatch(client);
+    this.scripts = scriptsOn(client, {
+      outOfStep: () => this.#outOfStep(),
+      foreignValue: (key) => this.#foreignIndex(key),
+    });
+    this.#readiness = new Readiness(checksOf(client, context, onEviction), context.logger);
+    this.#listeners = isCluster(client) ? this.#ofCluster(client) : this.#ofServer(client);
+    for (const [event, listener] of this.#listeners) client.on(event, listener);
+  }
+
+  /** Why the application must not start; null: nothing is known that forbids it. */
+  get bootRefusal(): string | null {
+    return this.#readiness.bootRefusal;
+  }
+
+  /** @throws SessionBackendError while calls must not be made */
+  assertReady(): void {
+    const { refusal } = this.#readiness;
+    if (refusal !== null)
+      throw new SessionBackendError('BACKEND_UNAVAILABLE', `The session store is not ready: ${refusal}`);
+  }
+
+  /** Commands for a connection that is not up yet would fail, so the start waits for it a moment; a server that is down does not stop it. */
+  async open(): Promise<void> {
+    if (this.client.status === 'ready') this.#check();
+    await this.#within(async (signal) => {
+      await connected(this.client, signal);
+      await this.#checking;
+    });
+    if (this.client.status !== 'ready') this.#warnLost('no answer yet');
+  }
+
+  /** Whether replies were out of step just now; resolves when there is a fresh connection. */
+  get renewal(): Promise<void> | undefined {
+    return this.#renewal;
+  }
+
+  /** Waits for answers that are under way, but not for a server that hangs: there, QUIT never returns. */
+  async close(): Promise<void> {
+    this.#readiness.stop();
+    if (!this.isOwn) {
+      for (const [event, listener] of this.#listeners) this.client.off(event, listener);
+      return;
+    }
+    const patience = new AbortController();
+    const quit = this.client.quit().catch(() => 'not connected, so there is nothing to wait for');
+    await Promise.race([quit, sleep(this.context.timeoutMs, undefined, { signal: patience.signal })]);
+    patience.abort();
+    this.client.disconnect();
+  }
+
+  #outOfStep(): SessionBackendError {
+    void this.#renew();
+    return new SessionBackendError(
+      'BACKEND_UNAVAILABLE',
+      'The session store failed: the connection to Redis gave the reply to another call.',
+    );
+  }
+
+  /** Says once for each user whose index it is, and what is there; it is not ours to remove. */
+  #foreignIndex(key: string): SessionBackendError {
+    const [index, tag] = INDEX_KEY.exec(key) ?? [];
+    if (index !== undefined && tag !== undefined && !this.#foreignIndexes.has(tag)) {
+      if (this.#foreignIndexes.size >= MOST_FOREIGN_INDEXES) this.#foreignIndexes.clear();
+      this.#foreignIndexes.add(tag);
+      const report = (kind: string): void => {
+        this.context.logger.error(foreignIndexReport(tag, kind));
+      };
+      this.client.type(index).then(report, () => {
+        report('value of another type');
+      });
+    }
+    return foreignIndexFailure();
+  }
+
+  #renew(): Promise<void> {
+    this.#renewal ??= (this.isOwn ? this.#reconnect() : this.replace()).finally(() => {
+      this.#renewal = undefined;
+    });
+    return this.#renewal;
+  }
+
+  /** Drops the connection with all that is under way on it, as none of its replies can be trusted. */
+  #reconnect(): Promise<void> {
+    this.context.logger.warn(
+      'The connection to Redis gave a reply to another call; it is dropped and made anew. A proxy in between may be at fault.',
+    );
+    return this.#within(async (signal) => {
+      const closed = once(this.client, 'close', { signal });
+      if (isCluster(this.client)) this.client.disconnect(true);
+      else this.client.stream.destroy();
+      await closed;
+      await connected(this.client, signal);
+      await this.#checking;
+    });
+  }
+
+  #ofServer(client: Redis): Listeners {
+    const { db = 0 } = client.options;
+    return [
+      ...this.#ofAny(),
+      ['ready', () => this.#check()],
+      [
+        'select',
+        (selected: unknown) => {
+          if (selected === db) this.#check();
+          else this.#readiness.refuse(switchedTo(selected, db));
+        },
+      ],
+    ];
+  }
+
+  #ofCluster(client: Cluster): Listeners {
+    return [
+      ...this.#ofAny(),
+      ['ready', () => this.#check()],
+      [
+        // A master that was a replica, or has come back, is another server to check.
+        'refresh',
+        () => {
+          if (client.status === 'ready' && client.nodes('master').some((node) => !this.#seenMasters.has(node)))
+            this.#check();
+        },
+      ],
+    ];
+  }
+
+  /** Without a listener ioredis prints each failed attempt with its error, which may hold a password; once for an outage is enough. */
+  #ofAny(): Listeners {
+    return [
+      [
+        'error',
+        (error: unknown) => {
+          const isSurplus = error instanceof Error && error.message.startsWith(REPLY_WITHOUT_CALL);
+          if (!isSurplus) this.#warnLost(describeDriverFailure(error));
+          // ioredis has passed it over, so what follows is in step; a connection of the application's may stay.
+          else if (this.isOwn) void this.#renew();
+        },
+      ],
+      [
+        'ready',
+        () => {
+          if (this.#lost) this.context.logger.log('Redis is back.');
+          this.#lost = false;
+        },
+      ],
+      ['close', () => this.#readiness.disconnected()],
+    ];
+  }
+
+  #warnLost(failure: string): void {
+    if (!this.#lost) {
+      this.context.logger.warn(`Redis is out of reach (${failure}); trying again until it is back.`);
+    }
+    this.#lost = true;
+  }
+
+  #check(): void {
+    const { client } = this;
+    if (!isCluster(client)) {
+      this.#checking = this.#readiness.connected();
+      return;
+    }
+    const masters = client.nodes('master');
+    for (const node of masters) this.#seenMasters.add(node);
+    this.#checking = this.#within((signal) => Promise.all(masters.map((node) => connected(node, signal)))).then(() =>
+      this.#readiness.connected(),
+    );
+  }
+
+  /** Waits for `task` no longer than a call may take, and for its failure as for its success: the error event reports it. */
+  async #within(task: (signal: AbortSignal) => Promise<unknown>): Promise<void> {
+    const patience = new AbortController();
+    const { signal } = patience;
+    const end = () => undefined;
+    await Promise.race([task(signal).then(end, end), sleep(this.context.timeoutMs, undefined, { signal }).catch(end)]);
+    patience.abort();
+  }
+}
+
+function checksOf(client: Redis | Cluster, { keyPrefix }: BackendContext, onEviction: 'report' | 'refuse') {
+  const options = isCluster(client) ? (client.options.redisOptions ?? {}) : client.options;
+  const mayUseInfo = options.enableReadyCheck !== false;
+  const database = options.db ?? 0;
+  return [
+    ...(isCluster(client) || database === 0 ? [] : [databaseCheck(client, database)]),
+    evictionCheck(client, { onEviction, mayUseInfo }),
+    rightsCheck(client, keyPrefix),
+    // A cluster is asked by the slot, and its client knows where each lies.
+    ...(isCluster(client) ? [] : [shardingCheck(client, keyPrefix)]),
+  ];
+}
+
+/** A Cluster client is ready before the connections to its nodes are; it refuses commands for a node to which it is still connecting. */
+async function connected(client: Redis | Cluster, signal: AbortSignal): Promise<void> {
+  if (client.status === 'wait') await client.connect();
+  else if (client.status !== 'ready') await once(client, 'ready', { signal });
+}
+
+function isCluster(client: Redis | Cluster): client is Cluster {
+  return client.isCluster;
+}
+
+function foreignIndexReport(tag: string, kind: string): string {
+  return (
+    `The index of a user's sessions, under the key <backendKeyPrefix>{${tag}}, is not the sorted set that it should be but a ${kind}, so requests ` +
+    "that change this user's sessions get 503. Another application writes under the same prefix: give each its own backendKeyPrefix. " +
+    'It is not removed: look at it, then rename or delete it by hand.'
+  );
+}
+
+function switchedTo(selected: unknown, db: number): string {
+  return (
+    `The Redis client was switched to database ${String(selected)} while its options name ${db}, so requests for sessions get 503. ` +
+    'Give RedisBackend a client of its own.'
+  );
+}
+
+function foreignIndexFailure(): SessionBackendError {
+  return new SessionBackendError(
+    'BACKEND_UNAVAILABLE',
+    "The session store failed: the index of a user's sessions is a value of another application.",
+  );
+}

@@ -1,0 +1,74 @@
+import { DamagedRecordError } from '../../records/record-errors.js';
+import { decodeRecord, namesItself } from '../../records/record-text.js';
+import type { SessionRecord } from '../../records/session-record.js';
+import type { SessionId } from '../../tokens/session-secret.js';
+import type { RedisLink } from './redis-link.js';
+import { isRefused } from './redis-refusal.js';
+
+/** Where a record is to be read. */
+export interface RecordPlace {
+  readonly link: RedisLink;
+  readonly key: string;
+}
+
+/**
+ * One GET, whose reply is believed if it names the session that was asked for.
+ *
+ * Redis replies in order and names no call, so that after one reply too many on a connection each call gets the reply to the call before it.
+ * A record of another session shows that by its id. But *nothing* looks the same for all: read as "no session", the shifted nil of a session
+ * that has ended would log out the next reader, who lives. So nothing, like everything else that does not name the session, is read a second
+ * time by a script whose reply names its call. That costs a second round trip for a session that is not there, and none for one that is.
+ *
+ * If the second reply is another call's too, the connection is dropped (one of the application's is left), and the record is read on a fresh
+ * one. If it is the right one, the connection is in step: then there is no such session, or the stored record itself is foreign or damaged.
+ *
+ * @param place the place as of now: a link may be replaced
+ */
+export async function readRecord(place: () => RecordPlace, id: SessionId): Promise<SessionRecord | null> {
+  const { link, key } = place();
+  let text: string | null | undefined;
+  try {
+    text = await link.client.get(key);
+  } catch (error) {
+    if (!isWrongType(error)) throw error;
+  }
+  if (typeof text === 'string' && namesItself(text, id)) return decodeRecord(id, text);
+
+  await link.renewal;
+  const second = place();
+  try {
+    return await readByScript(second, id);
+  } catch (error) {
+    // A service that only reads sessions may have no right to scripts.
+    if (isRefused(error)) return decoded(id, text);
+    if (second.link.renewal === undefined) throw error;
+  }
+  await second.link.renewal;
+  return readByScript(place(), id);
+}
+
+async function readByScript({ link, key }: RecordPlace, id: SessionId): Promise<SessionRecord | null> {
+  const [kind, text] = await link.scripts.sessionxRead(key);
+  switch (kind) {
+    case 'string':
+      return decoded(id, text);
+    case 'missing':
+      return null;
+    case 'foreign':
+      return decoded(id, undefined);
+    default:
+      kind satisfies never;
+      throw new Error('sessionxRead replied with something unknown');
+  }
+}
+
+/** @param text undefined: a value of another type */
+function decoded(id: SessionId, text: string | null | undefined): SessionRecord | null {
+  if (text === null) return null;
+  if (typeof text !== 'string') throw new DamagedRecordError('it is not a string');
+  return decodeRecord(id, text);
+}
+
+function isWrongType(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('WRONGTYPE');
+}

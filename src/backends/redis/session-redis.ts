@@ -1,0 +1,53 @@
+import { Redis, type RedisOptions } from 'ioredis';
+
+import { describeDriverFailure } from '../../store/driver-failure.js';
+import { sessionRedisOptions } from './redis-client-options.js';
+import { isRefused } from './redis-refusal.js';
+
+/**
+ * A connection of the module's own. ioredis sends INFO before it calls a connection ready; where that is refused it prints a warning past
+ * Nest's logger, or connects again and again. Here an empty text stands for it, and the readiness checks say what could not be checked.
+ */
+class SessionRedis extends Redis {
+  override async info(...args: unknown[]): Promise<string> {
+    const done = args.at(-1);
+    const sections = args.filter((arg) => typeof arg === 'string');
+    try {
+      const text = await super.info(...sections);
+      if (isCallback(done)) done(null, text);
+      return text;
+    } catch (error) {
+      const refused = isRefused(error);
+      if (isCallback(done)) done(refused ? null : error, '');
+      if (refused) return '';
+      throw error;
+    }
+  }
+}
+
+function isCallback(value: unknown): value is (error: unknown, text: string) => void {
+  return typeof value === 'function';
+}
+
+/**
+ * Our options win over the given ones: each of them keeps a promise.
+ *
+ * @throws TypeError where ioredis cannot use the given options; its own error may show them
+ */
+export function newSessionRedis(options: RedisOptions, timeoutMs: number): Redis {
+  try {
+    return new SessionRedis({
+      ...options,
+      ...sessionRedisOptions(timeoutMs),
+      replyMapping: 'legacy',
+      lazyConnect: true,
+    });
+  } catch (error) {
+    throw unusableOptions(error);
+  }
+}
+
+function unusableOptions(error: unknown): TypeError {
+  const failure = describeDriverFailure(error);
+  return new TypeError(`RedisBackend: ioredis cannot use the given options (${failure}); see its documentation.`);
+}
