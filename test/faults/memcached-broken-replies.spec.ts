@@ -36,7 +36,7 @@ async function untilItWorks<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-describe('F8: replies that break off', () => {
+describe('replies that break off', () => {
   let server: MemcachedServer;
   let proxy: FaultProxy;
   let backend: MemcachedBackend;
@@ -171,7 +171,7 @@ describe('F8: replies that break off', () => {
     expect(await backend.read(record.id)).toEqual(record);
   });
 
-  it('F21: closing waits for the calls under way, and for no longer than they may take', async () => {
+  it('closing waits for the calls under way, and for no longer than they may take', async () => {
     const record = await stored();
     const answered = attempt(() => backend.read(record.id));
     await backend.close();

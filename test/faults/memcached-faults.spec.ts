@@ -65,7 +65,7 @@ describe.each(PLATFORMS)('a Memcached that fails, on %s', (platform) => {
     }
   }
 
-  it('F2: killed with 100 requests in flight: each is 200 or 503, and then all are 503', async () => {
+  it('killed with 100 requests in flight: each is 200 or 503, and then all are 503', async () => {
     const answers = atOnce(100, () => app.fetch('/me', { headers }));
     await server.kill();
     for (const { status } of await answers) expect([200, 503]).toContain(status);
@@ -77,7 +77,7 @@ describe.each(PLATFORMS)('a Memcached that fails, on %s', (platform) => {
     expect((await app.fetch('/me', { headers: { authorization: 'Bearer forged' } })).status).toBe(401);
   });
 
-  it('F5: restarted empty: 401, nobody is let in, and a login works', async () => {
+  it('restarted empty: 401, nobody is let in, and a login works', async () => {
     await server.kill();
     await expect503('/me');
     await server.start();
@@ -86,7 +86,7 @@ describe.each(PLATFORMS)('a Memcached that fails, on %s', (platform) => {
     expect((await app.fetch('/me', { headers })).status).toBe(401);
   });
 
-  it('F3: frozen: 503 within the budget, with 50 requests in flight; goes on when the server does', async () => {
+  it('frozen: 503 within the budget, with 50 requests in flight; goes on when the server does', async () => {
     server.pause();
     await atOnce(50, () => expect503('/me'));
     await expect503('/login', 'POST', {});
@@ -94,7 +94,7 @@ describe.each(PLATFORMS)('a Memcached that fails, on %s', (platform) => {
     expect(await healed()).toBe(200);
   });
 
-  it('F3: logins that Memcached comes to after their callers were told 503 make no session', async () => {
+  it('logins that Memcached comes to after their callers were told 503 make no session', async () => {
     server.pause();
     await atOnce(20, () => expect503('/login', 'POST', {}));
     server.resume();
@@ -113,7 +113,7 @@ describe.each(PLATFORMS)('a Memcached that fails, on %s', (platform) => {
     expect(await app.app.get(SessionService).deleteUserSessions('ann')).toBe(0);
   });
 
-  it('F21: frozen during the shutdown: the application closes within its budget', async () => {
+  it('frozen during the shutdown: the application closes within its budget', async () => {
     server.pause();
     const started = performance.now();
     await app.close();
@@ -121,7 +121,7 @@ describe.each(PLATFORMS)('a Memcached that fails, on %s', (platform) => {
   });
 });
 
-it('F1: down at boot: the application starts, answers 503, and heals when Memcached comes', async () => {
+it('down at boot: the application starts, answers 503, and heals when Memcached comes', async () => {
   const port = await freePort();
   const app = await startApp({
     controllers: [FaultController],
@@ -169,7 +169,7 @@ describe('several servers', () => {
   });
 });
 
-describe('F13: a server that is full', () => {
+describe('a server that is full', () => {
   it('evicts: whoever was forgotten is logged out, and nobody else is let in', async () => {
     const server = await MemcachedServer.start(...ONE_MEGABYTE);
     const service = await startService(new MemcachedBackend({ servers: server.address }), { backendTimeout: 5000 });

@@ -66,7 +66,7 @@ describe('operations that stop half-way', () => {
   }
 
   it.each(['signed-in', 'anonymous'])(
-    'F20: %s: of a session and the one that replaces it at most one lives, and is listed',
+    '%s: of a session and the one that replaces it at most one lives, and is listed',
     async (kind) => {
       const steps = await atEachStep(async (afterRequests) => {
         const user = kind === 'anonymous' ? null : arena.newUser();
@@ -88,7 +88,7 @@ describe('operations that stop half-way', () => {
     },
   );
 
-  it('F20: a deletion: the session is whole, or gone and off the list', async () => {
+  it('a deletion: the session is whole, or gone and off the list', async () => {
     await atEachStep(async (afterRequests) => {
       const user = arena.newUser();
       const record = await stored(user);
@@ -101,7 +101,7 @@ describe('operations that stop half-way', () => {
     });
   });
 
-  it('F20: a renewal: the session lives until its old or its new end, and is listed as long', async () => {
+  it('a renewal: the session lives until its old or its new end, and is listed as long', async () => {
     await atEachStep(async (afterRequests) => {
       const user = arena.newUser();
       const record = await stored(user);
@@ -161,7 +161,7 @@ describe('operations that stop half-way', () => {
   );
 
   it.each(['signed-in', 'anonymous'])(
-    'F13: %s: a session that Memcached forgets while it is made is an error, not a success',
+    '%s: a session that Memcached forgets while it is made is an error, not a success',
     async (kind) => {
       const user = kind === 'anonymous' ? null : arena.newUser();
       const record = arena.record(user);
@@ -223,7 +223,7 @@ describe('operations that stop half-way', () => {
   ];
 
   it.each(writes)(
-    'F3: a %s that is carried out late, from any step on, does not bring back what was ended meanwhile',
+    'a %s that is carried out late, from any step on, does not bring back what was ended meanwhile',
     async (_name, write) => {
       for (let steps = 0; steps < MOST_STEPS; steps++) {
         const user = arena.newUser();
@@ -247,7 +247,7 @@ describe('operations that stop half-way', () => {
     },
   );
 
-  it('P2: a regeneration that is logged out everywhere at any of its steps leaves nobody logged in', async () => {
+  it('a regeneration that is logged out everywhere at any of its steps leaves nobody logged in', async () => {
     const patient = await arena.open({ servers: proxy.address });
     for (let steps = 0; steps < MOST_STEPS; steps++) {
       const user = arena.newUser();

@@ -44,7 +44,7 @@ describe('the limits of Memcached', () => {
     ['30 days and a second of', 30 * DAY_MS + 1000],
     ['a year of', 365 * DAY_MS],
     ['75 years of', 75 * 365 * DAY_MS],
-  ])('F26: %s lifetime is kept as long as the record says, and no longer', async (_name, lifetimeMs) => {
+  ])('%s lifetime is kept as long as the record says, and no longer', async (_name, lifetimeMs) => {
     const record = arena.record(arena.user, 'payload', lifetimeMs);
     await backend.create(record, { deadline: 1000 });
     expect(await backend.read(record.id)).toEqual(record);
@@ -59,7 +59,7 @@ describe('the limits of Memcached', () => {
     expect(await backend.touch(record.id, { ...record, expiresAt: record.expiresAt + 1000 })).toBe(false);
   });
 
-  it('F26: the expiry that is sent is never too short, never 0, and never more than 32 bits', () => {
+  it('the expiry that is sent is never too short, never 0, and never more than 32 bits', () => {
     const now = 1_800_000_000_000;
     expect([0, -5, NaN, 1, 1000, 1001].map((lifetime) => itemExpiry(lifetime, now))).toEqual([1, 1, 1, 2, 2, 3]);
     expect(itemExpiry(30 * DAY_MS - 1000, now)).toBe(30 * 24 * 3600);
@@ -67,7 +67,7 @@ describe('the limits of Memcached', () => {
     expect(itemExpiry(Infinity, now)).toBe(2 ** 32 - 1);
   });
 
-  it('F11: a session larger than an item is refused before it is sent, and the stored one stays', async () => {
+  it('a session larger than an item is refused before it is sent, and the stored one stays', async () => {
     const backend = new MemcachedBackend({ servers: server.address });
     const service = await startService(backend, { maxSessionBytes: 4 * 1024 * 1024 }, arena.clock);
     const { token } = await service.sessions.createSession({ user: { userId: 'ann' }, data: { kept: 1 } });
@@ -83,7 +83,7 @@ describe('the limits of Memcached', () => {
     await service.close();
   });
 
-  it('F11: the largest that is sent is taken, one byte more is not sent; nor is what a smaller server refuses lost', async () => {
+  it('the largest that is sent is taken, one byte more is not sent; nor is what a smaller server refuses lost', async () => {
     const small = await MemcachedServer.start('-I', '64k', '-o', 'slab_chunk_max=16384');
     const told = await arena.open({ servers: small.address, maxItemSize: 64 * 1024 });
     const untold = await arena.open({ servers: small.address });
@@ -152,7 +152,7 @@ describe('the limits of Memcached', () => {
     ['of another program', () => '{"sessions":[]}'],
     ["another user's", (text: string, other: string) => text.replace(/^sxl1 \S+/, `sxl1 ${other}`)],
     ['with a broken line', (text: string) => text.replace(/ \d{14}\n/, ' soon\n')],
-  ])('P11: a list that is %s: one warning, 401, and a new login works', async (_name, damage) => {
+  ])('a list that is %s: one warning, 401, and a new login works', async (_name, damage) => {
     const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
     const service = await startService(new MemcachedBackend({ servers: server.address }), {}, arena.clock);
     const { token, session } = await service.sessions.createSession({ user: { userId: 'ann' } });
@@ -176,7 +176,7 @@ describe('the limits of Memcached', () => {
     ['cut off in the head', (text: string) => text.slice(0, 30)],
     ['with data that is a list', (text: string) => text.replace('{"secret":"the content"}', '[]')],
     ['with a line too many', (text: string) => `${text}\n{}`],
-  ])('P11: a record that is %s: one warning, 401, and it stays as it is', async (_name, damage) => {
+  ])('a record that is %s: one warning, 401, and it stays as it is', async (_name, damage) => {
     const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
     const service = await startService(new MemcachedBackend({ servers: server.address }), {}, arena.clock);
     const user = { userId: 'ann' };
@@ -194,7 +194,7 @@ describe('the limits of Memcached', () => {
     warn.mockRestore();
   });
 
-  it('F27: a record or a list of a newer form is a 503, neither overwritten nor taken for absent', async () => {
+  it('a record or a list of a newer form is a 503, neither overwritten nor taken for absent', async () => {
     const service = await startService(new MemcachedBackend({ servers: server.address }), {}, arena.clock);
     const { token, session } = await service.sessions.createSession({ user: { userId: 'newer' } });
     const [key, list] = [`session:${session.sessionId}`, `session:${session.sessionId.slice(0, 16)}`];
@@ -213,7 +213,7 @@ describe('the limits of Memcached', () => {
     await service.close();
   });
 
-  it("P11: another session's record, copied to this key, is no session", async () => {
+  it("another session's record, copied to this key, is no session", async () => {
     const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
     const service = await startService(new MemcachedBackend({ servers: server.address }), {}, arena.clock);
     const victim = await service.sessions.createSession({ user: { userId: 'victim' } });
@@ -235,7 +235,7 @@ describe('the limits of Memcached', () => {
     );
   });
 
-  it('F25: the client that has used up its sequence numbers is exchanged, and no call notices', async () => {
+  it('the client that has used up its sequence numbers is exchanged, and no call notices', async () => {
     const connection = new MemcachedConnection({ host: '127.0.0.1', port: server.port }, arena.context(), 7);
     const before = (await connections()) - 1;
     const replies = await atOnce(40, () => connection.call({ opcode: OPCODES.noop, key: '' }));

@@ -64,7 +64,7 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     }
   }
 
-  it('F2: killed: 503, never 401; routes without a session and forged tokens do not notice', async () => {
+  it('killed: 503, never 401; routes without a session and forged tokens do not notice', async () => {
     await redis.kill();
     await expect503('/me');
     await expect503('/write', 'POST');
@@ -75,7 +75,7 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     expect((await app.fetch('/me', { headers: { authorization: 'Bearer forged' } })).status).toBe(401);
   });
 
-  it('F4: slow, but within the budget: 200; slower: 503, and never 401', async () => {
+  it('slow, but within the budget: 200; slower: 503, and never 401', async () => {
     const observer = redis.client();
     await observer.call('CLIENT', 'PAUSE', String(BUDGET_MS / 3), 'ALL');
     expect((await app.fetch('/me', { headers })).status).toBe(200);
@@ -86,7 +86,7 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     await observer.quit();
   });
 
-  it('F2: killed with 200 requests in flight: each is answered in time, and none with 401', async () => {
+  it('killed with 200 requests in flight: each is answered in time, and none with 401', async () => {
     const observer = redis.client();
     observer.on('error', () => undefined);
     const untilReads = await countReads(observer);
@@ -107,7 +107,7 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     }
   });
 
-  it('F30: an event loop that stood still for longer than the budget is no logout', async () => {
+  it('an event loop that stood still for longer than the budget is no logout', async () => {
     const observer = redis.client();
     const untilReads = await countReads(observer);
     const answers = atOnce(10, () => app.fetch('/me', { headers }));
@@ -119,7 +119,7 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     await observer.quit();
   });
 
-  it('F23: busy with a script: 503, and goes on by itself', async () => {
+  it('busy with a script: 503, and goes on by itself', async () => {
     const observer = redis.client();
     const killer = redis.client();
     await observer.config('SET', 'busy-reply-threshold', '20');
@@ -134,7 +134,7 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     await killer.quit();
   });
 
-  it('F23: made a replica, as a failover does it: reads go on, a write is 503, and works again on a master', async () => {
+  it('made a replica, as a failover does it: reads go on, a write is 503, and works again on a master', async () => {
     const observer = redis.client();
     await observer.config('SET', 'replica-serve-stale-data', 'yes');
     await observer.replicaof('127.0.0.1', String(await freePort()));
@@ -149,7 +149,7 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     await observer.quit();
   });
 
-  it('F22: without the right to a command, or with too many connections, it is a 503 that names neither', async () => {
+  it('without the right to a command, or with too many connections, it is a 503 that names neither', async () => {
     const observer = redis.client();
     await observer.call('ACL', 'SETUSER', 'default', '-get');
     await expect503('/me');
@@ -163,7 +163,7 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     await observer.quit();
   });
 
-  it('F5: restarted empty: works by itself, and the session is known to be gone', async () => {
+  it('restarted empty: works by itself, and the session is known to be gone', async () => {
     await redis.kill();
     await expect503('/me');
     await redis.start();
@@ -171,7 +171,7 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     expect((await app.fetch('/login', { method: 'POST' })).status).toBe(200);
   });
 
-  it('F3: frozen: 503 within the budget, with 50 requests in flight; goes on when the server does', async () => {
+  it('frozen: 503 within the budget, with 50 requests in flight; goes on when the server does', async () => {
     redis.pause();
     await atOnce(50, () => expect503('/me'));
     await expect503('/login', 'POST', {});
@@ -179,7 +179,7 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     expect(await healed()).toBe(200);
   });
 
-  it('F3: a login that Redis comes to after its caller was told 503 makes no session', async () => {
+  it('a login that Redis comes to after its caller was told 503 makes no session', async () => {
     redis.pause();
     await atOnce(20, () => expect503('/login', 'POST', {}));
     redis.resume();
@@ -189,7 +189,7 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     await observer.quit();
   });
 
-  it('F3: a change that Redis comes to late does not bring back what was ended meanwhile', async () => {
+  it('a change that Redis comes to late does not bring back what was ended meanwhile', async () => {
     const service = await startService(new RedisBackend(redis.url), { backendTimeout: BUDGET_MS }, app.clock);
     const { session, token } = await service.sessions.createSession({ user: { userId: 'late' } });
     session.data.late = true;
@@ -206,7 +206,7 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     await other.close();
   });
 
-  it('F12: out of memory: reads and logout go on, a write is 503, a touch is skipped', async () => {
+  it('out of memory: reads and logout go on, a write is 503, a touch is skipped', async () => {
     const observer = redis.client();
     await observer.config('SET', 'maxmemory', '1');
     expect((await app.fetch('/me', { headers })).status).toBe(200);
@@ -219,14 +219,14 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     await observer.quit();
   });
 
-  it('F24: SCRIPT FLUSH is not noticed', async () => {
+  it('SCRIPT FLUSH is not noticed', async () => {
     const observer = redis.client();
     await observer.script('FLUSH');
     expect((await app.fetch('/write', { method: 'POST', headers })).status).toBe(201);
     await observer.quit();
   });
 
-  it('F22: a password that Redis does not take is a 503, and neither in an error nor in a log', async () => {
+  it('a password that Redis does not take is a 503, and neither in an error nor in a log', async () => {
     const observer = redis.client();
     await observer.config('SET', 'requirepass', 'the right one');
     const service = await startService(new RedisBackend(`redis://:the-wrong-one@127.0.0.1:${redis.port}`), {
@@ -240,14 +240,14 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     await observer.quit();
   });
 
-  it('F21: frozen during the shutdown: the application closes within its budget', async () => {
+  it('frozen during the shutdown: the application closes within its budget', async () => {
     redis.pause();
     const started = performance.now();
     await app.close();
     expect(performance.now() - started).toBeLessThan(BUDGET_MS + SLACK_MS + 1000);
   });
 
-  it('F21: the store closes after the last request in flight', async () => {
+  it('the store closes after the last request in flight', async () => {
     const answers = atOnce(20, () =>
       app.fetch('/write', { method: 'POST', headers: { ...headers, connection: 'close' } }),
     );
@@ -257,13 +257,13 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
   });
 });
 
-it('F22: a name that no address belongs to is a 503', async () => {
+it('a name that no address belongs to is a 503', async () => {
   const service = await startService(new RedisBackend({ host: 'no-such-host.invalid' }), { backendTimeout: BUDGET_MS });
   await expect(service.sessions.createSession()).rejects.toMatchObject({ status: 503 });
   await service.close();
 });
 
-it('F1: down at boot: the application starts, answers 503, and heals when Redis comes', async () => {
+it('down at boot: the application starts, answers 503, and heals when Redis comes', async () => {
   const port = await freePort();
   const app = await startApp({
     controllers: [FaultController],
@@ -292,7 +292,7 @@ it('F1: down at boot: the application starts, answers 503, and heals when Redis 
   await redis.stop();
 });
 
-it('F8: something that is no Redis at the port is a 503', async () => {
+it('something that is no Redis at the port is a 503', async () => {
   const server: Server = createServer((socket) => {
     socket.on('error', () => undefined);
     socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
@@ -319,7 +319,7 @@ it('what the query of a URL says does not weaken the client', async () => {
   await redis.stop();
 });
 
-it('F9: an instance whose clock is ten minutes late does not stretch the absolute end', async () => {
+it('an instance whose clock is ten minutes late does not stretch the absolute end', async () => {
   const redis = await RedisServer.start();
   const options = { sessionTtl: 600, absoluteTimeout: 1000 };
   const right = await startService(new RedisBackend(redis.url), options);

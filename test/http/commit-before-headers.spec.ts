@@ -226,7 +226,7 @@ const setups = everyBackend().flatMap((store) =>
 );
 
 describe.each(setups)(
-  'P5: stored before the first byte, on $name and $platform, compressed: $compressed',
+  'stored before the first byte, on $name and $platform, compressed: $compressed',
   ({ store, platform, compressed }) => {
     let barrier: BarrierBackend;
     let app: AppUnderTest;
@@ -347,7 +347,7 @@ describe.each(setups)(
       expect(unchanged.headers.get('vary')).toContain('X-Session-Token, Authorization');
     });
 
-    it('F29: a client that goes away during a commit that fails harms nobody', async () => {
+    it('a client that goes away during a commit that fails harms nobody', async () => {
       const rejections: unknown[] = [];
       const note = (reason: unknown) => rejections.push(reason);
       process.on('unhandledRejection', note);

@@ -279,7 +279,7 @@ describe.each(setups)('guard and decorators, on $name and $platform', ({ store, 
     expect(await (await app.fetch('/guarded/anonymous', { headers })).json()).toMatchObject({ cart: 'pen' });
   });
 
-  it('F18: what a body calls __proto__ is in no session, not even until it is stored', async () => {
+  it('what a body calls __proto__ is in no session, not even until it is stored', async () => {
     expect(await (await post('/careless-cart')).json()).toEqual({ admin: false, code: 'DATA_NOT_STORABLE' });
     const { session } = await logIn(app.app, { userId: 'ann' });
     const sessions = app.app.get(SessionService);
@@ -290,7 +290,7 @@ describe.each(setups)('guard and decorators, on $name and $platform', ({ store, 
     expect(({} as { isAdmin?: boolean }).isAdmin).toBeUndefined();
   });
 
-  it('P7: a cart survives the login, under a new id, and the old one is dead', async () => {
+  it('a cart survives the login, under a new id, and the old one is dead', async () => {
     const { token: before } = (await (await post('/cart', { sku: 'book' })).json()) as { token: string };
     const { token: after } = (await (await post('/login', {}, bearer(before))).json()) as { token: string };
     expect(after.slice(0, 48)).not.toBe(before.slice(0, 48));
@@ -301,7 +301,7 @@ describe.each(setups)('guard and decorators, on $name and $platform', ({ store, 
     expect((await app.fetch('/guarded/anonymous', { headers: bearer(before) })).status).toBe(401);
   });
 
-  it('P7: of two logins at once from one anonymous session, one moves its data, the other is a 409', async () => {
+  it('of two logins at once from one anonymous session, one moves its data, the other is a 409', async () => {
     const { token } = (await (await post('/cart', { sku: 'book' })).json()) as { token: string };
     const create = barrier.stopNext('create');
     const slow = post('/login', { userId: 'racer0' }, bearer(token));
@@ -317,7 +317,7 @@ describe.each(setups)('guard and decorators, on $name and $platform', ({ store, 
     expect(lists.map(({ length }) => length)).toEqual([0, 1]);
   });
 
-  it('P7: a login cut off before the old session is deleted leaves the old one, and nothing of the new one', async () => {
+  it('a login cut off before the old session is deleted leaves the old one, and nothing of the new one', async () => {
     const { token } = (await (await post('/cart', { sku: 'book' })).json()) as { token: string };
     barrier.fail('delete');
     expect((await post('/login', { userId: 'cut' }, bearer(token))).status).toBe(503);
@@ -326,7 +326,7 @@ describe.each(setups)('guard and decorators, on $name and $platform', ({ store, 
     expect(await app.app.get(SessionService).listUserSessions('cut')).toEqual([]);
   });
 
-  it('P7: a login cut off before it is activated leaves no usable session', async () => {
+  it('a login cut off before it is activated leaves no usable session', async () => {
     const { token } = (await (await post('/cart', { sku: 'book' })).json()) as { token: string };
     barrier.fail('replace');
     expect((await post('/login', { userId: 'cut' }, bearer(token))).status).toBe(503);
@@ -335,7 +335,7 @@ describe.each(setups)('guard and decorators, on $name and $platform', ({ store, 
     expect(await app.app.get(SessionService).listUserSessions('cut')).toEqual([]);
   });
 
-  it('P7: a change of the cart that comes in during the login is carried over', async () => {
+  it('a change of the cart that comes in during the login is carried over', async () => {
     const { token } = (await (await post('/cart', { sku: 'book' })).json()) as { token: string };
     const remove = barrier.stopNext('delete');
     const login = post('/login', {}, bearer(token));
@@ -383,7 +383,7 @@ describe.each(setups)('guard and decorators, on $name and $platform', ({ store, 
     expect((await post('/forgotten-decorator')).status).toBe(500);
   });
 
-  describe('P6: the budget of store calls', () => {
+  describe('the budget of store calls', () => {
     async function callsOf(path: string, headers: Record<string, string> = {}): Promise<number> {
       const before = barrier.total;
       await (await app.fetch(path, { headers })).text();

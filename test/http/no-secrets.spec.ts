@@ -96,7 +96,7 @@ function secretPartsOf(token: string): string[] {
   return [token, token.slice(16, 48), token.slice(57)];
 }
 
-describe.each(PLATFORMS)('T-LOG: what is secret is nowhere but in the answer, on %s', (platform) => {
+describe.each(PLATFORMS)('what is secret is nowhere but in the answer, on %s', (platform) => {
   let redis: RedisServer | undefined;
 
   afterEach(async () => {

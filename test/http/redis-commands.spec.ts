@@ -71,7 +71,7 @@ class BudgetController {
   }
 }
 
-describe.each(PLATFORMS)('P6: the commands that Redis counts for a request, on %s', (platform) => {
+describe.each(PLATFORMS)('the commands that Redis counts for a request, on %s', (platform) => {
   let redis: RedisServer;
   let observer: Redis;
   let app: AppUnderTest;

@@ -6,7 +6,7 @@ import { startService, type ServiceUnderTest } from '../support/services.js';
 
 const DAY_S = 24 * 3600;
 
-describe.each(everyBackend())('P9: one clock decides, on $name', (store) => {
+describe.each(everyBackend())('one clock decides, on $name', (store) => {
   let one: ServiceUnderTest;
   let two: ServiceUnderTest;
 
@@ -87,7 +87,7 @@ describe.each(everyBackend())('P9: one clock decides, on $name', (store) => {
     ['30 days', 30 * DAY_S],
     ['30 days and a second, which Memcached would take for a date', 30 * DAY_S + 1],
     ['ten years', 3650 * DAY_S],
-  ])('F26: a lifetime of %s is exact', async (_name, ttl) => {
+  ])('a lifetime of %s is exact', async (_name, ttl) => {
     const service = await startService(store.another(), { sessionTtl: ttl, slidingExpiration: false });
     const { token, session } = await service.sessions.createSession({ user: { userId: `lives ${ttl}` } });
     expect(session.expiresAt.getTime() - session.createdAt.getTime()).toBe(ttl * 1000);
@@ -105,7 +105,7 @@ describe.each(everyBackend())('P9: one clock decides, on $name', (store) => {
     await service.close();
   });
 
-  it('F9: a clock that jumps ahead ends what is over by it, and one that is set back makes no session live longer', async () => {
+  it('a clock that jumps ahead ends what is over by it, and one that is set back makes no session live longer', async () => {
     const { token, session } = await one.sessions.createSession({ user: { userId: 'jump' } });
     one.clock.advanceSeconds(-600);
     const seen = await one.sessions.getSession(token);

@@ -5,7 +5,7 @@ import { everyBackend } from '../support/backends.js';
 import type { BarrierBackend } from '../support/barrier-backend.js';
 import { outcomes, startTwo, type ServiceUnderTest, type TwoInstances } from '../support/services.js';
 
-describe.each(everyBackend())('P2 and P7: what has ended stays so, on $name', (store) => {
+describe.each(everyBackend())('what has ended stays so, on $name', (store) => {
   let instances: TwoInstances;
   let barrier: BarrierBackend;
   let one: ServiceUnderTest;

@@ -4,7 +4,7 @@ import { everyBackend } from '../support/backends.js';
 import type { BarrierBackend } from '../support/barrier-backend.js';
 import { atOnce, startTwo, type ServiceUnderTest, type TwoInstances } from '../support/services.js';
 
-describe.each(everyBackend())('P4: a flash message is handed out once, on $name', (store) => {
+describe.each(everyBackend())('a flash message is handed out once, on $name', (store) => {
   let instances: TwoInstances;
   let barrier: BarrierBackend;
   let one: ServiceUnderTest;

@@ -13,7 +13,7 @@ import {
   type TwoInstances,
 } from '../support/services.js';
 
-describe.each(everyBackend())('P3: log out everywhere, on $name', (store) => {
+describe.each(everyBackend())('log out everywhere, on $name', (store) => {
   let instances: TwoInstances;
   let one: ServiceUnderTest;
   let two: ServiceUnderTest;

@@ -4,7 +4,7 @@ import type { SessionData } from 'nestjs-sessionx';
 import { everyBackend } from '../support/backends.js';
 import { atOnce, startTwo, type ServiceUnderTest, type TwoInstances } from '../support/services.js';
 
-describe.each(everyBackend())('P1: changes of one session are merged, on $name', (store) => {
+describe.each(everyBackend())('changes of one session are merged, on $name', (store) => {
   let instances: TwoInstances;
   let one: ServiceUnderTest;
   let two: ServiceUnderTest;

@@ -73,7 +73,7 @@ it('a listener that throws, or an operator of it, harms neither the request, nor
   await close();
 });
 
-it('F15: the reasons of refused tokens are in the log too, a line a second for each, with nothing that a client sent', async () => {
+it('the reasons of refused tokens are in the log too, a line a second for each, with nothing that a client sent', async () => {
   const { sessions, clock, close } = await startService(new MemoryBackend());
   const lines: string[] = [];
   const debug = jest.spyOn(Logger.prototype, 'debug').mockImplementation((line) => void lines.push(String(line)));

@@ -279,7 +279,7 @@ describe('the module', () => {
     await context.close();
   });
 
-  it('F27: a rolling deploy may bring two keys in either order; with an indexKey users are found by all', async () => {
+  it('a rolling deploy may bring two keys in either order; with an indexKey users are found by all', async () => {
     const backend = new MemoryBackend();
     const keys = [generateSecretKey(), generateSecretKey()];
     const instances = await Promise.all(
