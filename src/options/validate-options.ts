@@ -1,6 +1,7 @@
 import { plainToInstance } from 'class-transformer';
 import { validateSync, type ValidationError } from 'class-validator';
 
+import { SessionCsrfOptions } from './session-csrf-options.js';
 import { SessionOptions, type SessionModuleOptions } from './session-options.js';
 
 /**
@@ -21,8 +22,10 @@ export function validateOptions(given: SessionModuleOptions): SessionOptions {
     validationError: { target: false, value: false },
   }).flatMap((fault) => describe(fault));
 
-  if (isSameName(options.csrf?.headerName, options.headerName)) {
-    faults.push('csrf.headerName cannot be headerName too, which carries the token of the session');
+  if (isSameName(csrfHeaderOf(options), options.headerName)) {
+    faults.push(
+      `csrf.headerName cannot be headerName too, which carries the token of the session${options.csrf === undefined ? `; ${options.headerName} is its default, so name one of them otherwise` : ''}`,
+    );
   }
   if (faults.length > 0) {
     throw new TypeError(
@@ -39,6 +42,12 @@ function suggestionFor(wrong: string): string {
     return known.includes(name) || name.includes(known);
   });
   return near === undefined ? '' : `; is it ${near}?`;
+}
+
+/** Undefined: CSRF tokens are off. */
+function csrfHeaderOf({ csrf, enableCsrf }: SessionOptions): unknown {
+  if (csrf !== undefined) return csrf.headerName;
+  return enableCsrf ? new SessionCsrfOptions().headerName : undefined;
 }
 
 /** Either may be anything yet. */

@@ -366,6 +366,17 @@ describe('the module', () => {
     expect(await after.listUserSessions('ann')).toHaveLength(1);
   });
 
+  it('a header of the session cannot have the default name of the one for CSRF tokens, unless those are off', () => {
+    for (const headerName of ['X-CSRF-Token', 'x-csrf-token']) {
+      const options = { secretKey: SECRET_KEY, headerName };
+      expect(faults(options)).toMatch(/csrf\.headerName cannot be headerName too.*name one of them otherwise/);
+      expect(faults({ ...options, tokenSourcePriority: ['header', 'cookie'] })).toContain('csrf.headerName');
+      expect(faults({ ...options, csrf: {} })).toContain('csrf.headerName');
+      expect(faults({ ...options, csrf: { headerName: 'X-Form-Token' } })).toBe('');
+      expect(faults({ ...options, enableCsrf: false })).toBe('');
+    }
+  });
+
   it.each([[['a first key, which is long enough, 1', SECRET_KEY]], [[SECRET_KEY, SECRET_KEY]]])(
     'several keys without an indexKey stop the start, with a message that says which one to name: %j',
     (secretKey) => {

@@ -17,6 +17,7 @@ import type {
 import { RecordTable } from './record-table.js';
 import { sessionRecord, type StoredRecord } from './stored-record.js';
 import { startSweeping } from './sweep-timer.js';
+import { warningFor } from './surroundings.js';
 
 /** Between two turns of the event loop; about a millisecond's work. */
 const RECORDS_PER_SLICE = 500;
@@ -59,11 +60,8 @@ export class MemoryBackend implements SessionBackend {
     this.#context = context;
     this.#fullLines = new LineLimit(context.clock, LINE_PAUSE_MS);
     this.#timer ??= startSweeping(() => void this.clearExpired());
-    if (process.env.NODE_ENV === 'production') {
-      context.logger.warn(
-        'Sessions are in the memory of this process: a restart ends them, and other processes do not see them.',
-      );
-    }
+    const warning = warningFor(process.env);
+    if (warning !== null) context.logger.warn(warning);
     return Promise.resolve();
   }
 

@@ -1,0 +1,59 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { buildSync } from 'esbuild';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+/** Opens a MemoryBackend twice, in a worker of a cluster if the environment says so, and prints what it logs. */
+const SCRIPT = `
+  import cluster from 'node:cluster';
+  import { MemoryBackend } from './src/backends/memory/memory.backend.js';
+
+  if (process.env.FORKS === 'yes' && cluster.isPrimary) cluster.fork();
+  else {
+    const backend = new MemoryBackend();
+    const logger = { log: () => {}, warn: (line: string) => console.log(line), error: () => {} };
+    const clock = { now: () => Date.now() };
+    await backend.open({ keyPrefix: 'session:', timeoutMs: 1000, clock, logger });
+    await backend.close();
+    if (cluster.isWorker) process.disconnect();
+  }
+`;
+
+describe('what a store in memory says when it is opened', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sessionx-test-'));
+  const file = join(folder, 'open.mjs');
+
+  beforeAll(() => {
+    buildSync({
+      stdin: { contents: SCRIPT, resolveDir: join(import.meta.dirname, '..', '..'), loader: 'ts' },
+      bundle: true,
+      outfile: file,
+      platform: 'node',
+      format: 'esm',
+    });
+  });
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  const SHARED = /^Sessions are in the memory of this process, which seems to be one of several: .*RedisBackend.*\n$/;
+  const PRODUCTION = /^Sessions are in the memory of this process: a restart ends them.*\n$/;
+
+  it.each([
+    { surroundings: 'a process of its own', env: {}, says: /^$/ },
+    { surroundings: 'an empty NODE_APP_INSTANCE', env: { NODE_APP_INSTANCE: '' }, says: /^$/ },
+    { surroundings: 'production', env: { NODE_ENV: 'production' }, says: PRODUCTION },
+    { surroundings: 'one of the processes of PM2', env: { NODE_APP_INSTANCE: '1' }, says: SHARED },
+    { surroundings: 'PM2 in production', env: { NODE_ENV: 'production', NODE_APP_INSTANCE: '0' }, says: SHARED },
+    { surroundings: 'a worker of a cluster', env: { FORKS: 'yes' }, says: SHARED },
+    { surroundings: 'a cluster in production', env: { FORKS: 'yes', NODE_ENV: 'production' }, says: SHARED },
+  ])('in $surroundings: one line at most', async ({ env, says }) => {
+    const { stdout } = await promisify(execFile)(process.execPath, [file], {
+      env: { PATH: process.env.PATH, ...env },
+      timeout: 20_000,
+    });
+    expect(stdout).toMatch(says);
+  });
+});
