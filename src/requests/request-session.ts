@@ -129,8 +129,8 @@ export class RequestSession implements HeldFor {
   }
 
   /** Loads and renews the session, if there is one, and gives it to nobody. @throws as `optional()`, but for the request's CSRF token */
-  async prepare(): Promise<void> {
-    await this.#load();
+  prepare(): Promise<void> {
+    return this.#load();
   }
 
   /**
@@ -146,7 +146,9 @@ export class RequestSession implements HeldFor {
 
   /** The session of this request. @throws the exact reason why there is none, or SessionBackendError */
   async require(): Promise<Session> {
-    const session = await this.optional();
+    await this.#load();
+    this.#page.assertToken();
+    const session = this.#livingSession;
     if (session !== null) return session;
     if (this.#session !== null) throw this.#refusal ?? new SessionNotFoundError();
     throw this.#refusal ?? this.#missingToken();

@@ -10,7 +10,7 @@ import { messageOf } from './message-of.js';
 import type { PageCheck } from './page-check.js';
 import type { RequestServices } from './request-services.js';
 import type { SessionAnswer } from './session-answer.js';
-import { findToken, type PresentedToken, type TokenSearchListener } from './token-search.js';
+import { findToken, type TokenSearchListener } from './token-search.js';
 
 /** Receives the session that a request brings: its token, the one read, and the renewal that this use makes due. */
 export class SessionArrival implements TokenSearchListener {
@@ -34,27 +34,12 @@ export class SessionArrival implements TokenSearchListener {
    */
   async receive(): Promise<Session | null> {
     const presented = await findToken(this.services, rawRequestOf(this.request), this);
-    const session = presented === null ? null : await this.#open(presented);
-    if (session === null && this.refusal !== null) this.answer.sessionRefused();
-    return session;
-  }
-
-  tokenRefused(fault: TokenFault, source: TokenSource): void {
-    this.#refuse(this.services.loader.tokenError(fault, clientOf(this.request)), source);
-  }
-
-  severalCookies(rivalIds: ReadonlySet<SessionId> | null, ignored: TokenFault | null): void {
-    this.answer.presentedSeveral();
-    this.rivalIds = rivalIds;
-    if (ignored !== null) this.services.loader.tokenError(ignored, clientOf(this.request));
-  }
-
-  async #open(presented: PresentedToken): Promise<Session | null> {
+    if (presented === null) return this.#nothing();
     const { source, text, verified } = presented;
     this.answer.presented(presented);
     if (source === 'cookie') this.page.assertOwnPage(verified.sessionId);
     const session = await this.#load(verified, source);
-    if (session === null) return null;
+    if (session === null) return this.#nothing();
     if (source === 'cookie') this.page.opened(session);
     // A use that is refused is none.
     if (!this.page.admitsSession) return session;
@@ -65,6 +50,21 @@ export class SessionArrival implements TokenSearchListener {
       this.answer.renew(session, text);
     }
     return session;
+  }
+
+  #nothing(): null {
+    if (this.refusal !== null) this.answer.sessionRefused();
+    return null;
+  }
+
+  tokenRefused(fault: TokenFault, source: TokenSource): void {
+    this.#refuse(this.services.loader.tokenError(fault, clientOf(this.request)), source);
+  }
+
+  severalCookies(rivalIds: ReadonlySet<SessionId> | null, ignored: TokenFault | null): void {
+    this.answer.presentedSeveral();
+    this.rivalIds = rivalIds;
+    if (ignored !== null) this.services.loader.tokenError(ignored, clientOf(this.request));
   }
 
   async #load(verified: VerifiedToken, source: TokenSource): Promise<Session | null> {
