@@ -22,21 +22,22 @@ export function AreFormerCookies(): PropertyDecorator {
   return ValidateBy({
     name: 'areFormerCookies',
     validator: {
-      validate: (value: unknown) => faultOf(value) === null,
-      defaultMessage: (args) => faultOf(args?.value) ?? '',
+      validate: (value: unknown, args) => faultOf(value, args?.object ?? {}) === null,
+      defaultMessage: (args) => faultOf(args?.value, args?.object ?? {}) ?? '',
     },
   });
 }
 
-function faultOf(value: unknown): string | null {
+/** @param present the cookie as it is set now, whose name is that of an entry without one */
+function faultOf(value: unknown, present: { readonly name?: unknown }): string | null {
   if (!Array.isArray(value) || value.length > MOST_FORMER_COOKIES) {
     return `cookie.former is a list of at most ${MOST_FORMER_COOKIES} cookies, such as [{ name: "sid" }]`;
   }
-  const faults = value.map((entry: unknown, index) => faultOfEntry(entry, `cookie.former[${index}]`));
+  const faults = value.map((entry: unknown, index) => faultOfEntry(entry, present.name, `cookie.former[${index}]`));
   return faults.find((fault) => fault !== null) ?? null;
 }
 
-function faultOfEntry(entry: unknown, place: string): string | null {
+function faultOfEntry(entry: unknown, presentName: unknown, place: string): string | null {
   if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
     return `${place} is an object with any of name, domain, path and partitioned`;
   }
@@ -47,9 +48,10 @@ function faultOfEntry(entry: unknown, place: string): string | null {
   if (domain !== undefined && !matches(COOKIE_DOMAIN, domain)) return `${place}.domain is the name of a domain`;
   if (path !== undefined && !matches(COOKIE_PATH, path)) return `${place}.path begins with / and has no spaces`;
   if (partitioned !== undefined && typeof partitioned !== 'boolean') return `${place}.partitioned is true or false`;
-  if (typeof name !== 'string' || !hasHostPrefix(name)) return null;
+  const formerName = name ?? presentName;
+  if (typeof formerName !== 'string' || !hasHostPrefix(formerName)) return null;
   if (domain === undefined && (path === undefined || path === '/')) return null;
-  return `${place} cannot be in any browser: a cookie named ${name} has no domain and the path /`;
+  return `${place} cannot be in any browser: a cookie named ${formerName} has no domain and the path /`;
 }
 
 function matches(pattern: RegExp, value: unknown): boolean {

@@ -8,6 +8,8 @@ import { NOTHING, type TokenReading, type TokenTransport } from './token-transpo
 /** Browsers keep no cookie for longer (RFC 6265bis, section 5.5). */
 const LONGEST_MAX_AGE_S = 400 * 24 * 3600;
 const NO_NAMES: readonly string[] = [];
+/** Tokens are made of characters that a cookie holds as they are. */
+const AS_IT_IS = { decode: (value: string) => value, encode: (value: string) => value };
 
 /** The token in a cookie that scripts cannot read. It is as good for a browser as the session lives, no longer. */
 export class CookieTransport implements TokenTransport {
@@ -49,7 +51,7 @@ export class CookieTransport implements TokenTransport {
   write(response: ServerResponse, token: string, lifetimeMs: number, otherForms = false): void {
     // Rounded up: a session of half a second is none of zero, which would clear the cookie. What counts is the session's own end.
     const maxAge = Math.min(Math.max(Math.ceil(lifetimeMs / 1000), 0), LONGEST_MAX_AGE_S);
-    const line = stringifySetCookie({ ...this.#attributes, value: token, maxAge }, { encode: asItIs });
+    const line = stringifySetCookie({ ...this.#attributes, value: token, maxAge }, AS_IT_IS);
     this.#setOurs(response, otherForms, line);
   }
 
@@ -76,11 +78,13 @@ export class CookieTransport implements TokenTransport {
 
   /** The values of our name that are not empty. The library reads the first cookie of a name only, so it is given ours one by one. */
   #valuesOf(header: string): string[] {
-    return header
-      .split(';')
-      .filter((pair) => pair.includes(this.#prefix))
-      .flatMap((pair) => parseCookie(pair, { decode: asItIs })[this.#attributes.name] ?? [])
-      .filter((value) => value !== '');
+    const values: string[] = [];
+    for (const pair of header.split(';')) {
+      if (!pair.includes(this.#prefix)) continue;
+      const value = parseCookie(pair, AS_IT_IS)[this.#attributes.name];
+      if (value !== undefined && value !== '') values.push(value);
+    }
+    return values;
   }
 
   /**
@@ -95,9 +99,4 @@ export class CookieTransport implements TokenTransport {
 
 function linesOf(response: ServerResponse): string[] {
   return [response.getHeader('Set-Cookie') ?? []].flat().map(String);
-}
-
-/** Tokens are made of characters that a cookie holds as they are. */
-function asItIs(value: string): string {
-  return value;
 }

@@ -146,6 +146,39 @@ describe('options', () => {
     [{ name: '__Http-sid', secure: false }, '__Http-sid needs cookie.secure'],
   ];
 
+  const impossibleFormer: [former: unknown, said: string][] = [
+    ['sid', 'cookie.former is a list of at most 8 cookies'],
+    [{ name: 'sid' }, 'cookie.former is a list of at most 8 cookies'],
+    [Array.from({ length: 9 }, () => ({ name: 'sid' })), 'cookie.former is a list of at most 8 cookies'],
+    [['sid'], 'cookie.former[0] is an object'],
+    [[null], 'cookie.former[0] is an object'],
+    [[{}, [{ name: 'sid' }]], 'cookie.former[1] is an object'],
+    [[{ name: 'a b' }], 'cookie.former[0].name'],
+    [[{ name: 'a;b' }], 'cookie.former[0].name'],
+    [[{ name: null }], 'cookie.former[0].name'],
+    [[{ name: 'sid', domain: 'a b' }], 'cookie.former[0].domain'],
+    [[{ name: 'sid' }, { name: 'sid', path: 'app' }], 'cookie.former[1].path'],
+    [[{ name: 'sid', path: '/a;Domain=b' }], 'cookie.former[0].path'],
+    [[{ partitioned: 'yes' }], 'cookie.former[0].partitioned'],
+    [[{ sameSite: 'lax' }], 'no option named "cookie.former[0].sameSite"'],
+    [[{ domain: 'example.com' }], 'a cookie named __Host-session has no domain'],
+    [[{ name: '__host-sid', path: '/app' }], 'a cookie named __host-sid has no domain and the path /'],
+  ];
+
+  it.each(impossibleFormer)('the former cookies %j stop the start: %s', (former, said) => {
+    expect(faults({ secretKey: SECRET_KEY, tokenSourcePriority: ['cookie'], cookie: { former } })).toContain(said);
+  });
+
+  it('former cookies are taken as they are given', () => {
+    const former = [{ name: 'sid', domain: 'example.com', path: '/app', partitioned: false }, { name: '__Host-sid' }];
+    const { cookie } = validateOptions({
+      secretKey: SECRET_KEY,
+      tokenSourcePriority: ['cookie'],
+      cookie: { former },
+    });
+    expect(cookie?.former).toEqual(former);
+  });
+
   it.each(impossible)('the cookie %j stops the start: %s', (cookie, said) => {
     expect(faults({ secretKey: SECRET_KEY, tokenSourcePriority: ['cookie'], cookie })).toContain(said);
   });
