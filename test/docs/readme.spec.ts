@@ -159,6 +159,16 @@ describe('the examples of the README', () => {
     const login = await fetch(`${url}/saml/callback`, { method: 'POST' });
     const [line] = login.headers.getSetCookie();
     expect(line?.replace(/=[^;]+/, '=…')).toBe(/Set-Cookie: ([^`]+)/.exec(readme)?.[1]);
+    const repost = await fetch(`${url}/saml/callback`, {
+      method: 'POST',
+      headers: { 'sec-fetch-site': 'cross-site', 'content-type': 'application/x-www-form-urlencoded' },
+      body: new URLSearchParams({ SAMLResponse: 'QUJD"><script>' }).toString(),
+    });
+    expect([repost.status, repost.headers.getSetCookie()]).toEqual([201, []]);
+    expect(repost.headers.get('content-type')).toContain('text/html');
+    expect(await repost.text()).toContain(
+      '<form method="post"><input type="hidden" name="SAMLResponse" value="QUJDscript">',
+    );
     const form = await fetch(`${url}/settings`, { headers: { cookie: line!.split(';')[0]! } });
     expect(await form.text()).toMatch(/name="_csrf" value="[\w-]{86}"/);
     await app.close();
