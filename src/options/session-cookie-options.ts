@@ -43,5 +43,5 @@ export class SessionCookieOptions {
    */
   @IsOptional()
   @AreFormerCookies()
-  former?: FormerCookie[];
+  former?: readonly FormerCookie[];
 }

@@ -246,7 +246,8 @@ export class SessionAnswer {
     const { transports, verifier, plainHttp, crossSite } = this.services;
     verifier.noteOwnCookie(token);
     if (transports.cookieIsSecure) plainHttp.check(this.request);
-    if (!transports.cookieWorksAcrossSites) crossSite.check(this.request);
+    // One that has come back is kept.
+    if (!transports.cookieWorksAcrossSites && this.#arrivedBy !== 'cookie') crossSite.check(this.request);
   }
 
   /** A token that goes in a cookie is for no script, and so for no body (ASVS 3.3.4). */

@@ -937,6 +937,8 @@ describe.each(PLATFORMS)('the cookie transport, on %s', (platform) => {
       expect(await warned(['Sec-Fetch-Site', 'same-origin', 'Sec-Fetch-Mode', 'cors'])).toEqual([]);
       const sameSite = ['Origin', 'http://localhost:1', 'Sec-Fetch-Site', 'same-site', 'Sec-Fetch-Mode', 'cors'];
       expect(await warned(sameSite)).toEqual([]);
+      const { token } = await app.app.get(SessionService).createSession();
+      expect(await warned([...CORS, ...cookie(token)], { sameSite: 'none' })).toEqual([]);
     });
   });
 
