@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { INestApplication, Type } from '@nestjs/common';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { transform } from '@swc/core';
 import { spawnSync } from 'node:child_process';
@@ -17,7 +18,7 @@ import {
 import { backendConformance } from 'nestjs-sessionx/testing';
 
 import { validateOptions } from '../../src/options/validate-options.js';
-import { SECRET_KEY } from '../support/apps.js';
+import { PLATFORMS, SECRET_KEY } from '../support/apps.js';
 
 const root = join(import.meta.dirname, '..', '..');
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
@@ -171,6 +172,36 @@ describe('the examples of the README', () => {
     );
     const form = await fetch(`${url}/settings`, { headers: { cookie: line!.split(';')[0]! } });
     expect(await form.text()).toMatch(/name="_csrf" value="[\w-]{86}"/);
+    await app.close();
+  });
+
+  it.each(PLATFORMS)('run: cached responses are each for one session, on %s', async (platform) => {
+    const { ReportModule } = await load('cache');
+    const testing = await Test.createTestingModule({
+      imports: [SessionModule.forRoot({ secretKey: SECRET_KEY }), ReportModule as Type],
+    }).compile();
+    const app =
+      platform === 'fastify' ? testing.createNestApplication(new FastifyAdapter()) : testing.createNestApplication();
+    app.useLogger(false);
+    await app.listen(0, '127.0.0.1');
+    const url = await app.getUrl();
+    const sessions = app.get(SessionService);
+    const report = async (token?: string) => {
+      const headers = new Headers(token === undefined ? [] : [['authorization', `Bearer ${token}`]]);
+      const response = await fetch(`${url}/report`, { headers });
+      return `${response.status} ${await response.text()}`;
+    };
+    const { token: ann, session } = await sessions.createSession({ user: { userId: 'ann' } });
+    const { token: bob } = await sessions.createSession({ user: { userId: 'bob' } });
+
+    const first = await report(ann);
+    expect(first).toContain('"of":"ann"');
+    expect(await report(ann)).toBe(first);
+    expect(await report(bob)).toContain('"of":"bob"');
+    expect(await report()).toMatch(/^401/);
+    expect(await report(ann)).toBe(first);
+    await sessions.deleteSession(session.sessionId);
+    expect(await report(ann)).toMatch(/^401/);
     await app.close();
   });
 
