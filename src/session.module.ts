@@ -77,7 +77,7 @@ const replaceable: Provider[] = [
     RequestSessions,
     SessionService,
   ],
-  exports: [SessionService, SessionEvents, RequestSessions, SESSION_BACKEND],
+  exports: [SessionService, SessionEvents, RequestSessions, SESSION_BACKEND, SESSION_CLOCK],
 })
 export class SessionModule extends ConfigurableModuleClass {
   /** @throws TypeError when the application has another one with the same tokens and another memory */

@@ -1,0 +1,67 @@
+import { systemClock, type Clock } from '../clock/clock.js';
+import { normaliseIp } from '../binding/ip-address.js';
+import { SessionOptions } from '../options/session-options.js';
+import { assertJsonValue } from '../records/json-value.js';
+import { decodePayload, encodePayload } from '../records/payload.js';
+import { Session } from '../sessions/session.js';
+import { SessionState } from '../sessions/session-state.js';
+import type { NewSessionUser, SessionData } from '../sessions/session-user.js';
+import { toSessionUser } from '../sessions/user-input.js';
+import { RandomPool } from '../tokens/random-pool.js';
+import { anonymousTag, newSecret, sessionIdOf } from '../tokens/session-secret.js';
+
+/** What `fakeSession()` takes; everything may be left out. */
+export interface FakeSessionOptions {
+  /** Default: none, an anonymous session. */
+  readonly user?: NewSessionUser | null;
+  readonly data?: Partial<SessionData>;
+  readonly ipAddress?: string | null;
+  readonly userAgent?: string | null;
+  /** Seconds of idle lifetime. Default: that of the option `sessionTtl`, 3600. */
+  readonly ttl?: number;
+  /** Default: the clock of the operating system. */
+  readonly clock?: Clock;
+}
+
+/**
+ * A session for unit tests of handlers, which is in no store: `SessionService` does not find it.
+ *
+ * @throws SessionDataError when user or data cannot be stored, as for a real session
+ *
+ * @example expect(new CartController().show(fakeSession({ user: { userId: 'ann' }, data: { cart: [] } }))).toEqual([]);
+ */
+export function fakeSession({
+  user = null,
+  data = {},
+  ipAddress = null,
+  userAgent = null,
+  ttl,
+  clock = systemClock,
+}: FakeSessionOptions = {}): Session {
+  const { maxSessionBytes, sessionTtl } = new SessionOptions();
+  assertJsonValue(data, 'data', maxSessionBytes);
+  const random = new RandomPool();
+  const tag = anonymousTag(random);
+  const id = sessionIdOf(newSecret(tag, random));
+  const createdAt = clock.now();
+  const ttlMs = (ttl ?? sessionTtl) * 1000;
+  const facts = {
+    createdAt,
+    ttlMs,
+    absoluteExpiresAt: null,
+    ipAddress: ipAddress && normaliseIp(ipAddress),
+    userAgent,
+  };
+  const owner = user === null ? null : toSessionUser(user, maxSessionBytes);
+  const record = {
+    id,
+    version: 1,
+    status: 'active' as const,
+    userTag: owner === null ? null : tag,
+    lastAccessed: createdAt,
+    expiresAt: createdAt + ttlMs,
+    payload: encodePayload(id, { facts, user: owner, data, flash: [] }),
+  };
+  const stored = { record, content: decodePayload(record) };
+  return new Session(new SessionState(stored, { clock, random, maxSessionBytes }));
+}
