@@ -336,16 +336,22 @@ describe.each(setups)(
       const head = await app.fetch('/read', { method: 'HEAD', headers });
       expect(head.headers.get('vary')).toContain('X-Session-Token, Authorization');
       expect(await head.text()).toBe('');
-      const first = await app.fetch('/read', { headers });
-      const etag = first.headers.get('etag');
-      if (etag === null) return;
-      const unchanged = await app.fetch('/read', {
-        // Said by fetch() otherwise: no-cache.
-        headers: { ...headers, 'if-none-match': etag, 'cache-control': 'max-age=0' },
-      });
-      expect(unchanged.status).toBe(304);
-      expect(unchanged.headers.get('vary')).toContain('X-Session-Token, Authorization');
     });
+
+    // Fastify makes no ETag by itself.
+    if (platform === 'express') {
+      it('an answer that is not modified says too what it depends on', async () => {
+        const first = await app.fetch('/read', { headers });
+        const etag = first.headers.get('etag');
+        expect(etag).toMatch(/^W\/"/);
+        const unchanged = await app.fetch('/read', {
+          // Said by fetch() otherwise: no-cache.
+          headers: { ...headers, 'if-none-match': etag!, 'cache-control': 'max-age=0' },
+        });
+        expect(unchanged.status).toBe(304);
+        expect(unchanged.headers.get('vary')).toContain('X-Session-Token, Authorization');
+      });
+    }
 
     it('a client that goes away during a commit that fails harms nobody', async () => {
       const rejections: unknown[] = [];
@@ -358,7 +364,7 @@ describe.each(setups)(
         const request = app.fetch(`/write/${route}`, { headers, signal: abort.signal });
         await write.arrived;
         abort.abort();
-        await expect(request).rejects.toThrow();
+        await expect(request).rejects.toMatchObject({ name: 'AbortError' });
         write.letGo();
         await write.done;
         expect((await app.fetch('/fence')).status).toBe(200);
@@ -375,7 +381,7 @@ describe.each(setups)(
       const request = app.fetch('/write/stream', { headers, signal: abort.signal });
       await write.arrived;
       abort.abort();
-      await expect(request).rejects.toThrow();
+      await expect(request).rejects.toMatchObject({ name: 'AbortError' });
       write.letGo();
       await write.done;
       expect((await app.fetch('/fence')).status).toBe(200);

@@ -15,6 +15,11 @@ type Tag = NonNullable<SessionRecord['userTag']>;
 /** One turn of the event loop, in which another call can come in between: what two round trips to a server are. */
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
+/** What a broken backend throws by itself. */
+export class BrokenBackendError extends Error {
+  override readonly name = 'BrokenBackendError';
+}
+
 export class BlindSet extends MemoryBackend {
   override async replace(record: SessionRecord): Promise<ReplaceResult> {
     const present = await this.read(record.id);
@@ -221,7 +226,7 @@ export class CutsLongPayloads extends MemoryBackend {
 export class ThrowsWhenMissing extends MemoryBackend {
   override async delete(id: Id, options?: { ifVersion?: number }): Promise<'deleted' | 'changed' | 'missing'> {
     const outcome = await super.delete(id, options);
-    if (outcome === 'missing') throw new Error('no such session');
+    if (outcome === 'missing') throw new BrokenBackendError('no such session');
     return outcome;
   }
 }
@@ -236,7 +241,7 @@ export class ReadsThePendingAsActive extends MemoryBackend {
 export class ThrowsWhenThereIsNothingToRead extends MemoryBackend {
   override async read(id: Id): Promise<SessionRecord | null> {
     const record = await super.read(id);
-    if (record === null) throw new Error('no such session');
+    if (record === null) throw new BrokenBackendError('no such session');
     return record;
   }
 }
@@ -286,7 +291,7 @@ export class ReplacesByCheckThenAct extends MemoryBackend {
 
 export class AnswersNoPing extends MemoryBackend {
   override ping(): Promise<void> {
-    return Promise.reject(new Error('no answer'));
+    return Promise.reject(new BrokenBackendError('no answer'));
   }
 }
 
