@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { LazyModuleLoader, NestFactory } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
-import { MemoryBackend, SessionModule, type SessionModuleOptions } from 'nestjs-sessionx';
+import { MemoryBackend, SessionModule, SessionService, type SessionModuleOptions } from 'nestjs-sessionx';
 import { RedisBackend } from 'nestjs-sessionx/redis';
 
 import { SECRET_KEY } from '../support/apps.js';
@@ -116,9 +116,10 @@ describe('SessionModule in two modules of one application', () => {
     const contexts = await Promise.all(
       [sessions(), sessions()].map((module) => Test.createTestingModule({ imports: [module] }).compile()),
     );
-    for (const context of contexts) {
-      await context.init();
-      await context.close();
-    }
+    await Promise.all(contexts.map((context) => context.init()));
+    const [one, two] = contexts.map((context) => context.get(SessionService));
+    const { token } = await one!.createSession();
+    await expect(two!.getSession(token)).rejects.toMatchObject({ status: 401 });
+    await Promise.all(contexts.map((context) => context.close()));
   });
 });

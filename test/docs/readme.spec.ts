@@ -223,7 +223,10 @@ describe('the examples of the README', () => {
 
   it('run: the asynchronous set-up and the client of the application are accepted', async () => {
     const { AppModule } = await load('async');
-    expect(AppModule).toBeDefined();
+    process.env.SESSION_SECRET = SECRET_KEY;
+    process.env.REDIS_URL = 'redis://127.0.0.1:1';
+    const context = await Test.createTestingModule({ imports: [AppModule as Type] }).compile();
+    expect(context.get(SessionService)).toBeInstanceOf(SessionService);
     for (const name of ['redis', 'redis-cluster', 'memcached', 'migrating']) {
       const { backend, client } = await load(name);
       expect(backend).toBeDefined();
