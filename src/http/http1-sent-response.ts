@@ -29,14 +29,22 @@ export class Http1SentResponse implements SentResponse {
   readonly #sendDate: boolean;
   #uncover: (() => void) | null = null;
 
-  /** @param ignored is told of a call which Node would report by an `error` event of the response */
-  constructor(response: ServerResponse, ignored: (error: Error) => void) {
+  /**
+   * @param beforeHead is called before a call makes the head without `writeHead`
+   * @param ignored is told of a call which Node would report by an `error` event of the response
+   */
+  constructor(response: ServerResponse, beforeHead: () => void, ignored: (error: Error) => void) {
     this.#response = response as unknown as NodeResponse;
     this.#statusMessage = this.#response.statusMessage ?? '';
     this.#sendDate = response.sendDate;
     const view: unknown = Object.create(response, {
       socket: { value: null },
-      writeHead: { value: NODE.writeHead },
+      writeHead: {
+        value: () => {
+          beforeHead();
+          return NODE.writeHead.call(this.#view, response.statusCode);
+        },
+      },
       _send: { value: checkEncoding },
       emit: {
         value: (event: unknown, error: Error) => {

@@ -15,7 +15,10 @@ export class OtherSentResponse implements SentResponse {
     },
   });
 
-  constructor(private readonly response: ServerResponse) {}
+  constructor(
+    private readonly response: ServerResponse,
+    private readonly beforeHead: () => void,
+  ) {}
 
   get writableEnded(): boolean {
     return this.#chunks.writableEnded;
@@ -23,8 +26,7 @@ export class OtherSentResponse implements SentResponse {
 
   accepts(method: SendingMethod, args: readonly unknown[]): boolean {
     if (this.headersSent && method === 'writeHead') throw headersSentError();
-    if (!this.headersSent) this.statusCode = this.response.statusCode;
-    this.headersSent = true;
+    if (!this.headersSent) this.#makeHead(method);
     const callback = args.find((argument) => typeof argument === 'function');
     if (this.writableEnded) {
       if (callback !== undefined) process.nextTick(callback, method === 'write' ? writeAfterEndError() : undefined);
@@ -36,6 +38,12 @@ export class OtherSentResponse implements SentResponse {
     }
     if (method === 'end') this.#chunks.end();
     return true;
+  }
+
+  #makeHead(method: SendingMethod): void {
+    if (method !== 'writeHead') this.beforeHead();
+    this.statusCode = this.response.statusCode;
+    this.headersSent = true;
   }
 
   show(): void {

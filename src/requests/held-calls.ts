@@ -16,9 +16,13 @@ export class HeldCalls {
   #bytes = 0;
   #areDropped = false;
 
-  /** @param ignored is told of a call after the end that no callback and no listener of the response is told of */
+  /**
+   * @param beforeHead is called before a call makes the head without `writeHead`
+   * @param ignored is told of a call after the end that no listener of the response is told of
+   */
   constructor(
     private readonly response: ServerResponse,
+    beforeHead: () => void,
     ignored: (error: Error) => void,
   ) {
     const refused = (error: Error): void => {
@@ -26,7 +30,9 @@ export class HeldCalls {
       else ignored(error);
     };
     this.#sent =
-      response instanceof ServerResponse ? new Http1SentResponse(response, refused) : new OtherSentResponse(response);
+      response instanceof ServerResponse
+        ? new Http1SentResponse(response, beforeHead, refused)
+        : new OtherSentResponse(response, beforeHead);
   }
 
   /** Whether one of the calls has made the head of the response. */

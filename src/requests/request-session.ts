@@ -32,11 +32,12 @@ import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import { FlashDelivery } from './flash-delivery.js';
 import { hasReader } from './flash-reader.js';
+import type { HeldFor, ReplacementResponse } from './held-for.js';
 import { messageOf, nameOf } from './message-of.js';
 import { PageCheck } from './page-check.js';
 import type { LoginOptions, StartOptions } from './request-options.js';
 import type { RequestServices } from './request-services.js';
-import { INTERNAL_ERROR, ResponseHold, type HeldFor, type ReplacementResponse } from './response-hold.js';
+import { INTERNAL_ERROR, ResponseHold } from './response-hold.js';
 import { SessionAnswer } from './session-answer.js';
 import { SessionArrival } from './session-arrival.js';
 

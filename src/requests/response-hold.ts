@@ -1,43 +1,12 @@
 import type { ServerResponse } from 'node:http';
 
+import { installGate, isCovered, type Originals } from '../http/gate-methods.js';
+import { overlay } from '../http/overlay.js';
 import type { ResponseGate, ResponseLayer } from '../http/response-layer.js';
 import type { SendingMethod } from '../http/sent-response.js';
 import { HeldCalls } from './held-calls.js';
+import type { Delivery, HeldFor, ReplacementResponse } from './held-for.js';
 import { adoptHead, detachHeaders } from './written-headers.js';
-
-/** What a response is held for. */
-export interface HeldFor {
-  /**
-   * Whether a response with this status must not leave yet. Cheap: it is asked at every response.
-   */
-  hasWork(status: number): boolean;
-  /** Stores it. A rejection replaces the response, which has this status. */
-  work(status: number): Promise<void>;
-  /** Adds headers; the status and the application's own headers are settled by now. */
-  writeHeaders(response: ServerResponse): void;
-  /** The response in place of the application's with `status`, after `work` failed with `error`. Null: the application's may go out. */
-  replacement(error: unknown, status: number): ReplacementResponse | null;
-  /** The application has called its response after the end, and nobody listens for the error. */
-  ignored(error: Error): void;
-  /** Sending what was held failed with `error`. The client gets another response if nothing has left, else the connection is cut. */
-  broken(error: unknown): void;
-}
-
-export interface ReplacementResponse {
-  readonly status: number;
-  readonly body: object;
-}
-
-/** What the client has got: the application's own response, another one in its place, or nothing. */
-export type Delivery =
-  { readonly got: 'response'; readonly status: number } | { readonly got: 'replacement' } | { readonly got: 'nothing' };
-
-type Original = (this: ServerResponse, ...args: unknown[]) => unknown;
-
-const HOLD = Symbol('nestjs-sessionx:hold');
-
-/** A response with a hold on it. */
-type HeldResponse = Omit<ServerResponse, SendingMethod> & Record<SendingMethod, Original> & { [HOLD]: ResponseHold };
 
 export const INTERNAL_ERROR: ReplacementResponse = {
   status: 500,
@@ -61,11 +30,11 @@ const OF_THE_LOST_RESPONSE =
  * refuses from then on is refused at once.
  */
 export class ResponseHold implements ResponseGate {
-  #state: 'open' | 'holding' | 'released' | 'replaced' = 'open';
+  #state: 'open' | 'heading' | 'holding' | 'released' | 'replaced' = 'open';
   #held: HeldCalls | null = null;
   #whenDelivered: ((delivery: Delivery) => void) | null = null;
   /** What lies below this gate; null: that of the layer which all responses of the application have. */
-  readonly #originals: Readonly<Record<SendingMethod, Original>> | null;
+  readonly #originals: Originals | null;
 
   /** @param layer calls this gate for all responses that it covers; null: there is none */
   constructor(
@@ -73,7 +42,7 @@ export class ResponseHold implements ResponseGate {
     private readonly purpose: HeldFor,
     private readonly layer: ResponseLayer | null = null,
   ) {
-    this.#originals = layer?.covers(response) === true ? null : this.#install(response as HeldResponse);
+    this.#originals = layer?.covers(response) === true ? null : installGate(response, this);
   }
 
   /** Whether the calls come by the layer, and not by methods on the response itself. */
@@ -93,10 +62,21 @@ export class ResponseHold implements ResponseGate {
     });
   }
 
-  /** For the four functions below. */
   called(method: SendingMethod, args: readonly unknown[]): unknown {
-    if (this.#held !== null && this.#state !== 'released') return this.#held.take(method, args);
-    return this.#state === 'open' ? this.#first(method, args) : this.#pass(method, args);
+    switch (this.#state) {
+      case 'open':
+        return this.#first(method, args);
+      case 'heading':
+        if (method === 'writeHead') adoptHead(this.response, args);
+        return this.response;
+      case 'released':
+        return this.#pass(method, args);
+      case 'holding':
+      case 'replaced':
+        return this.#held?.take(method, args);
+      default:
+        return this.#state satisfies never;
+    }
   }
 
   #first(method: SendingMethod, args: readonly unknown[]): unknown {
@@ -122,16 +102,39 @@ export class ResponseHold implements ResponseGate {
 
   /** A call that Node refuses before there is a head starts nothing. */
   #startHolding(method: SendingMethod, args: readonly unknown[]): unknown {
-    const taken = method === 'writeHead' ? (adoptHead(this.response, args) ?? args) : args;
-    detachHeaders(this.response);
-    const held = new HeldCalls(this.response, (error) => {
-      this.purpose.ignored(error);
-    });
+    const held = new HeldCalls(
+      this.response,
+      () => {
+        this.#beforeHead();
+      },
+      (error) => {
+        this.purpose.ignored(error);
+      },
+    );
+    let taken = args;
+    if (method === 'writeHead') {
+      taken = adoptHead(this.response, args) ?? args;
+      detachHeaders(this.response);
+    }
     try {
       return held.take(method, taken);
     } finally {
       if (held.headersSent) this.#hold(held);
     }
+  }
+
+  /** Node makes a head by calling `writeHead`, so that what lies above this gate adds its headers. */
+  #beforeHead(): void {
+    const { response } = this;
+    if (isCovered(response)) {
+      this.#state = 'heading';
+      try {
+        response.writeHead(response.statusCode);
+      } finally {
+        this.#state = 'open';
+      }
+    }
+    detachHeaders(response);
   }
 
   #hold(held: HeldCalls): void {
@@ -151,13 +154,20 @@ export class ResponseHold implements ResponseGate {
   }
 
   #release(held: HeldCalls): void {
+    const pass = (method: SendingMethod, args: readonly unknown[]): unknown => this.#pass(method, args);
     this.#state = 'released';
+    // What lies above has made its part of the head.
+    const uncover = isCovered(this.response)
+      ? overlay(this.response, { writeHead: { value: headBy(pass), writable: true } })
+      : null;
     try {
-      held.release((method, args) => this.#pass(method, args));
+      held.release(pass);
     } catch (error) {
       this.purpose.broken(error);
       if (this.response.headersSent) this.response.destroy();
       else this.#replace(held, INTERNAL_ERROR);
+    } finally {
+      uncover?.();
     }
   }
 
@@ -181,8 +191,9 @@ export class ResponseHold implements ResponseGate {
     const text = JSON.stringify(body);
     response.setHeader('Content-Type', 'application/json; charset=utf-8');
     response.setHeader('Content-Length', Buffer.byteLength(text));
-    response.writeHead(status);
-    response.end(text);
+    // Past what lies above: express-session and compression have taken the response for ended already.
+    this.#pass('writeHead', [status]);
+    this.#pass('end', [text]);
   }
 
   #pass(method: SendingMethod, args: readonly unknown[]): unknown {
@@ -204,18 +215,6 @@ export class ResponseHold implements ResponseGate {
     return this.layer?.pass(this.response, method, args);
   }
 
-  /** Own properties, so that they lie over the prototype's methods and over what middleware has put there before. */
-  #install(held: HeldResponse): Readonly<Record<SendingMethod, Original>> {
-    const originals = originalsOf(held);
-    held[HOLD] = this;
-    // The functions are the same for all responses, which keeps them cheap.
-    held.writeHead = writeHead;
-    held.flushHeaders = flushHeaders;
-    held.write = write;
-    held.end = end;
-    return originals;
-  }
-
   #noteDelivery(): void {
     const { headersSent, statusCode, destroyed } = this.response;
     if (headersSent) this.#delivered(destroyed ? { got: 'nothing' } : { got: 'response', status: statusCode });
@@ -228,32 +227,6 @@ export class ResponseHold implements ResponseGate {
   }
 }
 
-/** What a hold stands before: the response's own methods, or the hold of another SessionModule that the request has come by. */
-function originalsOf(response: HeldResponse): Readonly<Record<SendingMethod, Original>> {
-  const below = (response as Partial<Pick<HeldResponse, typeof HOLD>>)[HOLD];
-  if (below === undefined) {
-    const { writeHead, flushHeaders, write, end } = response;
-    return { writeHead, flushHeaders, write, end };
-  }
-  const pass =
-    (method: SendingMethod): Original =>
-    (...args) =>
-      below.called(method, args);
-  return { writeHead: pass('writeHead'), flushHeaders: pass('flushHeaders'), write: pass('write'), end: pass('end') };
-}
-
-function writeHead(this: ServerResponse, ...args: readonly unknown[]): unknown {
-  return (this as HeldResponse)[HOLD].called('writeHead', args);
-}
-
-function flushHeaders(this: ServerResponse, ...args: readonly unknown[]): unknown {
-  return (this as HeldResponse)[HOLD].called('flushHeaders', args);
-}
-
-function write(this: ServerResponse, ...args: readonly unknown[]): unknown {
-  return (this as HeldResponse)[HOLD].called('write', args);
-}
-
-function end(this: ServerResponse, ...args: readonly unknown[]): unknown {
-  return (this as HeldResponse)[HOLD].called('end', args);
+function headBy(pass: (method: SendingMethod, args: readonly unknown[]) => unknown): () => unknown {
+  return (...args: readonly unknown[]) => pass('writeHead', args);
 }

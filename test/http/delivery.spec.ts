@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { createServer, request, type Server, type ServerResponse } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 
-import { ResponseHold, type Delivery, type HeldFor } from '../../src/requests/response-hold.js';
+import type { Delivery, HeldFor } from '../../src/requests/held-for.js';
+import { ResponseHold } from '../../src/requests/response-hold.js';
 
 interface Signal {
   readonly given: Promise<void>;

@@ -22,14 +22,17 @@ const MIDDLEWARE: Readonly<Record<string, readonly RequestHandler[]>> = {
   ],
 };
 
+const express = Object.keys(MIDDLEWARE).flatMap((around) =>
+  [false, true].map((comesFirst) => ({ platform: 'express' as const, around, comesFirst, cases: EXPRESS_CASES })),
+);
 const setups = [
-  ...Object.keys(MIDDLEWARE).map((around) => ({ platform: 'express' as const, around, cases: EXPRESS_CASES })),
-  { platform: 'fastify' as const, around: 'nothing', cases: FASTIFY_CASES },
+  ...express,
+  { platform: 'fastify' as const, around: 'nothing', comesFirst: false, cases: FASTIFY_CASES },
 ].flatMap((setup) => REASONS.map((reason) => ({ ...setup, reason })));
 
 describe.each(setups)(
-  'a handler on $platform with $around around it, whose response waits for $reason',
-  ({ platform, around, cases, reason }) => {
+  'a handler on $platform with $around around it (we come first: $comesFirst), whose response waits for $reason',
+  ({ platform, around, cases, reason, comesFirst }) => {
     const middleware = MIDDLEWARE[around] ?? none;
     const headers = { 'Accept-Encoding': 'gzip' };
     let bare: CaseServer;
@@ -37,7 +40,7 @@ describe.each(setups)(
 
     beforeAll(async () => {
       bare = await startBareServer({ platform, cases, middleware });
-      ours = await startOurServer({ platform, cases, middleware, reason });
+      ours = await startOurServer({ platform, cases, middleware, reason, comesFirst });
     });
 
     afterAll(async () => {

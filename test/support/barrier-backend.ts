@@ -1,6 +1,6 @@
 import type { SessionBackend } from 'nestjs-sessionx';
 
-type Method = 'create' | 'read' | 'replace' | 'touch' | 'delete' | 'deleteByUser';
+type Method = 'create' | 'read' | 'replace' | 'touch' | 'delete' | 'listByUser' | 'deleteByUser';
 
 /** A call that was stopped before the store. */
 export interface StoppedCall {

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import type { Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { CurrentSession, MemoryBackend, SessionGuard } from 'nestjs-sessionx';
+import { CurrentSession, MemoryBackend, RequestSessions, SessionGuard } from 'nestjs-sessionx';
 import type { Session } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
 
@@ -101,13 +101,20 @@ export async function startBareServer({ platform, cases, middleware = [] }: Case
   return caseServer({ url, cases, runner, close: () => new Promise((resolve) => server.close(resolve)) });
 }
 
+export interface OurServerOptions extends CaseServerOptions {
+  readonly reason: Reason;
+  /** Whether the request is known to us before the middleware. Default: its route makes it known. */
+  readonly comesFirst?: boolean;
+}
+
 /** Ours: each handler runs with a session, and the store is held back until it is through. */
 export async function startOurServer({
   platform,
   cases,
   middleware = [],
   reason,
-}: CaseServerOptions & { readonly reason: Reason }): Promise<CaseServer> {
+  comesFirst = false,
+}: OurServerOptions): Promise<CaseServer> {
   const runner = new CaseRunner(cases);
   const barrier = new BarrierBackend(new MemoryBackend());
 
@@ -133,6 +140,12 @@ export async function startOurServer({
       cookie: { name: 'session', secure: false },
     },
     configure: (nest: INestApplication) => {
+      const requests = nest.get(RequestSessions);
+      const first: RequestHandler = (request, response, next) => {
+        requests.ofRequest(request, response);
+        next();
+      };
+      if (comesFirst) nest.use(first);
       for (const handler of middleware) nest.use(handler);
     },
   });

@@ -1,0 +1,28 @@
+import type { ServerResponse } from 'node:http';
+
+/** What a response is held for. */
+export interface HeldFor {
+  /**
+   * Whether a response with this status must not leave yet. Cheap: it is asked at every response.
+   */
+  hasWork(status: number): boolean;
+  /** Stores it. A rejection replaces the response, which has this status. */
+  work(status: number): Promise<void>;
+  /** Adds headers; the status and the application's own headers are settled by now. */
+  writeHeaders(response: ServerResponse): void;
+  /** The response in place of the application's with `status`, after `work` failed with `error`. Null: the application's may go out. */
+  replacement(error: unknown, status: number): ReplacementResponse | null;
+  /** The application has called its response after the end, and nobody listens for the error. */
+  ignored(error: Error): void;
+  /** Sending what was held failed with `error`. The client gets another response if nothing has left, else the connection is cut. */
+  broken(error: unknown): void;
+}
+
+export interface ReplacementResponse {
+  readonly status: number;
+  readonly body: object;
+}
+
+/** What the client has got: the application's own response, another one in its place, or nothing. */
+export type Delivery =
+  { readonly got: 'response'; readonly status: number } | { readonly got: 'replacement' } | { readonly got: 'nothing' };
