@@ -1,6 +1,7 @@
 import { Inject, Module, type Provider } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 
+import { BackendErrorFilter } from './backend-error.filter.js';
 import { MemoryBackend } from './backends/memory/memory.backend.js';
 import { SESSION_BACKEND, type SessionBackend } from './backends/session-backend.interface.js';
 import { SessionBinding } from './binding/session-binding.js';
@@ -60,6 +61,7 @@ const replaceable: Provider[] = [
     },
     ...replaceable,
     BoundedSerializer,
+    BackendErrorFilter,
     CsrfProtection,
     CsrfTokens,
     RejectionLog,

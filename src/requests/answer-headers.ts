@@ -7,7 +7,7 @@ import type { TokenTransports } from '../transports/token-transports.js';
 const UNAUTHORIZED = 401;
 const SERVICE_UNAVAILABLE = 503;
 /** Seconds after which a client may ask again. */
-const RETRY_AFTER_S = 1;
+export const RETRY_AFTER_S = 1;
 const OTHER_CACHE_HEADERS = /^(expires|surrogate-control|(.+-)?cdn-cache-control)$/;
 
 /** A token on its way to the client. */

@@ -1,3 +1,5 @@
+import { Expose } from 'class-transformer';
+
 import type { SessionId } from '../tokens/session-secret.js';
 import { toFlashMessage, type FlashMessage } from './flash-message.js';
 import type { HeldStatus, SessionState } from './session-state.js';
@@ -24,11 +26,13 @@ export class Session {
   }
 
   /** 59 characters of base64url; safe to show and to log. It opens nothing: the token does. */
+  @Expose()
   get sessionId(): SessionId {
     return this.#state.record.id;
   }
 
   /** Who is signed in; null: nobody. The fields may be changed, `userId` only by `login()`. */
+  @Expose()
   get user(): SessionUser | null {
     return this.#state.user;
   }
@@ -39,20 +43,24 @@ export class Session {
   }
 
   /** The application's data: plain JSON values, checked when they are stored. */
+  @Expose()
   get data(): SessionData {
     return this.#state.data;
   }
 
+  @Expose()
   get createdAt(): Date {
     return new Date(this.#state.facts.createdAt);
   }
 
   /** The last use before or by this request. */
+  @Expose()
   get lastAccessed(): Date {
     return new Date(this.#state.lastAccessed);
   }
 
   /** The earlier of idle and absolute expiry, as known now. */
+  @Expose()
   get expiresAt(): Date {
     return new Date(this.#state.record.expiresAt);
   }
@@ -71,6 +79,7 @@ export class Session {
    * `active`, or how it ended while this object was held: `invalidated` by `invalidateSession()`, `ended` by a logout, a deletion or
    * otherwise. A change after the end is refused with `SESSION_ENDED`.
    */
+  @Expose()
   get status(): HeldStatus {
     return this.#state.status;
   }
@@ -98,7 +107,10 @@ export class Session {
     return this.toJSON();
   }
 
-  /** What `JSON.stringify` and a handler that returns the session give the client. Nothing in it opens the session. */
+  /**
+   * What `JSON.stringify` and a handler that returns the session give the client. Nothing in it opens the session. Nest's
+   * `ClassSerializerInterceptor` looks at properties only; it gives the same by `@Expose()` above.
+   */
   toJSON(): Record<string, unknown> {
     const { sessionId, user, data, createdAt, lastAccessed, expiresAt, status } = this;
     return { sessionId, user, data, createdAt, lastAccessed, expiresAt, status };
