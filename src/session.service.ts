@@ -19,6 +19,7 @@ import type { SessionSummary } from './sessions/session-summary.js';
 import type { NewSessionUser, SessionData } from './sessions/session-user.js';
 import { SessionWriter } from './sessions/session-writer.js';
 import { Session } from './sessions/session.js';
+import { knownIdOf, sessionOf, sparedIdOf } from './sessions/session-arguments.js';
 import { assertUserId } from './sessions/user-input.js';
 import { SessionStore } from './store/session-store.js';
 import { isSessionId, type SessionId } from './tokens/session-secret.js';
@@ -56,7 +57,7 @@ export class SessionService {
    * @throws SessionDataError, SessionUsageError
    */
   async createSession(options: CreateSessionOptions = {}): Promise<IssuedSession> {
-    return this.#logMisuse(this.#create(options));
+    return this.#logMisuse(() => this.#create(options));
   }
 
   async #create({ user, data, ttl, absoluteTimeout, ...client }: CreateSessionOptions): Promise<IssuedSession> {
@@ -73,7 +74,7 @@ export class SessionService {
    * The living session that `token` opens. One read, no write.
    *
    * @param client what the bindings, if any are on, compare
-   * @throws SessionTokenError, SessionNotFoundError, SessionExpiredError, SessionInvalidError, SessionSecurityError
+   * @throws SessionTokenError, SessionNotFoundError, SessionInvalidError, SessionSecurityError
    */
   async getSession(token: string, client: ClientIdentity = {}): Promise<Session> {
     return this.loader.load(await this.#verify(token, client), client, this.store.newBudget());
@@ -86,31 +87,44 @@ export class SessionService {
    * @throws SessionNotFoundError when it has ended, SessionDataError, SessionConflictError
    */
   async updateSession(session: Session): Promise<void> {
-    await this.#logMisuse(this.writer.commit(session, this.store.newBudget()));
+    await this.#logMisuse(() => this.writer.commit(sessionOf(session), this.store.newBudget()));
   }
 
   /**
-   * Changes a session by compare-and-set, for what depends on the value before: a counter, a list.
+   * Changes a session by compare-and-set, for what depends on the value before: a counter, a list. What changes nothing is not written.
    *
+   * @param session the session, which shows the result afterwards, and what was changed on it before is stored too; or the id of one
    * @param change changes the session that it is given. It runs again whenever another writer was faster, so it must be pure otherwise.
-   * @returns the session as stored
+   * @returns the session as stored: `session`, or another object for an id
    * @throws SessionNotFoundError, SessionDataError, SessionConflictError
    */
-  async update(sessionId: string, change: (session: Session) => void): Promise<Session> {
-    return this.#logMisuse(this.writer.update(knownId(sessionId), change, this.store.newBudget()));
+  async update(session: Session | string, change: (session: Session) => void): Promise<Session> {
+    const budget = this.store.newBudget();
+    return this.#logMisuse(() =>
+      typeof session === 'string'
+        ? this.writer.update(knownIdOf(session), change, budget)
+        : this.writer.updateHeld(sessionOf(session), change, budget),
+    );
   }
 
   /** Removes the flash messages and returns them, oldest first. Of many callers at once each message goes to one. */
   async takeFlash(session: Session): Promise<FlashMessage[]> {
-    return this.writer.takeFlash(session, this.store.newBudget());
+    return this.#logMisuse(() => this.writer.takeFlash(sessionOf(session), this.store.newBudget()));
   }
 
-  /** Ends a session. True: there was one; false: there was none, which is as good. */
-  async deleteSession(sessionId: string): Promise<boolean> {
-    if (!isSessionId(sessionId)) return false;
-    const outcome = await this.store.delete(sessionId, this.store.newBudget());
+  /**
+   * Ends a session, given as such or by its id, which may come from a client. What was changed before on a `session` ends with it, as at
+   * `logout()`.
+   *
+   * @returns true: there was one; false: there was none, which is as good
+   */
+  async deleteSession(session: Session | string): Promise<boolean> {
+    const budget = this.store.newBudget();
+    if (session instanceof Session) return this.#end(session, () => this.writer.end(session, 'deleted', budget));
+    if (!isSessionId(session)) return false;
+    const outcome = await this.store.delete(session, budget);
     if (outcome === 'missing') return false;
-    this.#ended(sessionId, null, 'deleted');
+    this.#ended(session, null, 'deleted');
     return true;
   }
 
@@ -118,11 +132,14 @@ export class SessionService {
    * Logs a user out everywhere, or everywhere else. Complete: a login that runs at the same time is either ended too or listed
    * afterwards.
    *
+   * @param options.except the `sessionId` of the one that stays, which is the caller's own: it never comes from a client
    * @returns how many living sessions it ended
+   * @throws SessionUsageError when `except` is no session id
    */
   async deleteUserSessions(userId: string, { except }: { except?: string } = {}): Promise<number> {
     assertUserId(userId);
-    const kept = except === undefined ? {} : { except: knownId(except) };
+    const spared = await this.#logMisuse(() => sparedIdOf(except));
+    const kept = spared === undefined ? {} : { except: spared };
     const ended = await this.store.deleteByUser(this.issuer.tagOfUser(userId), this.store.newBudget(), kept);
     for (const sessionId of ended) this.#ended(sessionId, userId, 'logout-everywhere');
     return ended.length;
@@ -147,7 +164,7 @@ export class SessionService {
 
   /** Ends a session and keeps its record until it expires, so that a later use is told apart from an unknown token. */
   async invalidateSession(session: Session): Promise<boolean> {
-    return this.writer.invalidate(session, this.store.newBudget());
+    return this.#end(session, () => this.writer.invalidate(session, this.store.newBudget()));
   }
 
   /**
@@ -158,10 +175,11 @@ export class SessionService {
    * @throws SessionConflictError when the session was ended or exchanged meanwhile, SessionNotFoundError `SESSION_ENDED`
    */
   async regenerateSessionId(session: Session): Promise<AnsweredSession> {
-    const { request } = Session.stateOf(session);
-    if (request !== null) return this.#logMisuse(request.regenerate(session));
-    const issued = await this.#logMisuse(this.logins.regenerate(session, this.store.newBudget()));
-    return { ...issued, csrfToken: null };
+    return this.#logMisuse(async () => {
+      const { request } = Session.stateOf(sessionOf(session));
+      if (request !== null) return request.regenerate(session);
+      return { ...(await this.logins.regenerate(session, this.store.newBudget())), csrfToken: null };
+    });
   }
 
   /**
@@ -191,7 +209,7 @@ export class SessionService {
    * @throws SessionCsrfError when it would be answered in a cookie, and another site may have sent the request
    */
   async start(request: object, options: StartOptions = {}): Promise<AnsweredSession> {
-    return this.#logMisuse(this.requests.existing(request).start(options), request);
+    return this.#logMisuse(() => this.requests.existing(request).start(options), request);
   }
 
   /**
@@ -205,7 +223,7 @@ export class SessionService {
    * @throws SessionCsrfError when it is answered in a cookie, and another site may have sent the request (login CSRF)
    */
   async login(request: object, user: NewSessionUser, options: LoginOptions = {}): Promise<AnsweredSession> {
-    return this.#logMisuse(this.requests.existing(request).login(user, options), request);
+    return this.#logMisuse(() => this.requests.existing(request).login(user, options), request);
   }
 
   /**
@@ -227,7 +245,7 @@ export class SessionService {
    * for as long as the session has its id: renewal leaves it, login and regeneration end it.
    */
   csrfToken(session: Session): string {
-    return this.csrfTokens.issue(session.sessionId);
+    return this.csrfTokens.issue(sessionOf(session).sessionId);
   }
 
   async #verify(token: string, client: ClientIdentity): Promise<VerifiedToken> {
@@ -241,21 +259,24 @@ export class SessionService {
    *
    * @param request where it is known
    */
-  async #logMisuse<T>(call: Promise<T>, request: object | null = null): Promise<T> {
+  async #logMisuse<T>(call: () => T | Promise<T>, request: object | null = null): Promise<T> {
     try {
-      return await call;
+      return await call();
     } catch (error) {
       this.services.log.misuse(request && routeOf(request), error);
       throw error;
     }
   }
 
+  /** Ends a session that the caller holds, and tells the client of it where it is that of a request. */
+  async #end(session: Session, end: () => Promise<boolean>): Promise<boolean> {
+    const { request } = await this.#logMisuse(() => Session.stateOf(sessionOf(session)));
+    const hasEnded = await end();
+    request?.ended(session);
+    return hasEnded;
+  }
+
   #ended(sessionId: SessionId, userId: string | null, reason: SessionEndReason): void {
     this.events.emit({ type: 'ended', sessionId, userId, reason });
   }
-}
-
-function knownId(sessionId: string): SessionId {
-  if (isSessionId(sessionId)) return sessionId;
-  throw new SessionNotFoundError('This is not spelled like a session id; a token is not one.');
 }

@@ -12,20 +12,23 @@ export class SessionTokenError extends SessionError {
   }
 }
 
-/** The session does not exist: it never did, has ended, or was revoked. 401. */
+/**
+ * The token is older than a `TokenSerializer` of the application allows (`TOKEN_EXPIRED`). A session that has expired is a
+ * {@link SessionNotFoundError}: the stores forget it, each at a time of its own. 401.
+ */
+export class SessionExpiredError extends SessionTokenError {
+  constructor(message = 'The session token has expired.') {
+    super('TOKEN_EXPIRED', message);
+  }
+}
+
+/** The session does not exist: it never did, has expired, has ended, or was revoked. 401. */
 export class SessionNotFoundError extends SessionError {
   constructor(
     message = 'There is no such session: it has expired, was logged out, or never existed.',
     code: 'SESSION_NOT_FOUND' | 'SESSION_ENDED' = 'SESSION_NOT_FOUND',
   ) {
     super(code, message, HttpStatus.UNAUTHORIZED);
-  }
-}
-
-/** The session is past its idle or absolute expiry. 401. */
-export class SessionExpiredError extends SessionError {
-  constructor(message = 'The session has expired.') {
-    super('SESSION_EXPIRED', message, HttpStatus.UNAUTHORIZED);
   }
 }
 

@@ -50,7 +50,10 @@ export class SessionOptions {
   @IsIndexKey()
   indexKey?: string;
 
-  /** Seconds without a use after which a session ends. Default 3600. ASVS 7.3.1. */
+  /**
+   * Seconds without a use after which a session ends, at the latest. As a use renews only when `slidingThreshold` of them have passed, one
+   * that is left alone ends after `1 - slidingThreshold` of them at the earliest. Default 3600. ASVS 7.3.1.
+   */
   @IsNumberBetween(0.001, HUNDRED_YEARS_IN_SECONDS, 'seconds')
   sessionTtl: number = 3600;
 

@@ -225,7 +225,9 @@ export class RequestSession implements HeldFor {
     this.#page.assertToken();
     const session = this.#session;
     if (session === null) return this.#logoutOfRivals();
-    return Session.stateOf(session).inTurn(() => this.#end(session));
+    const hasEnded = await this.#services.writer.end(session, 'logout', this.#budget);
+    this.ended(session);
+    return hasEnded;
   }
 
   async #logoutOfRivals(): Promise<boolean> {
@@ -246,17 +248,6 @@ export class RequestSession implements HeldFor {
     const ended = ids.filter((_, index) => outcomes[index] !== 'missing');
     for (const sessionId of ended) events.emit({ type: 'ended', reason, sessionId, userId: null });
     return ended.length;
-  }
-
-  async #end(session: Session): Promise<boolean> {
-    const state = Session.stateOf(session);
-    const { sessionId } = session;
-    const outcome = state.isEnded ? 'missing' : await this.#services.store.delete(sessionId, this.#budget);
-    state.end('ended');
-    this.ended(session);
-    if (outcome === 'missing') return false;
-    this.#services.events.emit({ type: 'ended', reason: 'logout', sessionId, userId: state.userId });
-    return true;
   }
 
   ended(session: Session): void {

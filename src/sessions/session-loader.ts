@@ -35,7 +35,7 @@ export class SessionLoader {
     private readonly log: RejectionLog,
   ) {}
 
-  /** @throws SessionNotFoundError, SessionExpiredError, SessionInvalidError, SessionSecurityError, SessionBackendError */
+  /** @throws SessionNotFoundError, SessionInvalidError, SessionSecurityError, SessionBackendError */
   async load(token: VerifiedToken, client: RequestClient, budget: StoreBudget): Promise<Session> {
     const { sessionId } = token;
     const stored = await this.store.read(sessionId, budget);
@@ -54,7 +54,8 @@ export class SessionLoader {
 
   /** The error for a token that does not verify; told to the listeners too. */
   tokenError(code: TokenFault, client: ClientIdentity): SessionTokenError {
-    const error = new SessionTokenError(code, TOKEN_FAULTS[code]);
+    const error =
+      code === 'TOKEN_EXPIRED' ? new SessionExpiredError() : new SessionTokenError(code, TOKEN_FAULTS[code]);
     this.reject(error, client, null);
     return error;
   }
@@ -67,7 +68,8 @@ export class SessionLoader {
   }
 
   #assertUsable({ record, content }: StoredSession, now: number): void {
-    if (this.store.expiryOf(record, content) <= now) throw new SessionExpiredError();
+    // Not told apart from one that never was: most stores forget what has expired, each at a time of its own.
+    if (this.store.expiryOf(record, content) <= now) throw new SessionNotFoundError();
     switch (record.status) {
       case 'active':
         return;
@@ -95,7 +97,6 @@ export class SessionLoader {
 const TOKEN_FAULTS = {
   TOKEN_MALFORMED: 'The session token is not spelled like one.',
   TOKEN_FORGED: 'The session token is not signed with any of our keys.',
-  TOKEN_EXPIRED: 'The session token has expired.',
   TOKEN_AMBIGUOUS: 'The request carries more than one session token in one place.',
 } as const;
 

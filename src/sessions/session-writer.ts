@@ -3,7 +3,8 @@ import { Injectable } from '@nestjs/common';
 import { SessionNotFoundError, SessionUsageError } from '../errors/session-errors.js';
 import { SessionEvents } from '../events/session-events.js';
 import { apply, type Change } from '../records/changes.js';
-import type { SessionContent } from '../records/payload.js';
+import { decodePayload, encodePayload, type SessionContent } from '../records/payload.js';
+import type { SessionRecord } from '../records/session-record.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId } from '../tokens/session-secret.js';
@@ -12,6 +13,9 @@ import { Session } from './session.js';
 import { sessionEnded } from './session-ended.js';
 import { SessionContext } from './session-context.js';
 import type { SessionState, StoredSession } from './session-state.js';
+
+/** A pure function that changes the session that it is given. */
+export type SessionChange = (session: Session) => unknown;
 
 /** Every change of a living session: a compare-and-set over a change set, so that no writer undoes another's. */
 @Injectable()
@@ -44,23 +48,39 @@ export class SessionWriter {
   }
 
   /** @throws SessionNotFoundError, and whatever `change` throws */
-  async update(id: SessionId, change: (session: Session) => unknown, budget: StoreBudget): Promise<Session> {
-    const stored = await this.#changeAlive(
-      id,
-      null,
-      (current) => {
-        const session = this.context.open(current);
-        const result = change(session);
-        if (result instanceof Promise) {
-          // Its failure is of no interest any more, and must not end the process.
-          result.catch(() => undefined);
-          throw new SessionUsageError('The function given to update() may run several times and must not be async.');
-        }
-        return apply(current.content, Session.stateOf(session).pendingChanges().changes);
-      },
+  async update(id: SessionId, change: SessionChange, budget: StoreBudget): Promise<Session> {
+    const revise = (current: StoredSession) => this.#changed(current, change);
+    return this.context.open(await this.#changeAlive(id, null, revise, budget));
+  }
+
+  /** The same for a session that is held: what its holder has changed is stored too, and then the holder sees the result. */
+  updateHeld(session: Session, change: SessionChange, budget: StoreBudget): Promise<Session> {
+    const state = Session.stateOf(session);
+    return state.inTurn(() => this.#updateHeld(session, change, budget));
+  }
+
+  async #updateHeld(session: Session, change: SessionChange, budget: StoreBudget): Promise<Session> {
+    const state = Session.stateOf(session);
+    if (state.isEnded) throw sessionEnded();
+    const pending = state.pendingChanges();
+    const stored = await this.#changeHeld(
+      state,
+      ({ record, content }) => this.#changed(storedWith(record, apply(content, pending.changes)), change),
       budget,
     );
-    return this.context.open(stored);
+    state.continueAs(stored, pending);
+    return session;
+  }
+
+  #changed(current: StoredSession, change: SessionChange): SessionContent {
+    const session = this.context.open(current);
+    const result = change(session);
+    if (result instanceof Promise) {
+      // Its failure is of no interest any more, and must not end the process.
+      result.catch(() => undefined);
+      throw new SessionUsageError('The function given to update() may run several times and must not be async.');
+    }
+    return apply(current.content, Session.stateOf(session).pendingChanges().changes);
   }
 
   /** Removes the messages from the store and returns them: of many takers at once, each message goes to one. */
@@ -95,16 +115,25 @@ export class SessionWriter {
   async #returnFlash(state: SessionState, budget: StoreBudget): Promise<void> {
     const messages = state.flash.undoTaken();
     if (messages.length === 0 || state.isEnded) return;
-    const ids = new Set(messages.map(({ id }) => id));
-    const stored = await this.#changeHeld(
-      state,
-      ({ content }) => {
-        const present = content.flash.filter(({ id }) => ids.has(id));
-        return present.length === ids.size ? null : apply(content, [{ op: 'return-flash', messages }]);
-      },
-      budget,
-    );
+    const returned: Change = { op: 'return-flash', messages };
+    const stored = await this.#changeHeld(state, ({ content }) => apply(content, [returned]), budget);
     state.flashReturned(messages, stored);
+  }
+
+  /** Ends the session. False: it had ended already. */
+  end(session: Session, reason: 'logout' | 'deleted', budget: StoreBudget): Promise<boolean> {
+    const state = Session.stateOf(session);
+    return state.inTurn(() => this.#end(state, reason, budget));
+  }
+
+  async #end(state: SessionState, reason: 'logout' | 'deleted', budget: StoreBudget): Promise<boolean> {
+    if (state.isEnded) return false;
+    const sessionId = state.record.id;
+    const outcome = await this.store.delete(sessionId, budget);
+    state.end('ended');
+    if (outcome === 'missing') return false;
+    this.events.emit({ type: 'ended', reason, sessionId, userId: state.userId });
+    return true;
   }
 
   /** Ends the session and keeps its record, so that a later request learns why. False: it had ended already. */
@@ -165,4 +194,10 @@ export class SessionWriter {
     if (stored === null) throw sessionEnded();
     return stored;
   }
+}
+
+/** The session as it is when `content` is stored in `record`. */
+function storedWith(record: SessionRecord, content: SessionContent): StoredSession {
+  const changed = { ...record, payload: encodePayload(record.id, content) };
+  return { record: changed, content: decodePayload(changed) };
 }

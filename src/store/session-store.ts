@@ -36,7 +36,7 @@ import { OutageLog, type StoreCall } from './outage-log.js';
 import { assertRecordSize } from './record-size.js';
 import { SessionLanes } from './session-lanes.js';
 import { StoreBudget } from './store-budget.js';
-import { newer, revisedRecord, storedSession, type SessionRevision } from './stored-session.js';
+import { changesNothing, newer, revisedRecord, storedSession, type SessionRevision } from './stored-session.js';
 import { Waits } from './waits.js';
 
 const LONGEST_RETRY_PAUSE_MS = 8;
@@ -228,7 +228,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
 
   /**
    * Compare-and-set: `revise` says what becomes of the stored session, and is asked again with the newer one whenever another writer was
-   * faster. It must be pure. Null from it leaves everything as it is.
+   * faster. It must be pure. Null from it leaves everything as it is, and what would change nothing is not written.
    *
    * @param known what the caller read already; saves a read, and costs nothing if it is outdated
    * @returns the session as stored; null: there is none that lives
@@ -259,6 +259,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     revise: (stored: StoredSession) => SessionRevision | null,
     budget: StoreBudget,
   ): Promise<StoredSession | null> {
+    let isLatest = known === null;
     let stored = known ?? (await this.read(id, budget));
     for (;;) {
       if (stored === null) return null;
@@ -266,6 +267,13 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       if (revision === null) return stored;
 
       const next = revisedRecord(stored.record, revision);
+      if (changesNothing(next, stored.record)) {
+        if (isLatest) return stored;
+        // Of what the caller knew; another writer may have changed it since, and the last one wins.
+        stored = await this.read(id, budget);
+        isLatest = true;
+        continue;
+      }
       this.assertFits(next, stored.record);
       const ifVersion = stored.record.version;
       const outcome = await this.#call('write', budget, isReplacement, () => this.backend.replace(next, ifVersion));
@@ -277,6 +285,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
         case 'changed':
           await this.#pause(budget);
           stored = await this.read(id, budget);
+          isLatest = true;
           break;
         default:
           outcome satisfies never;

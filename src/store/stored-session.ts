@@ -37,6 +37,11 @@ export function newer(error: NewerRecordError): SessionBackendError {
   return new SessionBackendError('BACKEND_RECORD_NEWER', error.message);
 }
 
+/** Whether to store `next` in the place of `record` would change its version alone. */
+export function changesNothing(next: SessionRecord, record: SessionRecord): boolean {
+  return next.payload === record.payload && next.status === record.status && next.expiresAt === record.expiresAt;
+}
+
 /** The record that takes the place of `record`. */
 export function revisedRecord(record: SessionRecord, { content, status, expiresAt }: SessionRevision): SessionRecord {
   return {

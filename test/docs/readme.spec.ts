@@ -87,6 +87,11 @@ describe('the examples of the README', () => {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(credentials),
     });
+    for (const body of [undefined, '', '{}', '{"username":"ann"}', '{"username":"","password":""}', '[]']) {
+      const headers = { 'content-type': 'application/json' };
+      const refused = await fetch(`${url}/login`, { method: 'POST', headers, ...(body === undefined ? {} : { body }) });
+      expect(refused.status).toBe(400);
+    }
     const { token } = (await login.json()) as { token: string };
     const headers = { authorization: `Bearer ${token}` };
     expect(await (await fetch(`${url}/profile`, { headers })).json()).toMatchObject({ userId: 'ann' });
@@ -127,9 +132,9 @@ describe('the examples of the README', () => {
     expect(await (await fetch(`${url}/devices/others`, { method: 'DELETE', headers })).json()).toEqual({
       message: 'Logged out from 0 other devices',
     });
-    const counter = app.get<{ count(id: string): Promise<number> }>(VisitCounter as Type);
-    expect(await counter.count(first.session.sessionId)).toBe(1);
-    expect(await counter.count(first.session.sessionId)).toBe(2);
+    const counter = app.get<{ count(session: Session): Promise<number> }>(VisitCounter as Type);
+    expect(await counter.count(first.session)).toBe(1);
+    expect(await counter.count(await sessions.getSession(first.token))).toBe(2);
     expect(await (await fetch(`${url}/devices/all`, { method: 'DELETE', headers })).json()).toEqual({
       message: 'Logged out from 1 devices',
     });
@@ -139,6 +144,11 @@ describe('the examples of the README', () => {
     const { token } = (await add.json()) as { token: string };
     const cart = { authorization: `Bearer ${token}` };
     expect(await (await fetch(`${url}/cart`, { headers: cart })).json()).toEqual([{ sku: 'book', quantity: 2 }]);
+    const more = Array.from({ length: 20 }, (_, index) =>
+      fetch(`${url}/cart`, { method: 'POST', headers: { ...json, ...cart }, body: `{"sku":"${index}","quantity":0}` }),
+    );
+    for (const response of await Promise.all(more)) expect(response.status).toBe(200);
+    expect(await (await fetch(`${url}/cart`, { headers: cart })).json()).toHaveLength(21);
     expect((itemsInCart as (session: unknown) => number)(await sessions.getSession(token))).toBe(2);
     expect(await (profileOfAlice as (app: INestApplication) => Promise<unknown>)(app)).toMatchObject({
       userId: 'alice',

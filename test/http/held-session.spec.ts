@@ -378,6 +378,7 @@ describe.each(setups)('the session that a handler holds, on $name and $platform'
   const endings: [name: string, end: Handler][] = [
     ['logout', ({ sessions: all, request }) => all.logout(request)],
     ['deleteSession', ({ sessions: all, session }) => all.deleteSession(session!.sessionId)],
+    ['deleteSession of the object', ({ sessions: all, session }) => all.deleteSession(session!)],
     ['deleteUserSessions', ({ sessions: all }) => all.deleteUserSessions('ann')],
     ['invalidateSession', ({ sessions: all, session }) => all.invalidateSession(session!)],
   ];

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { SessionExpiredError, SessionNotFoundError } from 'nestjs-sessionx';
+import { SessionNotFoundError } from 'nestjs-sessionx';
 
 import { everyBackend } from '../support/backends.js';
 import { startService, type ServiceUnderTest } from '../support/services.js';
@@ -30,8 +30,30 @@ describe.each(everyBackend())('one clock decides, on $name', (store) => {
     one.clock.advance(99_999);
     expect((await one.sessions.getSession(token)).lastAccessed.getTime()).toBe(one.clock.now());
     one.clock.advance(1);
-    const error = await one.sessions.getSession(token).catch((failure: unknown) => failure);
-    expect(error instanceof SessionExpiredError || error instanceof SessionNotFoundError).toBe(true);
+    await expect(one.sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
+  });
+
+  it('calls an expired session SESSION_NOT_FOUND, as one that has ended or never was, whatever the store still has', async () => {
+    const unknown = { code: 'SESSION_NOT_FOUND' };
+    for (const [ttl, absoluteTimeout, ends] of [
+      [100, 250, 100],
+      [100, 50, 50],
+    ] as const) {
+      const { token, session } = await one.sessions.createSession({ ttl, absoluteTimeout });
+      const held = await one.sessions.getSession(token);
+      one.clock.advanceSeconds(ends);
+      await expect(one.sessions.getSession(token)).rejects.toMatchObject(unknown);
+      await expect(one.sessions.renewSession(token)).rejects.toMatchObject(unknown);
+      held.data.late = true;
+      const ended = { code: 'SESSION_ENDED' };
+      await expect(one.sessions.updateSession(held)).rejects.toMatchObject(ended);
+      await expect(one.sessions.update(session.sessionId, () => undefined)).rejects.toMatchObject(ended);
+      const gone = await one.sessions.createSession();
+      await one.sessions.deleteSession(gone.session);
+      await expect(one.sessions.getSession(gone.token)).rejects.toMatchObject(unknown);
+    }
+    const reasons = one.events.map((event) => ('reason' in event ? event.reason : null));
+    expect(reasons.filter((reason) => reason?.startsWith('SESSION_'))).toEqual(Array(6).fill('SESSION_NOT_FOUND'));
   });
 
   it('ends a session at its absolute expiry, however much it is renewed', async () => {
@@ -43,7 +65,7 @@ describe.each(everyBackend())('one clock decides, on $name', (store) => {
     one.clock.advance(9_999);
     expect((await one.sessions.getSession(token)).expiresAt.getTime()).toBe(one.clock.now() + 1);
     one.clock.advance(1);
-    await expect(one.sessions.getSession(token)).rejects.toMatchObject({ status: 401 });
+    await expect(one.sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
   });
 
   it('never moves lastAccessed or expiry back, not by a clock that is late', async () => {

@@ -2,7 +2,7 @@ import { describe, expect, it, jest } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import { Test } from '@nestjs/testing';
-import { MemoryBackend, SessionGuard, SessionModule, type Session } from 'nestjs-sessionx';
+import { MemoryBackend, SessionGuard, SessionModule, SessionUsageError, type Session } from 'nestjs-sessionx';
 import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { RedisBackend } from 'nestjs-sessionx/redis';
 import { inspect } from 'node:util';
@@ -184,4 +184,55 @@ it('a user id that is none is called by its kind', async () => {
   await expect(login(7)).rejects.toThrow('was a number');
   await expect(login('')).rejects.toThrow('was an empty string');
   await service.close();
+});
+
+describe('an argument that is not what it should be', () => {
+  it.each([null, '', 'garbage', 7, {}, 'x'.repeat(59)])(
+    'deleteUserSessions({ except: %j }) is a usage error, and ends nothing',
+    async (except) => {
+      const { sessions, close } = await startService(new MemoryBackend());
+      const { token } = await sessions.createSession({ user: { userId: 'ann' } });
+      for (const wrong of [except, token] as string[]) {
+        const ending = sessions.deleteUserSessions('ann', { except: wrong });
+        await expect(ending).rejects.toThrow(SessionUsageError);
+        await expect(ending).rejects.toThrow('session.sessionId');
+      }
+      expect(await sessions.listUserSessions('ann')).toHaveLength(1);
+      expect(await sessions.deleteUserSessions('ann', {})).toBe(1);
+      await close();
+    },
+  );
+
+  it.each([undefined, null, {}, 'an id', { sessionId: 'x' }])(
+    'a session that is none, %j, is a usage error',
+    async (none) => {
+      const { sessions, close } = await startService(new MemoryBackend());
+      const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+      const wrong = none as unknown as Session;
+      for (const call of [
+        () => sessions.updateSession(wrong),
+        () => sessions.takeFlash(wrong),
+        () => sessions.invalidateSession(wrong),
+        () => sessions.regenerateSessionId(wrong),
+      ]) {
+        await expect(call()).rejects.toThrow(SessionUsageError);
+      }
+      expect(() => sessions.csrfToken(wrong)).toThrow(SessionUsageError);
+      error.mockRestore();
+      await close();
+    },
+  );
+});
+
+it('deleteSession takes the session too, whose changes end with it', async () => {
+  const { sessions, close } = await startService(new MemoryBackend());
+  const { session } = await sessions.createSession();
+  session.data.before = true;
+  expect(await sessions.deleteSession(session)).toBe(true);
+  expect(await sessions.deleteSession(session)).toBe(false);
+  expect(session.status).toBe('ended');
+  await sessions.updateSession(session);
+  session.data.after = true;
+  await expect(sessions.updateSession(session)).rejects.toMatchObject({ code: 'SESSION_ENDED' });
+  await close();
 });

@@ -25,12 +25,12 @@ export class CartService {
   /** A quantity depends on the one before: `update()` counts right when two tabs add to it at once. */
   async change(request: object, { sku, change }: CartItemDto): Promise<CartAnswer> {
     const { session } = await this.sessions.start(request, { transport: 'cookie' });
-    const updated = await this.sessions.update(session.sessionId, ({ data }) => {
+    await this.sessions.update(session, ({ data }) => {
       const items = (data.cartItems ??= {});
       const quantity = Math.min((items[sku] ?? 0) + change, MOST_OF_ONE);
       if (quantity > 0) items[sku] = quantity;
       else Reflect.deleteProperty(items, sku);
     });
-    return this.contentOf(updated);
+    return this.contentOf(session);
   }
 }
