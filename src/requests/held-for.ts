@@ -12,6 +12,8 @@ export interface HeldFor {
   writeHeaders(response: ServerResponse): void;
   /** The response in place of the application's with `status`, after `work` failed with `error`. Null: the application's may go out. */
   replacement(error: unknown, status: number): ReplacementResponse | null;
+  /** A response that left in several parts ends. */
+  streamEnds(): void;
   /** The application has called its response after the end, and nobody listens for the error. */
   ignored(error: Error): void;
   /** Sending what was held failed with `error`. The client gets another response if nothing has left, else the connection is cut. */

@@ -71,6 +71,15 @@ export class RequestLog {
     });
   }
 
+  /** The handler has changed the session after the first byte. */
+  lateChange(route: string): void {
+    this.#once.say(`late change ${route}`, () => {
+      this.logger.warn(
+        `${route}: the handler changed the session after its response had begun, and the change is not stored. Change it before, or call await sessions.updateSession(session) afterwards.`,
+      );
+    });
+  }
+
   /** What waited could not be sent. */
   notSent(route: string, error: unknown): void {
     this.logger.error(`The response to ${route} could not be sent: ${messageOf(error)}`);

@@ -26,6 +26,7 @@ import type { FlashMessage } from '../sessions/flash-message.js';
 import type { IssuedSession } from '../sessions/session-issuer.js';
 import { isRefusal } from '../sessions/session-loader.js';
 import type { NewSessionUser, SessionData } from '../sessions/session-user.js';
+import type { SessionState } from '../sessions/session-state.js';
 import { Session } from '../sessions/session.js';
 import { TaskQueue } from '../sessions/task-queue.js';
 import type { StoreBudget } from '../store/store-budget.js';
@@ -33,6 +34,7 @@ import type { SessionId } from '../tokens/session-secret.js';
 import { FlashDelivery } from './flash-delivery.js';
 import { hasReader } from './flash-reader.js';
 import type { HeldFor, ReplacementResponse } from './held-for.js';
+import { isChanged, LateChanges } from './late-changes.js';
 import { messageOf, nameOf } from './message-of.js';
 import { PageCheck } from './page-check.js';
 import type { LoginOptions, StartOptions } from './request-options.js';
@@ -62,6 +64,7 @@ export class RequestSession implements HeldFor {
   /** Sessions that this request has ended, before it made another. */
   #formerSessions: readonly Session[] | undefined;
   #flashDelivery: FlashDelivery | undefined;
+  #lateChanges: LateChanges | undefined;
   /** Why there is no session: no token, or a refusal. */
   #refusal: SessionError | null = null;
   /** The sessions that the cookies of the request open, where they are several and so none was taken; null: there are none. */
@@ -290,6 +293,23 @@ export class RequestSession implements HeldFor {
 
   get #flash(): FlashDelivery {
     return (this.#flashDelivery ??= new FlashDelivery(this.#services, this.hold));
+  }
+
+  used(state: SessionState): void {
+    if (this.hold.hasBegun) this.#late.expect(state);
+  }
+
+  /** What a handler keeps of a session it may change without our notice, so streams are looked at again. */
+  streamEnds(): void {
+    if (this.#session === null) return;
+    const state = Session.stateOf(this.#session);
+    if (isChanged(state)) this.#late.expect(state);
+  }
+
+  get #late(): LateChanges {
+    return (this.#lateChanges ??= new LateChanges(() => {
+      this.#services.log.lateChange(this.#route);
+    }));
   }
 
   handsOutFlash(): boolean {

@@ -32,6 +32,7 @@ const OF_THE_LOST_RESPONSE =
 export class ResponseHold implements ResponseGate {
   #state: 'open' | 'heading' | 'holding' | 'released' | 'replaced' = 'open';
   #held: HeldCalls | null = null;
+  #streams = false;
   #whenDelivered: ((delivery: Delivery) => void) | null = null;
   /** What lies below this gate; null: that of the layer which all responses of the application have. */
   readonly #originals: Originals | null;
@@ -48,6 +49,11 @@ export class ResponseHold implements ResponseGate {
   /** Whether the calls come by the layer, and not by methods on the response itself. */
   get isInLayer(): boolean {
     return this.#originals === null;
+  }
+
+  /** Whether the application has begun its response, be it that nothing has left. */
+  get hasBegun(): boolean {
+    return this.#state !== 'open' && this.#state !== 'heading';
   }
 
   /**
@@ -205,6 +211,8 @@ export class ResponseHold implements ResponseGate {
         this.purpose.writeHeaders(this.response);
       }
     }
+    if (method === 'write') this.#streams = true;
+    if (method === 'end' && this.#streams) this.purpose.streamEnds();
     const result = this.#send(method, passed);
     if (this.#whenDelivered !== null && method !== 'writeHead') this.#noteDelivery();
     return result;

@@ -98,11 +98,13 @@ export class SessionState {
 
   get user(): SessionUser | null {
     this.#userSeen = true;
+    this.request?.used(this);
     return this.#user;
   }
 
   get data(): SessionData {
     this.#dataSeen = true;
+    this.request?.used(this);
     return this.#data;
   }
 
@@ -110,6 +112,7 @@ export class SessionState {
     if (typeof message !== 'string') throw wrongType(message, 'A flash message is a string.', 'flash.message');
     if (typeof category !== 'string') throw wrongType(category, 'A flash category is a string.', 'flash.category');
     const { clock, random } = this.surroundings;
+    this.request?.used(this);
     this.flash.add({ id: random.base64url(FLASH_ID_BYTES), message, category, timestamp: clock.now() });
   }
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock/clock.js';
 import type { RandomPool } from '../tokens/random-pool.js';
 import type { AnsweredSession } from './answered-session.js';
+import type { SessionState } from './session-state.js';
 import type { Session } from './session.js';
 
 /** What a session object needs of its surroundings. */
@@ -13,6 +14,8 @@ export interface SessionSurroundings {
 /** The request that a session was loaded for, as far as a session is concerned. */
 export interface SessionRequest {
   regenerate(session: Session): Promise<AnsweredSession>;
+  /** Called before the holder gets at what it may change. */
+  used(state: SessionState): void;
   /** Called before flash messages are taken. False: not by this request, whose response nobody reads. */
   handsOutFlash(): boolean;
   /** Called after the application has ended `session` by another call than `logout()`. */

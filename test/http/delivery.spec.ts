@@ -26,6 +26,7 @@ function purpose(work: Promise<void> | null): HeldFor {
     work: () => work ?? Promise.resolve(),
     writeHeaders: (response) => response.setHeader('X-Ours', 'ours'),
     replacement: () => ({ status: 503, body: {} }),
+    streamEnds: () => undefined,
     ignored: () => undefined,
     broken: () => undefined,
   };
