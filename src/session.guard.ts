@@ -15,10 +15,13 @@ export class SessionGuard implements CanActivate {
     private readonly reflector: Reflector,
   ) {}
 
-  async canActivate(context: ExecutionContext): Promise<boolean> {
-    if (this.isMarked(context, PUBLIC)) return true;
-    await this.requests.of(context).requireUser({ orAnonymous: () => this.isMarked(context, ALLOW_ANONYMOUS) });
-    return true;
+  canActivate(context: ExecutionContext): Promise<boolean> {
+    if (this.isMarked(context, PUBLIC)) return Promise.resolve(true);
+    // Without `await`, as every guarded request comes by here.
+    return this.requests.loaded(context).then((request) => {
+      request.requiredWithUser({ orAnonymous: () => this.isMarked(context, ALLOW_ANONYMOUS) });
+      return true;
+    });
   }
 
   /** Whether the handler, or else its controller, carries a mark. */

@@ -15,7 +15,7 @@ export class SessionInterceptor implements NestInterceptor {
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const request = this.requests.of(context);
-    return from(request.prepare()).pipe(
+    return from(request.load()).pipe(
       switchMap(() => next.handle()),
       concatMap((value: unknown) => commitThen(request, value)),
       catchError((error: unknown) => from(commitThenThrow(request, error))),

@@ -38,6 +38,11 @@ export class SessionBinding {
     this.#bindsUserAgent = userAgentBinding;
   }
 
+  /** Whether sessions are bound to anything. */
+  get isOn(): boolean {
+    return this.#prefixes !== null || this.#bindsUserAgent;
+  }
+
   /** Whether sessions belong to addresses. */
   get bindsAddress(): boolean {
     return this.#prefixes !== null;

@@ -9,18 +9,22 @@ import { unseal, type SessionProperty } from './session-parameter.js';
 
 /** Resolves the parameter of a session decorator, behind all pipes of the application. */
 @Injectable()
-export abstract class SessionPipe implements PipeTransform<unknown, Promise<unknown>> {
+export abstract class SessionPipe implements PipeTransform<unknown, unknown> {
   readonly #logger = new Logger('SessionModule');
 
   constructor(private readonly requests: RequestSessions) {}
 
-  async transform(value: unknown): Promise<unknown> {
+  /** A value, and no promise of it, where a guard has loaded the session: the pipes of each parameter wait for one another. */
+  transform(value: unknown): unknown {
     const parameter = unseal(value);
     if (parameter === undefined) throw this.#replaced();
-    return this.resolve(this.requests.of(parameter.context), parameter.property);
+    const request = this.requests.of(parameter.context);
+    if (request.isLoaded) return this.resolve(request, parameter.property);
+    return request.load().then(() => this.resolve(request, parameter.property));
   }
 
-  protected abstract resolve(request: RequestSession, property: SessionProperty | undefined): Promise<unknown>;
+  /** @param request its session is loaded */
+  protected abstract resolve(request: RequestSession, property: SessionProperty | undefined): unknown;
 
   #replaced(): SessionUsageError {
     const error = new SessionUsageError(
@@ -34,25 +38,24 @@ export abstract class SessionPipe implements PipeTransform<unknown, Promise<unkn
 
 @Injectable()
 export class CurrentSessionPipe extends SessionPipe {
-  protected async resolve(request: RequestSession, property: SessionProperty | undefined): Promise<unknown> {
-    const session = await request.require();
+  protected resolve(request: RequestSession, property: SessionProperty | undefined): unknown {
+    const session = request.required();
     return property === undefined ? session : session[property];
   }
 }
 
 @Injectable()
 export class OptionalSessionPipe extends SessionPipe {
-  protected async resolve(request: RequestSession, property: SessionProperty | undefined): Promise<unknown> {
-    const session = await request.optional();
+  protected resolve(request: RequestSession, property: SessionProperty | undefined): unknown {
+    const session = request.admitted();
     return property === undefined ? session : (session?.[property] ?? null);
   }
 }
 
 @Injectable()
 export class CurrentUserPipe extends SessionPipe {
-  protected async resolve(request: RequestSession): Promise<SessionUser | null> {
-    const session = await request.requireUser({ orAnonymous: () => false });
-    return session.user;
+  protected resolve(request: RequestSession): SessionUser | null {
+    return request.requiredWithUser({ orAnonymous: () => false }).user;
   }
 }
 

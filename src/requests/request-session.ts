@@ -57,7 +57,9 @@ export class RequestSession implements HeldFor {
   readonly #answer: SessionAnswer;
   readonly #response: ServerResponse;
   readonly hold: ResponseHold;
-  #loading: Promise<void> | undefined;
+  #loading: Promise<this> | undefined;
+  /** Whether that promise is fulfilled, so that a decorator behind the guard need not wait for it. */
+  #isLoaded = false;
   /** Makes whatever exchanges the session wait for what does so already: of two logins at once, the second replaces the first one's session. */
   #exchanges: TaskQueue | undefined;
   #session: Session | null = null;
@@ -111,6 +113,7 @@ export class RequestSession implements HeldFor {
     }
     const isOpen = this.#page.arriveAt(this.#request, context) || knowsMore;
     if (!isOpen || this.#loading === undefined) return;
+    this.#isLoaded = false;
     this.#loading = this.#loading.then(
       () => this.#judgeAgain(knowsMore),
       (error: unknown) => {
@@ -122,9 +125,11 @@ export class RequestSession implements HeldFor {
     this.#loading.catch(() => undefined);
   }
 
-  async #judgeAgain(knowsMore: boolean): Promise<void> {
+  async #judgeAgain(knowsMore: boolean): Promise<this> {
     if (knowsMore && this.#refusal instanceof SessionSecurityError) await this.#loadOnce();
     else this.#page.checkAgain();
+    this.#isLoaded = true;
+    return this;
   }
 
   /** For the log. */
@@ -132,35 +137,38 @@ export class RequestSession implements HeldFor {
     return routeOf(this.#request);
   }
 
-  /** Loads and renews the session, if there is one, and gives it to nobody. @throws as `optional()`, but for the request's CSRF token */
-  prepare(): Promise<void> {
-    return this.#load();
+  /** Whether the session is loaded, as it is behind a guard, so that nothing has to wait for it. */
+  get isLoaded(): boolean {
+    return this.#isLoaded;
   }
 
   /**
-   * The session of this request; null: there is none.
+   * Loads and renews the session, if there is one, and gives it to nobody; once, however often it is called.
    *
-   * @throws SessionBackendError when that is not known, SessionCsrfError when another site may have sent the request
+   * @returns this, when it is loaded
+   * @throws SessionBackendError when nothing is known about it, SessionCsrfError when another site may have sent the request
    */
-  async optional(): Promise<Session | null> {
-    await this.#load();
+  load(): Promise<this> {
+    return (this.#loading ??= this.#loadOnce());
+  }
+
+  /** The loaded session; null: there is none. @throws SessionCsrfError when the request's CSRF token does not fit it */
+  admitted(): Session | null {
     this.#page.assertToken();
     return this.#livingSession;
   }
 
-  /** The session of this request. @throws the exact reason why there is none, or SessionBackendError */
-  async require(): Promise<Session> {
-    await this.#load();
-    this.#page.assertToken();
-    const session = this.#livingSession;
+  /** The loaded session. @throws the exact reason why there is none, SessionCsrfError */
+  required(): Session {
+    const session = this.admitted();
     if (session !== null) return session;
     if (this.#session !== null) throw this.#refusal ?? new SessionNotFoundError();
     throw this.#refusal ?? this.#missingToken();
   }
 
-  /** The session of this request if it has a user, or none is asked for. @throws as `require()`, SessionInvalidError */
-  async requireUser({ orAnonymous }: { readonly orAnonymous: () => boolean }): Promise<Session> {
-    const session = await this.require();
+  /** The loaded session if it has a user, or none is asked for. @throws as `required()`, SessionInvalidError */
+  requiredWithUser({ orAnonymous }: { readonly orAnonymous: () => boolean }): Session {
+    const session = this.required();
     if (!session.isAnonymous || orAnonymous()) return session;
     const error = new SessionInvalidError(
       'SESSION_ANONYMOUS',
@@ -168,6 +176,18 @@ export class RequestSession implements HeldFor {
     );
     this.#services.loader.reject(error, clientOf(this.#request), session.sessionId);
     throw error;
+  }
+
+  /** The session of this request, loaded; null: there is none. @throws as `load()` and `admitted()` */
+  async optional(): Promise<Session | null> {
+    await this.load();
+    return this.admitted();
+  }
+
+  /** The session of this request, loaded. @throws as `load()` and `required()` */
+  async require(): Promise<Session> {
+    await this.load();
+    return this.required();
   }
 
   /** Makes an anonymous session, or gives the one that is there, with `data` in it. */
@@ -209,7 +229,7 @@ export class RequestSession implements HeldFor {
   async #login(user: NewSessionUser, { transport, ...lifetime }: LoginOptions): Promise<AnsweredSession> {
     this.#answer.assertOffered(transport);
     // By the headers alone: a page that has been open since before another login may sign in.
-    await this.#load();
+    await this.load();
     const previous = this.#livingSession;
     const source = this.#sourceOfAnswer(transport);
     const login = { user: this.#services.issuer.newUser(user), client: this.#newClient(), lifetime };
@@ -224,7 +244,7 @@ export class RequestSession implements HeldFor {
   }
 
   async #logout(): Promise<boolean> {
-    await this.#load();
+    await this.load();
     this.#page.assertToken();
     const session = this.#session;
     if (session === null) return this.#logoutOfRivals();
@@ -459,16 +479,17 @@ export class RequestSession implements HeldFor {
     return (this.#exchanges ??= new TaskQueue()).run(task);
   }
 
-  #load(): Promise<void> {
-    return (this.#loading ??= this.#loadOnce());
-  }
-
-  async #loadOnce(): Promise<void> {
+  #loadOnce(): Promise<this> {
+    this.#isLoaded = false;
     const arrival = new SessionArrival(this.#services, this.#request, this.#answer, this.#page, this.#budget);
-    this.#session = await arrival.receive();
-    this.#refusal = arrival.refusal;
-    this.#rivalIds = arrival.rivalIds;
-    if (this.#session !== null) Session.stateOf(this.#session).request = this;
+    return arrival.receive().then((session) => {
+      this.#session = session;
+      this.#refusal = arrival.refusal;
+      this.#rivalIds = arrival.rivalIds;
+      this.#isLoaded = true;
+      if (session !== null) Session.stateOf(session).request = this;
+      return this;
+    });
   }
 
   /**
@@ -489,7 +510,8 @@ export class RequestSession implements HeldFor {
     }
     this.#session = session;
     this.#refusal = null;
-    this.#loading = Promise.resolve();
+    this.#loading = Promise.resolve(this);
+    this.#isLoaded = true;
     this.#page.replaced();
     Session.stateOf(session).request = this;
     return this.#answer.give(session, token, source, kind);

@@ -39,6 +39,16 @@ export class RequestSessions {
     );
   }
 
+  /** The same with its session loaded. Rejects where `of()` throws. */
+  loaded(context: ExecutionContext): Promise<RequestSession> {
+    try {
+      return this.of(context).load();
+    } catch (error) {
+      if (error instanceof Error) return Promise.reject(error);
+      throw error;
+    }
+  }
+
   /** The same for what knows no context, or another one than HTTP's; marks on a route, such as `@SkipCsrf()`, are then not seen. */
   ofRequest(
     request: PlatformRequest,

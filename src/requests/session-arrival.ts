@@ -3,6 +3,8 @@ import { clientOf, rawRequestOf, type PlatformRequest } from '../http/http-messa
 import type { TokenSource } from '../options/session-options.js';
 import { isRefusal, type TokenFault } from '../sessions/session-loader.js';
 import { Session } from '../sessions/session.js';
+import type { SessionTimes } from '../records/session-record.js';
+import type { StoredSession } from '../sessions/session-state.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import type { VerifiedToken } from '../tokens/token-verifier.js';
@@ -10,7 +12,7 @@ import { messageOf } from './message-of.js';
 import type { PageCheck } from './page-check.js';
 import type { RequestServices } from './request-services.js';
 import type { SessionAnswer } from './session-answer.js';
-import { findToken, type TokenSearchListener } from './token-search.js';
+import { findToken, type PresentedToken, type TokenSearchListener } from './token-search.js';
 
 /** Receives the session that a request brings: its token, the one read, and the renewal that this use makes due. */
 export class SessionArrival implements TokenSearchListener {
@@ -32,29 +34,9 @@ export class SessionArrival implements TokenSearchListener {
    *
    * @throws SessionBackendError when that is not known, SessionCsrfError when another site may have sent the request
    */
-  async receive(): Promise<Session | null> {
-    const presented = await findToken(this.services, rawRequestOf(this.request), this);
-    if (presented === null) return this.#nothing();
-    const { source, text, verified } = presented;
-    this.answer.presented(presented);
-    if (source === 'cookie') this.page.assertOwnPage(verified.sessionId);
-    const session = await this.#load(verified, source);
-    if (session === null) return this.#nothing();
-    if (source === 'cookie') this.page.opened(session);
-    // A use that is refused is none.
-    if (!this.page.admitsSession) return session;
-    const renewed = await this.#touch(session);
-    if (renewed || verified.outdated || this.answer.isShortLived(session, verified.claims.issuedAt)) {
-      await this.#renewToken(session, verified);
-    } else if (this.answer.tidiesCookies) {
-      this.answer.renew(session, text);
-    }
-    return session;
-  }
-
-  #nothing(): null {
-    if (this.refusal !== null) this.answer.sessionRefused();
-    return null;
+  receive(): Promise<Session | null> {
+    const found = findToken(this.services, rawRequestOf(this.request), this);
+    return found instanceof Promise ? found.then((presented) => this.#read(presented)) : this.#read(found);
   }
 
   tokenRefused(fault: TokenFault, source: TokenSource): void {
@@ -67,14 +49,57 @@ export class SessionArrival implements TokenSearchListener {
     if (ignored !== null) this.services.loader.tokenError(ignored, clientOf(this.request));
   }
 
-  async #load(verified: VerifiedToken, source: TokenSource): Promise<Session | null> {
+  /** What can be refused before the read is; nearly every request that gets further has nothing to renew, and waits for the read alone. */
+  #read(presented: PresentedToken | null): Promise<Session | null> {
+    if (presented === null) return Promise.resolve(this.#withoutSession());
+    const { source, verified } = presented;
+    this.answer.presented(presented);
     try {
-      return await this.services.loader.load(verified, clientOf(this.request), this.budget);
+      if (source === 'cookie') this.page.assertOwnPage(verified.sessionId);
+    } catch (error) {
+      if (error instanceof Error) return Promise.reject(error);
+      throw error;
+    }
+    return this.services.store.read(verified.sessionId, this.budget, (stored) => this.#open(stored, presented));
+  }
+
+  #open(stored: StoredSession | null, presented: PresentedToken): Session | null | Promise<Session> {
+    const { source, text, verified } = presented;
+    const session = this.#sessionIn(stored, presented);
+    if (session === null) return this.#withoutSession();
+    if (source === 'cookie') this.page.opened(session);
+    // A use that is refused is none.
+    if (!this.page.admitsSession) return session;
+    const due = this.services.renewal.timesDue(session);
+    const signsAnew = verified.outdated || this.answer.isShortLived(session, verified.claims.issuedAt);
+    if (due !== null || signsAnew) return this.#renew(session, presented, due);
+    if (this.answer.tidiesCookies) this.answer.renew(session, text);
+    return session;
+  }
+
+  #sessionIn(stored: StoredSession | null, { source, verified }: PresentedToken): Session | null {
+    try {
+      return this.services.loader.open(stored, verified, () => clientOf(this.request));
     } catch (error) {
       if (!isRefusal(error)) throw error;
       this.#refuse(error, source);
       return null;
     }
+  }
+
+  #withoutSession(): null {
+    if (this.refusal !== null) this.answer.sessionRefused();
+    return null;
+  }
+
+  async #renew(session: Session, { text, verified }: PresentedToken, due: SessionTimes | null): Promise<Session> {
+    const renewed = due !== null && (await this.#touch(session, due));
+    if (renewed || verified.outdated || this.answer.isShortLived(session, verified.claims.issuedAt)) {
+      await this.#renewToken(session, verified);
+    } else if (this.answer.tidiesCookies) {
+      this.answer.renew(session, text);
+    }
+    return session;
   }
 
   #refuse(error: SessionError, source: TokenSource): void {
@@ -83,10 +108,8 @@ export class SessionArrival implements TokenSearchListener {
   }
 
   /** Moves the times that are due, before the handler runs. A failure leaves the request as it would be without: the session lives. */
-  async #touch(session: Session): Promise<boolean> {
+  async #touch(session: Session, due: SessionTimes): Promise<boolean> {
     const { renewal, logger } = this.services;
-    const due = renewal.timesDue(session);
-    if (due === null) return false;
     try {
       return (await renewal.touch(session, due, this.budget)) === 'renewed';
     } catch (error) {

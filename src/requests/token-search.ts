@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { TokenSource } from '../options/session-options.js';
 import type { TokenFault } from '../sessions/session-loader.js';
 import type { SessionId } from '../tokens/session-secret.js';
-import type { TokenVerifier, VerifiedToken } from '../tokens/token-verifier.js';
+import type { TokenVerifier, VerifiedToken, VerifierVerdict } from '../tokens/token-verifier.js';
 import type { TokenTransports } from '../transports/token-transports.js';
 
 /** Anybody may plant cookies by the dozen, and each costs a signature. */
@@ -34,42 +34,72 @@ interface SearchServices {
   readonly verifier: TokenVerifier;
 }
 
-/** The first token of a request that verifies. One that does not, or cannot be read, lets the next source have its turn. */
-export async function findToken(
+/**
+ * The first token of a request that verifies. One that does not, or cannot be read, lets the next source have its turn. A promise only where
+ * a serializer needs one, or for several cookies.
+ */
+export function findToken(
   services: SearchServices,
   request: IncomingMessage,
   listener: TokenSearchListener,
-): Promise<PresentedToken | null> {
-  const { transports, verifier } = services;
-  for (const source of transports.sources) {
-    const reading = transports.of(source).read(request);
-    switch (reading.found) {
-      case 'nothing':
-        continue;
-      case 'fault':
-        listener.tokenRefused(reading.code, source);
-        // Two tokens in one place are an attack or a bug; no other place makes up for it.
-        if (reading.code === 'TOKEN_AMBIGUOUS') return null;
-        continue;
-      case 'several': {
-        const found = await findAmong(reading.tokens, verifier, listener);
-        if (typeof found === 'object') return { source, ...found };
-        listener.tokenRefused(found, source);
-        if (found === 'TOKEN_AMBIGUOUS') return null;
-        continue;
-      }
-      case 'token': {
-        const pending = verifier.verify(reading.token);
-        const verdict = pending instanceof Promise ? await pending : pending;
-        if (verdict.valid) return { source, text: reading.token, verified: verdict };
-        listener.tokenRefused(verdict.fault, source);
-        continue;
-      }
-      default:
-        reading satisfies never;
+): PresentedToken | null | Promise<PresentedToken | null> {
+  return searchFrom(0, services, request, listener);
+}
+
+function searchFrom(
+  first: number,
+  services: SearchServices,
+  request: IncomingMessage,
+  listener: TokenSearchListener,
+): PresentedToken | null | Promise<PresentedToken | null> {
+  const { sources } = services.transports;
+  for (let index = first; ; index++) {
+    const source = sources[index];
+    if (source === undefined) return null;
+    const found = searchIn(source, services, request, listener);
+    if (found instanceof Promise) {
+      return found.then((settled) =>
+        settled === 'next source' ? searchFrom(index + 1, services, request, listener) : settled,
+      );
     }
+    if (found !== 'next source') return found;
   }
-  return null;
+}
+
+type SourceOutcome = PresentedToken | null | 'next source';
+
+/** Null: no other source makes up for what is in this one. */
+function searchIn(
+  source: TokenSource,
+  { transports, verifier }: SearchServices,
+  request: IncomingMessage,
+  listener: TokenSearchListener,
+): SourceOutcome | Promise<SourceOutcome> {
+  const refuse = (fault: TokenFault): SourceOutcome => {
+    listener.tokenRefused(fault, source);
+    // Two tokens in one place are an attack or a bug.
+    return fault === 'TOKEN_AMBIGUOUS' ? null : 'next source';
+  };
+  const reading = transports.of(source).read(request);
+  switch (reading.found) {
+    case 'nothing':
+      return 'next source';
+    case 'fault':
+      return refuse(reading.code);
+    case 'several':
+      return findAmong(reading.tokens, verifier, listener).then((found) =>
+        typeof found === 'object' ? { source, ...found } : refuse(found),
+      );
+    case 'token': {
+      const { token: text } = reading;
+      const judge = (verdict: VerifierVerdict): SourceOutcome =>
+        verdict.valid ? { source, text, verified: verdict } : refuse(verdict.fault);
+      const verdict = verifier.verify(text);
+      return verdict instanceof Promise ? verdict.then(judge) : judge(verdict);
+    }
+    default:
+      return reading satisfies never;
+  }
 }
 
 /**

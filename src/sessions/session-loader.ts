@@ -36,17 +36,25 @@ export class SessionLoader {
   ) {}
 
   /** @throws SessionNotFoundError, SessionInvalidError, SessionSecurityError, SessionBackendError */
-  async load(token: VerifiedToken, client: RequestClient, budget: StoreBudget): Promise<Session> {
-    const { sessionId } = token;
-    const stored = await this.store.read(sessionId, budget);
+  load(token: VerifiedToken, client: RequestClient, budget: StoreBudget): Promise<Session> {
+    return this.store.read(token.sessionId, budget, (stored) => this.open(stored, token, () => client));
+  }
+
+  /**
+   * The session in what was read for `token`.
+   *
+   * @param clientOf tells the client; called only where it is needed, as to learn an address may be work for the framework
+   * @throws as `load()`
+   */
+  open(stored: StoredSession | null, token: VerifiedToken, clientOf: () => RequestClient): Session {
     const now = this.context.clock.now();
     try {
       if (stored === null) throw new SessionNotFoundError();
       this.#assertUsable(stored, now);
       this.#assertIndexed(stored, token);
-      this.binding.check(stored.content.facts, client);
+      if (this.binding.isOn) this.binding.check(stored.content.facts, clientOf());
     } catch (error) {
-      if (isRefusal(error)) this.reject(error, client, sessionId);
+      if (isRefusal(error)) this.reject(error, clientOf(), token.sessionId);
       throw error;
     }
     return this.context.open(stored, Math.max(now, stored.record.lastAccessed));

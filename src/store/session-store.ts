@@ -168,10 +168,50 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     assertRecordSize(record, before, this.options.maxSessionBytes);
   }
 
-  /** The session, living or not; null: there is none, or what is there is no record of ours, which is logged. */
-  async read(id: SessionId, budget: StoreBudget): Promise<StoredSession | null> {
+  /**
+   * The session, living or not; null: there is none, or what is there is no record of ours, which is logged.
+   *
+   * Every request comes by here, so it is written without `await`.
+   *
+   * @param use makes of it what the caller wants, in the turn in which the store has responded
+   */
+  read(id: SessionId, budget: StoreBudget): Promise<StoredSession | null>;
+  read<Result>(
+    id: SessionId,
+    budget: StoreBudget,
+    use: (stored: StoredSession | null) => Result | Promise<Result>,
+  ): Promise<Result>;
+  read<Result>(
+    id: SessionId,
+    budget: StoreBudget,
+    use?: (stored: StoredSession | null) => Result | Promise<Result>,
+  ): Promise<Result | StoredSession | null> {
+    if (!this.#lifecycle.isOpen) {
+      const opened = budget.run(() => this.#lifecycle.open());
+      return use === undefined
+        ? opened.then(() => this.read(id, budget))
+        : opened.then(() => this.read(id, budget, use));
+    }
+    const hadAllTime = budget.isUntouched;
+    return budget
+      .run<unknown>(() => this.backend.read(id))
+      .then(
+        (record) => {
+          const stored = this.#storedIn(record, id);
+          return use === undefined ? stored : use(stored);
+        },
+        (error: unknown) => {
+          if (!(error instanceof DamagedRecordError)) throw this.#failure('read', error, hadAllTime);
+          this.#damage.note(id, error);
+          return use === undefined ? null : use(null);
+        },
+      );
+  }
+
+  #storedIn(record: unknown, id: SessionId): StoredSession | null {
+    if (!isRecordOrNull(record)) throw this.#outage('read', BROKEN_CONTRACT);
+    this.#outages.answered('read');
     try {
-      const record = await this.#call('read', budget, isRecordOrNull, () => this.backend.read(id));
       return record === null ? null : storedSession(record, id);
     } catch (error) {
       if (!(error instanceof DamagedRecordError)) throw error;
@@ -326,7 +366,6 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
 
   /** What the caller is told. Only what the store itself failed at is logged as an outage, not what one request has brought upon itself. */
   #failure(kind: StoreCall, error: unknown, hadAllTime: boolean): Error {
-    if (error instanceof DamagedRecordError && kind === 'read') return error;
     if (error instanceof NewerRecordError) return newer(error);
     if (!(error instanceof SessionError)) return this.#outage(kind, describeDriverFailure(error));
     if (error.code === 'BACKEND_TIMEOUT' && hadAllTime) this.#outages.failed(kind, error.message);

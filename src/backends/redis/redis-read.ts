@@ -24,16 +24,25 @@ export interface RecordPlace {
  *
  * @param place the place as of now: a link may be replaced
  */
-export async function readRecord(place: () => RecordPlace, id: SessionId): Promise<SessionRecord | null> {
+export function readRecord(place: () => RecordPlace, id: SessionId): Promise<SessionRecord | null> {
   const { link, key } = place();
-  let text: string | null | undefined;
-  try {
-    text = await link.client.get(key);
-  } catch (error) {
-    if (!isWrongType(error)) throw error;
-  }
-  if (typeof text === 'string' && namesItself(text, id)) return decodeRecord(id, text);
+  // Without `await`, as every request comes by here.
+  return link.client.get(key).then(
+    (text) => (text !== null && namesItself(text, id) ? decodeRecord(id, text) : readAgain(place, link, id, text)),
+    (error: unknown) => {
+      if (!isWrongType(error)) throw error;
+      return readAgain(place, link, id, undefined);
+    },
+  );
+}
 
+/** @param text what the first reply held; undefined: a value of another type */
+async function readAgain(
+  place: () => RecordPlace,
+  link: RedisLink,
+  id: SessionId,
+  text: string | null | undefined,
+): Promise<SessionRecord | null> {
   await link.renewal;
   const second = place();
   try {

@@ -110,7 +110,7 @@ export class RedisBackend implements SessionBackend {
     }
   }
 
-  async read(id: SessionId): Promise<SessionRecord | null> {
+  read(id: SessionId): Promise<SessionRecord | null> {
     return readRecord(() => this.#at(id), id);
   }
 
