@@ -1,17 +1,59 @@
-// Builds the package twice, as ES modules and as CommonJS, and marks each half as what it is.
-import { execFileSync } from 'node:child_process';
-import { rmSync, writeFileSync } from 'node:fs';
+// Builds the package twice, as ES modules and as CommonJS, and marks each half as what it is. With --if-changed only when the sources are not
+// those of the last build.
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const tsc = fileURLToPath(new URL('../node_modules/typescript/bin/tsc', import.meta.url));
+const tsc = join(root, 'node_modules/typescript/bin/tsc');
+const stamp = join(root, 'dist/.built-from');
+const HALVES = [
+  { name: 'esm', type: 'module', options: [] },
+  {
+    name: 'cjs',
+    type: 'commonjs',
+    options: ['--module', 'commonjs', '--moduleResolution', 'bundler', '--outDir', 'dist/cjs'],
+  },
+];
 
-function compile(...options) {
-  execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json', ...options], { cwd: root, stdio: 'inherit' });
+const sources = hashOfSources();
+if (process.argv.includes('--if-changed') && isBuiltFrom(sources)) {
+  console.log('The library in dist/ is up to date.');
+} else {
+  console.log('Building the library into dist/, which takes a while …');
+  // Other outputs in dist/, such as those of the samples, stay.
+  for (const { name } of HALVES) rmSync(join(root, 'dist', name), { recursive: true, force: true });
+  rmSync(stamp, { force: true });
+  const results = await Promise.all(HALVES.map(compile));
+  if (results.every((code) => code === 0)) writeFileSync(stamp, sources);
+  else process.exitCode = 1;
 }
 
-rmSync(`${root}dist`, { recursive: true, force: true });
-compile();
-compile('--module', 'commonjs', '--moduleResolution', 'bundler', '--outDir', 'dist/cjs');
-writeFileSync(`${root}dist/esm/package.json`, '{ "type": "module" }\n');
-writeFileSync(`${root}dist/cjs/package.json`, '{ "type": "commonjs" }\n');
+async function compile({ name, type, options }) {
+  const compiler = spawn(process.execPath, [tsc, '-p', 'tsconfig.build.json', ...options], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+  const [code] = await once(compiler, 'exit');
+  if (code === 0) writeFileSync(join(root, 'dist', name, 'package.json'), `{ "type": "${type}" }\n`);
+  return code;
+}
+
+function isBuiltFrom(hash) {
+  if (!HALVES.every(({ name }) => existsSync(join(root, 'dist', name, 'package.json')))) return false;
+  return existsSync(stamp) && readFileSync(stamp, 'utf8') === hash;
+}
+
+/** Of all that decides about the output: names too, as a file may go. */
+function hashOfSources() {
+  const below = readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true });
+  const files = below.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const others = ['tsconfig.json', 'tsconfig.build.json', '.ci/build.mjs', 'node_modules/typescript/package.json'];
+  const hash = createHash('sha256');
+  for (const file of [...files.sort(), ...others.map((name) => join(root, name))])
+    hash.update(`${file}\0`).update(readFileSync(file));
+  return hash.digest('hex');
+}

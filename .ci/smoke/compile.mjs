@@ -13,6 +13,7 @@ const { options, fileNames } = ts.parseJsonConfigFileContent(
       module: 'nodenext',
       types: ['node'],
       strict: true,
+      exactOptionalPropertyTypes: true,
       experimentalDecorators: true,
       emitDecoratorMetadata: true,
       rootDir: '.',

@@ -3,19 +3,17 @@ import { join, relative, sep } from 'node:path';
 
 const AT_THE_ROOT = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'];
 // A package.json marks each half as what it is. No name begins with a dot.
-const IN_DIST = /^dist\/(?:esm|cjs)\/(?:package\.json|(?:[\w-][\w.-]*\/)*[\w-][\w.-]*\.(?:js|js\.map|d\.ts))$/;
+const IN_DIST = /^dist\/(?:esm|cjs)\/(?:package\.json|(?:[\w-][\w.-]*\/)*[\w-][\w.-]*\.(?:js|d\.ts))$/;
 
 /** Nothing is published that is not meant to be, and nothing is missing. */
 export function checkContents({ tarball, content, repository }) {
   const files = filesBelow(content);
   const unwanted = files.filter((file) => !AT_THE_ROOT.includes(file) && !IN_DIST.test(file));
   const missing = AT_THE_ROOT.filter((file) => !files.includes(file));
-  const hollow = files.filter((file) => file.endsWith('.map') && !hasSources(join(content, file)));
   const local = files.filter((file) => readFileSync(join(content, file), 'utf8').includes(repository));
   const faults = [
     ...unwanted.map((file) => `${file} is not wanted`),
     ...missing.map((file) => `${file} is missing`),
-    ...hollow.map((file) => `${file} is without its sources, which are not published otherwise`),
     ...local.map((file) => `${file} names a folder of this machine`),
   ];
   if (faults.length > 0) throw new Error(faults.join('\n'));
@@ -31,11 +29,6 @@ function filesBelow(folder) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => !entry.isDirectory())
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll(sep, '/'));
-}
-
-function hasSources(map) {
-  const { sources, sourcesContent = [] } = JSON.parse(readFileSync(map, 'utf8'));
-  return sources.length === sourcesContent.length && sourcesContent.every((text) => typeof text === 'string');
 }
 
 function inKilobytes(bytes) {

@@ -10,16 +10,56 @@ const HOPS_OF_A_TRY = 3;
 /** Those that ioredis grants a command by default. */
 const USUAL_REDIRECTIONS = 16;
 
+/** Those of each connection, of a Cluster client's too. */
+type ConnectionOptions = Required<
+  Pick<
+    RedisOptions,
+    | 'maxRetriesPerRequest'
+    | 'stringNumbers'
+    | 'autoResendUnfulfilledCommands'
+    | 'commandTimeout'
+    | 'connectTimeout'
+    | 'sentinelCommandTimeout'
+    | 'socketTimeout'
+    | 'reconnectOnError'
+  >
+>;
+
+/** What `sessionRedisOptions()` sets: narrower than `RedisOptions`, which ioredis does not take under `exactOptionalPropertyTypes`. */
+export type SessionRedisOptions = ConnectionOptions &
+  Required<Pick<RedisOptions, 'enableOfflineQueue' | 'retryStrategy'>>;
+
+/** What `sessionClusterOptions()` sets. */
+export type SessionClusterOptions<NodeOptions> = Required<
+  Pick<
+    ClusterOptions,
+    | 'enableOfflineQueue'
+    | 'retryDelayOnFailover'
+    | 'retryDelayOnTryAgain'
+    | 'retryDelayOnClusterDown'
+    | 'maxRedirections'
+    | 'slotsRefreshTimeout'
+    | 'clusterRetryStrategy'
+  >
+> & { redisOptions: NodeOptions & ConnectionOptions & { lazyConnect: boolean } };
+
 /**
  * The options of an ioredis client that fit sessions. ioredis's own suit a cache: with them a call to a server that hangs never returns, and
  * a write whose answer is lost is sent again and done twice.
  *
  * @param timeoutMs the longest that a call may take, as `backendTimeout`
  */
-export function sessionRedisOptions(timeoutMs: number): RedisOptions {
+export function sessionRedisOptions(timeoutMs: number): SessionRedisOptions {
   return {
+    ...connectionOptions(timeoutMs),
     // A command for a connection that is down fails at once. In a queue it would run after its caller was told that it failed.
     enableOfflineQueue: false,
+    retryStrategy: reconnectPause,
+  };
+}
+
+function connectionOptions(timeoutMs: number): ConnectionOptions {
+  return {
     maxRetriesPerRequest: 0,
     // The scripts answer with numbers that are calculated with.
     stringNumbers: false,
@@ -31,7 +71,6 @@ export function sessionRedisOptions(timeoutMs: number): RedisOptions {
     // Gives up a connection on which nothing at all came for as long as a call may take: a firewall may have forgotten it. Of a server that is
     // slow but alive, replies to other calls keep it.
     socketTimeout: timeoutMs,
-    retryStrategy: reconnectPause,
     // A master that became a replica: look for the new one. Redis before 7 wraps the error of a script.
     reconnectOnError: ({ message }) => message.startsWith('READONLY') || message.includes('-READONLY'),
   };
@@ -46,14 +85,19 @@ export function sessionRedisOptions(timeoutMs: number): RedisOptions {
  *
  * @example new RedisBackend(new Cluster([{ host: 'redis-1' }, { host: 'redis-2' }], sessionClusterOptions(1000, { password })))
  */
+export function sessionClusterOptions(timeoutMs: number): SessionClusterOptions<object>;
+export function sessionClusterOptions<NodeOptions extends NonNullable<ClusterOptions['redisOptions']>>(
+  timeoutMs: number,
+  redisOptions: NodeOptions,
+): SessionClusterOptions<NodeOptions>;
 export function sessionClusterOptions(
   timeoutMs: number,
   redisOptions: NonNullable<ClusterOptions['redisOptions']> = {},
-): ClusterOptions {
+): SessionClusterOptions<object> {
   return {
     // Connected at once, replicas too: while a connection is being made, commands for it fail. The client has a way of its own to find a
     // node again that it lost, so the nodes' connections get none.
-    redisOptions: { ...redisOptions, ...withoutOwnReconnection(sessionRedisOptions(timeoutMs)), lazyConnect: false },
+    redisOptions: { ...redisOptions, ...connectionOptions(timeoutMs), lazyConnect: false },
     enableOfflineQueue: false,
     // The Cluster client sends again by itself what was under way when a connection broke; the nodes' options do not stop it.
     retryDelayOnFailover: 0,
@@ -67,13 +111,6 @@ export function sessionClusterOptions(
 
 function reconnectPause(attempt: number): number {
   return Math.min(2 ** attempt * 25, LONGEST_RECONNECT_PAUSE_MS) * (0.5 + Math.random() / 2);
-}
-
-function withoutOwnReconnection(options: RedisOptions): NonNullable<ClusterOptions['redisOptions']> {
-  const rest = { ...options };
-  delete rest.retryStrategy;
-  delete rest.enableOfflineQueue;
-  return rest;
 }
 
 /** What is wrong with the options of a client that the application made. */

@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const root = join(import.meta.dirname, '..', '..');
+
+function run(script: string, cwd: string, ...args: string[]): { status: number | null; text: string } {
+  const { status, error, stdout, stderr } = spawnSync(process.execPath, [script, ...args], { cwd, encoding: 'utf8' });
+  if (error) throw error;
+  return { status, text: stdout + stderr };
+}
+
+describe('the build, in a package of one file', () => {
+  let folder: string;
+  const written = (file: string) => existsSync(join(folder, file));
+  const build = (...args: string[]) => run(join(folder, '.ci/build.mjs'), folder, ...args);
+
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'sessionx-test-'));
+    for (const name of ['.ci/build.mjs', 'tsconfig.json', 'tsconfig.build.json'])
+      cpSync(join(root, name), join(folder, name));
+    symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+    mkdirSync(join(folder, 'src'));
+    writeFileSync(join(folder, 'src/index.ts'), 'export const answer: number = 42;\n');
+    writeFileSync(join(folder, 'src/other.ts'), 'export const other: number = 1;\n');
+  });
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('says that it builds, and builds only what has changed since', () => {
+    expect(build('--if-changed')).toEqual({
+      status: 0,
+      text: expect.stringMatching(/^Building the library/) as unknown,
+    });
+    for (const half of ['esm', 'cjs']) {
+      expect(written(`dist/${half}/index.js`) && written(`dist/${half}/index.d.ts`)).toBe(true);
+      expect(written(`dist/${half}/index.js.map`)).toBe(false);
+    }
+    expect(build('--if-changed')).toEqual({ status: 0, text: 'The library in dist/ is up to date.\n' });
+
+    mkdirSync(join(folder, 'dist/sample'));
+    rmSync(join(folder, 'src/other.ts'));
+    expect(build('--if-changed').text).toMatch(/^Building/);
+    expect([written('dist/esm/index.js'), written('dist/esm/other.js'), written('dist/sample')]).toEqual([
+      true,
+      false,
+      true,
+    ]);
+    expect(readFileSync(join(folder, 'dist/cjs/package.json'), 'utf8')).toBe('{ "type": "commonjs" }\n');
+  }, 240_000);
+
+  it('tries again after a build that failed, and always builds unless told otherwise', () => {
+    writeFileSync(join(folder, 'src/index.ts'), 'export const answer: number = "42";\n');
+    for (let round = 0; round < 2; round++) {
+      const { status, text } = build('--if-changed');
+      expect(status).toBe(1);
+      expect(text).toMatch(/^Building[^]*TS2322/);
+    }
+    writeFileSync(join(folder, 'src/index.ts'), 'export const answer: number = 43;\n');
+    for (let round = 0; round < 2; round++) {
+      const { status, text } = build();
+      expect([status, text]).toEqual([0, expect.stringMatching(/^Building/)]);
+    }
+  }, 240_000);
+});
+
+describe('the check before a release', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sessionx-test-'));
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  const check = (manifest: object) => {
+    writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest));
+    return run(join(root, '.ci/release-check.mjs'), folder);
+  };
+
+  const COMPLETE = {
+    repository: { type: 'git', url: 'git+https://code.sessionx.org/sessionx.git' },
+    homepage: 'https://sessionx.org/docs',
+    bugs: { url: 'https://code.sessionx.org/sessionx/issues' },
+  };
+
+  it.each(['repository', 'homepage', 'bugs'])('names what only the publisher knows: %s', (field) => {
+    for (const value of [
+      undefined,
+      '',
+      'TODO',
+      'https://example.com/x',
+      'https://localhost/x',
+      { url: 'https://x.test' },
+    ]) {
+      const { status, text } = check({ ...COMPLETE, [field]: value });
+      expect(status).toBe(1);
+      expect(text).toMatch(/not ready to be published/);
+      expect(text.match(/^- (\w+):/gm)).toEqual([`- ${field}:`]);
+    }
+  });
+
+  it('passes a manifest that has it all', () => {
+    expect(check(COMPLETE)).toEqual({ status: 0, text: '' });
+    expect(
+      check({ ...COMPLETE, repository: 'github:sessionx/sessionx', bugs: { email: 'bugs@sessionx.org' } }).status,
+    ).toBe(0);
+  });
+
+  it('runs before each publication', () => {
+    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      scripts: Record<string, string>;
+    };
+    expect(scripts.prepublishOnly).toBe('node .ci/release-check.mjs');
+  });
+});
