@@ -189,6 +189,25 @@ describe('operations that stop half-way', () => {
     },
   );
 
+  it('a session that is ended while it is made was made, also where its entry leaves a moment after its record', async () => {
+    const record = arena.record(arena.newUser());
+    const patient = await arena.open({ servers: proxy.address });
+    await patient.ping();
+    proxy.holdRequests(3);
+    const creation = patient.create(record, { deadline: 1500 });
+    await proxy.untilHeld();
+    await server.evict(arena.keyPrefix + record.id);
+    // The first look at the list finds the entry, the second is held until it has gone.
+    proxy.holdRequests(1);
+    proxy.release();
+    await Promise.race([creation, proxy.untilHeld()]);
+    expect(await sound.delete(record.id)).toBe('missing');
+    proxy.heal();
+    proxy.release();
+    expect((await creation).outcome).toBe('created');
+    expect(await lives(record)).toBe(false);
+  });
+
   it('a session that is logged out everywhere while it is made was made, and has ended', async () => {
     const user = arena.newUser();
     const patient = await arena.open({ servers: proxy.address });

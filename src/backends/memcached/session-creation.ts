@@ -10,6 +10,9 @@ import { Patience } from './patience.js';
 import type { ListEntry } from './session-list.js';
 import type { UserSessions } from './user-sessions.js';
 
+/** Between the two steps in which a session ends. */
+const LONGEST_END_MS = 100;
+
 type Refused = Exclude<CreateResult, { readonly outcome: 'created' }>;
 type Entered =
   | (Refused & { readonly entries?: undefined })
@@ -154,14 +157,23 @@ export class SessionCreation {
         () => !this.#patience.isOver(),
       ),
     ]);
-    if (kept) return;
-    const endedBySomebody = isListed(record) && user.list.find(await user.list.read(), record.id) === undefined;
-    if (endedBySomebody) return;
+    if (kept || (isListed(record) && (await this.#wasEnded()))) return;
     await this.#undo();
     throw new MemcachedError(
       'EVICTED',
       'Memcached is short of memory: it has forgotten the session that was being made.',
     );
+  }
+
+  /** Whether another client has ended the session. Where one is just doing so, its record goes first and its entry a moment later. */
+  async #wasEnded(): Promise<boolean> {
+    const { user, record } = this;
+    const patience = new Patience(LONGEST_END_MS);
+    while (user.list.find(await user.list.read(), record.id) !== undefined) {
+      if (patience.isOver()) return false;
+      await patience.pause();
+    }
+    return true;
   }
 
   async #undo(): Promise<void> {

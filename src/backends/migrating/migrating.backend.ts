@@ -1,6 +1,7 @@
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import type { SessionId, UserTag } from '../../tokens/session-secret.js';
 import { closeBackend, openBackends } from '../backend-opening.js';
+import { isListed, laterTimes } from '../backend-rules.js';
 import type {
   BackendContext,
   CreateOptions,
@@ -9,23 +10,24 @@ import type {
   ReplaceResult,
   SessionBackend,
 } from '../session-backend.interface.js';
-import { isStandIn, RecordMover } from './record-mover.js';
+import { createBeside } from './create-beside.js';
+import { endAllOfUser } from './end-all-of-user.js';
+import { isPlaceholder } from './move-marks.js';
+import { RecordMover } from './record-mover.js';
+import { SessionLocator } from './session-locator.js';
 import { settled, UNSETTLED } from './settled.js';
 
 interface Opened {
+  readonly locator: SessionLocator;
   readonly mover: RecordMover;
   readonly timeoutMs: number;
 }
 
-interface Whereabouts {
-  readonly store: 'next' | 'old';
-  readonly record: SessionRecord;
-}
-
 /**
  * Two stores as one, to move from `old` to `next` while the application runs. A session is read from wherever it is, moves to `next` with
- * its first write or touch, and is deleted from both. At any time at most one of the stores has it alive, so that nobody who was
- * logged out comes back through the other. For the moment in which neither has it, calls for it wait.
+ * its first write or touch, and is ended wherever it is. At any time at most one of the stores has it alive, so that nobody who was
+ * logged out comes back through the other. For the moment in which neither has it, calls for it wait. A small record that opens nothing
+ * stays in the store that it has left, until the session would have expired there.
  *
  * To switch several processes one after the other, let all of them know both stores first:
  *
@@ -33,8 +35,10 @@ interface Whereabouts {
  * 2. everywhere `new MigratingBackend(next, old)`,
  * 3. when the longest session has ended, `next` alone.
  *
- * While processes of the first two steps run side by side, a limit of sessions is kept only as far as they know of each other's logins, and
- * the count of a logout everywhere may miss a session that they move to and fro; it ends all the same.
+ * While processes of the first two steps run side by side, each moves sessions its own way. A session that has just been moved therefore
+ * stays where it is for ten minutes, and is changed there: so no call can miss it because it moved twice meanwhile. In this phase, and for
+ * those ten minutes, a limit is kept only as far as the processes know of each other's logins, and the count of a logout everywhere may miss
+ * a session that is being moved; it ends all the same.
  */
 export class MigratingBackend implements SessionBackend {
   #state: Opened | undefined;
@@ -49,21 +53,46 @@ export class MigratingBackend implements SessionBackend {
   ) {}
 
   async open(context: BackendContext): Promise<void> {
-    this.#state = { mover: new RecordMover(this.next, this.old, context), timeoutMs: context.timeoutMs };
-    await openBackends([this.next, this.old], context);
+    const { next, old } = this;
+    this.#state = {
+      locator: new SessionLocator({ next, old }, () => context.clock.now()),
+      mover: new RecordMover(next, old, context),
+      timeoutMs: context.timeoutMs,
+    };
+    await openBackends([next, old], context);
   }
 
   async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
     const startedAt = performance.now();
-    // A limit counts what is in `next`, and what is replaced has to be there.
-    if (record.userTag !== null) await this.#moveUser(record.userTag);
-    else if (options.replaces !== undefined) await this.#moveRecord(options.replaces.id);
-    return this.next.create(record, { ...options, deadline: options.deadline - (performance.now() - startedAt) });
+    // A limit counts what is in the store in which the session is made.
+    const inOld = record.userTag === null ? [] : await this.#moveUser(record.userTag);
+    const remove = (id: SessionId) => this.delete(id);
+    return this.#settled(async () => {
+      const left = { ...options, deadline: options.deadline - (performance.now() - startedAt) };
+      const result = await createBeside(this.next, record, left, { records: inOld, delete: remove });
+      const { replaces } = options;
+      if (replaces === undefined || (result.outcome !== 'missing' && result.outcome !== 'changed')) return result;
+      const found = await this.#opened().locator.findForWrite(replaces.id);
+      if (found === null) return { outcome: 'missing' };
+      if (found.at === 'moving') return UNSETTLED;
+      if (found.record.version !== replaces.version) return { outcome: 'changed' };
+      if (found.at === 'next') return UNSETTLED;
+      if (!found.stays) {
+        await this.#opened().mover.move(found.record, found.record, found.leftover);
+        return UNSETTLED;
+      }
+      const inNext = record.userTag === null ? [] : await this.next.listByUser(record.userTag);
+      const beside = await createBeside(this.old, record, left, { records: inNext, delete: remove });
+      return beside.outcome === 'missing' || beside.outcome === 'changed' ? UNSETTLED : beside;
+    });
   }
 
   async read(id: SessionId): Promise<SessionRecord | null> {
-    const found = await this.#settled(() => this.#find(id));
-    return found === null ? null : found.record;
+    return this.#settled(async () => {
+      const found = await this.#opened().locator.find(id);
+      if (found === null) return null;
+      return found.at === 'moving' ? UNSETTLED : found.record;
+    });
   }
 
   async replace(record: SessionRecord, ifVersion: number, { deadline }: ReplaceOptions = {}): Promise<ReplaceResult> {
@@ -72,64 +101,80 @@ export class MigratingBackend implements SessionBackend {
       const left = deadline === undefined ? {} : { deadline: deadline - (performance.now() - startedAt) };
       const outcome = await this.next.replace(record, ifVersion, left);
       if (outcome === 'replaced' || outcome === 'late') return outcome;
-      const found = await this.#find(record.id);
-      if (found === UNSETTLED) return UNSETTLED;
+      const found = await this.#opened().locator.findForWrite(record.id);
       if (found === null) return 'missing';
+      if (found.at === 'moving') return UNSETTLED;
       if (found.record.version !== ifVersion) return 'changed';
       // It has come in the meantime.
-      if (found.store === 'next') return UNSETTLED;
-      switch (await this.#opened().mover.move(record, found.record)) {
-        case 'moved':
-          return 'replaced';
-        case 'ended':
-          return 'missing';
-        case 'not-ours':
-          return UNSETTLED;
+      if (found.at === 'next') return UNSETTLED;
+      // The last step of a move has no deadline.
+      if (found.stays || deadline !== undefined) {
+        const inOld = await this.old.replace(record, ifVersion, left);
+        return inOld === 'replaced' || inOld === 'late' ? inOld : UNSETTLED;
       }
+      const moved = await this.#opened().mover.move(record, found.record, found.leftover);
+      return moved === 'moved' ? 'replaced' : UNSETTLED;
     });
   }
 
   async touch(id: SessionId, times: SessionTimes): Promise<boolean> {
     return this.#settled(async () => {
       if (await this.next.touch(id, times)) return true;
-      const found = await this.#find(id);
-      if (found === UNSETTLED) return UNSETTLED;
-      if (found?.record.status !== 'active') return false;
-      if (found.store === 'old') await this.#opened().mover.move(found.record, found.record);
-      return UNSETTLED;
+      const found = await this.#opened().locator.findForWrite(id);
+      if (found === null) return false;
+      if (found.at === 'moving') return UNSETTLED;
+      if (found.record.status !== 'active') return false;
+      if (found.at === 'next') return UNSETTLED;
+      if (found.stays) return (await this.old.touch(id, times)) || UNSETTLED;
+      const touched = { ...found.record, ...laterTimes(found.record, times) };
+      const moved = await this.#opened().mover.move(touched, found.record, found.leftover);
+      return moved === 'moved' || UNSETTLED;
     });
   }
 
-  /**
-   * First from the old store: whoever is moving the session from there has to delete it there himself, and sees that he came too late. And
-   * there once more in the end, for whoever moves it the other way.
-   */
-  async delete(id: SessionId, options?: { readonly ifVersion?: number }): Promise<'deleted' | 'changed' | 'missing'> {
-    const old = await this.old.delete(id, options);
-    if (old === 'changed') return old;
-    const next = await this.next.delete(id, old === 'deleted' ? {} : options);
-    if (old === 'deleted') return old;
-    return next === 'missing' ? this.old.delete(id, options) : next;
+  /** Where the session is, by its version: whether it was this call that ended it, or a move was faster, is decided there. */
+  async delete(
+    id: SessionId,
+    { ifVersion }: { readonly ifVersion?: number } = {},
+  ): Promise<'deleted' | 'changed' | 'missing'> {
+    return this.#settled(async () => {
+      const found = await this.#opened().locator.findForWrite(id);
+      if (found === null) return 'missing';
+      if (found.at === 'moving') {
+        // Which version of it is being moved, nothing tells.
+        if (ifVersion !== undefined) return UNSETTLED;
+        // Without its placeholder it ends, if the placeholder is not what a move has left whose session was ended before.
+        const outcome = await this[found.store].delete(id, { ifVersion: found.placeholder.version });
+        return outcome === 'deleted' && found.hasLeft ? outcome : UNSETTLED;
+      }
+      const { version } = found.record;
+      if (ifVersion !== undefined && ifVersion !== version) return 'changed';
+      const outcome = await this[found.at].delete(id, { ifVersion: version });
+      return outcome === 'deleted' ? outcome : UNSETTLED;
+    });
   }
 
   async listByUser(tag: UserTag): Promise<SessionRecord[]> {
     const byId = new Map<SessionId, SessionRecord>();
-    for (const record of await this.#inEitherStore((store) => store.listByUser(tag))) {
-      const known = byId.get(record.id);
-      if (known === undefined || isStandIn(known) || !isStandIn(record)) byId.set(record.id, record);
+    // The old store twice, so that a session which moves meanwhile is met, whichever way it goes.
+    for (const store of [this.old, this.next, this.old]) {
+      for (const record of await store.listByUser(tag)) {
+        const known = byId.get(record.id);
+        if (known === undefined || isPlaceholder(known) || !isPlaceholder(record)) byId.set(record.id, record);
+      }
     }
-    return [...byId.values()];
+    const records = [];
+    for (const record of byId.values()) {
+      const settledRecord = isPlaceholder(record) ? await this.read(record.id) : record;
+      if (settledRecord !== null && isListed(settledRecord)) records.push(settledRecord);
+    }
+    return records;
   }
 
-  async deleteByUser(tag: UserTag, options?: { readonly except?: SessionId }): Promise<SessionId[]> {
+  async deleteByUser(tag: UserTag, options: { readonly except?: SessionId } = {}): Promise<SessionId[]> {
     // Before anything is deleted, as it refuses where either store has a record of a newer form.
     for (const store of [this.old, this.next]) await store.listByUser(tag);
-    const ended = await this.#inEitherStore(async (store) => {
-      // A session between the two stores is active in neither, and ends with its stand-in.
-      const moving = (await store.listByUser(tag)).filter(isStandIn).map(({ id }) => id);
-      return [...moving.filter((id) => id !== options?.except), ...(await store.deleteByUser(tag, options))];
-    });
-    return [...new Set(ended)];
+    return endAllOfUser({ next: this.next, old: this.old }, tag, options);
   }
 
   async clearExpired(): Promise<number> {
@@ -154,36 +199,23 @@ export class MigratingBackend implements SessionBackend {
     return settled(attempt, this.#opened().timeoutMs);
   }
 
-  /** Looks where a session comes to last once more: a move in either direction is overtaken so. */
-  async #find(id: SessionId): Promise<Whereabouts | typeof UNSETTLED | null> {
-    let moving = false;
-    for (const store of ['next', 'old', 'next'] as const) {
-      const record = await this[store].read(id);
-      if (record === null) continue;
-      if (!isStandIn(record)) return { store, record };
-      moving = true;
+  /** @returns the sessions of the user that stay in the old store */
+  async #moveUser(tag: UserTag): Promise<SessionRecord[]> {
+    const staying = [];
+    for (const { id } of await this.old.listByUser(tag)) {
+      const record = await this.#moveUnlessItStays(id);
+      if (record !== null) staying.push(record);
     }
-    return moving ? UNSETTLED : null;
+    return staying;
   }
 
-  /** One after the other, the old one twice, so that a session which moves meanwhile is met, whichever way it goes. */
-  async #inEitherStore<T>(call: (store: SessionBackend) => Promise<T[]>): Promise<T[]> {
-    const found = [];
-    for (const store of [this.old, this.next, this.old]) found.push(...(await call(store)));
-    return found;
-  }
-
-  async #moveUser(tag: UserTag): Promise<void> {
-    for (const { id } of await this.old.listByUser(tag)) await this.#moveRecord(id);
-  }
-
-  /** Moves a record as it is, if it is in the old store. */
-  async #moveRecord(id: SessionId): Promise<void> {
-    await this.#settled(async () => {
-      const found = await this.#find(id);
-      if (found === UNSETTLED) return UNSETTLED;
-      if (found?.store !== 'old') return;
-      await this.#opened().mover.move(found.record, found.record);
+  /** @returns the session if it stays in the old store; null: it is in the new one, or has ended */
+  async #moveUnlessItStays(id: SessionId): Promise<SessionRecord | null> {
+    return this.#settled(async () => {
+      const found = await this.#opened().locator.findForWrite(id);
+      if (found?.at !== 'old') return found?.at === 'moving' ? UNSETTLED : null;
+      if (found.stays) return found.record;
+      await this.#opened().mover.move(found.record, found.record, found.leftover);
       return UNSETTLED;
     });
   }
