@@ -9,6 +9,8 @@ export {
   type CreateResult,
   type ReplaceOptions,
   type ReplaceResult,
+  type DeleteByUserOptions,
+  type ProgressOptions,
   type SessionBackend,
   type SessionLimit,
 } from './backends/session-backend.interface.js';

@@ -44,6 +44,20 @@ export interface ReplaceOptions {
 /** `late`: the store came to it after the deadline, and has stored nothing. */
 export type ReplaceResult = 'replaced' | 'changed' | 'missing' | 'late';
 
+/** For calls that may work on many sessions. */
+export interface ProgressOptions {
+  /**
+   * To be called whenever a part of the work is done: the caller then waits for up to `timeoutMs` again. A backend that does all of it at
+   * once need not call it.
+   */
+  readonly progress?: () => void;
+}
+
+export interface DeleteByUserOptions extends ProgressOptions {
+  /** The session that stays. */
+  readonly except?: SessionId;
+}
+
 export type CreateResult =
   | { readonly outcome: 'created'; /** Sessions that the limit removed. */ readonly evicted: readonly SessionId[] }
   /**
@@ -94,13 +108,15 @@ export interface SessionBackend {
   delete(id: SessionId, options?: { readonly ifVersion?: number }): Promise<'deleted' | 'changed' | 'missing'>;
 
   /** The living records in a user's index, in no particular order. */
-  listByUser(tag: UserTag): Promise<SessionRecord[]>;
+  listByUser(tag: UserTag, options?: ProgressOptions): Promise<SessionRecord[]>;
 
   /**
-   * Removes all sessions of a user but `except`, in one step that no login can slip through, and returns the ids of the active, unexpired
-   * ones that it removed. Its cost follows from the number of that user's sessions alone.
+   * Removes all sessions of a user but `except`, and returns the ids of the active, unexpired ones that it removed. One step decides which
+   * they are, so that a login at the same time is ended or listed afterwards. The removal may take several steps, as long as the sessions
+   * stay listed until they are removed, no other session takes the place of one of them, and a later call removes what one that failed has
+   * left. When it resolves, all are gone. Its cost follows from the number of that user's sessions alone.
    */
-  deleteByUser(tag: UserTag, options?: { readonly except?: SessionId }): Promise<SessionId[]>;
+  deleteByUser(tag: UserTag, options?: DeleteByUserOptions): Promise<SessionId[]>;
 
   /** For stores that do not expire by themselves: removes expired records and returns how many. */
   clearExpired?(): Promise<number>;

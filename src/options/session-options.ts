@@ -154,10 +154,10 @@ export class SessionOptions {
   @IsNumberBetween(256, LARGEST_SESSION_BYTES, 'bytes', { whole: true })
   maxSessionBytes: number = 65_536;
 
-  /** The most living sessions of one user, at least 1. Default: no limit. ASVS 7.1.2. */
+  /** The most living sessions of one user, at least 1; null: no limit. Default 100. ASVS 7.1.2. */
   @IsOptional()
   @IsNumberBetween(1, Number.MAX_SAFE_INTEGER, 'sessions', { whole: true })
-  maxSessionsPerUser?: number;
+  maxSessionsPerUser: number | null = 100;
 
   /**
    * What a login beyond that number does: `'evict-oldest'` ends the least recently used session (ties: by id), `'reject'` is a

@@ -67,7 +67,7 @@ export class SessionIssuer {
     private readonly serializer: BoundedSerializer,
   ) {
     const { maxSessionsPerUser: max, onSessionLimit: onLimit } = options;
-    this.#limit = max === undefined ? {} : { limit: { max, onLimit } };
+    this.#limit = max === null ? {} : { limit: { max, onLimit } };
     const [onlyKey = ''] = [options.secretKey].flat();
     this.#indexKey = options.indexKey ?? onlyKey;
   }

@@ -1,5 +1,5 @@
 import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as eventLoopTurn, setTimeout as sleep } from 'node:timers/promises';
 
 import {
   SESSION_BACKEND,
@@ -40,6 +40,8 @@ import { changesNothing, newer, revisedRecord, storedSession, type SessionRevisi
 import { Waits } from './waits.js';
 
 const LONGEST_RETRY_PAUSE_MS = 8;
+/** Decoded in one turn of the event loop. */
+const RECORDS_AT_ONCE = 500;
 /** The answer itself may be a payload, and stays out of the message. */
 const BROKEN_CONTRACT = 'the backend answered with something that its contract does not know';
 
@@ -234,20 +236,29 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   async listByUser(tag: UserTag, budget: StoreBudget): Promise<StoredSession[]> {
-    const records = await this.#call('list', budget, isRecords, () => this.backend.listByUser(tag));
-    return records.flatMap((record) => {
+    const progress = () => {
+      budget.renew();
+    };
+    const records = await this.#call('list', budget, isRecords, () => this.backend.listByUser(tag, { progress }));
+    const sessions: StoredSession[] = [];
+    for (const [index, record] of records.entries()) {
       try {
-        return [storedSession(record, record.id)];
+        sessions.push(storedSession(record, record.id));
       } catch (error) {
         if (!(error instanceof DamagedRecordError)) throw error;
         this.#damage.note(record.id, error);
-        return [];
       }
-    });
+      if (index % RECORDS_AT_ONCE === RECORDS_AT_ONCE - 1) await eventLoopTurn();
+    }
+    return sessions;
   }
 
+  /** Takes as long as it takes, if only each part of it is done within the budget. */
   deleteByUser(tag: UserTag, budget: StoreBudget, options?: { readonly except?: SessionId }): Promise<SessionId[]> {
-    return this.#call('write', budget, isSessionIds, () => this.backend.deleteByUser(tag, options));
+    const progress = () => {
+      budget.renew();
+    };
+    return this.#call('write', budget, isSessionIds, () => this.backend.deleteByUser(tag, { ...options, progress }));
   }
 
   /** Without a time limit: there may be millions of records to go through, and no request waits for it. */

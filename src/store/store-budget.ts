@@ -25,6 +25,12 @@ export class StoreBudget {
     return this.#spentMs === 0 && this.#running === 0;
   }
 
+  /** A long call has done a part of its work: all of the time is there again. */
+  renew(): void {
+    this.#spentMs = 0;
+    this.#runningSince = performance.now();
+  }
+
   /**
    * Waits for `call` as long as the budget lasts. Without `await`, as every request comes by here.
    *
@@ -39,6 +45,13 @@ export class StoreBudget {
       const wait: Wait = {
         endsAt: startedAt + remainingMs,
         giveUp: () => {
+          const now = performance.now();
+          const renewedMs = this.#remainingMs(now);
+          if (renewedMs > 0) {
+            wait.endsAt = now + renewedMs;
+            this.waits.add(wait);
+            return;
+          }
           this.#ended();
           reject(timedOut(this.timeoutMs));
         },

@@ -1,8 +1,8 @@
 /** One call that is waited for. */
 export interface Wait {
   /** By `performance.now()`. */
-  readonly endsAt: number;
-  /** Ends the wait without a result. Called once, unless `remove()` came first. */
+  endsAt: number;
+  /** Ends the wait without a result, or adds it again. Called when it has ended, unless `remove()` came first. */
   giveUp(): void;
 }
 

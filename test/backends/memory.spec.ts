@@ -266,6 +266,49 @@ describe('expiry', () => {
   });
 });
 
+describe('a user with thousands of sessions', () => {
+  const COUNT = 5_000;
+
+  async function openWithMany() {
+    await open();
+    const tag = newTag();
+    const records = Array.from({ length: COUNT }, () => newRecord(tag));
+    for (const record of records) await backend.create(record, { deadline: 1000 });
+    return { tag, records };
+  }
+
+  it('is logged out everywhere at once, and lets others run while the sessions are removed', async () => {
+    const { tag, records } = await openWithMany();
+    let turns = 0;
+    const removal = { isOver: false };
+    const others = (async () => {
+      for (; !removal.isOver; turns++) await eventLoopTurn();
+    })();
+    const ending = backend.deleteByUser(tag);
+    for (const { id } of records) expect(await backend.read(id)).toBeNull();
+    expect(await backend.listByUser(tag)).toEqual([]);
+    expect(await ending).toHaveLength(COUNT);
+    removal.isOver = true;
+    await others;
+    expect(turns).toBeGreaterThan(3);
+  });
+
+  it('keeps the session that logs in while the others are removed, and the one to be kept', async () => {
+    const { tag, records } = await openWithMany();
+    const [kept, ended] = records as [SessionRecord, SessionRecord];
+    const ending = backend.deleteByUser(tag, { except: kept.id });
+    const fresh = newRecord(tag);
+    const limit = { max: 2, onLimit: 'reject' } as const;
+    expect((await backend.create(fresh, { deadline: 1000, limit })).outcome).toBe('created');
+    expect(await backend.touch(ended.id, { ...ended, expiresAt: ended.expiresAt + 1 })).toBe(false);
+    expect(await backend.replace({ ...ended, version: 2 }, 1)).toBe('missing');
+    expect(await backend.delete(ended.id)).toBe('missing');
+    expect(await ending).toHaveLength(COUNT - 1);
+    expect((await backend.listByUser(tag)).map(({ id }) => id)).toEqual([kept.id, fresh.id]);
+    expect(await backend.deleteByUser(tag)).toHaveLength(2);
+  });
+});
+
 describe('a process', () => {
   const OPENED = `
     import { AsyncLocalStorage } from 'node:async_hooks';

@@ -265,7 +265,6 @@ it('the table of options has every option, with its default', () => {
     tokenSourcePriority: ['header', 'bearer', 'cookie'],
     cookie: {},
     csrf: {},
-    maxSessionsPerUser: 9,
   });
   const rows = new Map(
     [...optionsSection.matchAll(/^\| `(\w+)` \| ([^|]+) \|/gm)].map(([, name, text]) => [
@@ -282,7 +281,6 @@ it('the table of options has every option, with its default', () => {
     cookie: '–',
     enableCsrf: 'on with cookies',
     csrf: '–',
-    maxSessionsPerUser: 'no limit',
   };
   for (const [name, value] of Object.entries(defaults) as [string, unknown][]) {
     const plain = typeof value === 'string' && name !== 'tokenFormat' ? value : JSON.stringify(value);

@@ -363,6 +363,36 @@ describe('a slot on its way to another node', () => {
     expect(await cluster.keys(`${indexOf(ids[0]!)}*`)).toEqual([]);
   });
 
+  it('takes along the sessions of a user who is logged out everywhere part by part, and all of them end', async () => {
+    const user = { userId: `many ${Math.random()}` };
+    const unlimited = await startService(
+      backend(),
+      { backendTimeout: AMPLE_MS, maxSessionsPerUser: null },
+      service.clock,
+    );
+    const made = await atOnce(600, () => unlimited.sessions.createSession({ user }));
+    const id = made[0]!.session.sessionId;
+    const { slot, from, to } = await placeOf(id);
+    await cluster.beginMove(slot, from, to);
+    for (const { session } of made.slice(0, 300)) await cluster.moveKey(recordOf(session.sessionId), from, to);
+    const ending = unlimited.sessions.deleteUserSessions(user.userId);
+    await cluster.finishMove(slot, from, to);
+    expect(await ending).toBe(600);
+
+    const again = await atOnce(600, () => unlimited.sessions.createSession({ user }));
+    const moving = (async () => {
+      await cluster.beginMove(slot, to, from);
+      await cluster.finishMove(slot, to, from);
+    })();
+    const count = await unlimited.sessions.deleteUserSessions(user.userId);
+    await moving;
+    expect(count).toBe(600);
+    const { values } = await outcomes([...made, ...again].map(({ token }) => unlimited.sessions.getSession(token)));
+    expect(values).toEqual([]);
+    expect(await cluster.keys(`${indexOf(id)}*`)).toEqual([]);
+    await unlimited.close();
+  });
+
   it('does not keep anonymous sessions from being made, written, renewed and ended', async () => {
     const { session, token } = await service.sessions.createSession({ data: { n: 1 } });
     const { slot, from, to } = await placeOf(session.sessionId);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { SessionConflictError, type IssuedSession } from 'nestjs-sessionx';
+import { MemoryBackend, SessionConflictError, type IssuedSession } from 'nestjs-sessionx';
 import { FakeClock } from 'nestjs-sessionx/testing';
 
 import { everyBackend, memcached, redis } from '../support/backends.js';
@@ -118,4 +118,15 @@ describe.each([redis(), memcached()])('the limit of sessions per user, with cloc
       await Promise.all([right, ahead, observer].map((service) => service.close()));
     },
   );
+});
+
+it('the limit is 100 sessions by default, and null is none', async () => {
+  const byDefault = await startService(new MemoryBackend());
+  const without = await startService(new MemoryBackend(), { maxSessionsPerUser: null });
+  for (const { sessions } of [byDefault, without]) {
+    await atOnce(120, () => sessions.createSession({ user: { userId: 'ann' } }));
+  }
+  expect(await byDefault.sessions.listUserSessions('ann')).toHaveLength(100);
+  expect(await without.sessions.listUserSessions('ann')).toHaveLength(120);
+  await Promise.all([byDefault, without].map((service) => service.close()));
 });

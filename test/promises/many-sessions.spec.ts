@@ -3,7 +3,7 @@ import { SessionConflictError, type SessionRecord, type UserTag } from 'nestjs-s
 
 import { RandomPool } from '../../src/tokens/random-pool.js';
 import { newSecret, sessionIdOf, tagOf } from '../../src/tokens/session-secret.js';
-import { memcachedOfMany, redisOfMany } from '../support/many-sessions.js';
+import { memcachedOfMany, memoryOfMany, redisOfMany } from '../support/many-sessions.js';
 import { atOnce, outcomes, startService } from '../support/services.js';
 
 /** More than Lua passes to one command, and than one script looks at. */
@@ -13,72 +13,107 @@ const AMPLE_MS = 60_000;
 
 const random = new RandomPool();
 
-describe.each([redisOfMany(), memcachedOfMany()])('a user with thousands of sessions, on $name', (store) => {
-  let users = 0;
+describe.each([memoryOfMany(), redisOfMany(), memcachedOfMany()])(
+  'a user with thousands of sessions, on $name',
+  (store) => {
+    let users = 0;
 
-  beforeAll(() => store.start());
+    beforeAll(() => store.start());
 
-  afterAll(() => store.stop());
+    afterAll(() => store.stop());
 
-  async function startWithMany(options: Parameters<typeof startService>[1] = {}, count = MANY) {
-    const service = await startService(store.another(), { backendTimeout: AMPLE_MS, ...options });
-    const userId = `user ${users++}`;
-    const first = await service.sessions.createSession({ user: { userId } });
-    const tag = tagOf(first.session.sessionId);
-    const backend = store.another();
-    await backend.open?.({ keyPrefix: 'session:', timeoutMs: AMPLE_MS, clock: service.clock, logger: console });
-    const template = (await backend.read(first.session.sessionId))!;
-    await backend.close();
-    const records = Array.from({ length: count }, (_, index) => copyOf(template, tag, index + 1));
-    await store.fill('session:', tag, [template, ...records]);
-    return { service, userId, first, records };
-  }
+    async function startWithMany(options: Parameters<typeof startService>[1] = {}, count = MANY) {
+      const service = await startService(store.another(), { backendTimeout: AMPLE_MS, ...options });
+      const userId = `user ${users++}`;
+      const first = await service.sessions.createSession({ user: { userId } });
+      const tag = tagOf(first.session.sessionId);
+      const backend = store.another();
+      await backend.open?.({ keyPrefix: 'session:', timeoutMs: AMPLE_MS, clock: service.clock, logger: console });
+      const template = (await backend.read(first.session.sessionId))!;
+      if (store.name !== 'memory') await backend.close();
+      const records = Array.from({ length: count }, (_, index) => copyOf(template, tag, index + 1));
+      await store.fill('session:', tag, [template, ...records]);
+      return { service, userId, first, records };
+    }
 
-  /** A session of the same user that was last used so many milliseconds before. */
-  function copyOf(record: SessionRecord, tag: UserTag, idleMs: number): SessionRecord {
-    const id = sessionIdOf(newSecret(tag, random));
-    const payload = record.payload.replace(record.id, id);
-    return { ...record, id, payload, lastAccessed: record.lastAccessed - idleMs };
-  }
+    /** A session of the same user that was last used so many milliseconds before. */
+    function copyOf(record: SessionRecord, tag: UserTag, idleMs: number): SessionRecord {
+      const id = sessionIdOf(newSecret(tag, random));
+      const payload = record.payload.replace(record.id, id);
+      return { ...record, id, payload, lastAccessed: record.lastAccessed - idleMs };
+    }
 
-  function idsOf(sessions: readonly { readonly sessionId: string }[]): string[] {
-    return sessions.map(({ sessionId }) => sessionId).sort();
-  }
+    function idsOf(sessions: readonly { readonly sessionId: string }[]): string[] {
+      return sessions.map(({ sessionId }) => sessionId).sort();
+    }
 
-  it.each([3, 1000])(
-    'gets a limit of %d by the next login, which spares the last used ones and names the others',
-    async (max) => {
-      const { service, userId, first, records } = await startWithMany({ maxSessionsPerUser: max });
-      const next = await service.sessions.createSession({ user: { userId } });
-      const spared = records.slice(0, max - 2).map(({ id }) => ({ sessionId: id }));
-      const expected = idsOf([first.session, next.session, ...spared]);
-      expect(idsOf(await service.sessions.listUserSessions(userId))).toEqual(expected);
-      const evicted = service.events.flatMap((event) =>
-        event.type === 'ended' && event.reason === 'evicted-by-limit' ? [event.sessionId] : [],
+    it.each([3, 1000])(
+      'gets a limit of %d by the next login, which spares the last used ones and names the others',
+      async (max) => {
+        const { service, userId, first, records } = await startWithMany({ maxSessionsPerUser: max });
+        const next = await service.sessions.createSession({ user: { userId } });
+        const spared = records.slice(0, max - 2).map(({ id }) => ({ sessionId: id }));
+        const expected = idsOf([first.session, next.session, ...spared]);
+        expect(idsOf(await service.sessions.listUserSessions(userId))).toEqual(expected);
+        const evicted = service.events.flatMap((event) =>
+          event.type === 'ended' && event.reason === 'evicted-by-limit' ? [event.sessionId] : [],
+        );
+        expect(evicted.sort()).toEqual(
+          records
+            .slice(max - 2)
+            .map(({ id }) => id as string)
+            .sort(),
+        );
+        await service.close();
+      },
+    );
+
+    it('is logged out everywhere: all have ended, and the count is true', async () => {
+      const { service, userId, first, records } = await startWithMany();
+      expect(await service.sessions.listUserSessions(userId)).toHaveLength(MANY + 1);
+      expect(await service.sessions.deleteUserSessions(userId, { except: first.session.sessionId })).toBe(MANY);
+      expect(idsOf(await service.sessions.listUserSessions(userId))).toEqual(idsOf([first.session]));
+      expect((await service.sessions.getSession(first.token)).sessionId).toBe(first.session.sessionId);
+      const { values } = await outcomes(
+        records.slice(0, 500).map(({ id }) => service.sessions.update(id, () => undefined)),
       );
-      expect(evicted.sort()).toEqual(
-        records
-          .slice(max - 2)
-          .map(({ id }) => id as string)
-          .sort(),
-      );
+      expect(values).toEqual([]);
+      expect(await service.sessions.deleteUserSessions(userId)).toBe(1);
       await service.close();
-    },
-  );
+    });
 
-  it('gets a limit by 20 logins at once, and has no more sessions than that', async () => {
-    const { service, userId } = await startWithMany({ maxSessionsPerUser: 3 }, 2_000);
-    const issued = await atOnce(20, () => service.sessions.createSession({ user: { userId } }));
-    const { values } = await outcomes(issued.map(({ token }) => service.sessions.getSession(token)));
-    expect(values).toHaveLength(3);
-    expect(await service.sessions.listUserSessions(userId)).toHaveLength(3);
-    await service.close();
-  });
+    it('loses no login that races a log-out everywhere: it is ended and counted, or listed', async () => {
+      const { service, userId } = await startWithMany({ maxSessionsPerUser: null }, 2_000);
+      const other = await startService(
+        store.another(),
+        { backendTimeout: AMPLE_MS, maxSessionsPerUser: null },
+        service.clock,
+      );
+      const logins = atOnce(40, () => other.sessions.createSession({ user: { userId } }));
+      const count = await service.sessions.deleteUserSessions(userId);
+      const { values } = await outcomes((await logins).map(({ token }) => other.sessions.getSession(token)));
+      expect(idsOf(await other.sessions.listUserSessions(userId))).toEqual(idsOf(values));
+      expect(count).toBe(2_001 + 40 - values.length);
+      expect(await other.sessions.deleteUserSessions(userId)).toBe(values.length);
+      await Promise.all([service, other].map(({ close }) => close()));
+    });
 
-  it('keeps all of them where a new limit rejects', async () => {
-    const { service, userId } = await startWithMany({ maxSessionsPerUser: 3, onSessionLimit: 'reject' }, 2_000);
-    await expect(service.sessions.createSession({ user: { userId } })).rejects.toThrow(SessionConflictError);
-    expect(await service.sessions.listUserSessions(userId)).toHaveLength(2_001);
-    await service.close();
-  });
-});
+    it('gets a limit by 20 logins at once, and has no more sessions than that', async () => {
+      const { service, userId } = await startWithMany({ maxSessionsPerUser: 3 }, 2_000);
+      // So that all others have been used before.
+      service.clock.advance(1);
+      const issued = await atOnce(20, () => service.sessions.createSession({ user: { userId } }));
+      const { values } = await outcomes(issued.map(({ token }) => service.sessions.getSession(token)));
+      expect(values).toHaveLength(3);
+      expect(await service.sessions.listUserSessions(userId)).toHaveLength(3);
+      await service.close();
+    });
+
+    it('keeps all of them where a new limit rejects', async () => {
+      const { service, userId } = await startWithMany({ maxSessionsPerUser: 3, onSessionLimit: 'reject' }, 2_000);
+      await expect(service.sessions.createSession({ user: { userId } })).rejects.toThrow(SessionConflictError);
+      expect(await service.sessions.listUserSessions(userId)).toHaveLength(2_001);
+      await service.close();
+    });
+  },
+);

@@ -1,4 +1,4 @@
-import { encodeRecord, type SessionBackend, type SessionRecord, type UserTag } from 'nestjs-sessionx';
+import { encodeRecord, MemoryBackend, type SessionBackend, type SessionRecord, type UserTag } from 'nestjs-sessionx';
 import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { RedisBackend } from 'nestjs-sessionx/redis';
 
@@ -20,6 +20,19 @@ export interface StoreOfMany {
   /** Puts the sessions into the store, and into the index of their user. */
   fill(keyPrefix: string, tag: UserTag, records: readonly SessionRecord[]): Promise<void>;
   stop(): Promise<void>;
+}
+
+export function memoryOfMany(): StoreOfMany {
+  const backend = new MemoryBackend();
+  return {
+    name: 'memory',
+    start: () => Promise.resolve(),
+    another: () => backend,
+    fill: async (_keyPrefix, _tag, records) => {
+      for (const record of records) await backend.create(record, { deadline: LIFETIME_MS });
+    },
+    stop: () => Promise.resolve(),
+  };
 }
 
 export function redisOfMany(): StoreOfMany & { readonly server: RedisServer } {

@@ -97,6 +97,7 @@ describe('options', () => {
     ['maxSessionBytes', '65536'],
     ['maxSessionBytes', null],
     ['maxSessionBytes', Infinity],
+    ['maxSessionsPerUser', Infinity],
     ['onSessionLimit', 'evict'],
     ['enableCsrf', 'yes'],
     ['backendTimeout', 0],

@@ -6,6 +6,8 @@ import type {
   CreateResult,
   ReplaceOptions,
   ReplaceResult,
+  DeleteByUserOptions,
+  ProgressOptions,
   SessionBackend,
 } from '../session-backend.interface.js';
 import { Items } from './items.js';
@@ -112,14 +114,17 @@ export class MemcachedBackend implements SessionBackend {
     return deleteRecord(this.#of(tagOf(id)), id, ifVersion);
   }
 
-  async listByUser(tag: UserTag): Promise<SessionRecord[]> {
+  async listByUser(tag: UserTag, { progress }: ProgressOptions = {}): Promise<SessionRecord[]> {
     const user = this.#of(tag);
     const entries = user.list.entriesOf(await user.list.read());
-    return user.recordsOf(entries.map(({ member }) => member));
+    return user.recordsOf(
+      entries.map(({ member }) => member),
+      progress,
+    );
   }
 
-  async deleteByUser(tag: UserTag, { except }: { readonly except?: SessionId } = {}): Promise<SessionId[]> {
-    return deleteRecordsOfUser(this.#of(tag), except);
+  async deleteByUser(tag: UserTag, options: DeleteByUserOptions = {}): Promise<SessionId[]> {
+    return deleteRecordsOfUser(this.#of(tag), options);
   }
 
   /** All servers must answer: each has users of its own. */

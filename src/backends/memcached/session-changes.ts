@@ -3,6 +3,7 @@ import { memberOf, type SessionId } from '../../tokens/session-secret.js';
 import { isListed, laterTimes } from '../backend-rules.js';
 import type { ReplaceOptions, ReplaceResult } from '../session-backend.interface.js';
 import { inBatches } from './in-batches.js';
+import type { DeleteByUserOptions } from '../session-backend.interface.js';
 import type { Item } from './items.js';
 import { Patience } from './patience.js';
 import { tryDecode, type UserSessions } from './user-sessions.js';
@@ -95,19 +96,28 @@ export async function deleteRecord(
  *
  * @throws NewerRecordError when a later version of this module wrote one of the items
  */
-export async function deleteRecordsOfUser(user: UserSessions, except: SessionId | undefined): Promise<SessionId[]> {
+export async function deleteRecordsOfUser(
+  user: UserSessions,
+  { except, progress }: DeleteByUserOptions,
+): Promise<SessionId[]> {
   const kept = except?.startsWith(user.tag) === true ? memberOf(except) : undefined;
   const { ended } = await user.list.change(
     await user.list.read(),
     async (entries) => {
       const ended = entries.filter(({ member }) => member !== kept);
-      await user.recordsOf(ended.map(({ member }) => member));
+      await user.recordsOf(
+        ended.map(({ member }) => member),
+        progress,
+      );
       return ended.length === 0 ? { ended } : { ended, entries: entries.filter(({ member }) => member === kept) };
     },
     user.patience(),
   );
-  const living = await user.recordsOf(ended.map(({ member }) => member));
-  const outcomes = await inBatches(living, ({ id }) => user.items.delete(user.keyOf(id)));
+  const living = await user.recordsOf(
+    ended.map(({ member }) => member),
+    progress,
+  );
+  const outcomes = await inBatches(living, ({ id }) => user.items.delete(user.keyOf(id)), { progress });
   return living.flatMap(({ id, status }, index) => (outcomes[index] === 'deleted' && status === 'active' ? [id] : []));
 }
 

@@ -151,11 +151,7 @@ export class SessionCreation {
     const [kept] = await Promise.all([
       user.items.keep(user.keyOf(record.id), lifetimeMs),
       // They have ended already; this only makes room, as far as there is time.
-      inBatches(
-        evicted,
-        (id) => user.items.delete(user.keyOf(id)),
-        () => !this.#patience.isOver(),
-      ),
+      inBatches(evicted, (id) => user.items.delete(user.keyOf(id)), { goesOn: () => !this.#patience.isOver() }),
     ]);
     if (kept || (isListed(record) && (await this.#wasEnded()))) return;
     await this.#undo();

@@ -85,9 +85,9 @@ export class UserSessions {
    *
    * @throws NewerRecordError when a later version of this module wrote one of them
    */
-  async recordsOf(members: readonly string[]): Promise<SessionRecord[]> {
+  async recordsOf(members: readonly string[], progress?: () => void): Promise<SessionRecord[]> {
     const ids = members.map((member) => (this.tag + member) as SessionId);
-    const items = await inBatches(ids, (id) => this.items.get(this.keyOf(id)));
+    const items = await inBatches(ids, (id) => this.items.get(this.keyOf(id)), { progress });
     return ids.flatMap((id, index) => {
       const record = tryDecode(id, items[index] ?? null);
       return record !== null && isListed(record) && record.expiresAt > this.now() ? [record] : [];

@@ -11,6 +11,7 @@ import type {
   CreateResult,
   ReplaceOptions,
   ReplaceResult,
+  DeleteByUserOptions,
   SessionBackend,
   SessionLimit,
 } from '../session-backend.interface.js';
@@ -23,6 +24,8 @@ import { warningFor } from './surroundings.js';
 const RECORDS_PER_SLICE = 500;
 /** Between two lines that say that the memory is full. */
 const LINE_PAUSE_MS = 60_000;
+/** The expiry of a session that has ended and is about to be removed. */
+const ENDED = 0;
 
 export interface MemoryBackendOptions {
   /**
@@ -111,10 +114,17 @@ export class MemoryBackend implements SessionBackend {
     return Promise.resolve(this.#living(tag).map(sessionRecord));
   }
 
-  deleteByUser(tag: UserTag, { except }: { readonly except?: SessionId } = {}): Promise<SessionId[]> {
-    const ended = this.#living(tag).filter(({ id }) => id !== except);
-    for (const record of ended) this.#records.remove(record);
-    return Promise.resolve(ended.filter(({ status }) => status === 'active').map(({ id }) => id));
+  /** All end at once. Those of a user with many are removed part by part, with requests let through in between. */
+  async deleteByUser(tag: UserTag, { except }: DeleteByUserOptions = {}): Promise<SessionId[]> {
+    const leaving = this.#living(tag).filter(({ id }) => id !== except);
+    const ended = leaving.filter(({ status }) => status === 'active').map(({ id }) => id);
+    for (const record of leaving) record.expiresAt = ENDED;
+    for (const [index, record] of leaving.entries()) {
+      // Somebody may have looked for it and removed it meanwhile.
+      if (this.#records.get(record.id) === record) this.#records.remove(record);
+      if (index % RECORDS_PER_SLICE === RECORDS_PER_SLICE - 1) await eventLoopTurn();
+    }
+    return ended;
   }
 
   /** Lets requests through in between; no operation needs it done, as each looks at the expiry itself. */

@@ -21,8 +21,9 @@ export async function createBeside(
   const { limit, replaces } = options;
   const others = elsewhere.records.filter(({ id }) => id !== replaces?.id);
   if (limit === undefined || record.userTag === null || others.length === 0) return store.create(record, options);
-  const all = (await store.listByUser(record.userTag)).filter((one) => !isPlaceholder(one) && one.id !== replaces?.id);
-  all.push(...others);
+  const all = (await store.listByUser(record.userTag))
+    .filter((one) => !isPlaceholder(one) && one.id !== replaces?.id)
+    .concat(others);
   const excess = Math.max(0, all.length + 1 - limit.max);
   if (excess > 0 && limit.onLimit === 'reject') return { outcome: 'limit' };
 

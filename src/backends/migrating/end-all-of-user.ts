@@ -1,5 +1,5 @@
 import type { SessionId, UserTag } from '../../tokens/session-secret.js';
-import type { SessionBackend } from '../session-backend.interface.js';
+import type { DeleteByUserOptions, SessionBackend } from '../session-backend.interface.js';
 import { isPlaceholder, isTrace } from './move-marks.js';
 
 /** A session whose placeholder was removed, so that its move cannot end. */
@@ -17,13 +17,13 @@ interface Stopped {
 export async function endAllOfUser(
   { next, old }: { readonly next: SessionBackend; readonly old: SessionBackend },
   tag: UserTag,
-  options: { readonly except?: SessionId },
+  options: DeleteByUserOptions,
 ): Promise<SessionId[]> {
   const ended = new Set<SessionId>();
   const stopped: Stopped[] = [];
   for (const store of [old, next, old]) {
     const from = store === old ? next : old;
-    for (const placeholder of (await store.listByUser(tag)).filter(isPlaceholder)) {
+    for (const placeholder of (await store.listByUser(tag, options)).filter(isPlaceholder)) {
       const { id, version } = placeholder;
       if (id === options.except || (await store.delete(id, { ifVersion: version })) !== 'deleted') continue;
       stopped.push({ id, from });

@@ -8,6 +8,8 @@ import type {
   CreateResult,
   ReplaceOptions,
   ReplaceResult,
+  DeleteByUserOptions,
+  ProgressOptions,
   SessionBackend,
 } from '../session-backend.interface.js';
 import { createBeside } from './create-beside.js';
@@ -154,11 +156,11 @@ export class MigratingBackend implements SessionBackend {
     });
   }
 
-  async listByUser(tag: UserTag): Promise<SessionRecord[]> {
+  async listByUser(tag: UserTag, options?: ProgressOptions): Promise<SessionRecord[]> {
     const byId = new Map<SessionId, SessionRecord>();
     // The old store twice, so that a session which moves meanwhile is met, whichever way it goes.
     for (const store of [this.old, this.next, this.old]) {
-      for (const record of await store.listByUser(tag)) {
+      for (const record of await store.listByUser(tag, options)) {
         const known = byId.get(record.id);
         if (known === undefined || isPlaceholder(known) || !isPlaceholder(record)) byId.set(record.id, record);
       }
@@ -171,9 +173,9 @@ export class MigratingBackend implements SessionBackend {
     return records;
   }
 
-  async deleteByUser(tag: UserTag, options: { readonly except?: SessionId } = {}): Promise<SessionId[]> {
+  async deleteByUser(tag: UserTag, options: DeleteByUserOptions = {}): Promise<SessionId[]> {
     // Before anything is deleted, as it refuses where either store has a record of a newer form.
-    for (const store of [this.old, this.next]) await store.listByUser(tag);
+    for (const store of [this.old, this.next]) await store.listByUser(tag, options);
     return endAllOfUser({ next: this.next, old: this.old }, tag, options);
   }
 

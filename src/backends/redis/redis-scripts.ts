@@ -9,6 +9,7 @@ import { READ } from './scripts/read.js';
 import { REPLACE } from './scripts/replace.js';
 import { SCAN_HEADS } from './scripts/scan-heads.js';
 import { SERVER_TIME } from './scripts/server-time.js';
+import { SWEEP } from './scripts/sweep.js';
 import { TOUCH } from './scripts/touch.js';
 
 type Argument = string | number;
@@ -21,8 +22,18 @@ export interface RedisScripts {
   sessionxReplace(record: string, ...args: Argument[]): Promise<'replaced' | 'changed' | 'missing' | 'late' | Newer>;
   sessionxTouch(record: string, ...args: Argument[]): Promise<'touched' | 'missing' | Newer>;
   sessionxDelete(record: string, ...args: Argument[]): Promise<'deleted' | 'changed' | 'missing' | Newer>;
-  sessionxListByUser(index: string, now: number): Promise<string[]>;
-  sessionxDeleteByUser(index: string, except: string, now: number): Promise<['ended' | Newer, ...members: string[]]>;
+  sessionxListByUser(
+    index: string,
+    set: string,
+    cursor: string,
+    now: number,
+  ): Promise<[cursor: string, isEnding: '0' | '1', ...memberAndRecord: string[]]>;
+  sessionxDeleteByUser(
+    index: string,
+    except: string,
+    now: number,
+  ): Promise<['ended' | 'moved' | 'unfinished' | Newer, ...members: string[]]>;
+  sessionxSweep(index: string, except: string, now: number): Promise<['more' | 'done' | Newer, ...members: string[]]>;
   sessionxScanHeads(index: string, cursor: string): Promise<[cursor: string, ...memberAndHead: string[]]>;
   sessionxEvict(index: string, ...memberAndLastAccessed: string[]): Promise<string[]>;
   sessionxServerTime(record: string): Promise<number>;
@@ -39,6 +50,7 @@ const SCRIPTS = {
   sessionxDeleteByUser: DELETE_BY_USER,
   sessionxScanHeads: SCAN_HEADS,
   sessionxEvict: EVICT,
+  sessionxSweep: SWEEP,
   sessionxServerTime: SERVER_TIME,
   sessionxRead: READ,
 } as const satisfies Record<keyof RedisScripts, string>;

@@ -1,13 +1,14 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 
 import { NewerRecordError } from '../../records/record-errors.js';
-import { tryDecodeRecord } from '../../records/record-text.js';
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import { memberOf, tagOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
 import type {
   BackendContext,
   CreateOptions,
   CreateResult,
+  DeleteByUserOptions,
+  ProgressOptions,
   ReplaceOptions,
   ReplaceResult,
   SessionBackend,
@@ -19,6 +20,7 @@ import { RedisLink } from './redis-link.js';
 import { readRecord } from './redis-read.js';
 import type { RedisScripts } from './redis-scripts.js';
 import { newSessionRedis } from './session-redis.js';
+import { SessionRoom } from './session-room.js';
 import { UserIndex } from './user-index.js';
 
 /** What the backend does beside what the connection needs. */
@@ -35,7 +37,8 @@ export interface RedisBackendOptions {
  *
  * Keys are `<prefix>{<tag>}` for the index of a user, a sorted set of the 43-character rests of his session ids scored by their expiry
  * (ms since the epoch), and `<prefix>{<tag>}<rest>` for a record, a string of the form of `encodeRecord`. The braces make Redis Cluster put all keys of one user
- * into one slot, so that each script works on one node. Lifetimes are relative, so the clocks of Redis and of this process may differ.
+ * into one slot, so that each script works on one node. `<prefix>{<tag>}:ending` holds what a log-out everywhere of a user with hundreds of
+ * sessions has not ended yet. Lifetimes are relative, so the clocks of Redis and of this process may differ.
  *
  * Redis must run with `maxmemory-policy noeviction`: an evicted index would hide a user's sessions from "log out everywhere".
  */
@@ -99,7 +102,9 @@ export class RedisBackend implements SessionBackend {
         case 'newer':
           throw new NewerRecordError();
         case 'crowded': {
-          const room = await this.#indexOf(tagOf(record.id)).makeRoom(options, isOver);
+          if (options.limit === undefined) throw new Error('sessionxCreate has kept a limit that is not there');
+          const index = this.#indexOf(tagOf(record.id));
+          const room = await new SessionRoom(index, options.limit, options.replaces, isOver).make();
           if (room.outcome !== 'room') return room;
           for (const id of room.evicted) evictedBefore.push(id);
           break;
@@ -134,25 +139,12 @@ export class RedisBackend implements SessionBackend {
     return known(await scripts.sessionxDelete(key, version, memberOf(id)));
   }
 
-  async listByUser(tag: UserTag): Promise<SessionRecord[]> {
-    const { scripts, index } = this.#of(tag);
-    const found = await scripts.sessionxListByUser(index, this.#now());
-    const records: SessionRecord[] = [];
-    for (let position = 0; position < found.length; position += 2) {
-      const [member = '', text = ''] = found.slice(position, position + 2);
-      // What is no record of ours is no session either; reading it by its id reports it.
-      const record = tryDecodeRecord((tag + member) as SessionId, text);
-      if (record !== null) records.push(record);
-    }
-    return records;
+  async listByUser(tag: UserTag, { progress = ignore }: ProgressOptions = {}): Promise<SessionRecord[]> {
+    return this.#indexOf(tag).list(progress);
   }
 
-  async deleteByUser(tag: UserTag, { except }: { readonly except?: SessionId } = {}): Promise<SessionId[]> {
-    const { scripts, index } = this.#of(tag);
-    const kept = except !== undefined && tagOf(except) === tag ? memberOf(except) : '';
-    const [outcome, ...ended] = await scripts.sessionxDeleteByUser(index, kept, this.#now());
-    known(outcome);
-    return ended.map((member) => (tag + member) as SessionId);
+  async deleteByUser(tag: UserTag, { except, progress = ignore }: DeleteByUserOptions = {}): Promise<SessionId[]> {
+    return this.#indexOf(tag).endAll(except, progress);
   }
 
   async ping(): Promise<void> {
@@ -254,4 +246,8 @@ function inspect(client: Redis | Cluster, { timeoutMs, logger }: BackendContext)
 
 function isCluster(client: Redis | Cluster): client is Cluster {
   return client.isCluster;
+}
+
+function ignore(): void {
+  // Nobody wants to know of progress.
 }

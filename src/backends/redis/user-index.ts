@@ -1,90 +1,151 @@
-import { decodeRecord } from '../../records/record-text.js';
+import { NewerRecordError } from '../../records/record-errors.js';
+import { decodeRecord, tryDecodeRecord } from '../../records/record-text.js';
+import type { SessionRecord } from '../../records/session-record.js';
 import { memberOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
-import { leastRecentlyUsedFirst } from '../backend-rules.js';
-import type { CreateOptions, SessionLimit } from '../session-backend.interface.js';
+import { isListed } from '../backend-rules.js';
 import { timeText } from './redis-arguments.js';
 import type { RedisScripts } from './redis-scripts.js';
-import { MEMBERS_AT_ONCE } from './scripts/record-head.js';
+import { ENDING } from './scripts/record-head.js';
 
-/** What became of an attempt to make room for one more session. */
-export type RoomResult =
-  { readonly outcome: 'room'; readonly evicted: readonly SessionId[] } | { readonly outcome: 'limit' | 'late' };
+/** What a record says of itself before its payload. */
+export type StoredHead = Pick<SessionRecord, 'id' | 'lastAccessed' | 'expiresAt'>;
 
-const NO_LIMIT: SessionLimit = { max: Infinity, onLimit: 'evict-oldest' };
-
-interface Candidate {
-  readonly id: SessionId;
-  /** As stored. */
-  readonly stamp: string;
-  /** Milliseconds since the epoch; of an expired session less than of any other. */
-  readonly lastAccessed: number;
-}
-
-/** The sessions of one user who has more of them than one script may look at. */
+/**
+ * All sessions of one user, part by part: no script looks at more than some hundred of them, because Redis serves nobody else meanwhile.
+ *
+ * A log-out everywhere of a user with more sessions than that moves the index to a second name in one step and ends what is there part by
+ * part. A session that is made after that step is in the new index, and stays. One that has not been ended yet can be used, is listed, and
+ * counts for the limit; so nothing is lost when the process dies meanwhile, and the next log-out everywhere ends the rest.
+ */
 export class UserIndex {
   constructor(
     private readonly scripts: RedisScripts,
     private readonly key: string,
     private readonly tag: UserTag,
-    private readonly now: () => number,
+    readonly now: () => number,
   ) {}
 
-  /**
-   * Evicts sessions until the limit leaves room for one more, part by part: what certainly has to leave is removed before the next part is
-   * looked at, so that an attempt that runs out of time has made the next one shorter. Expired sessions leave first.
-   *
-   * @param options of the creation; the session that it replaces is left alone
-   * @param isOver whether the time is up
-   */
-  async makeRoom({ limit, replaces }: CreateOptions, isOver: () => boolean): Promise<RoomResult> {
-    const { max, onLimit } = limit ?? NO_LIMIT;
-    const evicted: SessionId[] = [];
-    // By id: a scan may come to a session twice.
-    const kept = new Map<SessionId, Candidate>();
-    let living = 0;
-    for (let cursor: string | null = '0'; cursor !== null;) {
-      if (isOver()) return { outcome: 'late' };
-      const part = await this.#scan(cursor);
-      cursor = part.next;
-      for (const candidate of part.candidates) {
-        if (candidate.id === replaces?.id || kept.has(candidate.id)) continue;
-        if (candidate.lastAccessed > -Infinity) living++;
-        kept.set(candidate.id, candidate);
-      }
-      if (onLimit === 'reject' && living >= max) return { outcome: 'limit' };
-      // Sorted once for as many as are kept, not for each part.
-      if (cursor !== null && kept.size < 2 * max) continue;
-      const leaving = [...kept.values()].sort(leastRecentlyUsedFirst).slice(0, Math.max(0, kept.size + 1 - max));
-      for (const { id } of leaving) kept.delete(id);
-      for (let start = 0; start < leaving.length; start += MEMBERS_AT_ONCE) {
-        if (isOver()) return { outcome: 'late' };
-        for (const id of await this.#evict(leaving.slice(start, start + MEMBERS_AT_ONCE))) evicted.push(id);
-      }
-    }
-    return { outcome: 'room', evicted };
+  /** The living records. @param progress called after each part */
+  async list(progress: () => void): Promise<SessionRecord[]> {
+    const found = new Map<SessionId, SessionRecord>();
+    const isEnding = await this.#listSet('', found, progress);
+    if (!isEnding) return [...found.values()];
+    // Sessions move from the index, and one that is to be kept moves back: so it is looked at again in the end.
+    await this.#listSet(ENDING, found, progress);
+    await this.#listSet('', found, progress);
+    return [...found.values()];
   }
 
-  async #scan(cursor: string): Promise<{ readonly next: string | null; readonly candidates: Candidate[] }> {
+  /**
+   * Ends all but one.
+   *
+   * @param progress called after each part
+   * @returns the active, unexpired ones among those that it ended
+   * @throws NewerRecordError when one of them is of a newer form
+   */
+  async endAll(except: SessionId | undefined, progress: () => void): Promise<SessionId[]> {
+    const keep = except?.startsWith(this.tag) === true ? memberOf(except) : '';
+    const ended: SessionId[] = [];
+    const goesOn = () => {
+      progress();
+      return true;
+    };
+    for (;;) {
+      const [outcome, ...members] = await this.scripts.sessionxDeleteByUser(this.key, keep, this.now());
+      this.#add(members, ended);
+      switch (outcome) {
+        case 'ended':
+          return ended;
+        case 'moved':
+          await this.sweep(keep, ended, goesOn);
+          return ended;
+        case 'unfinished':
+          await this.sweep(keep, ended, goesOn);
+          break;
+        case 'newer':
+          throw new NewerRecordError();
+        default:
+          outcome satisfies never;
+      }
+    }
+  }
+
+  /**
+   * Ends what a log-out everywhere has moved away, this one or an earlier one that was cut off.
+   *
+   * @param keep the member of the session to be kept, or ''
+   * @param ended takes the active, unexpired ones among those that it ended
+   * @param goesOn called after each part; false: the rest is left
+   * @returns whether nothing is left
+   * @throws NewerRecordError when one of them is of a newer form
+   */
+  async sweep(keep: string, ended: SessionId[], goesOn: () => boolean): Promise<boolean> {
+    for (;;) {
+      const [outcome, ...members] = await this.scripts.sessionxSweep(this.key, keep, this.now());
+      this.#add(members, ended);
+      switch (outcome) {
+        case 'done':
+          return true;
+        case 'more':
+          if (!goesOn()) return false;
+          break;
+        case 'newer':
+          throw new NewerRecordError();
+        default:
+          outcome satisfies never;
+      }
+    }
+  }
+
+  /**
+   * What the records of a part of the index say of themselves.
+   *
+   * @param cursor '0' begins
+   * @returns also the next cursor; null after the last part. A session may come twice
+   * @throws NewerRecordError when one of them is of a newer form
+   */
+  async scanHeads(cursor: string): Promise<{ readonly next: string | null; readonly heads: StoredHead[] }> {
     const [next, ...found] = await this.scripts.sessionxScanHeads(this.key, cursor);
-    const candidates: Candidate[] = [];
+    const heads: StoredHead[] = [];
     for (let position = 0; position < found.length; position += 2) {
       const [member = '', head = ''] = found.slice(position, position + 2);
-      const { id, lastAccessed, expiresAt } = decodeRecord((this.tag + member) as SessionId, head);
-      const expired = expiresAt <= this.now();
-      candidates.push({ id, stamp: timeText(lastAccessed), lastAccessed: expired ? -Infinity : lastAccessed });
+      heads.push(decodeRecord((this.tag + member) as SessionId, head));
     }
-    return { next: next === '0' ? null : next, candidates };
+    return { next: next === '0' ? null : next, heads };
   }
 
-  /** @returns those that were unexpired */
-  async #evict(candidates: readonly Candidate[]): Promise<SessionId[]> {
-    const removed = await this.scripts.sessionxEvict(
-      this.key,
-      ...candidates.flatMap(({ id, stamp }) => [memberOf(id), stamp]),
-    );
-    const members = new Set(removed);
-    return candidates.flatMap(({ id, lastAccessed }) =>
-      lastAccessed > -Infinity && members.has(memberOf(id)) ? [id] : [],
-    );
+  /**
+   * Removes sessions, at most `MEMBERS_AT_ONCE`, that nobody has used since they were looked at.
+   *
+   * @returns those that it removed
+   */
+  async evictUnused(heads: readonly StoredHead[]): Promise<SessionId[]> {
+    const removed: SessionId[] = [];
+    const seen = heads.flatMap(({ id, lastAccessed }) => [memberOf(id), timeText(lastAccessed)]);
+    this.#add(await this.scripts.sessionxEvict(this.key, ...seen), removed);
+    return removed;
+  }
+
+  /** @returns whether a log-out everywhere has moved something away */
+  async #listSet(set: string, found: Map<SessionId, SessionRecord>, progress: () => void): Promise<boolean> {
+    let isEnding = false;
+    let cursor = '0';
+    do {
+      const [next, ending, ...entries] = await this.scripts.sessionxListByUser(this.key, set, cursor, this.now());
+      cursor = next;
+      if (ending === '1') isEnding = true;
+      for (let position = 0; position < entries.length; position += 2) {
+        const [member = '', text = ''] = entries.slice(position, position + 2);
+        // What is no record of ours is no session either; reading it by its id reports it.
+        const record = tryDecodeRecord((this.tag + member) as SessionId, text);
+        if (record !== null && isListed(record)) found.set(record.id, record);
+      }
+      progress();
+    } while (cursor !== '0');
+    return isEnding;
+  }
+
+  #add(members: readonly string[], ids: SessionId[]): void {
+    for (const member of members) ids.push((this.tag + member) as SessionId);
   }
 }

@@ -10,8 +10,8 @@ const PRUNED_AT_ONCE = 20;
  * ARGV 1 record as text, 2 lifetime in ms, 3 now, 4 expiresAt, 5 member, 6 '1' to list it, 7 latest server time in ms,
  *      8 most sessions or '0', 9 '1' to reject beyond it, 10 member to replace or '', 11 the version that it must have
  *
- * Returns an array: 'created' and the evicted members, or one word. 'crowded': the user has more sessions than the limit allows and than one
- * script may look at; nothing was stored.
+ * Returns an array: 'created' and the evicted members, or one word. 'crowded': the user has more sessions than the limit allows, and than one
+ * script may look at, or some that a log-out everywhere has not ended yet; nothing was stored.
  *
  * The records of other sessions are looked at only when their number exceeds the limit. What has expired by the caller's clock, but is still
  * there, makes room first and does not count as evicted: so the limit holds whichever of the clocks is wrong.
@@ -30,9 +30,12 @@ local most = tonumber(ARGV[8])
 local replaced = ARGV[10]
 
 local gone = {}
+local ending = false
 if listed then
   local expired = redis.call('ZRANGEBYSCORE', index, '-inf', ARGV[3], 'LIMIT', 0, ${PRUNED_AT_ONCE})
   local needed = withRecords({index}, index, expired)
+  ending = isEnding(index)
+  if ending then needed[#needed + 1] = index .. ENDING end
   if redis.call('EXISTS', index) == 0 then needed[#needed + 1] = KEYS[1] end
   if torn(needed) then return MOVING end
   gone = goneOf(index, expired)
@@ -65,9 +68,10 @@ local removed = {}
 if listed and most > 0 then
   local members = redis.call('ZCARD', index)
   local count = members - #gone + 1
+  if ending then count = count - 1 + redis.call('ZCARD', index .. ENDING) end
   if replaced ~= '' and redis.call('ZSCORE', index, replaced) then count = count - 1 end
   if count > most then
-    if members > AT_ONCE then return {'crowded'} end
+    if ending or members > AT_ONCE then return {'crowded'} end
     local all = redis.call('ZRANGE', index, 0, -1)
     if torn(withRecords({index}, index, all)) then return MOVING end
 
@@ -103,5 +107,9 @@ if replaced ~= '' then
 end
 remove(index, removed)
 if listed then list(index, ARGV[5], ARGV[4], ARGV[2]) end
+-- What takes the place of a session that is being ended is ended with it.
+if ending and replaced ~= '' and redis.call('ZSCORE', index .. ENDING, replaced) then
+  list(index .. ENDING, ARGV[5], ARGV[4], ARGV[2])
+end
 return result
 `;

@@ -1,36 +1,40 @@
 import { RECORD_HEAD } from './record-head.js';
 
 /**
- * Ends all sessions of one user but one. Its cost follows from the number of that user's sessions alone.
+ * Ends all sessions of one user but one; of a user with more of them than one script may look at it moves the index away in one step, for
+ * SWEEP to end them part by part. Its cost follows from the number of that user's sessions alone, and has a bound.
  *
  * KEYS 1 the index, of which every record key is a continuation
  * ARGV 1 the member to keep, or '', 2 now
  *
- * Returns 'newer', or 'ended' and the members whose active, unexpired records it removed.
+ * Returns an array: 'ended' and the members whose active, unexpired records it removed; or one word: 'moved'; 'unfinished' where something was
+ * moved away before, and nothing was done; 'newer'.
  */
 export const DELETE_BY_USER = `${RECORD_HEAD}
-local members = redis.call('ZRANGE', KEYS[1], 0, -1)
-local needed = {KEYS[1]}
-for _, member in ipairs(members) do needed[#needed + 1] = KEYS[1] .. member end
-if torn(needed) then return MOVING end
+local index = KEYS[1]
+local ending = index .. ENDING
+if isEnding(index) then return {'unfinished'} end
 
-local result = {'ended'}
-local gone = {}
-local leaving = {}
-for _, member in ipairs(members) do
-  if member ~= ARGV[1] then
-    local old = head(KEYS[1] .. member)
-    if not old then
-      gone[#gone + 1] = member
-    elseif old.newer then
-      return {'newer'}
-    else
-      leaving[#leaving + 1] = member
-      if old.status == 'a' and tonumber(old.expiresAt) > tonumber(ARGV[2]) then result[#result + 1] = member end
-    end
+if redis.call('ZCARD', index) > AT_ONCE then
+  if torn({index, ending}) then return MOVING end
+  redis.call('RENAME', index, ending)
+  -- A full Redis refuses no write behind the first one of a script.
+  local kept = redis.call('ZSCORE', ending, ARGV[1])
+  if kept then
+    redis.call('ZREM', ending, ARGV[1])
+    redis.call('ZADD', index, kept, ARGV[1])
   end
+  redis.call('ZADD', index, '+inf', ENDING)
+  local ttl = redis.call('PTTL', ending)
+  if ttl > 0 then redis.call('PEXPIRE', index, ttl) end
+  return {'moved'}
 end
-unlist(KEYS[1], gone)
-remove(KEYS[1], leaving)
-return result
+
+local members = redis.call('ZRANGE', index, 0, -1)
+if torn(withRecords({index}, index, members)) then return MOVING end
+local part = endingPart(index, members, ARGV[1], tonumber(ARGV[2]))
+if part.newer then return {'newer'} end
+unlist(index, part.gone)
+remove(index, part.leaving)
+return {'ended', unpack(part.ended)}
 `;

@@ -7,8 +7,14 @@ const SCHEMA_CHARS = 20;
 const VERSION = '%d'.repeat(VERSION_CHARS);
 const TIME = '%d'.repeat(TIME_CHARS);
 
+/**
+ * A log-out everywhere of a user with many sessions moves the index to its own name with this behind it. As a member of the index that is
+ * made anew it says so: no script has to look for a key that is rarely there.
+ */
+export const ENDING = ':ending';
+
 /** The most members of an index that one script looks at: Redis serves nobody else meanwhile. */
-export const MEMBERS_AT_ONCE = 500;
+export const MEMBERS_AT_ONCE = 250;
 
 /**
  * Lua that the other scripts begin with.
@@ -33,6 +39,7 @@ export const MEMBERS_AT_ONCE = 500;
 export const RECORD_HEAD = `
 local MOVING = redis.error_reply('TRYAGAIN the keys of this user are on their way to another node')
 local AT_ONCE = ${MEMBERS_AT_ONCE}
+local ENDING = '${ENDING}'
 
 local function head(key)
   local text = redis.pcall('GETRANGE', key, 0, ${HEAD_CHARS + SCHEMA_CHARS - 1})
@@ -40,16 +47,18 @@ local function head(key)
   if type(text) ~= 'string' then return nil end
   local form = string.match(text, '^sx(%d%d?%d?) ')
   if form and tonumber(form) > 1 then return {newer = true, text = text} end
-  if not string.find(text, '^sx1 ${VERSION} [aip] [us] ${TIME} ${TIME}\\n') then return nil end
+  local version, status, owner, lastAccessed, expiresAt =
+    string.match(text, '^sx1 (${VERSION}) ([aip]) ([us]) (${TIME}) (${TIME})\\n')
+  if not version then return nil end
   local schema = string.match(text, '^{"schema":(%d+)[,}]', ${HEAD_CHARS + 1})
   if schema and tonumber(schema) > ${SCHEMA} then return {newer = true, text = text} end
   return {
     text = text,
-    version = string.sub(text, 5, 14),
-    status = string.sub(text, 16, 16),
-    owned = string.sub(text, 18, 18) == 'u',
-    lastAccessed = string.sub(text, 20, 33),
-    expiresAt = string.sub(text, 35, 48)
+    version = version,
+    status = status,
+    owned = owner == 'u',
+    lastAccessed = lastAccessed,
+    expiresAt = expiresAt
   }
 end
 
@@ -112,6 +121,30 @@ end
 local function remove(index, members)
   inParts(withRecords({}, index, members), function(...) redis.call('DEL', ...) end)
   unlist(index, members)
+end
+
+-- Whether a log-out everywhere has moved an index away, and has not ended all of it. Its sessions live until then.
+local function isEnding(index)
+  return redis.call('ZSCORE', index, ENDING) and true or false
+end
+
+-- What becomes of members, at most AT_ONCE, of a user who is logged out everywhere. Writes nothing.
+local function endingPart(index, members, keep, now)
+  local part = {leaving = {}, gone = {}, ended = {}}
+  for _, member in ipairs(members) do
+    local old = head(index .. member)
+    if not old then
+      part.gone[#part.gone + 1] = member
+    elseif member == keep then
+      part.kept = member
+    elseif old.newer then
+      part.newer = true
+    elseif old.status ~= 'i' then
+      part.leaving[#part.leaving + 1] = member
+      if old.status == 'a' and tonumber(old.expiresAt) > now then part.ended[#part.ended + 1] = member end
+    end
+  end
+  return part
 end
 
 local function list(index, member, expiresAt, ttl)

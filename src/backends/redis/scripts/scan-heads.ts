@@ -12,7 +12,9 @@ import { RECORD_HEAD } from './record-head.js';
 export const SCAN_HEADS = `${RECORD_HEAD}
 local scanned = redis.call('ZSCAN', KEYS[1], ARGV[1], 'COUNT', AT_ONCE)
 local members = {}
-for i = 1, #scanned[2], 2 do members[#members + 1] = scanned[2][i] end
+for i = 1, #scanned[2], 2 do
+  if scanned[2][i] ~= ENDING then members[#members + 1] = scanned[2][i] end
+end
 if torn(withRecords({KEYS[1]}, KEYS[1], members)) then return MOVING end
 
 local result = {scanned[1]}

@@ -1,0 +1,31 @@
+import { RECORD_HEAD } from './record-head.js';
+
+/**
+ * Ends a part of the sessions that a log-out everywhere has moved away from the index of their user. Until then they can still be used; what
+ * a use has entered into the index again leaves it here.
+ *
+ * KEYS 1 the index
+ * ARGV 1 the member to keep, or '', which comes back into the index, 2 now
+ *
+ * Returns an array: 'more', or 'done' after the last part, and the members whose active, unexpired records it removed; or 'newer'.
+ */
+export const SWEEP = `${RECORD_HEAD}
+local index = KEYS[1]
+if not isEnding(index) then return {'done'} end
+local ending = index .. ENDING
+local members = redis.call('ZRANGE', ending, 0, AT_ONCE - 1)
+if torn(withRecords({index, ending}, index, members)) then return MOVING end
+local part = endingPart(index, members, ARGV[1], tonumber(ARGV[2]))
+if part.newer then return {'newer'} end
+
+if part.kept then list(index, part.kept, redis.call('ZSCORE', ending, part.kept), redis.call('PTTL', index .. part.kept)) end
+unlist(index, part.gone)
+remove(index, part.leaving)
+unlist(ending, members)
+local outcome = 'more'
+if redis.call('EXISTS', ending) == 0 then
+  redis.call('ZREM', index, ENDING)
+  outcome = 'done'
+end
+return {outcome, unpack(part.ended)}
+`;
