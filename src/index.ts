@@ -40,10 +40,12 @@ export {
   type DataFault,
 } from './errors/session-errors.js';
 export type {
+  SessionCause,
   SessionCreatedEvent,
   SessionEndedEvent,
   SessionEndReason,
   SessionEvent,
+  SessionEventOrigin,
   SessionRegeneratedEvent,
   SessionRejectedEvent,
   SessionRenewedEvent,
@@ -67,7 +69,7 @@ export { SessionGuard } from './session.guard.js';
 export { SessionInterceptor } from './session.interceptor.js';
 export { SessionModule } from './session.module.js';
 export type { SessionModuleExtras } from './session.module-definition.js';
-export { SessionService, type CreateSessionOptions } from './session.service.js';
+export { SessionService, type CreateSessionOptions, type EndAllOptions, type EndOptions } from './session.service.js';
 export type { AnsweredSession } from './sessions/answered-session.js';
 export type { FlashMessage } from './sessions/flash-message.js';
 export type { IssuedSession, SessionLifetime } from './sessions/session-issuer.js';

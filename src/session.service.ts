@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import type { ClientIdentity } from './binding/session-binding.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
 import { SessionNotFoundError } from './errors/session-errors.js';
-import type { SessionEndReason } from './events/session-event.js';
+import { originOf, UNKNOWN_CLIENT } from './events/session-event.js';
 import { SessionEvents } from './events/session-events.js';
 import { routeOf } from './http/route-of.js';
 import { RequestServices } from './requests/request-services.js';
@@ -17,12 +17,12 @@ import { SessionLogin } from './sessions/session-login.js';
 import { SessionRenewal } from './sessions/session-renewal.js';
 import type { SessionSummary } from './sessions/session-summary.js';
 import type { NewSessionUser, SessionData } from './sessions/session-user.js';
-import { SessionWriter } from './sessions/session-writer.js';
+import { SessionWriter, type Ending } from './sessions/session-writer.js';
 import { Session } from './sessions/session.js';
 import { knownIdOf, sessionOf, sparedIdOf } from './sessions/session-arguments.js';
 import { assertUserId } from './sessions/user-input.js';
 import { SessionStore } from './store/session-store.js';
-import { isSessionId, type SessionId } from './tokens/session-secret.js';
+import { isSessionId } from './tokens/session-secret.js';
 import type { VerifiedToken } from './tokens/token-verifier.js';
 
 /** What `createSession()` takes; everything may be left out. */
@@ -30,6 +30,17 @@ export interface CreateSessionOptions extends SessionLifetime, ClientIdentity {
   /** Default: none, an anonymous session. */
   readonly user?: NewSessionUser | null;
   readonly data?: Partial<SessionData>;
+}
+
+/** For the audit log of the application. */
+export interface EndOptions {
+  /** Who ends the session, such as the `userId` of an administrator: `by` of the `ended` event. Default: null. */
+  readonly by?: string | null;
+}
+
+export interface EndAllOptions extends EndOptions {
+  /** The `sessionId` of the one that stays, which is the caller's own: it never comes from a client. Default: none stays. */
+  readonly except?: string;
 }
 
 /**
@@ -65,9 +76,10 @@ export class SessionService {
     const tag = owner ? this.issuer.tagOfUser(owner.userId) : this.issuer.newAnonymousTag();
     const content = this.issuer.newContent(this.issuer.newFacts(client, { ttl, absoluteTimeout }), owner, data);
     const draft = await this.issuer.draft(tag, content);
-    const issued = this.issuer.issue(draft, await this.issuer.create(draft, this.store.newBudget()));
-    this.events.emit({ type: 'created', sessionId: issued.session.sessionId, userId: owner?.userId ?? null });
-    return issued;
+    const origin = originOf('created', content.facts);
+    const stored = await this.issuer.create(draft, origin, this.store.newBudget());
+    this.issuer.announce(stored, origin);
+    return this.issuer.issue(draft, stored);
   }
 
   /**
@@ -118,30 +130,29 @@ export class SessionService {
    *
    * @returns true: there was one; false: there was none, which is as good
    */
-  async deleteSession(session: Session | string): Promise<boolean> {
+  async deleteSession(session: Session | string, { by = null }: EndOptions = {}): Promise<boolean> {
     const budget = this.store.newBudget();
-    if (session instanceof Session) return this.#end(session, () => this.writer.end(session, 'deleted', budget));
-    if (!isSessionId(session)) return false;
-    const outcome = await this.store.delete(session, budget);
-    if (outcome === 'missing') return false;
-    this.#ended(session, null, 'deleted');
-    return true;
+    const ending: Ending = { reason: 'deleted', cause: 'deleted', by };
+    if (session instanceof Session) return this.#end(session, () => this.writer.end(session, ending, budget));
+    return isSessionId(session) && this.writer.endById(session, ending, budget);
   }
 
   /**
    * Logs a user out everywhere, or everywhere else. Complete: a login that runs at the same time is either ended too or listed
    * afterwards.
    *
-   * @param options.except the `sessionId` of the one that stays, which is the caller's own: it never comes from a client
    * @returns how many living sessions it ended
    * @throws SessionUsageError when `except` is no session id
    */
-  async deleteUserSessions(userId: string, { except }: { except?: string } = {}): Promise<number> {
+  async deleteUserSessions(userId: string, { except, by = null }: EndAllOptions = {}): Promise<number> {
     assertUserId(userId);
     const spared = await this.#logMisuse(() => sparedIdOf(except));
     const kept = spared === undefined ? {} : { except: spared };
     const ended = await this.store.deleteByUser(this.issuer.tagOfUser(userId), this.store.newBudget(), kept);
-    for (const sessionId of ended) this.#ended(sessionId, userId, 'logout-everywhere');
+    const origin = originOf('logout-everywhere', UNKNOWN_CLIENT);
+    for (const sessionId of ended) {
+      this.events.emit({ type: 'ended', reason: 'logout-everywhere', sessionId, userId, by, ...origin });
+    }
     return ended.length;
   }
 
@@ -163,8 +174,8 @@ export class SessionService {
   }
 
   /** Ends a session and keeps its record until it expires, so that a later use is told apart from an unknown token. */
-  async invalidateSession(session: Session): Promise<boolean> {
-    return this.#end(session, () => this.writer.invalidate(session, this.store.newBudget()));
+  async invalidateSession(session: Session, { by = null }: EndOptions = {}): Promise<boolean> {
+    return this.#end(session, () => this.writer.invalidate(session, by, this.store.newBudget()));
   }
 
   /**
@@ -274,9 +285,5 @@ export class SessionService {
     const hasEnded = await end();
     request?.ended(session);
     return hasEnded;
-  }
-
-  #ended(sessionId: SessionId, userId: string | null, reason: SessionEndReason): void {
-    this.events.emit({ type: 'ended', sessionId, userId, reason });
   }
 }

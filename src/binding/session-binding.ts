@@ -55,7 +55,7 @@ export class SessionBinding {
    * @throws SessionSecurityError when the client has gone, and its address with it
    */
   identityToStore({ ipAddress, userAgent, hasGone }: RequestClient): StoredIdentity {
-    const identity = { ipAddress: ipAddress ? normaliseIp(ipAddress) : null, userAgent: shorten(userAgent) };
+    const identity = identityOf({ ipAddress, userAgent });
     if (this.#prefixes !== null && identity.ipAddress === null) {
       if (hasGone === true) throw addressUnknown();
       throw new SessionUsageError(`ipBinding is on, so a session needs the client's address: ${howToTell(ipAddress)}`);
@@ -78,6 +78,11 @@ export class SessionBinding {
       throw new SessionSecurityError('BINDING_USER_AGENT_MISMATCH', 'The session belongs to another User-Agent.');
     }
   }
+}
+
+/** A client as sessions and events name it. */
+export function identityOf({ ipAddress, userAgent }: ClientIdentity): StoredIdentity {
+  return { ipAddress: ipAddress ? normaliseIp(ipAddress) : null, userAgent: shorten(userAgent) };
 }
 
 function checkNetwork(

@@ -1,4 +1,9 @@
 import type { SessionErrorCode } from '../errors/session-error.js';
+import type { TokenSource } from '../options/session-options.js';
+
+/** The call that led to an event: `createSession()` is `created`, the others go by their own names. */
+export type SessionCause =
+  'created' | 'start' | 'login' | 'regenerated' | 'logout' | 'logout-everywhere' | 'deleted' | 'invalidated';
 
 /** Why a session ended. */
 export type SessionEndReason =
@@ -12,8 +17,22 @@ interface SessionFact {
   readonly userId: string | null;
 }
 
+/** What led to an event, and from where. */
+export interface SessionEventOrigin {
+  readonly cause: SessionCause;
+  /**
+   * The address of the client whose request led to it. Where the call knows no request, as `deleteSession(id)`, that of the client for
+   * which the session was made. Null: not known.
+   */
+  readonly ipAddress: string | null;
+  /** The User-Agent of the same client. */
+  readonly userAgent: string | null;
+  /** How the token of the session travels in that request; null: the call knows no request. */
+  readonly transport: TokenSource | null;
+}
+
 /** A session was made. */
-export interface SessionCreatedEvent extends SessionFact {
+export interface SessionCreatedEvent extends SessionFact, SessionEventOrigin {
   readonly type: 'created';
 }
 
@@ -25,15 +44,17 @@ export interface SessionRenewedEvent extends SessionFact {
 }
 
 /** A session got a new id; the old one is dead. */
-export interface SessionRegeneratedEvent extends SessionFact {
+export interface SessionRegeneratedEvent extends SessionFact, SessionEventOrigin {
   readonly type: 'regenerated';
   readonly previousSessionId: string;
 }
 
 /** A session is over. Expiry sends no event: nobody watches the store for it. */
-export interface SessionEndedEvent extends SessionFact {
+export interface SessionEndedEvent extends SessionFact, SessionEventOrigin {
   readonly type: 'ended';
   readonly reason: SessionEndReason;
+  /** Who ended it, as the caller has told: `deleteSession(session, { by: admin.userId })`. Null: the caller has told nothing. */
+  readonly by: string | null;
 }
 
 /** A request wanted a session and had none that it could use, presented a token that opened nothing, or changed a session that had ended. */
@@ -57,3 +78,14 @@ export type SessionEventBody = SessionEvent extends infer Event
     ? Omit<Event, 'at'>
     : never
   : never;
+
+/** For the origin of a call that knows neither request nor session. */
+export const UNKNOWN_CLIENT = { ipAddress: null, userAgent: null } as const;
+
+/** The origin of a call that knows no request. */
+export function originOf(
+  cause: SessionCause,
+  { ipAddress, userAgent }: Pick<SessionEventOrigin, 'ipAddress' | 'userAgent'>,
+): SessionEventOrigin {
+  return { cause, ipAddress, userAgent, transport: null };
+}

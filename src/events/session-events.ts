@@ -28,6 +28,11 @@ export class SessionEvents implements OnApplicationShutdown {
     return this.all.pipe(filter((event): event is Extract<SessionEvent, { type: T }> => event.type === type));
   }
 
+  /** For this module: whether anybody listens, so that an event is worth a look at the store. */
+  get areHeard(): boolean {
+    return this.#subject.observed;
+  }
+
   /** For this module. */
   emit(event: SessionEventBody): void {
     if (!this.#subject.observed) return;

@@ -1,7 +1,7 @@
 import { HttpStatus, type ExecutionContext } from '@nestjs/common';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-import type { RequestClient } from '../binding/session-binding.js';
+import { identityOf, type RequestClient } from '../binding/session-binding.js';
 import { SessionError } from '../errors/session-error.js';
 import {
   SessionCsrfError,
@@ -10,7 +10,7 @@ import {
   SessionSecurityError,
   SessionTokenError,
 } from '../errors/session-errors.js';
-import type { SessionEndReason } from '../events/session-event.js';
+import type { SessionCause, SessionEventOrigin } from '../events/session-event.js';
 import {
   clientOf,
   rawRequestOf,
@@ -27,6 +27,7 @@ import type { IssuedSession } from '../sessions/session-issuer.js';
 import { isRefusal } from '../sessions/session-loader.js';
 import type { NewSessionUser, SessionData } from '../sessions/session-user.js';
 import type { SessionState } from '../sessions/session-state.js';
+import type { Ending } from '../sessions/session-writer.js';
 import { Session } from '../sessions/session.js';
 import { TaskQueue } from '../sessions/task-queue.js';
 import type { StoreBudget } from '../store/store-budget.js';
@@ -44,6 +45,7 @@ import { SessionAnswer } from './session-answer.js';
 import { SessionArrival } from './session-arrival.js';
 
 const FIRST_ERROR_STATUS = 400;
+const LOGOUT: Ending = { reason: 'logout', cause: 'logout', by: null };
 
 /**
  * All that one request has to do with sessions: the token in it, the one load, the renewal, the changes, the commit and the headers of the
@@ -206,13 +208,14 @@ export class RequestSession implements HeldFor {
   }
 
   async #startNew(data: Partial<SessionData>, transport: TokenSource | undefined): Promise<AnsweredSession> {
-    const { issuer, events } = this.#services;
+    const { issuer } = this.#services;
     const source = this.#sourceOfAnswer(transport);
     const content = issuer.newContent(issuer.newFacts(this.#newClient(), {}), null, data);
     const draft = await issuer.draft(issuer.newAnonymousTag(), content);
-    const issued = issuer.issue(draft, await issuer.create(draft, this.#budget));
-    events.emit({ type: 'created', sessionId: issued.session.sessionId, userId: null });
-    return this.#adopt(issued, source);
+    const origin = this.origin('start', source);
+    const stored = await issuer.create(draft, origin, this.#budget);
+    issuer.announce(stored, origin);
+    return this.#adopt(issuer.issue(draft, stored), source);
   }
 
   /** The client that a new session belongs to. */
@@ -232,8 +235,9 @@ export class RequestSession implements HeldFor {
     await this.load();
     const previous = this.#livingSession;
     const source = this.#sourceOfAnswer(transport);
-    const login = { user: this.#services.issuer.newUser(user), client: this.#newClient(), lifetime };
-    await this.#endRivals('replaced-at-login');
+    const client = this.#newClient();
+    const login = { user: this.#services.issuer.newUser(user), client, lifetime, origin: this.origin('login', source) };
+    await this.#endRivals({ reason: 'replaced-at-login', cause: 'login', by: null });
     const issued = await this.#services.logins.login(previous, login, this.#budget);
     return this.#adopt(issued, source);
   }
@@ -248,7 +252,7 @@ export class RequestSession implements HeldFor {
     this.#page.assertToken();
     const session = this.#session;
     if (session === null) return this.#logoutOfRivals();
-    const hasEnded = await this.#services.writer.end(session, 'logout', this.#budget);
+    const hasEnded = await this.#services.writer.end(session, LOGOUT, this.#budget);
     this.ended(session);
     return hasEnded;
   }
@@ -256,21 +260,23 @@ export class RequestSession implements HeldFor {
   async #logoutOfRivals(): Promise<boolean> {
     if (this.#rivalIds === null) return false;
     this.#page.assertOwnPage(null);
-    const count = await this.#endRivals('logout');
+    const count = await this.#endRivals(LOGOUT);
     this.#answer.loggedOut();
     return count > 0;
   }
 
   /** Ends the sessions that several cookies of the request open: the client has one session or none. Returns how many lived. */
-  async #endRivals(reason: SessionEndReason): Promise<number> {
+  async #endRivals(ending: Ending): Promise<number> {
     if (this.#rivalIds === null) return 0;
-    const { store, events } = this.#services;
-    const ids = [...this.#rivalIds];
-    const outcomes = await Promise.all(ids.map((id) => store.delete(id, this.#budget)));
+    const origin = this.origin(ending.cause, 'cookie');
+    const ends = [...this.#rivalIds].map((id) => this.#services.writer.endById(id, ending, this.#budget, origin));
+    const ended = (await Promise.all(ends)).filter(Boolean);
     this.#rivalIds = null;
-    const ended = ids.filter((_, index) => outcomes[index] !== 'missing');
-    for (const sessionId of ended) events.emit({ type: 'ended', reason, sessionId, userId: null });
     return ended.length;
+  }
+
+  origin(cause: SessionCause, transport: TokenSource | null = this.#answer.source): SessionEventOrigin {
+    return { cause, ...identityOf(clientOf(this.#request)), transport };
   }
 
   ended(session: Session): void {
@@ -407,7 +413,9 @@ export class RequestSession implements HeldFor {
     state.end('ended');
     try {
       await this.#services.store.delete(sessionId, this.#budget);
-      this.#services.events.emit({ type: 'ended', reason: 'deleted', sessionId, userId: state.userId });
+      const { userId } = state;
+      const origin = this.origin(userId === null ? 'start' : 'login');
+      this.#services.events.emit({ type: 'ended', reason: 'deleted', sessionId, userId, by: null, ...origin });
     } catch (error) {
       // The store has just failed to store a change too; that change may still arrive, and make the next version.
       this.#services.store.abandon({ id: sessionId, versions: [version, version + 1] }, this.#budget);

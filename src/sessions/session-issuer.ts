@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import type { CreateOptions } from '../backends/session-backend.interface.js';
 import { SessionBinding, type RequestClient } from '../binding/session-binding.js';
 import { SessionBackendError, SessionConflictError, SessionUsageError } from '../errors/session-errors.js';
+import type { SessionEventOrigin } from '../events/session-event.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
 import { assertJsonValue } from '../records/json-value.js';
@@ -146,6 +147,7 @@ export class SessionIssuer {
   async put(
     { record, userId }: Draft,
     options: Pick<NewRecordOptions, 'replaces'>,
+    origin: SessionEventOrigin,
     budget: StoreBudget,
   ): Promise<StoredSession | 'changed' | 'missing'> {
     const limit = record.userTag === null ? {} : this.#limit;
@@ -153,7 +155,7 @@ export class SessionIssuer {
     switch (result.outcome) {
       case 'created':
         for (const sessionId of result.evicted) {
-          this.events.emit({ type: 'ended', reason: 'evicted-by-limit', sessionId, userId });
+          this.events.emit({ type: 'ended', reason: 'evicted-by-limit', sessionId, userId, by: null, ...origin });
         }
         return { record, content: decodePayload(record) };
       case 'changed':
@@ -170,10 +172,15 @@ export class SessionIssuer {
   }
 
   /** Stores `draft`, which replaces nothing. */
-  async create(draft: Draft, budget: StoreBudget): Promise<StoredSession> {
-    const stored = await this.put(draft, {}, budget);
+  async create(draft: Draft, origin: SessionEventOrigin, budget: StoreBudget): Promise<StoredSession> {
+    const stored = await this.put(draft, {}, origin, budget);
     if (stored === 'changed' || stored === 'missing') throw cutShort();
     return stored;
+  }
+
+  /** Tells the listeners of a session that is new to its client. */
+  announce({ record, content }: StoredSession, origin: SessionEventOrigin): void {
+    this.events.emit({ type: 'created', sessionId: record.id, userId: content.user?.userId ?? null, ...origin });
   }
 
   issue({ token }: Draft, stored: StoredSession): IssuedSession {

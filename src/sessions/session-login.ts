@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 
 import type { RequestClient } from '../binding/session-binding.js';
 import { SessionConflictError } from '../errors/session-errors.js';
+import type { SessionEventOrigin } from '../events/session-event.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
 import { apply } from '../records/changes.js';
@@ -22,6 +23,7 @@ export interface Login {
   readonly user: SessionUser;
   readonly client: RequestClient;
   readonly lifetime: SessionLifetime;
+  readonly origin: SessionEventOrigin;
 }
 
 /** What the new session is, given the old one as it was when it ended. */
@@ -54,9 +56,8 @@ export class SessionLogin {
   async login(previous: Session | null, login: Login, budget: StoreBudget): Promise<IssuedSession> {
     if (previous !== null) return Session.stateOf(previous).inTurn(() => this.#replace(previous, login, budget));
     const { draft, stored } = await this.#create(login, this.#freshContent(login), budget);
-    const issued = this.issuer.issue(draft, stored);
-    this.#emitCreated(issued.session, login);
-    return issued;
+    this.issuer.announce(stored, login.origin);
+    return this.issuer.issue(draft, stored);
   }
 
   async #replace(previous: Session, login: Login, budget: StoreBudget): Promise<IssuedSession> {
@@ -75,8 +76,8 @@ export class SessionLogin {
     const { draft, stored } = exchanged ?? (await this.#create(login, fresh, budget));
     if (carried === null || exchanged === null) state.replaceBy(stored);
     else state.continueAs(stored, carried);
-    this.#emitCreated(previous, login);
-    this.events.emit({ type: 'ended', reason: 'replaced-at-login', sessionId, userId });
+    this.issuer.announce(stored, login.origin);
+    this.events.emit({ type: 'ended', reason: 'replaced-at-login', sessionId, userId, by: null, ...login.origin });
     return { session: previous, token: draft.token };
   }
 
@@ -84,9 +85,9 @@ export class SessionLogin {
     return this.issuer.newContent(this.issuer.newFacts(client, lifetime), user);
   }
 
-  async #create({ user }: Login, content: SessionContent, budget: StoreBudget): Promise<Exchanged> {
+  async #create({ user, origin }: Login, content: SessionContent, budget: StoreBudget): Promise<Exchanged> {
     const draft = await this.issuer.draft(this.issuer.tagOfUser(user.userId), content);
-    return { draft, stored: await this.issuer.create(draft, budget) };
+    return { draft, stored: await this.issuer.create(draft, origin, budget) };
   }
 
   /** The data and flash messages of an anonymous session, or of the same user's, move on; another user's never do. */
@@ -97,7 +98,7 @@ export class SessionLogin {
   /** Null: `previous` had a user and has ended, so there is nothing to exchange, and nothing that somebody else could have planted. */
   async #exchangeAtLogin(
     previous: SessionState,
-    { user }: Login,
+    { user, origin }: Login,
     fresh: SessionContent,
     succeed: Succession,
     budget: StoreBudget,
@@ -105,8 +106,8 @@ export class SessionLogin {
     const tag = this.issuer.tagOfUser(user.userId);
     const exchanged =
       tagOf(previous.record.id) === tag
-        ? await this.#exchange(previous, tag, succeed, budget)
-        : await this.#exchangeAcrossSlots(previous, tag, fresh, succeed, budget);
+        ? await this.#exchange(previous, tag, succeed, origin, budget)
+        : await this.#exchangeAcrossSlots(previous, tag, fresh, succeed, origin, budget);
     if (exchanged === null && previous.userId === null) throw lostRace();
     return exchanged;
   }
@@ -125,10 +126,11 @@ export class SessionLogin {
     const previousSessionId = session.sessionId;
     const pending = state.pendingChanges();
     const succeed: Succession = ({ content }) => apply(content, pending.changes);
-    const exchanged = await this.#exchange(state, tagOf(previousSessionId), succeed, budget);
+    const origin = state.originOf('regenerated');
+    const exchanged = await this.#exchange(state, tagOf(previousSessionId), succeed, origin, budget);
     if (exchanged === null) throw lostRace();
     const { id: sessionId } = exchanged.stored.record;
-    this.events.emit({ type: 'regenerated', sessionId, previousSessionId, userId: state.userId });
+    this.events.emit({ type: 'regenerated', sessionId, previousSessionId, userId: state.userId, ...origin });
     if (state.request !== null) {
       state.continueAs(exchanged.stored, pending);
       return { session, token: exchanged.draft.token };
@@ -145,6 +147,7 @@ export class SessionLogin {
     previous: SessionState,
     tag: UserTag,
     succeed: Succession,
+    origin: SessionEventOrigin,
     budget: StoreBudget,
   ): Promise<Exchanged | null> {
     const startsAt = this.context.clock.now();
@@ -153,7 +156,7 @@ export class SessionLogin {
       if (old === null || !this.store.isAlive(old)) return null;
       const draft = await this.issuer.draft(tag, succeed(old), startsAt);
       const replaces: SessionRecord = old.record;
-      const stored = await this.issuer.put(draft, { replaces }, budget);
+      const stored = await this.issuer.put(draft, { replaces }, origin, budget);
       if (stored === 'missing') return null;
       if (stored !== 'changed') return { draft, stored };
       old = await this.store.read(replaces.id, budget);
@@ -169,6 +172,7 @@ export class SessionLogin {
     tag: UserTag,
     fresh: SessionContent,
     succeed: Succession,
+    origin: SessionEventOrigin,
     budget: StoreBudget,
   ): Promise<Exchanged | null> {
     const draft = await this.issuer.draft(tag, fresh);
@@ -179,7 +183,7 @@ export class SessionLogin {
       return content;
     };
     prepare(previous.snapshot());
-    const pending = await this.issuer.put(this.#asPending(draft), {}, budget);
+    const pending = await this.issuer.put(this.#asPending(draft), {}, origin, budget);
     if (pending === 'changed' || pending === 'missing') throw lostRace();
 
     try {
@@ -222,10 +226,6 @@ export class SessionLogin {
       old = outcome === 'missing' ? null : await this.store.read(id, budget);
     }
     return null;
-  }
-
-  #emitCreated({ sessionId }: Session, { user }: Login): void {
-    this.events.emit({ type: 'created', sessionId, userId: user.userId });
   }
 }
 

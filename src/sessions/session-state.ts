@@ -1,3 +1,4 @@
+import { originOf, type SessionCause, type SessionEventOrigin } from '../events/session-event.js';
 import { SessionDataError } from '../errors/session-errors.js';
 import type { Change } from '../records/changes.js';
 import { assertJsonValue, jsonTextOf, wrongType } from '../records/json-value.js';
@@ -84,6 +85,11 @@ export class SessionState {
 
   get isEnded(): boolean {
     return this.#status !== 'active';
+  }
+
+  /** What an event says of the call that `cause` names: the request where it is known, else the client of the session. */
+  originOf(cause: SessionCause): SessionEventOrigin {
+    return this.request?.origin(cause) ?? originOf(cause, this.facts);
   }
 
   /** Milliseconds since the epoch; exact, while the store may be up to `touchInterval` behind. */

@@ -1,3 +1,4 @@
+import type { SessionCause, SessionEventOrigin } from '../events/session-event.js';
 import type { Clock } from '../clock/clock.js';
 import type { RandomPool } from '../tokens/random-pool.js';
 import type { AnsweredSession } from './answered-session.js';
@@ -16,6 +17,8 @@ export interface SessionRequest {
   regenerate(session: Session): Promise<AnsweredSession>;
   /** Called before the holder gets at what it may change. */
   used(state: SessionState): void;
+  /** What an event says of the request that led to it. */
+  origin(cause: SessionCause): SessionEventOrigin;
   /** Called before flash messages are taken. False: not by this request, whose response nobody reads. */
   handsOutFlash(): boolean;
   /** Called after the application has ended `session` by another call than `logout()`. */

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 
 import { SessionNotFoundError, SessionUsageError } from '../errors/session-errors.js';
+import { originOf, UNKNOWN_CLIENT, type SessionEndedEvent, type SessionEventOrigin } from '../events/session-event.js';
 import { SessionEvents } from '../events/session-events.js';
 import { apply, type Change } from '../records/changes.js';
 import { decodePayload, encodePayload, type SessionContent } from '../records/payload.js';
@@ -16,6 +17,9 @@ import type { SessionState, StoredSession } from './session-state.js';
 
 /** A pure function that changes the session that it is given. */
 export type SessionChange = (session: Session) => unknown;
+
+/** Why a session is ended, by which call, and by whom. */
+export type Ending = Pick<SessionEndedEvent, 'reason' | 'cause' | 'by'>;
 
 /** Every change of a living session: a compare-and-set over a change set, so that no writer undoes another's. */
 @Injectable()
@@ -121,28 +125,58 @@ export class SessionWriter {
   }
 
   /** Ends the session. False: it had ended already. */
-  end(session: Session, reason: 'logout' | 'deleted', budget: StoreBudget): Promise<boolean> {
+  end(session: Session, ending: Ending, budget: StoreBudget): Promise<boolean> {
     const state = Session.stateOf(session);
-    return state.inTurn(() => this.#end(state, reason, budget));
+    return state.inTurn(() => this.#end(state, ending, budget));
   }
 
-  async #end(state: SessionState, reason: 'logout' | 'deleted', budget: StoreBudget): Promise<boolean> {
+  async #end(state: SessionState, ending: Ending, budget: StoreBudget): Promise<boolean> {
     if (state.isEnded) return false;
     const sessionId = state.record.id;
     const outcome = await this.store.delete(sessionId, budget);
     state.end('ended');
     if (outcome === 'missing') return false;
-    this.events.emit({ type: 'ended', reason, sessionId, userId: state.userId });
+    const { userId } = state;
+    this.events.emit({ type: 'ended', sessionId, userId, ...state.originOf(ending.cause), ...ending });
     return true;
   }
 
-  /** Ends the session and keeps its record, so that a later request learns why. False: it had ended already. */
-  invalidate(session: Session, budget: StoreBudget): Promise<boolean> {
-    const state = Session.stateOf(session);
-    return state.inTurn(() => this.#invalidate(state, budget));
+  /**
+   * Ends a session of which only the id is known. False: there was none.
+   *
+   * @param origin that of a request; default: the client of the session
+   */
+  async endById(
+    sessionId: SessionId,
+    ending: Ending,
+    budget: StoreBudget,
+    origin?: SessionEventOrigin,
+  ): Promise<boolean> {
+    const ended = this.events.areHeard ? await this.#peek(sessionId, budget) : null;
+    const outcome = await this.store.delete(sessionId, budget);
+    if (outcome === 'missing') return false;
+    const userId = ended?.user?.userId ?? null;
+    const known = origin ?? originOf(ending.cause, ended?.facts ?? UNKNOWN_CLIENT);
+    this.events.emit({ type: 'ended', sessionId, userId, ...known, ...ending });
+    return true;
   }
 
-  async #invalidate(state: SessionState, budget: StoreBudget): Promise<boolean> {
+  /** For an event, which says less where the store does not answer; the session is to end all the same. */
+  async #peek(id: SessionId, budget: StoreBudget): Promise<SessionContent | null> {
+    try {
+      return (await this.store.read(id, budget))?.content ?? null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Ends the session and keeps its record, so that a later request learns why. False: it had ended already. */
+  invalidate(session: Session, by: string | null, budget: StoreBudget): Promise<boolean> {
+    const state = Session.stateOf(session);
+    return state.inTurn(() => this.#invalidate(state, by, budget));
+  }
+
+  async #invalidate(state: SessionState, by: string | null, budget: StoreBudget): Promise<boolean> {
     if (state.isEnded) return false;
     const sessionId = state.record.id;
     let wasAlive = false;
@@ -157,8 +191,10 @@ export class SessionWriter {
     );
     state.end('invalidated');
     wasAlive &&= stored !== null;
-    if (wasAlive) this.events.emit({ type: 'ended', reason: 'invalidated', sessionId, userId: state.userId });
-    return wasAlive;
+    if (!wasAlive) return false;
+    const origin = state.originOf('invalidated');
+    this.events.emit({ type: 'ended', reason: 'invalidated', sessionId, userId: state.userId, by, ...origin });
+    return true;
   }
 
   /** @throws SessionNotFoundError, of which `state` is told too */

@@ -77,7 +77,8 @@ const logins: [name: string, prepare: (fixture: Fixture) => Promise<() => Promis
     'of a client with a cart',
     async ({ unlucky, userId }) => {
       const anonymous = await unlucky.sessions.createSession({ data: { cart: ['book'] } });
-      const login = { user: { userId, roles: [], permissions: [], metadata: {} }, client: {}, lifetime: {} };
+      const origin = { cause: 'login', ipAddress: null, userAgent: null, transport: null } as const;
+      const login = { user: { userId, roles: [], permissions: [], metadata: {} }, client: {}, lifetime: {}, origin };
       const budget = unlucky.context.get(SessionStore).newBudget();
       return () => unlucky.context.get(SessionLogin).login(anonymous.session, login, budget);
     },

@@ -232,8 +232,10 @@ describe.each(['memory', 'redis'])('the page of 03-browser in Chromium, on %s', 
     const phone = await device();
     await phone.add('Sencha');
 
-    await Promise.all(Array.from({ length: 12 }, () => phone.fetch('POST', '/api/cart', { sku: 'sencha', change: 1 })));
+    const clicks = Array.from({ length: 12 }, () => phone.fetch('POST', '/api/cart', { sku: 'sencha', change: 1 }));
+    const statuses = (await Promise.all(clicks)).map(({ status }) => status);
 
+    expect(statuses).toEqual(clicks.map(() => 200));
     await phone.open();
     expect(await phone.cart()).toEqual(['13 Sencha']);
   });
