@@ -89,7 +89,7 @@ export interface SessionBackend {
   /** Stores a new record and enters it in its user's index. */
   create(record: SessionRecord, options: CreateOptions): Promise<CreateResult>;
 
-  /** One round trip. An expired record may be returned or not; a missing one is null. */
+  /** One round trip; a second one is allowed where there is no such record. An expired record may be returned or not; a missing one is null. */
   read(id: SessionId): Promise<SessionRecord | null>;
 
   /**

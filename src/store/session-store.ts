@@ -200,26 +200,42 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       .then(
         (record) => {
           const stored = this.#storedIn(record, id);
+          if (stored === 'damaged') return this.#readDamaged(id, budget, use);
           return use === undefined ? stored : use(stored);
         },
         (error: unknown) => {
           if (!(error instanceof DamagedRecordError)) throw this.#failure('read', error, hadAllTime);
-          this.#damage.note(id, error);
-          return use === undefined ? null : use(null);
+          return this.#readDamaged(id, budget, use);
         },
       );
   }
 
-  #storedIn(record: unknown, id: SessionId): StoredSession | null {
+  #storedIn(record: unknown, id: SessionId): StoredSession | 'damaged' | null {
     if (!isRecordOrNull(record)) throw this.#outage('read', BROKEN_CONTRACT);
     this.#outages.answered('read');
     try {
       return record === null ? null : storedSession(record, id);
     } catch (error) {
       if (!(error instanceof DamagedRecordError)) throw error;
-      this.#damage.note(id, error);
-      return null;
+      return 'damaged';
     }
+  }
+
+  /** What was damaged on its way, and not in the store, is whole the second time, or the connection fails by then. */
+  async #readDamaged<Result>(
+    id: SessionId,
+    budget: StoreBudget,
+    use?: (stored: StoredSession | null) => Result | Promise<Result>,
+  ): Promise<Result | StoredSession | null> {
+    let stored: StoredSession | null = null;
+    try {
+      const record = await this.#call('read', budget, isRecordOrNull, () => this.backend.read(id));
+      if (record !== null) stored = storedSession(record, id);
+    } catch (error) {
+      if (!(error instanceof DamagedRecordError)) throw error;
+      this.#damage.note(id, error);
+    }
+    return use === undefined ? stored : use(stored);
   }
 
   touch(id: SessionId, times: SessionTimes, budget: StoreBudget): Promise<boolean> {

@@ -24,6 +24,8 @@ export class FaultProxy {
   #late: 'lost' | 'held' | 'unanswered' = 'lost';
   #unanswered: 'rst' | 'silence' = 'rst';
   readonly #deaf = new WeakSet<Socket>();
+  readonly #forgotten = new WeakSet<Socket>();
+  #inserted: Buffer | undefined;
   #delayMs = 0;
   #onHeld: (() => void) | undefined;
   /** Bytes of replies that have passed. */
@@ -78,6 +80,21 @@ export class FaultProxy {
     this.#requestsLeft = after;
     this.#late = 'unanswered';
     this.#unanswered = ending;
+  }
+
+  /** Sends `bytes` as soon as the next request comes, as its reply: from then on each call of that connection gets the reply to the one before. */
+  insertReply(bytes: string): void {
+    this.#inserted = Buffer.from(bytes);
+  }
+
+  /** Sends `bytes` at once, to every connection that there is. */
+  sendUnasked(bytes: string): void {
+    for (const client of this.#clients) client.write(bytes);
+  }
+
+  /** The connections that there are go on without a word, as if a firewall had forgotten them; new ones work. */
+  silenceConnections(): void {
+    for (const client of this.#clients) this.#forgotten.add(client);
   }
 
   /** Resolves when a request is held. */
@@ -135,6 +152,9 @@ export class FaultProxy {
 
   #request(frame: Buffer, client: Socket, upstream: Socket): void {
     this.requests++;
+    if (this.#forgotten.has(client)) return;
+    if (this.#inserted !== undefined) client.write(this.#inserted);
+    this.#inserted = undefined;
     if (this.#requestsLeft-- > 0) {
       upstream.write(frame);
       return;

@@ -12,6 +12,7 @@ import { Readiness } from './readiness/readiness.js';
 import { rightsCheck } from './readiness/rights-check.js';
 import { shardingCheck } from './readiness/sharding-check.js';
 import { scriptsOn, type RedisScripts } from './redis-scripts.js';
+import { takeSurplusReplies } from './surplus-replies.js';
 
 type Listeners = readonly (readonly [event: string, listener: (argument: unknown) => void])[];
 
@@ -51,6 +52,11 @@ export class RedisLink {
     this.#readiness = new Readiness(checksOf(client, context, onEviction), context.logger);
     this.#listeners = isCluster(client) ? this.#ofCluster(client) : this.#ofServer(client);
     for (const [event, listener] of this.#listeners) client.on(event, listener);
+    if (isOwn && !isCluster(client)) {
+      takeSurplusReplies(client, () => {
+        void this.#renew();
+      });
+    }
   }
 
   /** Why the application must not start; null: nothing is known that forbids it. */
@@ -176,10 +182,9 @@ export class RedisLink {
       [
         'error',
         (error: unknown) => {
-          const isSurplus = error instanceof Error && error.message.startsWith(REPLY_WITHOUT_CALL);
-          if (!isSurplus) this.#warnLost(describeDriverFailure(error));
-          // ioredis has passed it over, so what follows is in step; a connection of the application's may stay.
-          else if (this.isOwn) void this.#renew();
+          // ioredis passes such a reply over, so a connection of the application's is in step again. Of our own see takeSurplusReplies.
+          if (error instanceof Error && error.message.startsWith(REPLY_WITHOUT_CALL)) return;
+          this.#warnLost(describeDriverFailure(error));
         },
       ],
       [

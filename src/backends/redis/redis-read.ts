@@ -4,6 +4,7 @@ import type { SessionRecord } from '../../records/session-record.js';
 import type { SessionId } from '../../tokens/session-secret.js';
 import type { RedisLink } from './redis-link.js';
 import { isRefused } from './redis-refusal.js';
+import { isWrongType } from './redis-scripts.js';
 
 /** Where a record is to be read. */
 export interface RecordPlace {
@@ -28,7 +29,10 @@ export function readRecord(place: () => RecordPlace, id: SessionId): Promise<Ses
   const { link, key } = place();
   // Without `await`, as every request comes by here.
   return link.client.get(key).then(
-    (text) => (text !== null && namesItself(text, id) ? decodeRecord(id, text) : readAgain(place, link, id, text)),
+    (text: unknown) => {
+      if (typeof text === 'string' && namesItself(text, id)) return decodeRecord(id, text);
+      return readAgain(place, link, id, text);
+    },
     (error: unknown) => {
       if (!isWrongType(error)) throw error;
       return readAgain(place, link, id, undefined);
@@ -36,12 +40,12 @@ export function readRecord(place: () => RecordPlace, id: SessionId): Promise<Ses
   );
 }
 
-/** @param text what the first reply held; undefined: a value of another type */
+/** @param text the first reply; null: nothing; undefined: a value of another type. It may be anything: that of another call. */
 async function readAgain(
   place: () => RecordPlace,
   link: RedisLink,
   id: SessionId,
-  text: string | null | undefined,
+  text: unknown,
 ): Promise<SessionRecord | null> {
   await link.renewal;
   const second = place();
@@ -72,12 +76,8 @@ async function readByScript({ link, key }: RecordPlace, id: SessionId): Promise<
 }
 
 /** @param text undefined: a value of another type */
-function decoded(id: SessionId, text: string | null | undefined): SessionRecord | null {
+function decoded(id: SessionId, text: unknown): SessionRecord | null {
   if (text === null) return null;
   if (typeof text !== 'string') throw new DamagedRecordError('it is not a string');
   return decodeRecord(id, text);
-}
-
-function isWrongType(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('WRONGTYPE');
 }

@@ -116,6 +116,6 @@ return {call, reply}
 }
 
 /** Redis before 7 wraps the error of a script. */
-function isWrongType(error: unknown): boolean {
+export function isWrongType(error: unknown): boolean {
   return error instanceof Error && error.message.includes('WRONGTYPE');
 }
