@@ -145,8 +145,10 @@ export class SessionService {
    * @throws SessionUsageError when `except` is no session id
    */
   async deleteUserSessions(userId: string, { except, by = null }: EndAllOptions = {}): Promise<number> {
-    assertUserId(userId);
-    const spared = await this.#logMisuse(() => sparedIdOf(except));
+    const spared = await this.#logMisuse(() => {
+      assertUserId(userId);
+      return sparedIdOf(except);
+    });
     const kept = spared === undefined ? {} : { except: spared };
     const ended = await this.store.deleteByUser(this.issuer.tagOfUser(userId), this.store.newBudget(), kept);
     const origin = originOf('logout-everywhere', UNKNOWN_CLIENT);
@@ -158,7 +160,9 @@ export class SessionService {
 
   /** A user's living sessions, the latest used first: for a page of devices. Never a token. */
   async listUserSessions(userId: string): Promise<SessionSummary[]> {
-    assertUserId(userId);
+    await this.#logMisuse(() => {
+      assertUserId(userId);
+    });
     const all = await this.store.listByUser(this.issuer.tagOfUser(userId), this.store.newBudget());
     return all
       .filter((stored) => this.store.isAlive(stored))

@@ -62,6 +62,13 @@ export class RequestLog {
     });
   }
 
+  /** A token was due for renewal, and the client keeps the older one. */
+  notSigned(error: unknown): void {
+    this.#repeated.say('not signed', (more) => {
+      this.logger.warn(`A token was not signed anew, the older one stays good: ${messageOf(error)}${more}`);
+    });
+  }
+
   /** The handler used its response after the end. */
   secondResponse(route: string, error: Error): void {
     this.#once.say(`second response ${route}`, () => {

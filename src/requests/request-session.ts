@@ -321,6 +321,10 @@ export class RequestSession implements HeldFor {
     return (this.#flashDelivery ??= new FlashDelivery(this.#services, this.hold));
   }
 
+  misused(error: Error): void {
+    this.#services.log.misuse(this.#route, error);
+  }
+
   used(state: SessionState): void {
     if (this.hold.hasBegun) this.#late.expect(state);
   }

@@ -120,11 +120,11 @@ export class SessionArrival implements TokenSearchListener {
   }
 
   async #renewToken(session: Session, { claims }: VerifiedToken): Promise<void> {
-    const { issuer, logger } = this.services;
+    const { issuer, log } = this.services;
     try {
       this.answer.renew(session, await issuer.sign(claims.secret));
     } catch (error) {
-      logger.warn(`A token was not signed anew, the older one stays good: ${messageOf(error)}`);
+      log.notSigned(error);
     }
   }
 }

@@ -115,11 +115,18 @@ export class SessionState {
   }
 
   addFlash(message: string, category: string): void {
-    if (typeof message !== 'string') throw wrongType(message, 'A flash message is a string.', 'flash.message');
-    if (typeof category !== 'string') throw wrongType(category, 'A flash category is a string.', 'flash.category');
+    if (typeof message !== 'string') this.#refuse(wrongType(message, 'A flash message is a string.', 'flash.message'));
+    if (typeof category !== 'string') {
+      this.#refuse(wrongType(category, 'A flash category is a string.', 'flash.category'));
+    }
     const { clock, random } = this.surroundings;
     this.request?.used(this);
     this.flash.add({ id: random.base64url(FLASH_ID_BYTES), message, category, timestamp: clock.now() });
+  }
+
+  #refuse(error: SessionDataError): never {
+    this.request?.misused(error);
+    throw error;
   }
 
   readFlash(clear: boolean): readonly StoredFlashMessage[] {

@@ -21,6 +21,8 @@ export interface SessionRequest {
   origin(cause: SessionCause): SessionEventOrigin;
   /** Called before flash messages are taken. False: not by this request, whose response nobody reads. */
   handsOutFlash(): boolean;
+  /** Called with what is thrown at the application, for the log. */
+  misused(error: Error): void;
   /** Called after the application has ended `session` by another call than `logout()`. */
   ended(session: Session): void;
 }

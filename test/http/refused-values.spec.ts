@@ -130,6 +130,25 @@ class CarelessController {
   }
 
   @UseGuards(SessionGuard)
+  @Post('no-flash')
+  noFlash(@CurrentSession() session: Session) {
+    session.addFlashMessage(undefined as unknown as string);
+    return 'ok';
+  }
+
+  @UseGuards(SessionGuard)
+  @Post('no-user')
+  async noUser() {
+    return this.sessions.listUserSessions(undefined as unknown as string);
+  }
+
+  @UseGuards(SessionGuard)
+  @Post('user-of')
+  async userOf(@Body() { value }: Sent) {
+    return { ended: await this.sessions.deleteUserSessions(value as string) };
+  }
+
+  @UseGuards(SessionGuard)
   @Post('dated')
   dated(@CurrentSession() session: Session) {
     session.data.at = new Date(0);
@@ -277,6 +296,17 @@ describe.each(PLATFORMS)('what a client sends and no session can hold, on %s', (
     ]);
   });
 
+  it.each<[userId: string, status: number]>([
+    ['7', 400],
+    ['""', 400],
+    ['{"$ne":null}', 400],
+    [JSON.stringify('x'.repeat(513)), 400],
+    ['"carl"', 201],
+  ])('log out everywhere for the user %s is %i', async (userId, status) => {
+    expect((await post('user-of', userId)).status).toBe(status);
+    expect(error).not.toHaveBeenCalled();
+  });
+
   it.each<[message: string, status: number]>([
     ['7', 400],
     ['{"a":1}', 400],
@@ -291,6 +321,8 @@ describe.each(PLATFORMS)('what a client sends and no session can hold, on %s', (
     ['dated', 'data.at'],
     ['dated-session', 'data.at'],
     ['user-changed', 'user.userId'],
+    ['no-user', 'user.userId'],
+    ['no-flash', 'A flash message is a string'],
   ])('what only the application can get wrong is a 500 by /%s, and one line at error', async (route, path) => {
     const response = await post(route, '0');
     expect(response.status).toBe(500);
