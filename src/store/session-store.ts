@@ -229,10 +229,11 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   ): Promise<Result | StoredSession | null> {
     let stored: StoredSession | null = null;
     try {
-      const record = await this.#call('read', budget, isRecordOrNull, () => this.backend.read(id));
+      const record: unknown = await budget.run(() => this.backend.read(id));
+      if (!isRecordOrNull(record)) throw this.#outage('read', BROKEN_CONTRACT);
       if (record !== null) stored = storedSession(record, id);
     } catch (error) {
-      if (!(error instanceof DamagedRecordError)) throw error;
+      if (!(error instanceof DamagedRecordError)) throw this.#failure('read', error, false);
       this.#damage.note(id, error);
     }
     return use === undefined ? stored : use(stored);
