@@ -136,7 +136,7 @@ describe('the examples of the README', () => {
     expect(await counter.count(first.session)).toBe(1);
     expect(await counter.count(await sessions.getSession(first.token))).toBe(2);
     expect(await (await fetch(`${url}/devices/all`, { method: 'DELETE', headers })).json()).toEqual({
-      message: 'Logged out from 1 devices',
+      message: 'Logged out from 1 device',
     });
 
     const json = { 'content-type': 'application/json' };

@@ -10,7 +10,7 @@ export const ANSWERS = [
   { user: { username: 'alice', email: 'alice@example.org' }, theme: 'dark' },
   { messages: [{ message: 'Login successful!', category: 'success' }] },
   { messages: [] },
-  { message: 'Logged out from 1 devices' },
+  { message: 'Logged out from 1 device' },
   { statusCode: 401, message: 'Unauthorized' },
 ];
 

@@ -115,6 +115,27 @@ describe.each(['memory', 'redis'])('the page of 03-browser in Chromium, on %s', 
       await phone.signIn();
     });
 
+    it('shows who can sign in, and what to try', async () => {
+      const phone = await device();
+      const hint = phone.page.locator('#demo');
+      await hint.waitFor();
+      const sentence = /^Try it as alice with the password (.+?): put something into the cart, sign in/;
+      const [, password = ''] = sentence.exec((await hint.innerText()).trim()) ?? [];
+
+      await phone.signIn({ username: 'alice', password });
+
+      expect(await hint.isVisible()).toBe(false);
+      expect((await phone.fetch('GET', '/api/state')).text).not.toContain(password);
+    });
+
+    it('shows no password in production', async () => {
+      ({ url = '' } = await ask({ serve: { SESSION_SECRET, NODE_ENV: 'production' } }));
+      const phone = await device();
+
+      expect(JSON.parse((await phone.fetch('GET', '/api/state')).text)).toMatchObject({ username: null, demo: null });
+      expect(await phone.page.locator('#demo').isVisible()).toBe(false);
+    });
+
     it('says how long to wait after too many attempts', async () => {
       const phone = await device();
       const attempts = Array.from({ length: 10 }, () => phone.fetch('POST', '/api/sign-in', {}));
@@ -123,6 +144,7 @@ describe.each(['memory', 'redis'])('the page of 03-browser in Chromium, on %s', 
       await phone.submit(ALICE);
 
       await phone.page.getByText(/^Too many attempts\. Try again in \d+ seconds\.$/).waitFor();
+      expect(await phone.page.getByLabel('Password').getAttribute('aria-invalid')).toBe('false');
       await phone.picture('too-many-attempts');
     });
 
@@ -136,6 +158,14 @@ describe.each(['memory', 'redis'])('the page of 03-browser in Chromium, on %s', 
       expect(await phone.context.cookies()).toEqual([]);
       expect(await phone.page.locator('#ended').isVisible()).toBe(false);
       await phone.picture('signed-out');
+    });
+
+    it('counts one device as one, where it ends everywhere', async () => {
+      const phone = await signedIn();
+
+      await phone.button('Sign out everywhere').click();
+
+      await phone.page.getByText('Logged out from 1 device', { exact: true }).waitFor();
     });
   });
 
@@ -416,7 +446,13 @@ describe.each(['memory', 'redis'])('the page of 03-browser in Chromium, on %s', 
       redis!.pause();
       try {
         await phone.button('Add Assam to the cart').click();
-        await phone.page.getByRole('alert').filter({ hasText: 'The session store does not answer.' }).waitFor();
+        await phone.page
+          .getByRole('alert')
+          .filter({
+            hasText:
+              'The session store does not answer. Nothing is lost: try again in a moment. You need not sign in again.',
+          })
+          .waitFor();
         await phone.picture('store-down');
         expect(await phone.heading('Welcome, alice').isVisible()).toBe(true);
       } finally {
@@ -433,6 +469,23 @@ describe.each(['memory', 'redis'])('the page of 03-browser in Chromium, on %s', 
 
       expect(await phone.heading('Welcome, alice').isVisible()).toBe(true);
       expect(await phone.cart()).toContain('1 Sencha');
+    });
+
+    it('says to who signs in that the store does not answer, and not that the password is wrong', async () => {
+      const phone = await device();
+      redis!.pause();
+      try {
+        await phone.submit(ALICE);
+        const alert = phone.page.getByRole('alert').filter({ hasText: 'The session store does not answer.' });
+        await alert.waitFor();
+        expect(await alert.innerText()).not.toContain('sign in again');
+        for (const field of ['Username', 'Password']) {
+          expect(await phone.page.getByLabel(field).getAttribute('aria-invalid')).toBe('false');
+        }
+        await phone.picture('store-down-at-sign-in');
+      } finally {
+        redis!.resume();
+      }
     });
   }
 
@@ -451,6 +504,22 @@ describe.each(['memory', 'redis'])('the page of 03-browser in Chromium, on %s', 
       })`);
 
       expect(layout).toEqual({ overflow: 0, small: [] });
+    });
+
+    it('leads to the form from the top of the page', async () => {
+      const phone = await device();
+      const link = phone.page.getByRole('link', { name: 'Sign in', exact: true });
+      const top = await link.boundingBox();
+      expect(top!.y + top!.height).toBeLessThan(100);
+
+      await link.click();
+
+      expect(await phone.page.evaluate('document.activeElement.id')).toBe('username');
+      const form = await phone.heading('Sign in').boundingBox();
+      expect(form!.y).toBeGreaterThan(60);
+      expect(form!.y).toBeLessThan(780);
+      await phone.signIn();
+      expect(await link.isVisible()).toBe(false);
     });
 
     it('is dark where the user wants it dark', async () => {

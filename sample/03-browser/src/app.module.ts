@@ -5,6 +5,7 @@ import { SessionGuard, SessionModule } from 'nestjs-sessionx';
 import { AccountModule } from '../../02-auth-api/src/account/account.module.js';
 import { AuthModule } from '../../02-auth-api/src/auth/auth.module.js';
 import type { AppConfig } from '../../02-auth-api/src/config.js';
+import { DEMO_USER } from '../../02-auth-api/src/demo.js';
 import { sessionOptions } from '../../02-auth-api/src/session-options.js';
 import { DevicesModule } from './devices/devices.module.js';
 import { ShopModule } from './shop/shop.module.js';
@@ -27,7 +28,7 @@ export class AppModule {
         AuthModule,
         AccountModule,
         SignInModule,
-        StateModule,
+        StateModule.with(config.production ? null : { username: DEMO_USER.username, password: DEMO_USER.password }),
         ShopModule,
         DevicesModule,
       ],

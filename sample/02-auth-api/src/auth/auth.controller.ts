@@ -49,6 +49,6 @@ export class AuthController {
     const devices = await this.sessions.deleteUserSessions(userId);
     // There is nothing left to end, but perhaps a cookie to take back.
     await this.sessions.logout(request);
-    return new MessageAnswer(`Logged out from ${devices} devices`);
+    return new MessageAnswer(`Logged out from ${devices} ${devices === 1 ? 'device' : 'devices'}`);
   }
 }

@@ -40,7 +40,7 @@ function explain({ status, headers }) {
     case 429:
       return `Too many attempts. Try again in ${headers.get('Retry-After') ?? 60} seconds.`;
     case 503:
-      return 'The session store does not answer. Nothing is lost, and you need not sign in again: try again in a moment.';
+      return 'The session store does not answer. Nothing is lost: try again in a moment.';
     default:
       return 'That did not work. Try again.';
   }

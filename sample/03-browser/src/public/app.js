@@ -13,6 +13,7 @@ async function refresh() {
   if (username && state.username === null) sayThatItEnded();
   username = state.username;
   showWho(state);
+  showDemo(state.demo);
   showCart(state.cart, {
     add: (sku) => perform(() => changeCart(sku, 1)),
     remove: (sku) => perform(() => changeCart(sku, -1)),
@@ -27,10 +28,18 @@ function showWho({ username, expiresInSeconds }) {
   if (signedIn) find('ended').hidden = true;
   showTimeLeft(signedIn ? expiresInSeconds : null);
   find('who').hidden = !signedIn;
+  find('to-sign-in').hidden = signedIn;
   find('greeting').textContent = signedIn ? `Welcome, ${username}` : 'Good tea, kept simple';
   find('sign-in-card').hidden = signedIn;
   find('devices-card').hidden = !signedIn;
   find('cart-stays').hidden = signedIn;
+}
+
+/** Outside production there is a user whom everybody may try. */
+function showDemo(demo) {
+  find('demo').hidden = demo === null;
+  find('demo-username').textContent = demo?.username ?? '';
+  find('demo-password').textContent = demo?.password ?? '';
 }
 
 function sayThatItEnded() {
@@ -51,8 +60,9 @@ async function signIn(form) {
   try {
     await call('POST', 'sign-in', { username: username.value, password: password.value });
   } catch (error) {
-    complain(error.status === 401 ? 'Wrong username or password.' : error.message);
-    password.select();
+    const isWrong = error.status === 401;
+    complain(isWrong ? 'Wrong username or password.' : error.message, { isWrong });
+    if (isWrong) password.select();
     return;
   }
   form.reset();
@@ -60,9 +70,10 @@ async function signIn(form) {
   find('greeting').focus();
 }
 
-function complain(message) {
+/** @param {boolean} isWrong whether what is in the fields is the cause */
+function complain(message, { isWrong = false } = {}) {
   find('sign-in-error').textContent = message;
-  for (const input of find('sign-in').querySelectorAll('input')) input.ariaInvalid = String(message !== '');
+  for (const input of find('sign-in').querySelectorAll('input')) input.ariaInvalid = String(isWrong);
 }
 
 async function signOutDevice(id) {
@@ -106,7 +117,9 @@ async function attempt(action) {
     if (!(error instanceof Failure)) throw error;
     // Not signed in (any more): what the server says now is the truth.
     if (error.status === 401 && action !== refresh) return attempt(refresh);
-    find('trouble-text').textContent = error.message;
+    // Whoever is signed in will wonder.
+    const reassurance = error.status === 503 && username ? ' You need not sign in again.' : '';
+    find('trouble-text').textContent = error.message + reassurance;
     find('trouble').hidden = false;
     find('try-again').onclick = () => perform(action);
   }
@@ -115,6 +128,11 @@ async function attempt(action) {
 find('sign-in').onsubmit = (event) => {
   event.preventDefault();
   perform(() => signIn(event.target));
+};
+find('to-sign-in').onclick = (event) => {
+  event.preventDefault();
+  find('sign-in-card').scrollIntoView();
+  find('username').focus({ preventScroll: true });
 };
 find('sign-out').onclick = () => perform(() => leave('auth/logout'));
 find('sign-out-everywhere').onclick = () => perform(() => leave('auth/logout-all'));

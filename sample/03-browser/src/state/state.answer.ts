@@ -4,6 +4,25 @@ import type { FlashMessage, Session } from 'nestjs-sessionx';
 import { MessagesAnswer } from '../../../02-auth-api/src/account/messages.answer.js';
 import { CartAnswer } from '../shop/cart.answer.js';
 
+/** A user whom everybody may try. */
+export class DemoAnswer {
+  @ApiProperty()
+  readonly username!: string;
+
+  @ApiProperty()
+  readonly password!: string;
+}
+
+/** What a {@link StateAnswer} is made of. */
+export interface ShownState {
+  readonly session: Session | null;
+  readonly cart: CartAnswer;
+  readonly messages: readonly FlashMessage[];
+  readonly csrfToken: string | null;
+  /** Null: there is none. */
+  readonly demo: DemoAnswer | null;
+}
+
 /** What the page shows. Each field is named: what is in the session besides does not get out by itself. */
 export class StateAnswer extends MessagesAnswer {
   @ApiProperty({ type: String, nullable: true, description: 'Null: nobody is signed in' })
@@ -19,12 +38,16 @@ export class StateAnswer extends MessagesAnswer {
   @ApiProperty({ type: CartAnswer })
   readonly cart: CartAnswer;
 
-  constructor(session: Session | null, cart: CartAnswer, messages: readonly FlashMessage[], csrfToken: string | null) {
+  @ApiProperty({ type: DemoAnswer, nullable: true, description: 'Null in production, and for who is signed in' })
+  readonly demo: DemoAnswer | null;
+
+  constructor({ session, cart, messages, csrfToken, demo }: ShownState) {
     super(messages);
     this.username = session?.user?.username ?? null;
     this.expiresInSeconds = session && secondsLeft(session);
     this.csrfToken = csrfToken;
     this.cart = cart;
+    this.demo = this.username === null ? demo : null;
   }
 }
 

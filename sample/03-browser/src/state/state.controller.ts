@@ -1,14 +1,20 @@
-import { Controller, Get } from '@nestjs/common';
+import { Controller, Get, Inject } from '@nestjs/common';
 import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { CsrfToken, FlashMessages, OptionalSession, Public, type FlashMessage, type Session } from 'nestjs-sessionx';
 
 import { CartService } from '../shop/cart.service.js';
-import { StateAnswer } from './state.answer.js';
+import { StateAnswer, type DemoAnswer } from './state.answer.js';
+
+/** Injection token of the user whom everybody may try; null: there is none. */
+export const DEMO = Symbol('DEMO');
 
 @ApiTags('page')
 @Controller('state')
 export class StateController {
-  constructor(private readonly carts: CartService) {}
+  constructor(
+    private readonly carts: CartService,
+    @Inject(DEMO) private readonly demo: DemoAnswer | null,
+  ) {}
 
   /** All that the page shows, whoever looks at it. The messages are handed out once: to the first tab that asks. */
   @Public()
@@ -19,6 +25,6 @@ export class StateController {
     @FlashMessages() messages: FlashMessage[],
     @CsrfToken() csrfToken: string | null,
   ): StateAnswer {
-    return new StateAnswer(session, this.carts.contentOf(session), messages, csrfToken);
+    return new StateAnswer({ session, cart: this.carts.contentOf(session), messages, csrfToken, demo: this.demo });
   }
 }
