@@ -3,6 +3,7 @@ import { ServerResponse } from 'node:http';
 import { overlay } from './overlay.js';
 import type { SendingMethod, SentResponse } from './sent-response.js';
 
+type Callback = (...args: readonly unknown[]) => void;
 type Method = SendingMethod | 'addTrailers';
 type NodeMethod = (this: NodeResponse, ...args: readonly unknown[]) => unknown;
 
@@ -70,10 +71,27 @@ export class Http1SentResponse implements SentResponse {
   accepts(method: SendingMethod, args: readonly unknown[]): boolean {
     const { writableEnded, destroyed } = this.#view;
     const isRefused = writableEnded || (destroyed && method === 'write');
-    const tried = isRefused ? args : args.map((argument) => (typeof argument === 'function' ? undefined : argument));
+    const tried = args.map((argument) =>
+      typeof argument === 'function' ? this.#callbackOf(method, argument as Callback, isRefused) : argument,
+    );
     Reflect.apply(NODE[method], this.#view, tried);
     if (this.#uncover !== null) this.#response.finished = this.#view.finished;
     return !isRefused;
+  }
+
+  /** That of a call which is accepted waits for the call itself. */
+  #callbackOf(method: SendingMethod, callback: Callback, isRefused: boolean): Callback | undefined {
+    if (!isRefused) return undefined;
+    if (method !== 'end') return callback;
+    // A second end is told at once that it is one, or when the first is over: that differs between versions of Node.
+    let isCalled = false;
+    const once: Callback = (...args) => {
+      if (isCalled) return;
+      isCalled = true;
+      callback(...args);
+    };
+    this.#response.once('finish', once);
+    return once;
   }
 
   show(): void {
