@@ -1,82 +1,135 @@
 import { ServerResponse } from 'node:http';
 
-import { overlay } from './overlay.js';
 import type { SendingMethod, SentResponse } from './sent-response.js';
 
 type Callback = (...args: readonly unknown[]) => void;
-type Method = SendingMethod | 'addTrailers';
-type NodeMethod = (this: NodeResponse, ...args: readonly unknown[]) => unknown;
 
-/** A response of Node's, with fields that have no types and that libraries read all the same (`express-session`, `on-headers`). */
-type NodeResponse = Omit<ServerResponse, Method | 'finished' | 'statusMessage'> &
-  Record<Method, NodeMethod> & {
-    statusMessage: string | undefined;
-    _header: string | null;
-    _trailer: string;
-    finished: boolean;
-  };
+/** Fields of a response of Node's that have no types, and that libraries read all the same (`express-session`, `on-headers`). */
+interface NodeFields {
+  _header: string | null;
+  _trailer: string;
+  _send: (data: unknown, encoding: unknown) => boolean;
+  statusMessage: string | undefined;
+  finished: boolean;
+}
 
-const NODE = ServerResponse.prototype as unknown as NodeResponse;
+type NodeResponse = Omit<ServerResponse, keyof NodeFields> & NodeFields;
 
-/**
- * Node's own methods, run on an object that inherits from the response: they read the response's state, and what they set stays on that
- * object. So a call does all that Node does with it, except for sending.
- */
-export class Http1SentResponse implements SentResponse {
+type Method = (this: ServerResponse, ...args: unknown[]) => unknown;
+
+const NODE = ServerResponse.prototype as unknown as Readonly<Record<SendingMethod, Method>>;
+
+/** The headers that decide how Node sends a body. The others it has checked when they were set. */
+const OF_THE_BODY = ['Content-Length', 'Transfer-Encoding', 'Trailer'];
+
+/** Another response of Node's to the same request, which no socket is behind: Node does all that it does with a call, except for sending. */
+export class Http1SentResponse extends ServerResponse implements SentResponse {
   readonly #response: NodeResponse;
-  readonly #view: NodeResponse;
+  readonly #beforeHead: () => void;
+  readonly #ignored: (error: Error) => void;
   /** What the application has set before the head was made; empty: Node's own. */
   readonly #statusMessage: string;
   readonly #sendDate: boolean;
-  #uncover: (() => void) | null = null;
+  #send: NodeFields['_send'] | null = null;
+  #trailer: string | null = null;
 
   /**
    * @param beforeHead is called before a call makes the head without `writeHead`
    * @param ignored is told of a call which Node would report by an `error` event of the response
    */
   constructor(response: ServerResponse, beforeHead: () => void, ignored: (error: Error) => void) {
+    super(response.req);
     this.#response = response as unknown as NodeResponse;
+    this.#beforeHead = beforeHead;
+    this.#ignored = ignored;
     this.#statusMessage = this.#response.statusMessage ?? '';
     this.#sendDate = response.sendDate;
-    const view: unknown = Object.create(response, {
-      socket: { value: null },
-      writeHead: {
-        value: () => {
-          beforeHead();
-          return NODE.writeHead.call(this.#view, response.statusCode);
-        },
-      },
-      _send: { value: checkEncoding },
-      emit: {
-        value: (event: unknown, error: Error) => {
-          if (event === 'error') ignored(error);
-        },
-      },
-    });
-    this.#view = view as NodeResponse;
-  }
-
-  get headersSent(): boolean {
-    return this.#view.headersSent;
-  }
-
-  get statusCode(): number {
-    return this.#view.statusCode;
-  }
-
-  get writableEnded(): boolean {
-    return this.#view.writableEnded;
   }
 
   accepts(method: SendingMethod, args: readonly unknown[]): boolean {
-    const { writableEnded, destroyed } = this.#view;
-    const isRefused = writableEnded || (destroyed && method === 'write');
+    this.destroyed = this.#response.destroyed;
+    this.strictContentLength = this.#response.strictContentLength;
+    const isRefused = this.writableEnded || (this.destroyed && method === 'write');
     const tried = args.map((argument) =>
       typeof argument === 'function' ? this.#callbackOf(method, argument as Callback, isRefused) : argument,
     );
-    Reflect.apply(NODE[method], this.#view, tried);
-    if (this.#uncover !== null) this.#response.finished = this.#view.finished;
+    if (method === 'writeHead') this.#makeHead(tried);
+    else Reflect.apply(NODE[method], this, tried);
+    if (method === 'end') this.#trailer ??= this.#response._trailer;
+    if (this.#send !== null) this.#response.finished = this.writableEnded;
     return !isRefused;
+  }
+
+  show(): void {
+    const response = this.#response;
+    const own = this as unknown as NodeResponse;
+    response.statusCode = this.statusCode;
+    response.statusMessage = this.statusMessage;
+    // By these two, Node refuses what comes too late.
+    response._header = own._header;
+    response.finished = this.writableEnded;
+    this.#send = response._send;
+    response._send = refuseToSend;
+  }
+
+  hide(): () => void {
+    const response = this.#response;
+    const { statusCode, statusMessage } = response;
+    this.#makeReal();
+    return () => {
+      if (statusCode !== this.statusCode) response.statusCode = statusCode;
+      if (statusMessage !== this.statusMessage) response.statusMessage = statusMessage;
+    };
+  }
+
+  discard(): void {
+    this.#makeReal();
+    this.#response.statusMessage = '';
+  }
+
+  /** Node calls this to make a head that nobody has made. */
+  override writeHead(): this {
+    this.#beforeHead();
+    this.#makeHead([this.#response.statusCode]);
+    return this;
+  }
+
+  override emit(event: string | symbol, ...args: readonly unknown[]): boolean {
+    if (event === 'error') this.#ignored(args[0] as Error);
+    return true;
+  }
+
+  /** In place of Node's. Behind that one, a socket refuses encodings that it does not know. */
+  _send(_data: unknown, encoding: unknown): boolean {
+    if (typeof encoding === 'string' && encoding !== '' && encoding !== 'buffer' && !Buffer.isEncoding(encoding)) {
+      Buffer.from('', encoding as BufferEncoding);
+    }
+    return true;
+  }
+
+  #makeHead(args: readonly unknown[]): void {
+    const response = this.#response;
+    if (!this.headersSent) {
+      this.statusMessage = response.statusMessage ?? '';
+      for (const name of OF_THE_BODY) {
+        const value = response.getHeader(name);
+        if (value !== undefined) this.setHeader(name, value);
+      }
+    }
+    Reflect.apply(NODE.writeHead, this, args);
+  }
+
+  #makeReal(): void {
+    const response = this.#response;
+    if (this.#send !== null) response._send = this.#send;
+    this.#send = null;
+    response._header = null;
+    response.finished = false;
+    response.statusCode = this.statusCode;
+    response.statusMessage = this.#statusMessage;
+    response.sendDate = this.#sendDate;
+    // Those that came after the end go nowhere.
+    if (this.#trailer !== null) response._trailer = this.#trailer;
   }
 
   /** That of a call which is accepted waits for the call itself. */
@@ -93,62 +146,6 @@ export class Http1SentResponse implements SentResponse {
     this.#response.once('finish', once);
     return once;
   }
-
-  show(): void {
-    const response = this.#response;
-    const view = this.#view;
-    const { addTrailers } = response;
-    response.statusCode = view.statusCode;
-    response.statusMessage = view.statusMessage;
-    // By these two, Node refuses what comes too late.
-    response._header = view._header;
-    response.finished = view.finished;
-    this.#uncover = overlay(response, {
-      _send: { value: refuseToSend },
-      addTrailers: {
-        value: (trailers: unknown) => {
-          // After the end they are checked, and go nowhere.
-          addTrailers.call(view.finished ? (Object.create(view) as NodeResponse) : view, trailers);
-        },
-      },
-    });
-  }
-
-  hide(): () => void {
-    const response = this.#response;
-    const view = this.#view;
-    const { statusCode, statusMessage } = response;
-    this.#makeReal();
-    return () => {
-      if (statusCode !== view.statusCode) response.statusCode = statusCode;
-      if (statusMessage !== view.statusMessage) response.statusMessage = statusMessage;
-    };
-  }
-
-  discard(): void {
-    this.#makeReal();
-    this.#response.statusMessage = '';
-  }
-
-  #makeReal(): void {
-    const response = this.#response;
-    this.#uncover?.();
-    this.#uncover = null;
-    response._header = null;
-    response._trailer = this.#view._trailer;
-    response.finished = false;
-    response.statusCode = this.#view.statusCode;
-    response.statusMessage = this.#statusMessage;
-    response.sendDate = this.#sendDate;
-  }
-}
-
-/** In place of Node's `_send`. Behind that one, a socket refuses encodings that it does not know. */
-function checkEncoding(_data: unknown, encoding: unknown): boolean {
-  if (typeof encoding === 'string' && encoding !== '' && encoding !== 'buffer' && !Buffer.isEncoding(encoding)) {
-    Buffer.from('', encoding as BufferEncoding);
-  }
-  return true;
 }
 
 function refuseToSend(): never {
