@@ -75,6 +75,7 @@ export type { FlashMessage } from './sessions/flash-message.js';
 export type { IssuedSession, SessionLifetime } from './sessions/session-issuer.js';
 export type { SessionSummary } from './sessions/session-summary.js';
 export type { NewSessionUser, SessionData, SessionUser } from './sessions/session-user.js';
+export type { HeldStatus } from './sessions/session-state.js';
 export { Session } from './sessions/session.js';
 export { generateSecretKey } from './tokens/secret-key.js';
 export type { SessionId, SessionSecret, UserTag } from './tokens/session-secret.js';

@@ -352,6 +352,32 @@ describe.each(setups)('flash messages and their delivery, on $name and $platform
       expect(await (await get(way)).json()).toEqual(['one', 'two']);
     });
 
+    it('are put back when the client goes away while the response waits for the session to be stored', async () => {
+      let closed!: Promise<unknown>;
+      page.show = ({ raw, session, messages }) => {
+        closed = new Promise((resolve) => raw.once('close', resolve));
+        session.data.seen = true;
+        stopped = barrier.stopNext('replace');
+        arrived(stopped.arrived);
+        return messages;
+      };
+      let stopped!: ReturnType<BarrierBackend['stopNext']>;
+      let arrived!: (write: Promise<void>) => void;
+      const isArrived = new Promise<void>((resolve) => (arrived = resolve));
+      const outgoing = httpRequest(`${app.url}/${way}`, {
+        agent: false,
+        headers: { authorization: `Bearer ${token}` },
+      });
+      outgoing.on('error', () => undefined);
+      outgoing.end();
+      await isArrived;
+      outgoing.destroy();
+      await closed;
+      stopped.letGo();
+      await becomes(['one', 'two']);
+      expect((await sessions.getSession(token)).data).toEqual({ seen: true });
+    });
+
     it('are not put back into a session that has ended, nor bring it back', async () => {
       page.show = async () => {
         await sessions.deleteSession(sessionId);

@@ -70,6 +70,19 @@ describe.each(everyBackend())('a flash message is handed out once, on $name', (s
     expect((await one.sessions.getSession(token)).getFlashMessages()).toEqual([]);
   });
 
+  it('once to one holder too, whichever of its ways it uses', async () => {
+    const token = await sessionWithMessage();
+    const session = await one.sessions.getSession(token);
+    expect(session.getFlashMessages()).toHaveLength(1);
+    await two.sessions.update(session.sessionId, (current) => current.addFlashMessage('new'));
+    await one.sessions.update(session, () => undefined);
+    session.addFlashMessage('own');
+    const taken = await one.sessions.takeFlash(session);
+    expect(taken.map(({ message }) => message)).toEqual(['new', 'own']);
+    await one.sessions.updateSession(session);
+    expect((await two.sessions.getSession(token)).getFlashMessages()).toEqual([]);
+  });
+
   it('keeps its order, its category and its default', async () => {
     const { token } = await one.sessions.createSession();
     const session = await one.sessions.getSession(token);
