@@ -18,6 +18,7 @@ local set = index .. ARGV[1]
 local now = tonumber(ARGV[3])
 local ending = isEnding(index)
 if ARGV[1] ~= '' and not ending then return {'0', '0'} end
+if torn({index, set}) then return MOVING end
 
 local cursor = '0'
 local found

@@ -13,19 +13,18 @@ export const SWEEP = `${RECORD_HEAD}
 local index = KEYS[1]
 if not isEnding(index) then return {'done'} end
 local ending = index .. ENDING
+if torn({index, ending}) then return MOVING end
 local members = redis.call('ZRANGE', ending, 0, AT_ONCE - 1)
 if torn(withRecords({index, ending}, index, members)) then return MOVING end
 local part = endingPart(index, members, ARGV[1], tonumber(ARGV[2]))
 if part.newer then return {'newer'} end
+-- Asked for before it is so: in a slot that moves, a key that has gone cannot be asked for.
+local isLast = redis.call('ZCARD', ending) == #members
 
 if part.kept then list(index, part.kept, redis.call('ZSCORE', ending, part.kept), redis.call('PTTL', index .. part.kept)) end
 unlist(index, part.gone)
 remove(index, part.leaving)
 unlist(ending, members)
-local outcome = 'more'
-if redis.call('EXISTS', ending) == 0 then
-  redis.call('ZREM', index, ENDING)
-  outcome = 'done'
-end
-return {outcome, unpack(part.ended)}
+if isLast then redis.call('ZREM', index, ENDING) end
+return {isLast and 'done' or 'more', unpack(part.ended)}
 `;
