@@ -77,7 +77,9 @@ export class SessionLogin {
     if (carried === null || exchanged === null) state.replaceBy(stored);
     else state.continueAs(stored, carried);
     this.issuer.announce(stored, login.origin);
-    this.events.emit({ type: 'ended', reason: 'replaced-at-login', sessionId, userId, by: null, ...login.origin });
+    if (exchanged !== null) {
+      this.events.emit({ type: 'ended', reason: 'replaced-at-login', sessionId, userId, by: null, ...login.origin });
+    }
     return { session: previous, token: draft.token };
   }
 

@@ -172,6 +172,19 @@ describe.each(setups)('events for an audit log, on $name and $platform', ({ stor
     ]);
   });
 
+  it('a login in the place of a session that has ended meanwhile ends it no second time', async () => {
+    const { session, token } = await sessions.createSession({ user: ANN });
+    events = [];
+    await run(token, async ({ sessions: all, request }) => {
+      await all.deleteSession(session.sessionId, { by: 'admin-1' });
+      await all.login(request, ANN);
+    });
+    expect(events).toMatchObject([
+      { type: 'ended', sessionId: session.sessionId, by: 'admin-1' },
+      { type: 'created', cause: 'login' },
+    ]);
+  });
+
   it('nothing of a token is in any event', async () => {
     const { token } = await sessions.createSession({ user: ANN });
     await run(token, ({ sessions: all, request }) => all.logout(request).then(() => 'ok'));
