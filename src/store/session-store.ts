@@ -394,6 +394,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
 
   /** What the caller is told. Only what the store itself failed at is logged as an outage, not what one request has brought upon itself. */
   #failure(kind: StoreCall, error: unknown, hadAllTime: boolean): Error {
+    if (error instanceof DamagedRecordError && kind === 'read') return error;
     if (error instanceof NewerRecordError) return newer(error);
     if (!(error instanceof SessionError)) return this.#outage(kind, describeDriverFailure(error));
     if (error.code === 'BACKEND_TIMEOUT' && hadAllTime) this.#outages.failed(kind, error.message);
