@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Session } from '../sessions/session.js';
 import type { StoreBudget } from '../store/store-budget.js';
-import { messageOf } from './message-of.js';
 import type { RequestServices } from './request-services.js';
 import type { ResponseHold } from './response-hold.js';
 
@@ -23,7 +22,7 @@ export class FlashDelivery {
   #statusOfHandler: number | 'running' | null = null;
 
   constructor(
-    private readonly services: Pick<RequestServices, 'writer' | 'store' | 'logger'>,
+    private readonly services: Pick<RequestServices, 'writer' | 'store' | 'log'>,
     private readonly hold: ResponseHold,
   ) {}
 
@@ -80,7 +79,7 @@ export class FlashDelivery {
 
   /** A session that has ended takes its messages along; a store that fails for a moment is asked again. */
   async #returnInBackground(session: Session): Promise<void> {
-    const { writer, store, logger } = this.services;
+    const { writer, store, log } = this.services;
     let failure: unknown;
     for (const pauseMs of PAUSES_MS) {
       await sleep(pauseMs, undefined, { ref: false });
@@ -92,6 +91,6 @@ export class FlashDelivery {
         failure = error;
       }
     }
-    logger.warn(`Flash messages that the client did not get could not be put back: ${messageOf(failure)}`);
+    log.flashLost(failure);
   }
 }

@@ -89,7 +89,16 @@ export class RequestLog {
 
   /** What waited could not be sent. */
   notSent(route: string, error: unknown): void {
-    this.logger.error(`The response to ${route} could not be sent: ${messageOf(error)}`);
+    this.#repeated.say(`not sent ${route}`, (more) => {
+      this.logger.error(`The response to ${route} could not be sent: ${messageOf(error)}${more}`);
+    });
+  }
+
+  /** The client has not got flash messages that its session has no more. */
+  flashLost(error: unknown): void {
+    this.#repeated.say('flash lost', (more) => {
+      this.logger.warn(`Flash messages that the client did not get could not be put back: ${messageOf(error)}${more}`);
+    });
   }
 
   #failure(route: string, error: unknown, what: string): void {
