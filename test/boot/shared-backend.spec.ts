@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Injectable, Module, type DynamicModule, type INestApplicationContext } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
+import { Redis } from 'ioredis';
 import {
   MemoryBackend,
   MigratingBackend,
@@ -11,8 +12,9 @@ import {
   type SessionModuleOptions,
 } from 'nestjs-sessionx';
 import { MemcachedBackend } from 'nestjs-sessionx/memcached';
-import { RedisBackend } from 'nestjs-sessionx/redis';
+import { RedisBackend, sessionRedisOptions } from 'nestjs-sessionx/redis';
 import { FakeClock } from 'nestjs-sessionx/testing';
+import { once } from 'node:events';
 
 import { SECRET_KEY } from '../support/apps.js';
 import { BarrierBackend } from '../support/barrier-backend.js';
@@ -21,16 +23,23 @@ import { RedisServer } from '../support/redis-server.js';
 
 let redis: RedisServer;
 let memcached: MemcachedServer;
+let client: Redis;
 
 beforeAll(async () => {
   [redis, memcached] = await Promise.all([RedisServer.start(), MemcachedServer.start()]);
+  client = new Redis(redis.port, '127.0.0.1', sessionRedisOptions(1000));
+  await once(client, 'ready');
 });
 
-afterAll(() => Promise.all([redis.stop(), memcached.stop()]));
+afterAll(async () => {
+  client.disconnect();
+  await Promise.all([redis.stop(), memcached.stop()]);
+});
 
 const BACKENDS: { name: string; create: () => SessionBackend }[] = [
   { name: 'MemoryBackend', create: () => new MemoryBackend() },
   { name: 'RedisBackend', create: () => new RedisBackend(redis.url) },
+  { name: 'RedisBackend (on a client of the application)', create: () => new RedisBackend(client) },
   { name: 'MemcachedBackend', create: () => new MemcachedBackend({ servers: memcached.address }) },
   { name: 'MigratingBackend', create: () => new MigratingBackend(new RedisBackend(redis.url), new MemoryBackend()) },
 ];
@@ -137,7 +146,7 @@ describe.each(BACKENDS)('one $name object', ({ name, create }) => {
 
   it('may be opened anew when it is closed, under another prefix too, which shows nothing of the one before', async () => {
     const backend = create();
-    for (const backendKeyPrefix of [`${name}-1:`, `${name}-2:`, `${name}-3:`]) {
+    for (const backendKeyPrefix of [`${name.length}-1:`, `${name.length}-2:`, `${name.length}-3:`]) {
       const { context, sessions } = await start(backend, { backendKeyPrefix });
       expect(await sessions.listUserSessions('ann')).toEqual([]);
       const { token } = await sessions.createSession({ user: { userId: 'ann' } });
