@@ -1,12 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { createRequire } from 'node:module';
 
-interface PublicList {
-  readonly strings: readonly string[];
-}
-
-/** The public list of strings that have broken programs, which `naughty-strings.json` names. */
-const { strings } = JSON.parse(readFileSync(join(import.meta.dirname, 'naughty-strings.json'), 'utf8')) as PublicList;
+/** The public list of strings that have broken programs (Max Woolf, MIT). */
+const listFile = createRequire(import.meta.url).resolve('big-list-of-naughty-strings');
+const strings = JSON.parse(readFileSync(listFile, 'utf8')) as string[];
 
 /** Names of what JavaScript, JSON, Redis and Memcached have of their own, and texts at the bounds of what is allowed. */
 const ours = [
