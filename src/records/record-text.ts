@@ -87,7 +87,7 @@ export function tryDecodeRecord(id: SessionId, text: string): SessionRecord | nu
   }
 }
 
-/** A number as so many digits; the forms that the head is made of. */
+/** A number as so many digits; the forms that the head is made of. A clock may count parts of a millisecond: they are left out. */
 export function digits(value: number, count: number): string {
-  return String(value).padStart(count, '0');
+  return String(Math.floor(value)).padStart(count, '0');
 }

@@ -17,7 +17,7 @@ export function createArguments(
     encodeRecord(record),
     lifetime(record.expiresAt, now),
     now,
-    record.expiresAt,
+    Math.floor(record.expiresAt),
     memberOf(record.id),
     flag(isListed(record)),
     deadline,
@@ -63,7 +63,7 @@ export function timeText(milliseconds: number): string {
 
 /** Milliseconds that Redis is to keep the record, by the module's clock; never 0, which Redis refuses. */
 function lifetime(expiresAt: number, now: number): number {
-  return Math.max(1, expiresAt - now);
+  return Math.max(1, Math.ceil(expiresAt - now));
 }
 
 function flag(value: boolean): '1' | '0' {
