@@ -237,7 +237,7 @@ describe('the examples of the README', () => {
     process.env.REDIS_URL = 'redis://127.0.0.1:1';
     const context = await Test.createTestingModule({ imports: [AppModule as Type] }).compile();
     expect(context.get(SessionService)).toBeInstanceOf(SessionService);
-    for (const name of ['redis', 'redis-cluster', 'memcached', 'migrating']) {
+    for (const name of ['redis', 'redis-password', 'redis-cluster', 'memcached', 'migrating']) {
       const { backend, client } = await load(name);
       expect(backend).toBeDefined();
       (client as { disconnect(): void } | undefined)?.disconnect();

@@ -376,6 +376,25 @@ describe('a client that the application made', () => {
   });
 });
 
+it('a password that changes is used by the next connection of a client on which it was set', async () => {
+  const redis = await RedisServer.start('--requirepass', 'old');
+  const admin = new Redis(redis.port, '127.0.0.1', { password: 'old' });
+  const client = new Redis(redis.port, '127.0.0.1', { ...sessionRedisOptions(1000), password: 'old' });
+  const service = await startService(new RedisBackend(client));
+  const { token } = await service.sessions.createSession({ user: { userId: 'ann' } });
+  await admin.config('SET', 'requirepass', 'new');
+  client.options.password = 'new';
+  expect((await service.sessions.getSession(token)).user?.userId).toBe('ann');
+  const again = once(client, 'ready');
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  await again;
+  expect((await service.sessions.getSession(token)).user?.userId).toBe('ann');
+  await service.close();
+  client.disconnect();
+  admin.disconnect();
+  await redis.stop();
+});
+
 it('the options refuse a prefix with braces, whatever the backend', async () => {
   const { MemoryBackend } = await import('nestjs-sessionx');
   await expect(startService(new MemoryBackend(), { backendKeyPrefix: 'a{b}', secretKey: SECRET_KEY })).rejects.toThrow(

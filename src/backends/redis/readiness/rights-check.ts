@@ -17,6 +17,7 @@ export const PROBED_COMMANDS = {
   GETRANGE: 'text, 0, 0',
   PEXPIRE: 'text, 1000',
   PTTL: 'text',
+  RENAME: 'set, set',
   SET: "text, 'probe', 'PX', 1000",
   SETRANGE: "text, 0, ''",
   TIME: '',
