@@ -38,6 +38,17 @@ const broken: [fault: string, create: () => SessionBackend, caughtBy: RegExp][] 
   ['keeps the old session', () => new Broken.KeepsTheOld(), /^a session that replaces another/],
   ['creates after the deadline', () => new Broken.NeverTooLate(), /^create does nothing once its deadline/],
   ['replaces after the deadline', () => new Broken.ReplacesTooLate(), /^replace does nothing once its deadline/],
+  [
+    'looks at the deadline of a creation only at first',
+    () => new Broken.LooksAtTheDeadlineOnlyAtFirst(),
+    /^create does nothing that its deadline has overtaken/,
+  ],
+  [
+    'looks at the deadline of an activation only at first',
+    () => new Broken.LooksAtTheDeadlineOnlyAtFirst(),
+    /^replace does nothing that its deadline has overtaken/,
+  ],
+  ['ignores the prefix', () => new Broken.IgnoresThePrefix(), /^what lies under one keyPrefix/],
   ['overwrites an id that is taken', () => new Broken.OverwritesTheTaken(), /^create refuses an id that is taken/],
   ['cuts long payloads', () => new Broken.CutsLongPayloads(), /^a payload of any text survives/],
   ['takes the pending for active', () => new Broken.ReadsThePendingAsActive(), /^read returns a record exactly/],

@@ -4,6 +4,7 @@ import {
   type BackendContext,
   type CreateOptions,
   type CreateResult,
+  type ReplaceOptions,
   type ReplaceResult,
   type SessionRecord,
   type SessionTimes,
@@ -207,6 +208,30 @@ export class NeverTooLate extends MemoryBackend {
 export class ReplacesTooLate extends MemoryBackend {
   override replace(record: SessionRecord, ifVersion: number): Promise<ReplaceResult> {
     return super.replace(record, ifVersion);
+  }
+}
+
+export class LooksAtTheDeadlineOnlyAtFirst extends MemoryBackend {
+  override async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    if (options.deadline <= 0) return { outcome: 'late' };
+    await turn();
+    return super.create(record, { ...options, deadline: Infinity });
+  }
+
+  override async replace(
+    record: SessionRecord,
+    ifVersion: number,
+    options: ReplaceOptions = {},
+  ): Promise<ReplaceResult> {
+    if ((options.deadline ?? Infinity) <= 0) return 'late';
+    await turn();
+    return super.replace(record, ifVersion);
+  }
+}
+
+export class IgnoresThePrefix extends MemoryBackend {
+  override open(context: BackendContext): Promise<void> {
+    return super.open({ ...context, keyPrefix: '' });
   }
 }
 

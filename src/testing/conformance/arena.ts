@@ -22,6 +22,7 @@ import { FakeClock } from '../fake-clock.js';
 /** Long enough for a call on a loaded machine. */
 const TIMEOUT_MS = 5_000;
 const LIFETIME_MS = 3_600_000;
+const DEADLINE_MS = 20;
 const random = new RandomPool();
 
 /** What the suite needs to know of a backend. */
@@ -64,6 +65,17 @@ export class Arena {
     const arena = new Arena(subject, one, two);
     for (const backend of arena.#backends()) await backend.open?.(arena.#context());
     return arena;
+  }
+
+  /** A further instance on the same store, under another `keyPrefix`; null: it refuses to be opened with one. */
+  async openWithOtherPrefix(): Promise<SessionBackend | null> {
+    const other = await (this.subject.again?.(this.one) ?? this.subject.create());
+    try {
+      await other.open?.({ ...this.#context(), keyPrefix: `${this.keyPrefix}other:` });
+    } catch {
+      return null;
+    }
+    return other;
   }
 
   async close(): Promise<void> {
@@ -145,6 +157,24 @@ export interface RecordOptions {
   readonly status?: SessionStatus;
   readonly lifetimeMs?: number;
   readonly payload?: string;
+}
+
+/**
+ * Makes a call that has a deadline, and keeps the process busy until the deadline has passed: whatever the call waits for cannot come before.
+ *
+ * @param call is given the deadline
+ * @param look is begun after the deadline and before the call goes on, so that what it does not find was not done in time
+ */
+export async function overtakenByDeadline<Result, Found>(
+  call: (deadlineMs: number) => Promise<Result>,
+  look: () => Promise<Found>,
+): Promise<{ readonly result: Result; readonly found: Found }> {
+  const endsAt = performance.now() + 2 * DEADLINE_MS;
+  const calling = call(DEADLINE_MS);
+  while (performance.now() < endsAt);
+  const looking = look();
+  const [result, found] = await Promise.all([calling, looking]);
+  return { result, found };
 }
 
 /** `count` calls at once. */

@@ -2,6 +2,8 @@ import { deepStrictEqual, ok, rejects, strictEqual } from 'node:assert/strict';
 
 import { DamagedRecordError, NewerRecordError } from '../../records/record-errors.js';
 import type { SessionRecord } from '../../records/session-record.js';
+import { tagOf } from '../../tokens/session-secret.js';
+import { overtakenByDeadline } from './arena.js';
 import type { Requirement } from './conformance-case.js';
 
 /** What one record does, by itself. */
@@ -53,6 +55,24 @@ export const RECORD_REQUIREMENTS: readonly Requirement[] = [
     },
   ],
   [
+    'create does nothing that its deadline has overtaken, also where the time has passed since it began',
+    async (arena) => {
+      for (const user of [arena.newUser(), null]) {
+        const record = arena.record(user);
+        const { result, found } = await overtakenByDeadline(
+          (deadline) => arena.one.create(record, { deadline }),
+          () => arena.read(record.id),
+        );
+        if (result.outcome === 'created') deepStrictEqual(found, record);
+        else {
+          strictEqual(result.outcome, 'late');
+          strictEqual(await arena.read(record.id), null);
+          deepStrictEqual(await arena.listed(tagOf(record.id)), []);
+        }
+      }
+    },
+  ],
+  [
     'replace stores a new version in place of the one that was read',
     async (arena) => {
       const record = await arena.stored();
@@ -70,6 +90,22 @@ export const RECORD_REQUIREMENTS: readonly Requirement[] = [
       deepStrictEqual(await arena.read(record.id), record);
       strictEqual(await arena.one.replace(active, 1, { deadline: 60_000 }), 'replaced');
       deepStrictEqual(await arena.read(record.id), active);
+    },
+  ],
+  [
+    'replace does nothing that its deadline has overtaken, also where the time has passed since it began',
+    async (arena) => {
+      const record = await arena.stored(arena.user, { status: 'pending' });
+      const active = { ...record, version: 2, status: 'active' as const };
+      const { result, found } = await overtakenByDeadline(
+        (deadline) => arena.one.replace(active, 1, { deadline }),
+        () => arena.read(record.id),
+      );
+      if (result === 'replaced') deepStrictEqual(found, active);
+      else {
+        strictEqual(result, 'late');
+        deepStrictEqual(await arena.read(record.id), record);
+      }
     },
   ],
   [
@@ -169,6 +205,32 @@ export const RECORD_REQUIREMENTS: readonly Requirement[] = [
       arena.clock.advance(1);
       strictEqual(await arena.read(record.id), null);
       deepStrictEqual(await arena.listed(), []);
+    },
+  ],
+  [
+    'what lies under one keyPrefix is not seen, changed or ended under another one',
+    async (arena) => {
+      const record = await arena.stored();
+      const other = await arena.openWithOtherPrefix();
+      // As good: it does not serve two prefixes at all.
+      if (other === null) return;
+      try {
+        strictEqual(await other.read(record.id), null);
+        deepStrictEqual(await other.listByUser(arena.user), []);
+        deepStrictEqual(await other.deleteByUser(arena.user), []);
+        strictEqual(await other.touch(record.id, { ...record, expiresAt: record.expiresAt + 1 }), false);
+        strictEqual(await other.replace({ ...record, version: 2 }, 1), 'missing');
+        strictEqual(await other.delete(record.id), 'missing');
+        const limit = { max: 1, onLimit: 'reject' } as const;
+        const theirs = { ...record, payload: 'of another application' };
+        strictEqual((await arena.create(theirs, { limit }, other)).outcome, 'created');
+        deepStrictEqual(await other.read(record.id), theirs);
+        if (other === arena.one) return;
+        deepStrictEqual(await arena.read(record.id), record);
+        deepStrictEqual(await arena.listed(), [record.id]);
+      } finally {
+        await other.close();
+      }
     },
   ],
   [
