@@ -4,6 +4,7 @@ import {
   Controller,
   Get,
   HttpException,
+  Post,
   Req,
   UseGuards,
   type INestApplication,
@@ -65,6 +66,14 @@ class ResetController {
   bug(@OptionalSession() session: Session): never {
     change(session);
     throw new TypeError('a bug of the application');
+  }
+
+  @UseSession()
+  @Post('login')
+  async login(@Req() request: object): Promise<never> {
+    const { session } = await this.sessions.login(request, { userId: 'eve' });
+    change(session);
+    throw new ConflictException('the own failure');
   }
 
   /** An exception that is no error to the client. */
@@ -165,6 +174,19 @@ describe.each(PLATFORMS)('what requests leave in the log on %s', (platform) => {
       expect.stringMatching(new RegExp(`GET /api/reset/${route}/:secret failed \\(.*${failure}.*could not be stored`)),
     );
     if (route === 'bug') expect(log.all.join('\n')).toContain('a bug of the application');
+  });
+
+  it('gives no token with the failure of a handler that has logged in, where its changes cannot be stored', async () => {
+    barrier.fail('replace');
+    const response = await app.fetch('/api/reset/login', { method: 'POST' });
+    expect(response.status).toBe(409);
+    expect(response.headers.get('x-session-token')).toBeNull();
+    expect(await app.app.get(SessionService).listUserSessions('eve')).toEqual([]);
+
+    barrier.heal();
+    const stored = await app.fetch('/api/reset/login', { method: 'POST' });
+    expect(stored.status).toBe(409);
+    expect(stored.headers.get('x-session-token')).not.toBeNull();
   });
 
   it('replaces what looks like a success, also where the handler has thrown it', async () => {
