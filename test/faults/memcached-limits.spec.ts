@@ -2,10 +2,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest 
 import { Logger } from '@nestjs/common';
 import { Client } from 'memjs';
 import { encodeRecord, SessionDataError } from 'nestjs-sessionx';
-import { MemcachedBackend } from 'nestjs-sessionx/memcached';
+import { MemcachedBackend, type MemcachedBackendOptions } from 'nestjs-sessionx/memcached';
 
 import { itemExpiry } from '../../src/backends/memcached/item-expiry.js';
 import { MemcachedConnection } from '../../src/backends/memcached/memcached-connection.js';
+import { addressOf, targetOf } from '../../src/backends/memcached/memcached-options.js';
 import { OPCODES } from '../../src/backends/memcached/binary-request.js';
 import { Placement } from '../../src/backends/memcached/placement.js';
 import { MemcachedServer } from '../support/memcached-server.js';
@@ -236,7 +237,9 @@ describe('the limits of Memcached', () => {
   });
 
   it('the client that has used up its sequence numbers is exchanged, and no call notices', async () => {
-    const connection = new MemcachedConnection({ host: '127.0.0.1', port: server.port }, arena.context(), 7);
+    const connection = new MemcachedConnection({ host: '127.0.0.1', port: server.port }, arena.context(), {
+      lastSequence: 7,
+    });
     const before = (await connections()) - 1;
     const replies = await atOnce(40, () => connection.call({ opcode: OPCODES.noop, key: '' }));
     expect(replies.map(({ header }) => header.status)).toEqual(replies.map(() => 0));
@@ -265,21 +268,107 @@ describe('the limits of Memcached', () => {
 });
 
 describe('the options of MemcachedBackend', () => {
-  it.each(['', 'a,', 'host:0', 'host:65536', 'host:x', 'host name', 'a:1,a:1', 'user:secret@', '::1'])(
-    'servers %j is refused, without a word of it',
-    (servers) => {
-      const refusal = () => new MemcachedBackend({ servers });
-      expect(refusal).toThrow(TypeError);
-      expect(refusal).not.toThrow(/secret/);
-    },
-  );
+  const refused = [
+    ...[
+      '',
+      ' ',
+      ',',
+      'a,',
+      ',a',
+      'a,,b',
+      'host:0',
+      'host:65536',
+      'host:99999',
+      'host:x',
+      'host:',
+      'host:1:2',
+      'host:+1',
+    ],
+    ...['host:1e3', 'host:01121', 'host:-1', 'host: 11211', 'host name', 'ho\tst', 'a:1,a:1', 'A:1,a:1'],
+    ...['/var/run/memcached.sock', 'a/b', 'a/b:11211', 'host:11211/0', 'unix:/tmp/memcached', 'C:\\memcached', 'a\\b'],
+    ...['memcached://host:11211', 'tcp://secret@host', 'http://user:secret@host:80/', 'redis://:secret@host'],
+    ...['user:secret@', 'user@host', ':secret@host', 'user:@host', '@host', 'secret@user@host', 'user:sec,ret@host:1'],
+    ...['user:sec\nret@host', 'us\0er:secret@host', 'user:secret@host:99999', 'user:secret@ho st', 'user:secret@a/b'],
+    ...['::1', '::1:11211', '[::1', '::1]:11211', '[::1]11211', '[]:11211', '[host]:11211', '[127.0.0.1]:11211'],
+    ...['[::g]:1', '[::1]:0', '[1:2:3]:11211', 'fe80::1'],
+    ...['256.1.1.1', '1.2.3', '127.1', '1.2.3.4.5', '12345', '-host', 'host-', 'ho..st', '.host', 'a'.repeat(64)],
+    ...['höst', 'ホスト:11211', 'host\u200b', 'ho\u00adst:1', '$HOST', '<host>', 'host?x', 'host#1', 'a;b'],
+    `${'a.'.repeat(130)}b`,
+  ];
 
-  it.each(['host', 'host:1,other:2', '[::1]:11211', 'user:pass:w@rd@host:1', ' a , b '])(
-    'servers %j is taken',
-    (servers) => {
-      expect(() => new MemcachedBackend({ servers })).not.toThrow();
-    },
-  );
+  it.each(refused)('servers %j is refused, without a word of it', (servers) => {
+    const refusal = () => new MemcachedBackend({ servers });
+    expect(refusal).toThrow(TypeError);
+    expect(refusal).toThrow(/servers/);
+    expect(refusal).not.toThrow(/secret|sec\nret|sec,ret/);
+  });
+
+  it.each([
+    ['host', ['host:11211']],
+    ['host:1,other:2', ['host:1', 'other:2']],
+    ['[::1]:11211', ['::1:11211']],
+    ['[2001:db8::1]', ['2001:db8::1:11211']],
+    ['[fe80::1%eth0]:1', ['fe80::1%eth0:1']],
+    ['[::ffff:127.0.0.1]:1', ['::ffff:127.0.0.1:1']],
+    ['user:pass:w@rd@host:1', ['host:1']],
+    ['user:p/a s:s@host:1', ['host:1']],
+    [' a , b ', ['a:11211', 'b:11211']],
+    ['10.0.0.1:11211', ['10.0.0.1:11211']],
+    ['my_memcached:11211', ['my_memcached:11211']],
+    ['Memcached-1.Example.ORG.:65535', ['memcached-1.example.org.:65535']],
+    ['xn--hst-sna.example', ['xn--hst-sna.example:11211']],
+  ])('servers %j is taken', (servers, addresses) => {
+    expect(targetOf({ servers }).servers.map(addressOf)).toEqual(addresses);
+    expect(() => new MemcachedBackend({ servers })).not.toThrow();
+  });
+
+  it('takes a user and a password as they stand, or those of the options', () => {
+    const options = { username: 'ann', password: 'all' };
+    const { servers } = targetOf({ servers: 'us%40er:pa:s@s@one,two', ...options });
+    expect(servers).toEqual([
+      { host: 'one', port: 11211, username: 'us%40er', password: 'pa:s@s' },
+      { host: 'two', port: 11211, ...options },
+    ]);
+  });
+
+  it.each([
+    { username: 'ann' },
+    { password: 'secret' },
+    { username: '', password: 'secret' },
+    { username: 'a\0', password: 'secret' },
+  ])('credentials that cannot work are refused: %j', (credentials) => {
+    const refusal = () => new MemcachedBackend({ servers: 'host', ...credentials });
+    expect(refusal).toThrow(/username and password/);
+    expect(refusal).not.toThrow(/secret/);
+  });
+
+  it.each<unknown>([
+    ...[
+      undefined,
+      null,
+      'host:11211',
+      11211,
+      {},
+      { servers: undefined },
+      { servers: null },
+      { servers: 5 },
+      { servers: {} },
+    ],
+    ...[{ servers: ['host:11211'] }, { servers: [null] }, { servers: [] }, { servers: [{ port: 1 }] }],
+    ...[
+      { servers: [{ host: 'a/b', port: 1 }] },
+      { servers: [{ host: 'a', port: 0 }] },
+      { servers: [{ host: 'a', port: '1' }] },
+    ],
+  ])('%j in place of the options is refused', (given) => {
+    expect(() => new MemcachedBackend(given as MemcachedBackendOptions)).toThrow(TypeError);
+  });
+
+  it('a memjs client whose servers cannot work is refused', () => {
+    for (const servers of ['a/b', 'a, b', '::1', 'host:x', 'host:0', 'höst', 'a,a']) {
+      expect(() => new MemcachedBackend(Client.create(servers))).toThrow(TypeError);
+    }
+  });
 
   it.each([0, 100, 1.5, NaN, Infinity])('maxItemSize %d is refused', (maxItemSize) => {
     expect(() => new MemcachedBackend({ servers: 'host', maxItemSize })).toThrow(/maxItemSize/);

@@ -307,7 +307,7 @@ describe('a connection that has died without a word', () => {
   it('is given up by the first call that hears nothing, and the next ones work', async () => {
     await start();
     const [held] = await signIn(1);
-    proxy.silenceConnections();
+    proxy.forgetConnections('silence');
     const started = performance.now();
     expect(await readOrFail(held!)).toBe('failed');
     // On the same connection the next calls would spend a budget each.

@@ -7,6 +7,13 @@ const BODY_LENGTH_OFFSET = 8;
 /** How a reply ends that is cut: a connection closed, reset, or left open and silent; or bytes that nobody asked for. */
 export type Ending = 'fin' | 'rst' | 'silence' | 'garbage';
 
+/**
+ * What arrives in place of one whole response of Memcached.
+ *
+ * @param before the one before it on the same connection; null: it is the first
+ */
+export type RewriteResponse = (response: Buffer, before: Buffer | null) => readonly Buffer[];
+
 /** How long the request is that `bytes` begin with; 0: it is not all there. */
 type FrameLength = (bytes: Buffer) => number;
 
@@ -24,7 +31,9 @@ export class FaultProxy {
   #late: 'lost' | 'held' | 'unanswered' = 'lost';
   #unanswered: 'rst' | 'silence' = 'rst';
   readonly #deaf = new WeakSet<Socket>();
-  readonly #forgotten = new WeakSet<Socket>();
+  readonly #forgotten = new Map<Socket, 'silence' | 'rst'>();
+  #turnsAway = false;
+  #rewrite: RewriteResponse | undefined;
   #inserted: Buffer | undefined;
   #delayMs = 0;
   #onHeld: (() => void) | undefined;
@@ -92,9 +101,25 @@ export class FaultProxy {
     for (const client of this.#clients) client.write(bytes);
   }
 
-  /** The connections that there are go on without a word, as if a firewall had forgotten them; new ones work. */
-  silenceConnections(): void {
-    for (const client of this.#clients) this.#forgotten.add(client);
+  /** Connections that clients have open. */
+  get openConnections(): number {
+    return this.#clients.size;
+  }
+
+  /** The connections that there are now are forgotten, as a firewall does it in a quiet spell: what comes by them is dropped or reset. */
+  forgetConnections(how: 'silence' | 'rst'): void {
+    for (const client of this.#clients) this.#forgotten.set(client, how);
+  }
+
+  /** Each whole response (of Memcached) is replaced by what `rewrite` makes of it. */
+  rewriteResponses(rewrite: RewriteResponse): void {
+    this.#rewrite = rewrite;
+  }
+
+  /** New connections are accepted and closed, like those of a balancer without a server behind it. */
+  turnAway(): void {
+    this.#turnsAway = true;
+    for (const client of this.#clients) client.destroy();
   }
 
   /** Resolves when a request is held. */
@@ -119,6 +144,8 @@ export class FaultProxy {
     this.#cut = undefined;
     this.#requestsLeft = Infinity;
     this.#delayMs = 0;
+    this.#turnsAway = false;
+    this.#rewrite = undefined;
   }
 
   async stop(): Promise<void> {
@@ -129,25 +156,52 @@ export class FaultProxy {
 
   #accept(client: Socket, port: number): void {
     this.connections++;
+    if (this.#turnsAway) {
+      this.#track(client);
+      client.resume().end();
+      return;
+    }
     const upstream = connect(port, '127.0.0.1').setNoDelay(true);
     client.setNoDelay(true);
-    for (const socket of [client, upstream]) {
-      this.#sockets.add(socket);
-      socket.on('error', () => socket.destroy());
-      socket.on('close', () => this.#sockets.delete(socket));
-    }
+    for (const socket of [client, upstream]) this.#track(socket);
     upstream.on('close', () => client.destroy());
     this.#clients.add(client);
-    client.on('close', () => this.#clients.delete(client));
+    client.on('close', () => {
+      this.#clients.delete(client);
+      this.#forgotten.delete(client);
+    });
     let waiting = Buffer.alloc(0);
     client.on('data', (chunk: Buffer) => {
+      const forgotten = this.#forgotten.get(client);
+      if (forgotten === 'rst') client.resetAndDestroy();
+      if (forgotten !== undefined) return;
       waiting = Buffer.concat([waiting, chunk]);
       for (let length = this.frameLength(waiting); length > 0; length = this.frameLength(waiting)) {
         this.#request(waiting.subarray(0, length), client, upstream);
         waiting = waiting.subarray(length);
       }
     });
-    upstream.on('data', (chunk: Buffer) => this.#reply(chunk, client));
+    let unread = Buffer.alloc(0);
+    let before: Buffer | null = null;
+    upstream.on('data', (chunk: Buffer) => {
+      if (this.#rewrite === undefined && unread.length === 0) {
+        this.#reply(chunk, client);
+        return;
+      }
+      unread = Buffer.concat([unread, chunk]);
+      for (let length = binaryFrameLength(unread); length > 0; length = binaryFrameLength(unread)) {
+        const response = unread.subarray(0, length);
+        for (const bytes of this.#rewrite?.(response, before) ?? [response]) this.#reply(bytes, client);
+        before = response;
+        unread = unread.subarray(length);
+      }
+    });
+  }
+
+  #track(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => this.#sockets.delete(socket));
   }
 
   #request(frame: Buffer, client: Socket, upstream: Socket): void {
@@ -177,6 +231,7 @@ export class FaultProxy {
   }
 
   #reply(chunk: Buffer, client: Socket): void {
+    if (this.#forgotten.has(client)) return;
     if (this.#deaf.has(client)) {
       if (this.#unanswered === 'rst') client.resetAndDestroy();
       return;

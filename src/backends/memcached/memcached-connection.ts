@@ -1,153 +1,125 @@
-import { Client, Server, type Response } from 'memjs';
+import type { Response } from 'memjs';
 
 import { describeDriverFailure } from '../../store/driver-failure.js';
 import type { BackendContext } from '../session-backend.interface.js';
-import { encodeRequest, isAnswerTo, type BinaryRequest } from './binary-request.js';
+import type { BinaryRequest } from './binary-request.js';
+import { MemcachedCall, type CallContext } from './memcached-call.js';
 import { MemcachedError } from './memcached-error.js';
+import { MemcachedLink, type LinkOptions } from './memcached-link.js';
 import { addressOf, type MemcachedServerOptions } from './memcached-options.js';
+import { ReconnectPause } from './reconnect-pause.js';
 
 /** memjs counts on past 2^31 into numbers that it cannot send; from there on every call would fail. */
 const LAST_SEQUENCE = 2 ** 31 - 1;
+/** Firewalls forget a connection after a minute of silence at the earliest. */
+const IDLE_MS = 30_000;
 
-/** One memjs client, with one server, until it is discarded. */
-interface Link {
-  readonly client: Client;
-  readonly server: Server;
-  inFlight: number;
-  retired: boolean;
+export interface ConnectionOptions {
+  readonly lastSequence?: number;
+  /** A connection that was idle for so long is exchanged before it is used, as a write cannot be tried again. */
+  readonly idleMs?: number;
 }
 
 /**
  * The connection to one Memcached server, by memjs, which by itself may leave a call without an end, send a write twice, and take the
- * rest of an answer for the answer to another call. So: each call has a deadline, nothing is sent again, each answer must name what
- * was asked, and after the first failure the client is thrown away with all that it has under way; the next call makes a new one.
+ * rest of one response for the response to another call. So: each call has a deadline, no write is sent again, each response must name
+ * what was asked, and after the first failure the client is thrown away with all that it has under way; the next call makes a new one.
+ * While new ones fail too, there are pauses between them, in which calls fail at once.
  */
 export class MemcachedConnection {
   readonly #address: string;
-  #link: Link | undefined;
+  readonly #links = new Set<MemcachedLink>();
+  readonly #calls = new Set<Promise<unknown>>();
+  readonly #pause = new ReconnectPause();
+  readonly #callContext: CallContext;
+  readonly #linkOptions: LinkOptions;
+  readonly #idleMs: number;
+  #link: MemcachedLink | undefined;
   #lost = false;
   #closed = false;
-  readonly #calls = new Set<Promise<Response>>();
 
   constructor(
     private readonly target: MemcachedServerOptions,
     private readonly context: Pick<BackendContext, 'timeoutMs' | 'logger'>,
-    private readonly lastSequence = LAST_SEQUENCE,
+    { lastSequence = LAST_SEQUENCE, idleMs = IDLE_MS }: ConnectionOptions = {},
   ) {
+    const { timeoutMs } = context;
     this.#address = addressOf(target);
+    this.#idleMs = idleMs;
+    this.#linkOptions = { timeoutMs, lastSequence, onEnd: (link) => this.#ended(link) };
+    this.#callContext = {
+      timeoutMs,
+      freshLink: (doubtful) => this.#freshLink(doubtful),
+      onSuccess: () => this.#answered(),
+      onFailure: (error) => this.#failed(error),
+    };
   }
 
   /** @throws MemcachedError or an error of the socket, within `timeoutMs`; whether the request was carried out is then unknown */
   call(request: BinaryRequest): Promise<Response> {
     if (this.#closed) return Promise.reject(new MemcachedError('CLOSED', 'The connection to Memcached is closed.'));
-    const call = this.#call(this.#openLink(), request);
+    const link = this.#usableLink();
+    if (link === null) {
+      return Promise.reject(new MemcachedError('UNREACHABLE', 'Memcached was out of reach a moment ago.'));
+    }
+    const call = new Promise<Response>((resolve, reject) => {
+      new MemcachedCall(request, this.#callContext, resolve, reject).begin(link);
+    });
     this.#calls.add(call);
     const forget = () => void this.#calls.delete(call);
     call.then(forget, forget);
     return call;
   }
 
-  /** Waits for the answers that are under way, each of which has its deadline, and lets no further call in. */
+  /** Waits for the responses that are under way, each of which has its deadline, and lets no further call in. */
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.allSettled(this.#calls);
-    if (this.#link !== undefined) this.#discard(this.#link);
+    for (const link of this.#links) link.discard();
   }
 
-  async #call(link: Link, request: BinaryRequest): Promise<Response> {
-    link.inFlight++;
-    let deadline: NodeJS.Timeout | undefined;
-    try {
-      const response = await new Promise<Response>((resolve, reject) => {
-        deadline = setTimeout(
-          () => reject(new MemcachedError('NO_ANSWER', 'Memcached did not answer in time.')),
-          this.context.timeoutMs,
-        );
-        perform(link.client, request, resolve, reject);
-      });
-      if (!isAnswerTo(request, response)) {
-        throw new MemcachedError('FOREIGN_ANSWER', 'Memcached answered something that was not asked.');
-      }
-      this.#answered();
-      return response;
-    } catch (error) {
-      this.#failed(error);
-      this.#discard(link);
-      throw error;
-    } finally {
-      clearTimeout(deadline);
-      link.inFlight--;
-      if (link.retired && link.inFlight === 0) this.#discard(link);
-    }
+  /** Null: the server was out of reach, and is not tried again yet. */
+  #usableLink(): MemcachedLink | null {
+    const link = this.#link;
+    if (link === undefined) return this.#newLink();
+    const isStale = link.isIdle && performance.now() - link.usedAt >= this.#idleMs;
+    if (!isStale && !link.isUsedUp) return link;
+    return this.#freshLink(link);
   }
 
-  #openLink(): Link {
-    if (this.#link !== undefined && this.#link.client.seq >= this.lastSequence) {
-      this.#link.retired = true;
-      if (this.#link.inFlight === 0) this.#discard(this.#link);
-      this.#link = undefined;
-    }
-    this.#link ??= this.#newLink();
-    return this.#link;
+  #freshLink(doubtful: MemcachedLink): MemcachedLink | null {
+    if (this.#link === doubtful) this.#link = undefined;
+    doubtful.retire();
+    return this.#link ?? this.#newLink();
   }
 
-  #newLink(): Link {
-    const { host, port, username, password } = this.target;
-    // Longer than our own deadlines, which do more than memjs's.
-    const seconds = (2 * this.context.timeoutMs) / 1000;
-    const options = { timeout: seconds, conntimeout: seconds, retries: 1, failover: false, logger: { log: ignore } };
-    const server = new Server(host, port, username, password, { ...options });
-    const link = { client: new Client([server], options), server, inFlight: 0, retired: false };
-    server.sock(false, (socket) => {
-      // A session and its list are asked for in two requests: without this the second would wait for the answer to the first.
-      socket.setNoDelay(true);
-      // memjs leaves the calls under way without an end when the server closes the connection.
-      socket.once('close', () => this.#discard(link));
-    });
+  #newLink(): MemcachedLink | null {
+    if (this.#closed || this.#pause.isOn) return null;
+    const link = new MemcachedLink(this.target, this.#linkOptions);
+    this.#links.add(link);
+    this.#link = link;
     return link;
   }
 
-  /** Destroys the socket and fails what is under way on it; to do it twice does nothing. */
-  #discard(link: Link): void {
+  #ended(link: MemcachedLink): void {
+    this.#links.delete(link);
     if (this.#link === link) this.#link = undefined;
-    link.server.error(new MemcachedError('CONNECTION_LOST', 'The connection to Memcached was given up.'));
+    if (!link.isProven && !this.#closed) this.#pause.failed();
   }
 
   /** Said once for an outage. */
-  #failed(error: unknown): void {
+  #failed(error: Error): void {
     if (this.#lost || this.#closed) return;
     this.#lost = true;
     this.context.logger.warn(
-      `Memcached at ${this.#address} is out of reach (${describeDriverFailure(error)}); each call tries again.`,
+      `Memcached at ${this.#address} is out of reach (${describeDriverFailure(error)}); it is tried again with each call, after a pause where that fails too.`,
     );
   }
 
   #answered(): void {
+    this.#pause.answered();
     if (!this.#lost) return;
     this.#lost = false;
     this.context.logger.log(`Memcached at ${this.#address} is back.`);
   }
-}
-
-function perform(
-  client: Client,
-  request: BinaryRequest,
-  resolve: (response: Response) => void,
-  reject: (error: Error) => void,
-): void {
-  client.incrSeq();
-  const sequence = client.seq;
-  client.perform(request.key, encodeRequest(request, sequence), sequence, (error: unknown, response: Response) => {
-    if (error === null) resolve(response);
-    else reject(error instanceof Error ? error : authenticationFailed());
-  });
-}
-
-/** The one failure that memjs reports as a string. */
-function authenticationFailed(): MemcachedError {
-  return new MemcachedError('AUTHENTICATION_FAILED', 'Memcached does not take the user name and password.');
-}
-
-function ignore(): void {
-  // memjs logs each failure, to the console by default; what is worth saying is said above, once.
 }

@@ -6,6 +6,7 @@ export type MemcachedErrorCode =
   | 'AUTHENTICATION_FAILED'
   | 'EVICTED'
   | 'CLOSED'
+  | 'UNREACHABLE'
   | 'TOO_LARGE'
   | 'REFUSED';
 

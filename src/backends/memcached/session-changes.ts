@@ -5,6 +5,7 @@ import type { ReplaceOptions, ReplaceResult } from '../session-backend.interface
 import { inBatches } from './in-batches.js';
 import type { DeleteByUserOptions } from '../session-backend.interface.js';
 import type { Item } from './items.js';
+import { MemcachedError } from './memcached-error.js';
 import { Patience } from './patience.js';
 import { tryDecode, type UserSessions } from './user-sessions.js';
 
@@ -35,7 +36,10 @@ export async function replaceRecord(
       if (lateness.isOver()) return 'late';
     }
     const outcome = await user.replace(next, found.cas);
-    if (outcome === 'missing') return 'missing';
+    if (outcome === 'missing') {
+      await assertMissing(user, record.id);
+      return outcome;
+    }
     if (outcome === 'stored') {
       if (isListed(found.record) && !isListed(next)) await user.list.remove(found.list, next.id, patience);
       return 'replaced';
@@ -58,7 +62,11 @@ export async function touchRecord(user: UserSessions, id: SessionId, times: Sess
       if (!(await user.list.prolong(found.list, id, next.expiresAt, patience))) return false;
     }
     const outcome = await user.replace(next, found.cas);
-    if (outcome !== 'changed') return outcome === 'stored';
+    if (outcome === 'stored') return true;
+    if (outcome === 'missing') {
+      await assertMissing(user, id);
+      return false;
+    }
     await patience.pause();
   }
 }
@@ -119,6 +127,12 @@ export async function deleteRecordsOfUser(
   );
   const outcomes = await inBatches(living, ({ id }) => user.items.delete(user.keyOf(id)), { progress });
   return living.flatMap(({ id, status }, index) => (outcomes[index] === 'deleted' && status === 'active' ? [id] : []));
+}
+
+/** A response to a write does not name its key: one that was meant for another request must not end a session for its client. */
+async function assertMissing(user: UserSessions, id: SessionId): Promise<void> {
+  if ((await user.findLiving(id)) === null) return;
+  throw new MemcachedError('FOREIGN_ANSWER', 'Memcached calls an item missing that it has.');
 }
 
 function isAlive(user: UserSessions, record: SessionRecord, list: Item | null): boolean {

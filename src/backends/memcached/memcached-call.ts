@@ -1,0 +1,113 @@
+import type { Response } from 'memjs';
+
+import { OPCODES, type BinaryRequest } from './binary-request.js';
+import { MemcachedError } from './memcached-error.js';
+import type { MemcachedLink } from './memcached-link.js';
+
+/** After this part of its time a read that has heard nothing at all is sent by a fresh connection too. */
+const SILENT_PART = 1 / 3;
+
+export interface CallContext {
+  readonly timeoutMs: number;
+  /** Another connection than `doubtful`, on which the next calls go too; null: there is none to be had now. */
+  readonly freshLink: (doubtful: MemcachedLink) => MemcachedLink | null;
+  readonly onSuccess: () => void;
+  readonly onFailure: (error: Error) => void;
+}
+
+/**
+ * One call. A connection that was good and now says nothing at all, or breaks without a word, may be one that the network has forgotten: a
+ * read then gets a second try, on a fresh one. A write never does, as the server may have carried it out.
+ */
+export class MemcachedCall {
+  readonly #silentMs: number;
+  #timer: NodeJS.Timeout | undefined;
+  #isOver = false;
+  #underWay = 0;
+  #hasSecondTry = false;
+
+  constructor(
+    private readonly request: BinaryRequest,
+    private readonly context: CallContext,
+    private readonly resolve: (response: Response) => void,
+    private readonly reject: (error: Error) => void,
+  ) {
+    this.#silentMs = context.timeoutMs * SILENT_PART;
+  }
+
+  begin(link: MemcachedLink): void {
+    const { timeoutMs } = this.context;
+    const heard = link.bytesHeard;
+    this.#hasSecondTry = link.isProven && isRead(this.request);
+    this.#timer = this.#hasSecondTry
+      ? setTimeout(() => this.#listen(link, heard), this.#silentMs)
+      : setTimeout(() => this.#expire(link), timeoutMs);
+    this.#underWay++;
+    link.send(this.request, (error, response) => {
+      this.#underWay--;
+      if (this.#isOver) return;
+      if (response !== null) this.#succeed(response);
+      else if (!this.#isSilent(link, heard) || !this.#tryAgain(link)) this.#fail(error);
+    });
+  }
+
+  /** What has come while the process was busy is read before this decides. */
+  #listen(link: MemcachedLink, heard: number): void {
+    this.#timer = setTimeout(() => this.#expire(link), this.context.timeoutMs - this.#silentMs);
+    setImmediate(() => {
+      if (!this.#isOver && this.#isSilent(link, heard)) this.#tryAgain(link);
+    });
+  }
+
+  #isSilent(link: MemcachedLink, heard: number): boolean {
+    return this.#hasSecondTry && link.bytesHeard === heard;
+  }
+
+  #tryAgain(doubtful: MemcachedLink): boolean {
+    this.#hasSecondTry = false;
+    const fresh = this.context.freshLink(doubtful);
+    if (fresh === null) return false;
+    this.#underWay++;
+    fresh.send(this.request, (error, response) => {
+      this.#underWay--;
+      if (this.#isOver) return;
+      if (response === null) {
+        this.#fail(error);
+        return;
+      }
+      this.#succeed(response);
+      // The server is there. What is still under way on the other connection gets as long again as it was silent.
+      setTimeout(() => doubtful.discard(), this.#silentMs).unref();
+    });
+    return true;
+  }
+
+  #expire(link: MemcachedLink): void {
+    this.#underWay = 0;
+    this.#fail(new MemcachedError('NO_ANSWER', 'Memcached did not answer in time.'));
+    link.discard();
+  }
+
+  #succeed(response: Response): void {
+    this.#end();
+    this.context.onSuccess();
+    this.resolve(response);
+  }
+
+  /** Unless the other try may still succeed. */
+  #fail(error: Error | null): void {
+    if (this.#underWay > 0 || error === null) return;
+    this.#end();
+    this.context.onFailure(error);
+    this.reject(error);
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+  }
+}
+
+function isRead({ opcode }: BinaryRequest): boolean {
+  return opcode === OPCODES.getWithKey || opcode === OPCODES.noop;
+}

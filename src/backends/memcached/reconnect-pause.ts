@@ -1,0 +1,26 @@
+/** A connection that breaks now and then is made anew at once; only a server that goes on failing is left alone for a while. */
+const FAILURES_WITHOUT_PAUSE = 4;
+const FIRST_PAUSE_MS = 50;
+/** As long as clients are told to wait (`Retry-After: 1`). */
+const LONGEST_PAUSE_MS = 1000;
+
+/** Pauses between attempts to reach a server that does not answer, each longer than the one before, and each process has its own. */
+export class ReconnectPause {
+  #failures = 0;
+  #endsAt = 0;
+
+  get isOn(): boolean {
+    return this.#failures > FAILURES_WITHOUT_PAUSE && performance.now() < this.#endsAt;
+  }
+
+  /** A new connection has ended without a single response. */
+  failed(): void {
+    this.#failures++;
+    const longestMs = Math.min(FIRST_PAUSE_MS * 2 ** (this.#failures - FAILURES_WITHOUT_PAUSE - 1), LONGEST_PAUSE_MS);
+    this.#endsAt = performance.now() + longestMs * (0.5 + Math.random() / 2);
+  }
+
+  answered(): void {
+    this.#failures = 0;
+  }
+}
