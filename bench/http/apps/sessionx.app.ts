@@ -52,7 +52,10 @@ function sessionxApp(options: Partial<SessionModuleOptions>, data: object = DATA
   }
 
   @Module({
-    imports: [SessionModule.forRoot({ secretKey: SECRET, sessionTtl: TTL_SECONDS, ...options })],
+    // All connections are one user's.
+    imports: [
+      SessionModule.forRoot({ secretKey: SECRET, sessionTtl: TTL_SECONDS, maxSessionsPerUser: null, ...options }),
+    ],
     controllers: [SessionxController],
   })
   class SessionxModule {}
