@@ -14,9 +14,10 @@ export {
   type SessionBackend,
   type SessionLimit,
 } from './backends/session-backend.interface.js';
-export type { ClientIdentity } from './binding/session-binding.js';
-export { SESSION_CLOCK, type Clock } from './clock/clock.js';
-export { AllowAnonymous, Public, SkipCsrf } from './decorators/route-metadata.js';
+export type { ClientIdentity } from './http/client-identity.js';
+export { SESSION_CLOCK, type Clock } from './clock.js';
+export { AllowAnonymous, Public } from './decorators/route-metadata.js';
+export { SkipCsrf } from './csrf/skip-csrf.decorator.js';
 export {
   CsrfToken,
   CurrentSession,
@@ -24,7 +25,7 @@ export {
   FlashMessages,
   OptionalSession,
 } from './decorators/session-parameter.decorators.js';
-export { UseSession } from './decorators/use-session.decorator.js';
+export { UseSession } from './session.interceptor.js';
 export { SessionError, type SessionErrorCode } from './errors/session-error.js';
 export {
   SessionBackendError,
@@ -54,12 +55,8 @@ export { SessionEvents } from './events/session-events.js';
 export type { FormerCookie } from './options/former-cookies.js';
 export { SessionCookieOptions } from './options/session-cookie-options.js';
 export { SessionCsrfOptions } from './options/session-csrf-options.js';
-export {
-  SessionOptions,
-  type IpNetworkBinding,
-  type SessionModuleOptions,
-  type TokenSource,
-} from './options/session-options.js';
+export { SessionOptions, type IpNetworkBinding, type TokenSource } from './options/session-options.js';
+export type { SessionModuleOptions } from './session.module-definition.js';
 export { DamagedRecordError, NewerRecordError } from './records/record-errors.js';
 export { decodeRecord, encodeRecord } from './records/record-text.js';
 export type { SessionRecord, SessionStatus, SessionTimes } from './records/session-record.js';
@@ -71,10 +68,10 @@ export { SessionModule } from './session.module.js';
 export type { SessionModuleExtras } from './session.module-definition.js';
 export { SessionService, type CreateSessionOptions, type EndAllOptions, type EndOptions } from './session.service.js';
 export type { AnsweredSession } from './sessions/answered-session.js';
-export type { FlashMessage } from './sessions/flash-message.js';
+export type { FlashMessage } from './records/flash-message.js';
 export type { IssuedSession, SessionLifetime } from './sessions/session-issuer.js';
 export type { SessionSummary } from './sessions/session-summary.js';
-export type { NewSessionUser, SessionData, SessionUser } from './sessions/session-user.js';
+export type { NewSessionUser, SessionData, SessionUser } from './records/session-user.js';
 export type { HeldStatus } from './sessions/session-state.js';
 export { Session } from './sessions/session.js';
 export { generateSecretKey } from './tokens/secret-key.js';

@@ -1,4 +1,10 @@
-import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
+import {
+  Injectable,
+  UseInterceptors,
+  type CallHandler,
+  type ExecutionContext,
+  type NestInterceptor,
+} from '@nestjs/common';
 import { catchError, concatMap, from, switchMap, type Observable } from 'rxjs';
 
 import type { RequestSession } from './requests/request-session.js';
@@ -7,7 +13,7 @@ import { RequestSessions } from './requests/request-sessions.js';
 /**
  * Loads and renews the session of a request, if there is one, before the handler runs, and stores its changes when the handler is through,
  * so that a failure reaches the application's exception filters. `@UseSession()` attaches it. What is sent past it is still held back
- * until the changes are stored; see `ResponseHold`.
+ * until the changes are stored; see `ResponseGate`.
  */
 @Injectable()
 export class SessionInterceptor implements NestInterceptor {
@@ -21,6 +27,14 @@ export class SessionInterceptor implements NestInterceptor {
       catchError((error: unknown) => from(commitThenThrow(request, error))),
     );
   }
+}
+
+/**
+ * For routes that may or may not have a session, such as login and logout: loads one if there is one, and asks for nothing. Needed where
+ * a handler calls `SessionService.login`, `logout`, `start` or `current` and neither a guard nor a session decorator stands on the route.
+ */
+export function UseSession(): MethodDecorator & ClassDecorator {
+  return UseInterceptors(SessionInterceptor);
 }
 
 async function commitThen(request: RequestSession, value: unknown): Promise<unknown> {

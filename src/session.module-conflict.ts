@@ -3,7 +3,7 @@ import type { ModulesContainer } from '@nestjs/core';
 import { sharedBackendError } from './backends/backend-opening.js';
 import { MemoryBackend } from './backends/memory/memory.backend.js';
 import { SESSION_BACKEND } from './backends/session-backend.interface.js';
-import { SESSION_CLOCK } from './clock/clock.js';
+import { SESSION_CLOCK } from './clock.js';
 import { SessionCookieOptions } from './options/session-cookie-options.js';
 import { SessionOptions, type TokenSource } from './options/session-options.js';
 import { SimpleTokenSerializer } from './tokens/simple-token.serializer.js';

@@ -1,6 +1,13 @@
 import { ConfigurableModuleBuilder, type Provider } from '@nestjs/common';
 
-import type { SessionModuleOptions } from './options/session-options.js';
+import type { SessionBackend } from './backends/session-backend.interface.js';
+import type { GivenSessionOptions } from './options/session-options.js';
+
+/** What `SessionModule.forRoot` takes: everything but `secretKey` has a default. */
+export type SessionModuleOptions = Omit<GivenSessionOptions, 'backend'> & {
+  /** Where sessions live. Default: a `MemoryBackend`, for one process. */
+  backend?: SessionBackend;
+};
 
 /** What stands beside the options in `forRoot` and `forRootAsync`. */
 export interface SessionModuleExtras {

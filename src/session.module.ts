@@ -4,18 +4,22 @@ import { ModulesContainer } from '@nestjs/core';
 import { BackendErrorFilter } from './backend-error.filter.js';
 import { MemoryBackend } from './backends/memory/memory.backend.js';
 import { SESSION_BACKEND, type SessionBackend } from './backends/session-backend.interface.js';
-import { SessionBinding } from './binding/session-binding.js';
-import { SESSION_CLOCK, systemClock, type Clock } from './clock/clock.js';
+import { SessionBinding } from './sessions/session-binding.js';
+import { SESSION_CLOCK, systemClock, type Clock } from './clock.js';
 import { CsrfProtection } from './csrf/csrf-protection.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
 import { RejectionLog } from './events/rejection-log.js';
 import { SessionEvents } from './events/session-events.js';
-import { SessionOptions, type SessionModuleOptions } from './options/session-options.js';
+import { SessionOptions } from './options/session-options.js';
 import { validateOptions } from './options/validate-options.js';
 import { RequestServices } from './requests/request-services.js';
 import { RequestSessions } from './requests/request-sessions.js';
 import { assertNoConflict } from './session.module-conflict.js';
-import { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } from './session.module-definition.js';
+import {
+  ConfigurableModuleClass,
+  MODULE_OPTIONS_TOKEN,
+  type SessionModuleOptions,
+} from './session.module-definition.js';
 import { SessionService } from './session.service.js';
 import { SessionContext } from './sessions/session-context.js';
 import { SessionIssuer } from './sessions/session-issuer.js';
@@ -34,8 +38,9 @@ const replaceable: Provider[] = [
   { provide: SESSION_CLOCK, useValue: systemClock },
   {
     provide: SESSION_BACKEND,
-    useFactory: ({ backend }: SessionOptions): SessionBackend => backend ?? new MemoryBackend(),
-    inject: [SessionOptions],
+    useFactory: ({ backend }: SessionModuleOptions): SessionBackend => backend ?? new MemoryBackend(),
+    // The options are validated first: a backend that is none stops the application with the list of all faults.
+    inject: [MODULE_OPTIONS_TOKEN, SessionOptions],
   },
   {
     provide: TOKEN_SERIALIZER,
@@ -60,7 +65,12 @@ const replaceable: Provider[] = [
       inject: [MODULE_OPTIONS_TOKEN],
     },
     ...replaceable,
-    BoundedSerializer,
+    {
+      provide: BoundedSerializer,
+      useFactory: (serializer: TokenSerializer, clock: Clock, { backendTimeout }: SessionOptions) =>
+        new BoundedSerializer(serializer, clock, backendTimeout),
+      inject: [TOKEN_SERIALIZER, SESSION_CLOCK, SessionOptions],
+    },
     BackendErrorFilter,
     CsrfProtection,
     CsrfTokens,

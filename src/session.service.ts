@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 
-import type { ClientIdentity } from './binding/session-binding.js';
+import type { ClientIdentity } from './http/client-identity.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
 import { SessionNotFoundError } from './errors/session-errors.js';
 import { originOf, UNKNOWN_CLIENT } from './events/session-event.js';
@@ -9,14 +9,14 @@ import { routeOf } from './http/route-of.js';
 import { RequestServices } from './requests/request-services.js';
 import type { LoginOptions, StartOptions } from './requests/request-options.js';
 import { RequestSessions } from './requests/request-sessions.js';
-import type { FlashMessage } from './sessions/flash-message.js';
+import type { FlashMessage } from './records/flash-message.js';
 import type { AnsweredSession } from './sessions/answered-session.js';
 import { SessionIssuer, type IssuedSession, type SessionLifetime } from './sessions/session-issuer.js';
 import { SessionLoader } from './sessions/session-loader.js';
 import { SessionLogin } from './sessions/session-login.js';
 import { SessionRenewal } from './sessions/session-renewal.js';
 import type { SessionSummary } from './sessions/session-summary.js';
-import type { NewSessionUser, SessionData } from './sessions/session-user.js';
+import type { NewSessionUser, SessionData } from './records/session-user.js';
 import { SessionWriter, type Ending } from './sessions/session-writer.js';
 import { Session } from './sessions/session.js';
 import { knownIdOf, sessionOf, sparedIdOf } from './sessions/session-arguments.js';

@@ -1,4 +1,4 @@
-import { SideTable } from '../private-slots/side-table.js';
+import { PrivateSlot } from '../http/private-slot.js';
 import type { BackendContext, SessionBackend } from './session-backend.interface.js';
 
 /** How a backend object is open. */
@@ -10,7 +10,7 @@ interface Opening {
   closed: Promise<void>;
 }
 
-const openings = new SideTable<Opening>();
+const openings = new PrivateSlot<Opening>();
 
 /**
  * Opens `backend`, or joins those who have it open: one object may serve several modules, if all of them open it with the same prefix and

@@ -1,6 +1,6 @@
 import type { LoggerService } from '@nestjs/common';
 
-import type { Clock } from '../clock/clock.js';
+import type { Clock } from '../clock.js';
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
 

@@ -1,7 +1,7 @@
 import { Injectable, type ExecutionContext } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 
-import { SKIP_CSRF } from '../decorators/route-metadata.js';
+import { SKIP_CSRF } from './skip-csrf.decorator.js';
 import { SessionCsrfError } from '../errors/session-errors.js';
 import { SessionCsrfOptions } from '../options/session-csrf-options.js';
 import { SessionOptions } from '../options/session-options.js';

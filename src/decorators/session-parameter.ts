@@ -1,6 +1,6 @@
 import type { ExecutionContext } from '@nestjs/common';
 
-import { SideTable } from '../private-slots/side-table.js';
+import { PrivateSlot } from '../http/private-slot.js';
 import type { Session } from '../sessions/session.js';
 
 /** The properties of a session that a decorator can pick. */
@@ -18,7 +18,7 @@ export interface SealedParameter {
   readonly sealed: () => unknown;
 }
 
-const parameters = new SideTable<SessionParameter>();
+const parameters = new PrivateSlot<SessionParameter>();
 
 /**
  * Hides `parameter` from the pipes of the application: they must neither see the request in it nor copy it. It is found again by a

@@ -3,8 +3,8 @@ import { Injectable, Logger, type PipeTransform } from '@nestjs/common';
 import { SessionUsageError } from '../errors/session-errors.js';
 import type { RequestSession } from '../requests/request-session.js';
 import { RequestSessions } from '../requests/request-sessions.js';
-import type { FlashMessage } from '../sessions/flash-message.js';
-import type { SessionUser } from '../sessions/session-user.js';
+import type { FlashMessage } from '../records/flash-message.js';
+import type { SessionUser } from '../records/session-user.js';
 import { unseal, type SessionProperty } from './session-parameter.js';
 
 /** Resolves the parameter of a session decorator, behind all pipes of the application. */

@@ -1,8 +1,8 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 
-import { SESSION_CLOCK, type Clock } from '../clock/clock.js';
+import { SESSION_CLOCK, type Clock } from '../clock.js';
 import type { SessionError } from '../errors/session-error.js';
-import { LineLimit } from './line-limit.js';
+import { LineLimit } from '../line-limit.js';
 
 const PAUSE_MS = 1000;
 

@@ -1,7 +1,7 @@
 import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { filter, Subject, type Observable } from 'rxjs';
 
-import { SESSION_CLOCK, type Clock } from '../clock/clock.js';
+import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { GuardedObservable } from './guarded-observable.js';
 import type { SessionEvent, SessionEventBody } from './session-event.js';
 

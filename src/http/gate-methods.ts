@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 
-import type { ResponseGate } from './response-layer.js';
+import type { SendingGate } from './response-layer.js';
 import type { SendingMethod } from './sent-response.js';
 
 type Original = (this: ServerResponse, ...args: unknown[]) => unknown;
@@ -11,7 +11,7 @@ export type Originals = Readonly<Record<SendingMethod, Original>>;
 const GATE = Symbol('nestjs-sessionx:gate');
 
 /** A response with a gate on it. */
-type GatedResponse = Omit<ServerResponse, SendingMethod> & Record<SendingMethod, Original> & { [GATE]: ResponseGate };
+type GatedResponse = Omit<ServerResponse, SendingMethod> & Record<SendingMethod, Original> & { [GATE]: SendingGate };
 
 /**
  * Gives a response the gate's methods as properties of its own, so that they lie over the prototype's and over what middleware has put there
@@ -19,7 +19,7 @@ type GatedResponse = Omit<ServerResponse, SendingMethod> & Record<SendingMethod,
  *
  * @returns what lies below
  */
-export function installGate(response: ServerResponse, gate: ResponseGate): Originals {
+export function installGate(response: ServerResponse, gate: SendingGate): Originals {
   const gated = response as GatedResponse;
   const originals = originalsOf(gated);
   gated[GATE] = gate;

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 
-import type { RequestClient } from '../binding/session-binding.js';
+import type { RequestClient } from './client-identity.js';
 
 /** What a request of either platform offers. Fastify wraps Node's request as `raw`, Express extends it. */
 export interface PlatformRequest {

@@ -6,7 +6,7 @@ import type { SendingMethod } from './sent-response.js';
 export type SendingMethods = Record<SendingMethod, (...args: readonly unknown[]) => unknown>;
 
 /** Takes the calls of one response. */
-export interface ResponseGate {
+export interface SendingGate {
   called(method: SendingMethod, args: readonly unknown[]): unknown;
 }
 
@@ -25,7 +25,7 @@ export class ResponseLayer {
   readonly #below: SendingMethods;
 
   /** @param gateOf the gate of a response that this layer covers; undefined: it has none */
-  constructor({ response: prototype }: ExpressApplication, gateOf: (response: object) => ResponseGate | undefined) {
+  constructor({ response: prototype }: ExpressApplication, gateOf: (response: object) => SendingGate | undefined) {
     const below = Object.getPrototypeOf(prototype) as SendingMethods;
     function call(response: object, method: SendingMethod, args: readonly unknown[]): unknown {
       const gate = gateOf(response);

@@ -4,7 +4,6 @@ import 'reflect-metadata';
 import { Type } from 'class-transformer';
 import { IsBoolean, IsIn, IsObject, IsOptional, IsString, Matches, ValidateIf, ValidateNested } from 'class-validator';
 
-import type { SessionBackend } from '../backends/session-backend.interface.js';
 import type { TokenSerializer } from '../tokens/token-serializer.interface.js';
 import { IsHeaderName } from './is-header-name.js';
 import { IsIndexKey } from './is-index-key.js';
@@ -113,7 +112,7 @@ export class SessionOptions {
   @IsObjectWith(['create', 'read', 'replace', 'touch', 'delete', 'listByUser', 'deleteByUser', 'ping', 'close'], {
     message: 'backend must be a SessionBackend, such as new RedisBackend(url)',
   })
-  backend?: SessionBackend;
+  backend?: object;
 
   /** Put before every key in the store. Default `session:`. Part of the tokens' signature too. */
   @IsString()
@@ -167,8 +166,8 @@ export class SessionOptions {
   onSessionLimit: 'evict-oldest' | 'reject' = 'evict-oldest';
 }
 
-/** What `SessionModule.forRoot` takes: everything but `secretKey` has a default. */
-export type SessionModuleOptions = Pick<SessionOptions, 'secretKey'> &
+/** The options as an application writes them: everything but `secretKey` has a default. `forRoot` adds the type of `backend`. */
+export type GivenSessionOptions = Pick<SessionOptions, 'secretKey'> &
   Partial<Omit<SessionOptions, 'secretKey' | 'cookie' | 'csrf'>> & {
     cookie?: Partial<SessionCookieOptions> | undefined;
     csrf?: Partial<SessionCsrfOptions> | undefined;

@@ -2,14 +2,14 @@ import { plainToInstance } from 'class-transformer';
 import { validateSync, type ValidationError } from 'class-validator';
 
 import { SessionCsrfOptions } from './session-csrf-options.js';
-import { SessionOptions, type SessionModuleOptions } from './session-options.js';
+import { SessionOptions, type GivenSessionOptions } from './session-options.js';
 
 /**
  * The options with their defaults.
  *
  * @throws TypeError that lists every fault, and never shows a value: some of them are secrets
  */
-export function validateOptions(given: SessionModuleOptions): SessionOptions {
+export function validateOptions(given: GivenSessionOptions): SessionOptions {
   // Objects of the application's own are kept as they are: a transformation would copy them.
   const { backend, tokenFormat, ...plain } = withoutUndefined(given);
   const options = plainToInstance(SessionOptions, plain, { exposeDefaultValues: true });
@@ -55,7 +55,7 @@ function isSameName(one: unknown, other: unknown): boolean {
   return typeof one === 'string' && typeof other === 'string' && one.toLowerCase() === other.toLowerCase();
 }
 
-function withoutUndefined(given: unknown): Partial<SessionModuleOptions> {
+function withoutUndefined(given: unknown): Partial<GivenSessionOptions> {
   if (typeof given !== 'object' || given === null) {
     throw new TypeError('SessionModule cannot start: its options are not an object. Pass at least { secretKey }.');
   }

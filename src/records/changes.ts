@@ -1,5 +1,5 @@
-import type { StoredFlashMessage } from '../sessions/flash-message.js';
-import type { SessionUser } from '../sessions/session-user.js';
+import type { StoredFlashMessage } from './flash-message.js';
+import type { SessionUser } from './session-user.js';
 import type { SessionContent } from './payload.js';
 
 /** One step of a change set. Steps speak of single keys, so that two requests that change different keys both get their way. */

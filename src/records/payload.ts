@@ -1,5 +1,5 @@
-import type { StoredFlashMessage } from '../sessions/flash-message.js';
-import type { SessionData, SessionUser } from '../sessions/session-user.js';
+import type { StoredFlashMessage } from './flash-message.js';
+import type { SessionData, SessionUser } from './session-user.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import { isStorable } from './json-value.js';
 import { DamagedRecordError, NewerRecordError } from './record-errors.js';

@@ -1,4 +1,4 @@
-import type { SessionUser } from '../sessions/session-user.js';
+import type { SessionUser } from './session-user.js';
 import { isStorable } from './json-value.js';
 
 export const LONGEST_USER_ID = 512;

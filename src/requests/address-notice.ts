@@ -1,6 +1,6 @@
 import type { LoggerService } from '@nestjs/common';
 
-import { normaliseIp, shownAddress } from '../binding/ip-address.js';
+import { normaliseIp, shownAddress } from '../http/ip-address.js';
 import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
 
 /** Says once, when a session is made, that the address which the framework names is not the client's. */

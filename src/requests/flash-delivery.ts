@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Session } from '../sessions/session.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { RequestServices } from './request-services.js';
-import type { ResponseHold } from './response-hold.js';
+import type { ResponseGate } from '../http/response-gate.js';
 
 const NOT_MODIFIED = 304;
 const FIRST_ERROR_STATUS = 400;
@@ -23,7 +23,7 @@ export class FlashDelivery {
 
   constructor(
     private readonly services: Pick<RequestServices, 'writer' | 'store' | 'log'>,
-    private readonly hold: ResponseHold,
+    private readonly hold: ResponseGate,
   ) {}
 
   handlerBegins(): void {

@@ -1,10 +1,10 @@
 import type { LoggerService } from '@nestjs/common';
 
-import type { Clock } from '../clock/clock.js';
+import type { Clock } from '../clock.js';
 import { SessionError } from '../errors/session-error.js';
 import { SessionDataError, SessionUsageError } from '../errors/session-errors.js';
-import { LineLimit } from '../events/line-limit.js';
-import { messageOf } from './message-of.js';
+import { LineLimit } from '../line-limit.js';
+import { messageOf } from '../errors/message-of.js';
 
 const INTERNAL_ERROR = 500;
 /** An outage has as many failed requests as the application has requests, and `OutageLog` tells of it already. */

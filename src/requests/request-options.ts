@@ -1,6 +1,6 @@
 import type { TokenSource } from '../options/session-options.js';
 import type { SessionLifetime } from '../sessions/session-issuer.js';
-import type { SessionData } from '../sessions/session-user.js';
+import type { SessionData } from '../records/session-user.js';
 
 /** How a new token is given to the client. */
 export interface AnswerOptions {

@@ -1,7 +1,7 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 
-import { SessionBinding } from '../binding/session-binding.js';
-import { SESSION_CLOCK, type Clock } from '../clock/clock.js';
+import { SessionBinding } from '../sessions/session-binding.js';
+import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { CsrfProtection } from '../csrf/csrf-protection.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionIssuer } from '../sessions/session-issuer.js';

@@ -1,7 +1,8 @@
 import { HttpStatus, type ExecutionContext } from '@nestjs/common';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-import { identityOf, type RequestClient } from '../binding/session-binding.js';
+import { identityOf } from '../sessions/session-binding.js';
+import type { RequestClient } from '../http/client-identity.js';
 import { SessionError } from '../errors/session-error.js';
 import {
   SessionCsrfError,
@@ -22,10 +23,10 @@ import type { ResponseLayer } from '../http/response-layer.js';
 import { routeOf } from '../http/route-of.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { AnsweredSession } from '../sessions/answered-session.js';
-import type { FlashMessage } from '../sessions/flash-message.js';
+import type { FlashMessage } from '../records/flash-message.js';
 import type { IssuedSession } from '../sessions/session-issuer.js';
 import { isRefusal } from '../sessions/session-loader.js';
-import type { NewSessionUser, SessionData } from '../sessions/session-user.js';
+import type { NewSessionUser, SessionData } from '../records/session-user.js';
 import type { SessionState } from '../sessions/session-state.js';
 import type { Ending } from '../sessions/session-writer.js';
 import { Session } from '../sessions/session.js';
@@ -33,14 +34,14 @@ import { TaskQueue } from '../sessions/task-queue.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import { FlashDelivery } from './flash-delivery.js';
-import { hasReader } from './flash-reader.js';
-import type { HeldFor, ReplacementResponse } from './held-for.js';
+import { hasReader } from '../http/response-reader.js';
+import type { GateOwner, ReplacementResponse } from '../http/gate-owner.interface.js';
 import { isChanged, LateChanges } from './late-changes.js';
-import { messageOf, nameOf } from './message-of.js';
-import { PageCheck } from './page-check.js';
+import { messageOf, nameOf } from '../errors/message-of.js';
+import { CsrfCheck } from '../csrf/csrf-check.js';
 import type { LoginOptions, StartOptions } from './request-options.js';
 import type { RequestServices } from './request-services.js';
-import { INTERNAL_ERROR, ResponseHold } from './response-hold.js';
+import { INTERNAL_ERROR, ResponseGate } from '../http/response-gate.js';
 import { SessionAnswer } from './session-answer.js';
 import { SessionArrival } from './session-arrival.js';
 
@@ -51,14 +52,14 @@ const LOGOUT: Ending = { reason: 'logout', cause: 'logout', by: null };
  * All that one request has to do with sessions: the token in it, the one load, the renewal, the changes, the commit and the headers of the
  * answer. Guard, interceptor, decorators, `login` and `logout` are a few lines each on top of it.
  */
-export class RequestSession implements HeldFor {
+export class RequestSession implements GateOwner {
   readonly #services: RequestServices;
   #request: PlatformRequest;
-  readonly #page: PageCheck;
+  readonly #page: CsrfCheck;
   readonly #budget: StoreBudget;
   readonly #answer: SessionAnswer;
   readonly #response: ServerResponse;
-  readonly hold: ResponseHold;
+  readonly hold: ResponseGate;
   #loading: Promise<this> | undefined;
   /** Whether that promise is fulfilled, so that a decorator behind the guard need not wait for it. */
   #isLoaded = false;
@@ -91,11 +92,11 @@ export class RequestSession implements HeldFor {
     this.#request = request;
     this.#budget = services.store.newBudget();
     this.#answer = new SessionAnswer(services, request);
-    this.#page = new PageCheck(services.csrf, request, context, (error, sessionId) => {
+    this.#page = new CsrfCheck(services.csrf, request, context, (error, sessionId) => {
       services.loader.reject(error, clientOf(this.#request), sessionId);
     });
     this.#response = rawResponseOf(response);
-    this.hold = new ResponseHold(this.#response, this, layer);
+    this.hold = new ResponseGate(this.#response, this, layer);
   }
 
   /** Whether this is the session of the request that Node knows as `raw`. */

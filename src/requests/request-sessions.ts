@@ -6,15 +6,15 @@ import { SessionUsageError } from '../errors/session-errors.js';
 import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
 import { ResponseLayer, type ExpressApplication } from '../http/response-layer.js';
 import { routeOf } from '../http/route-of.js';
-import { SideTable } from '../private-slots/side-table.js';
+import { PrivateSlot } from '../http/private-slot.js';
 import { RequestServices } from './request-services.js';
 import { RequestSession } from './request-session.js';
-import type { ResponseHold } from './response-hold.js';
+import type { ResponseGate } from '../http/response-gate.js';
 
 /** Holds the one {@link RequestSession} of each request, beside the request and not on it. */
 @Injectable()
 export class RequestSessions {
-  readonly #byRequest = new SideTable<RequestSession>();
+  readonly #byRequest = new PrivateSlot<RequestSession>();
   #layer: ResponseLayer | null = null;
 
   constructor(
@@ -102,7 +102,7 @@ export class RequestSessions {
   }
 
   /** For the layer of the application's responses. */
-  #gateOf(response: object): ResponseHold | undefined {
+  #gateOf(response: object): ResponseGate | undefined {
     const { req } = response as { readonly req?: IncomingMessage };
     const hold = req === undefined ? undefined : this.#find(req)?.hold;
     return hold?.isInLayer === true ? hold : undefined;

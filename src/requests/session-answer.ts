@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 
-import type { Clock } from '../clock/clock.js';
+import type { Clock } from '../clock.js';
 import type { CsrfProtection } from '../csrf/csrf-protection.js';
 import type { SessionError } from '../errors/session-error.js';
 import { SessionNotFoundError, SessionSecurityError, SessionUsageError } from '../errors/session-errors.js';

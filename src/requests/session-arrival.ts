@@ -4,12 +4,12 @@ import type { TokenSource } from '../options/session-options.js';
 import { isRefusal, type TokenFault } from '../sessions/session-loader.js';
 import { Session } from '../sessions/session.js';
 import type { SessionTimes } from '../records/session-record.js';
-import type { StoredSession } from '../sessions/session-state.js';
+import type { StoredSession } from '../records/stored-session.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import type { VerifiedToken } from '../tokens/token-verifier.js';
-import { messageOf } from './message-of.js';
-import type { PageCheck } from './page-check.js';
+import { messageOf } from '../errors/message-of.js';
+import type { CsrfCheck } from '../csrf/csrf-check.js';
 import type { RequestServices } from './request-services.js';
 import type { SessionAnswer } from './session-answer.js';
 import { findToken, type PresentedToken, type TokenSearchListener } from './token-search.js';
@@ -25,7 +25,7 @@ export class SessionArrival implements TokenSearchListener {
     private readonly services: RequestServices,
     private readonly request: PlatformRequest,
     private readonly answer: SessionAnswer,
-    private readonly page: PageCheck,
+    private readonly page: CsrfCheck,
     private readonly budget: StoreBudget,
   ) {}
 

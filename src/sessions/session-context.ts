@@ -1,10 +1,11 @@
 import { Inject, Injectable } from '@nestjs/common';
 
-import { SESSION_CLOCK, type Clock } from '../clock/clock.js';
+import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { SessionOptions } from '../options/session-options.js';
 import { RandomPool } from '../tokens/random-pool.js';
 import { Session } from './session.js';
-import { SessionState, type StoredSession } from './session-state.js';
+import { SessionState } from './session-state.js';
+import type { StoredSession } from '../records/stored-session.js';
 import type { SessionSurroundings } from './session-surroundings.js';
 
 /** Makes session objects, all with the one clock and the one source of random bytes. */

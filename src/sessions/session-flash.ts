@@ -1,5 +1,5 @@
 import { withReturned, type Change } from '../records/changes.js';
-import type { StoredFlashMessage } from './flash-message.js';
+import type { StoredFlashMessage } from '../records/flash-message.js';
 
 /** The flash messages of a session as one holder sees them, and what the holder has added and taken since the last commit. */
 export class SessionFlash {

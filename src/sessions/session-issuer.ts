@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 
 import type { CreateOptions } from '../backends/session-backend.interface.js';
-import { SessionBinding, type RequestClient } from '../binding/session-binding.js';
+import { SessionBinding } from './session-binding.js';
+import type { RequestClient } from '../http/client-identity.js';
 import { SessionBackendError, SessionConflictError, SessionUsageError } from '../errors/session-errors.js';
 import type { SessionEventOrigin } from '../events/session-event.js';
 import { SessionEvents } from '../events/session-events.js';
@@ -23,8 +24,8 @@ import {
 } from '../tokens/session-secret.js';
 import type { Session } from './session.js';
 import { SessionContext } from './session-context.js';
-import type { StoredSession } from './session-state.js';
-import type { NewSessionUser, SessionData, SessionUser } from './session-user.js';
+import type { StoredSession } from '../records/stored-session.js';
+import type { NewSessionUser, SessionData, SessionUser } from '../records/session-user.js';
 import { toSessionUser } from './user-input.js';
 
 /** A session and the token that opens it. */

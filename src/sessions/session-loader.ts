@@ -1,7 +1,8 @@
 import { HttpStatus, Injectable } from '@nestjs/common';
 
-import { normaliseIp } from '../binding/ip-address.js';
-import { SessionBinding, type ClientIdentity, type RequestClient } from '../binding/session-binding.js';
+import { normaliseIp } from '../http/ip-address.js';
+import { SessionBinding } from './session-binding.js';
+import type { ClientIdentity, RequestClient } from '../http/client-identity.js';
 import { SessionError } from '../errors/session-error.js';
 import {
   SessionExpiredError,
@@ -18,7 +19,7 @@ import type { VerifiedToken, VerifierVerdict } from '../tokens/token-verifier.js
 import type { Session } from './session.js';
 import { SessionContext } from './session-context.js';
 import { SessionIssuer } from './session-issuer.js';
-import type { StoredSession } from './session-state.js';
+import type { StoredSession } from '../records/stored-session.js';
 
 /** Why a token of a request opens nothing. */
 export type TokenFault = Extract<VerifierVerdict, { valid: false }>['fault'] | 'TOKEN_AMBIGUOUS';

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 
-import type { RequestClient } from '../binding/session-binding.js';
+import type { RequestClient } from '../http/client-identity.js';
 import { SessionConflictError } from '../errors/session-errors.js';
 import type { SessionEventOrigin } from '../events/session-event.js';
 import { SessionEvents } from '../events/session-events.js';
@@ -15,8 +15,9 @@ import { Session } from './session.js';
 import { sessionEnded } from './session-ended.js';
 import { SessionContext } from './session-context.js';
 import { SessionIssuer, type Draft, type IssuedSession, type SessionLifetime } from './session-issuer.js';
-import type { SessionState, StoredSession } from './session-state.js';
-import type { SessionUser } from './session-user.js';
+import type { SessionState } from './session-state.js';
+import type { StoredSession } from '../records/stored-session.js';
+import type { SessionUser } from '../records/session-user.js';
 
 /** Who logs in, from where, and for how long. */
 export interface Login {

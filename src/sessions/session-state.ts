@@ -2,10 +2,11 @@ import { originOf, type SessionCause, type SessionEventOrigin } from '../events/
 import { SessionDataError } from '../errors/session-errors.js';
 import type { Change } from '../records/changes.js';
 import { assertJsonValue, jsonTextOf, wrongType } from '../records/json-value.js';
-import { decodePayload, type DecodedPayload, type SessionFacts } from '../records/payload.js';
+import { decodePayload, type SessionFacts } from '../records/payload.js';
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
-import type { SessionData, SessionUser } from './session-user.js';
-import type { StoredFlashMessage } from './flash-message.js';
+import type { StoredSession } from '../records/stored-session.js';
+import type { SessionData, SessionUser } from '../records/session-user.js';
+import type { StoredFlashMessage } from '../records/flash-message.js';
 import { changedKeys, mergeInto, replaceIn } from './object-changes.js';
 import { SessionFlash } from './session-flash.js';
 import { TaskQueue } from './task-queue.js';
@@ -13,12 +14,6 @@ import type { SessionRequest, SessionSurroundings } from './session-surroundings
 import { assertUser } from './user-input.js';
 
 const FLASH_ID_BYTES = 9;
-
-/** A record and what its payload says. */
-export interface StoredSession {
-  readonly record: SessionRecord;
-  readonly content: DecodedPayload;
-}
 
 /** What a commit has to do, and the texts of the view that it was told from. */
 export interface PendingChanges {

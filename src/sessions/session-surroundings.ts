@@ -1,5 +1,5 @@
 import type { SessionCause, SessionEventOrigin } from '../events/session-event.js';
-import type { Clock } from '../clock/clock.js';
+import type { Clock } from '../clock.js';
 import type { RandomPool } from '../tokens/random-pool.js';
 import type { AnsweredSession } from './answered-session.js';
 import type { SessionState } from './session-state.js';

@@ -9,11 +9,12 @@ import type { SessionRecord } from '../records/session-record.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId } from '../tokens/session-secret.js';
-import { toFlashMessage, type FlashMessage } from './flash-message.js';
+import { toFlashMessage, type FlashMessage } from '../records/flash-message.js';
 import { Session } from './session.js';
 import { sessionEnded } from './session-ended.js';
 import { SessionContext } from './session-context.js';
-import type { SessionState, StoredSession } from './session-state.js';
+import type { SessionState } from './session-state.js';
+import type { StoredSession } from '../records/stored-session.js';
 
 /** A pure function that changes the session that it is given. */
 export type SessionChange = (session: Session) => unknown;

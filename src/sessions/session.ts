@@ -1,9 +1,9 @@
 import { Expose } from 'class-transformer';
 
 import type { SessionId } from '../tokens/session-secret.js';
-import { toFlashMessage, type FlashMessage } from './flash-message.js';
+import { toFlashMessage, type FlashMessage } from '../records/flash-message.js';
 import type { HeldStatus, SessionState } from './session-state.js';
-import type { SessionData, SessionUser } from './session-user.js';
+import type { SessionData, SessionUser } from '../records/session-user.js';
 
 /**
  * One client's session, as loaded for one request. Change `user` and `data` in place, at any depth; what changed is stored before the

@@ -1,6 +1,6 @@
 import { assertJsonValue, wrongType } from '../records/json-value.js';
 import { isObject, isStringArray, isUserId, LONGEST_USER_ID } from '../records/stored-user.js';
-import type { NewSessionUser, SessionUser } from './session-user.js';
+import type { NewSessionUser, SessionUser } from '../records/session-user.js';
 
 /**
  * The user of a new session, with the lists that were left out, as a copy that the caller cannot change afterwards.

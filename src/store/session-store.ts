@@ -7,14 +7,14 @@ import {
   type CreateResult,
   type SessionBackend,
 } from '../backends/session-backend.interface.js';
-import { SESSION_CLOCK, type Clock } from '../clock/clock.js';
+import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { SessionError } from '../errors/session-error.js';
 import { SessionBackendError, SessionConflictError } from '../errors/session-errors.js';
 import { SessionOptions } from '../options/session-options.js';
 import type { SessionContent } from '../records/payload.js';
 import { DamagedRecordError, NewerRecordError } from '../records/record-errors.js';
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
-import type { StoredSession } from '../sessions/session-state.js';
+import type { StoredSession } from '../records/stored-session.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
 import { AbandonedSessions, type AbandonedSession } from './abandoned-sessions.js';
 import {
@@ -31,12 +31,18 @@ import {
 } from './backend-answers.js';
 import { BackendLifecycle } from './backend-lifecycle.js';
 import { DamageLog } from './damage-log.js';
-import { describeDriverFailure } from './driver-failure.js';
+import { describeDriverFailure } from '../backends/driver-failure.js';
 import { OutageLog, type StoreCall } from './outage-log.js';
 import { assertRecordSize } from './record-size.js';
 import { SessionLanes } from './session-lanes.js';
 import { StoreBudget } from './store-budget.js';
-import { changesNothing, newer, revisedRecord, storedSession, type SessionRevision } from './stored-session.js';
+import {
+  changesNothing,
+  newer,
+  revisedRecord,
+  storedSession,
+  type SessionRevision,
+} from '../records/stored-session.js';
 import { Waits } from './waits.js';
 
 const LONGEST_RETRY_PAUSE_MS = 8;

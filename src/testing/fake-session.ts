@@ -1,11 +1,11 @@
-import { systemClock, type Clock } from '../clock/clock.js';
-import { normaliseIp } from '../binding/ip-address.js';
+import { systemClock, type Clock } from '../clock.js';
+import { normaliseIp } from '../http/ip-address.js';
 import { SessionOptions } from '../options/session-options.js';
 import { assertJsonValue } from '../records/json-value.js';
 import { decodePayload, encodePayload } from '../records/payload.js';
 import { Session } from '../sessions/session.js';
 import { SessionState } from '../sessions/session-state.js';
-import type { NewSessionUser, SessionData } from '../sessions/session-user.js';
+import type { NewSessionUser, SessionData } from '../records/session-user.js';
 import { toSessionUser } from '../sessions/user-input.js';
 import { RandomPool } from '../tokens/random-pool.js';
 import { anonymousTag, newSecret, sessionIdOf } from '../tokens/session-secret.js';

@@ -4,7 +4,7 @@ import { SessionCookieOptions } from '../options/session-cookie-options.js';
 import { SessionCsrfOptions } from '../options/session-csrf-options.js';
 import { SessionOptions } from '../options/session-options.js';
 import { SessionService, type CreateSessionOptions } from '../session.service.js';
-import type { NewSessionUser } from '../sessions/session-user.js';
+import type { NewSessionUser } from '../records/session-user.js';
 import type { Session } from '../sessions/session.js';
 
 /** What an e2e test needs of a signed-in client. */

@@ -1,31 +1,23 @@
-import { Inject, Injectable, Logger } from '@nestjs/common';
+import { Logger } from '@nestjs/common';
 
-import { SESSION_CLOCK, type Clock } from '../clock/clock.js';
+import type { Clock } from '../clock.js';
 import { SessionBackendError } from '../errors/session-errors.js';
-import { LineLimit } from '../events/line-limit.js';
-import { SessionOptions } from '../options/session-options.js';
-import {
-  TOKEN_SERIALIZER,
-  type TokenClaims,
-  type TokenSerializer,
-  type TokenVerdict,
-} from './token-serializer.interface.js';
+import { LineLimit } from '../line-limit.js';
+import type { TokenClaims, TokenSerializer, TokenVerdict } from './token-serializer.interface.js';
 
 const PAUSE_MS = 60_000;
 
 /** The application's serializer, with a time limit: one that never settles must not keep a request for ever. */
-@Injectable()
 export class BoundedSerializer implements TokenSerializer {
   readonly #logger = new Logger('SessionModule');
   readonly #timeouts: LineLimit;
-  readonly #timeoutMs: number;
 
   constructor(
-    @Inject(TOKEN_SERIALIZER) private readonly serializer: TokenSerializer,
-    @Inject(SESSION_CLOCK) clock: Clock,
-    { backendTimeout }: SessionOptions,
+    private readonly serializer: TokenSerializer,
+    clock: Clock,
+    /** Milliseconds. */
+    private readonly timeoutMs: number,
   ) {
-    this.#timeoutMs = backendTimeout;
     this.#timeouts = new LineLimit(clock, PAUSE_MS);
   }
 
@@ -50,7 +42,7 @@ export class BoundedSerializer implements TokenSerializer {
     return new Promise<T>((resolve, reject) => {
       const timer = setTimeout(() => {
         reject(this.#timedOut(method));
-      }, this.#timeoutMs);
+      }, this.timeoutMs);
       const settle = (): void => {
         clearTimeout(timer);
         resolve(result);
@@ -62,7 +54,7 @@ export class BoundedSerializer implements TokenSerializer {
   #timedOut(method: keyof TokenSerializer): SessionBackendError {
     const error = new SessionBackendError(
       'BACKEND_TIMEOUT',
-      `TokenSerializer.${method}() did not settle within backendTimeout (${this.#timeoutMs} ms).`,
+      `TokenSerializer.${method}() did not settle within backendTimeout (${this.timeoutMs} ms).`,
     );
     this.#timeouts.say(method, (more) => {
       this.#logger.error(`${error.message} Requests that need it get 503${more}.`);

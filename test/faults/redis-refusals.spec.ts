@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { describeDriverFailure } from '../../src/store/driver-failure.js';
+import { describeDriverFailure } from '../../src/backends/driver-failure.js';
 import { until } from '../support/redis-cluster.js';
 import { RedisServer } from '../support/redis-server.js';
 import { startService, type ServiceUnderTest } from '../support/services.js';

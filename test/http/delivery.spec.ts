@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { createServer, request, type Server, type ServerResponse } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 
-import type { Delivery, HeldFor } from '../../src/requests/held-for.js';
-import { ResponseHold } from '../../src/requests/response-hold.js';
+import type { Delivery, GateOwner } from '../../src/http/gate-owner.interface.js';
+import { ResponseGate } from '../../src/http/response-gate.js';
 
 interface Signal {
   readonly given: Promise<void>;
@@ -20,7 +20,7 @@ function signal(): Signal {
 }
 
 /** What a response is held for, as a test has it. */
-function purpose(work: Promise<void> | null): HeldFor {
+function purpose(work: Promise<void> | null): GateOwner {
   return {
     hasWork: () => work !== null,
     work: () => work ?? Promise.resolve(),
@@ -43,7 +43,7 @@ describe('whether a response has reached the client', () => {
   /** Serves one handler, which is given the hold on its response; resolves to what the hold tells. */
   async function serve(
     work: Promise<void> | null,
-    handler: (response: ServerResponse, hold: ResponseHold) => void,
+    handler: (response: ServerResponse, hold: ResponseGate) => void,
   ): Promise<{ readonly port: number; readonly told: Promise<Delivery>; readonly all: readonly Delivery[] }> {
     const all: Delivery[] = [];
     let tell!: (delivery: Delivery) => void;
@@ -51,7 +51,7 @@ describe('whether a response has reached the client', () => {
       tell = resolve;
     });
     server = createServer((_request, response) => {
-      const hold = new ResponseHold(response, purpose(work));
+      const hold = new ResponseGate(response, purpose(work));
       hold.whenDelivered((delivery) => {
         all.push(delivery);
         tell(delivery);

@@ -1,6 +1,6 @@
 import { expect, it } from '@jest/globals';
 
-import { inSameNetwork, normaliseIp } from '../../src/binding/ip-address.js';
+import { inSameNetwork, normaliseIp } from '../../src/http/ip-address.js';
 
 it.each([
   ['192.0.2.1', '192.0.2.1'],

@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import { inspect } from 'node:util';
 
-import { SideTable } from '../../src/private-slots/side-table.js';
+import { PrivateSlot } from '../../src/http/private-slot.js';
 
 describe('a side table', () => {
   it('keeps a value for an object, in place of the one before', () => {
-    const table = new SideTable<number>();
+    const table = new PrivateSlot<number>();
     const [one, other] = [{}, {}];
     expect(table.get(one)).toBeUndefined();
     table.set(one, 1);
@@ -15,7 +15,7 @@ describe('a side table', () => {
   });
 
   it('leaves nothing on the object that anybody can see', () => {
-    const table = new SideTable<string>();
+    const table = new PrivateSlot<string>();
     const subject = { own: 1 };
     table.set(subject, 'hidden');
     expect(Reflect.ownKeys(subject)).toEqual(['own']);
@@ -25,7 +25,7 @@ describe('a side table', () => {
   });
 
   it('knows nothing of what another table keeps for the same object', () => {
-    const [one, other] = [new SideTable<number>(), new SideTable<number>()];
+    const [one, other] = [new PrivateSlot<number>(), new PrivateSlot<number>()];
     const subject = {};
     one.set(subject, 1);
     expect(other.get(subject)).toBeUndefined();

@@ -1,6 +1,6 @@
 import type { Response } from 'memjs';
 
-import { describeDriverFailure } from '../../store/driver-failure.js';
+import { describeDriverFailure } from '../driver-failure.js';
 import type { BackendContext } from '../session-backend.interface.js';
 import type { BinaryRequest } from './binary-request.js';
 import { MemcachedCall, type CallContext } from './memcached-call.js';

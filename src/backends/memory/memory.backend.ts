@@ -1,7 +1,7 @@
 import { setImmediate as eventLoopTurn } from 'node:timers/promises';
 
 import { SessionBackendError } from '../../errors/session-errors.js';
-import { LineLimit } from '../../events/line-limit.js';
+import { LineLimit } from '../../line-limit.js';
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import { tagOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
 import { isListed, laterTimes, leastRecentlyUsedFirst } from '../backend-rules.js';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { SessionBackendError } from '../../errors/session-errors.js';
-import { describeDriverFailure } from '../../store/driver-failure.js';
+import { describeDriverFailure } from '../driver-failure.js';
 import type { BackendContext } from '../session-backend.interface.js';
 import { CommandBatch } from './command-batch.js';
 import { databaseCheck } from './readiness/database-check.js';

@@ -1,4 +1,4 @@
-import { refusedCommand } from '../../store/driver-failure.js';
+import { refusedCommand } from '../driver-failure.js';
 
 /** As Redis before 7.2 says it of a command within a script, without its name. */
 const REFUSED_IN_SCRIPT = "can't run this command or subcommand";

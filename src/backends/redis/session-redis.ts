@@ -1,6 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis';
 
-import { describeDriverFailure } from '../../store/driver-failure.js';
+import { describeDriverFailure } from '../driver-failure.js';
 import { sessionRedisOptions } from './redis-client-options.js';
 import { isRefused } from './redis-refusal.js';
 

@@ -1,7 +1,7 @@
 import type { Cluster, Redis } from 'ioredis';
 import { randomBytes } from 'node:crypto';
 
-import { refusedCommand } from '../../../store/driver-failure.js';
+import { refusedCommand } from '../../driver-failure.js';
 import { isRefused } from '../redis-refusal.js';
 import { ALLOW_UNDECLARED_KEYS } from '../redis-scripts.js';
 import { PASSED, UNDETERMINED, type Finding, type ReadinessCheck } from './readiness-check.js';

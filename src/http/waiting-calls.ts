@@ -1,8 +1,8 @@
 import { ServerResponse } from 'node:http';
 
-import { Http1SentResponse } from '../http/http1-sent-response.js';
-import { OtherSentResponse } from '../http/other-sent-response.js';
-import type { SendingMethod, SentResponse } from '../http/sent-response.js';
+import { Http1SentResponse } from './http1-sent-response.js';
+import { OtherSentResponse } from './other-sent-response.js';
+import type { SendingMethod, SentResponse } from './sent-response.js';
 
 type Call = readonly [method: SendingMethod, args: readonly unknown[]];
 
@@ -10,7 +10,7 @@ type Call = readonly [method: SendingMethod, args: readonly unknown[]];
 const MOST_HELD_BYTES = 256 * 1024;
 
 /** What the application has sent of a response that waits. */
-export class HeldCalls {
+export class WaitingCalls {
   readonly #sent: SentResponse;
   #calls: Call[] = [];
   #bytes = 0;

@@ -8,7 +8,7 @@ const Adopt = function (subject: object): object {
  * private field does the same at a fraction of the price: with requests as keys, a `WeakMap` cost half as much again of a busy server's
  * user CPU, most of it garbage collection (`npm run bench -- http`).
  */
-export class SideTable<Value> {
+export class PrivateSlot<Value> {
   /** A class of its own for each table, so that two tables have two fields on one object. */
   readonly #field = class Field extends Adopt {
     #value: unknown;

@@ -1,9 +1,14 @@
 import { SessionBackendError } from '../errors/session-errors.js';
-import { decodePayload, encodePayload, type SessionContent } from '../records/payload.js';
-import { DamagedRecordError, NewerRecordError } from '../records/record-errors.js';
-import { isInstant, isVersion, type SessionRecord } from '../records/session-record.js';
-import type { StoredSession } from '../sessions/session-state.js';
+import { decodePayload, encodePayload, type DecodedPayload, type SessionContent } from './payload.js';
+import { DamagedRecordError, NewerRecordError } from './record-errors.js';
+import { isInstant, isVersion, type SessionRecord } from './session-record.js';
 import type { SessionId } from '../tokens/session-secret.js';
+
+/** A record and what its payload says. */
+export interface StoredSession {
+  readonly record: SessionRecord;
+  readonly content: DecodedPayload;
+}
 
 /** What a compare-and-set makes of a stored session; fields that are left out stay. */
 export interface SessionRevision {

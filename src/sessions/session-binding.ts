@@ -2,21 +2,8 @@ import { Injectable } from '@nestjs/common';
 
 import { SessionSecurityError, SessionUsageError } from '../errors/session-errors.js';
 import { SessionOptions } from '../options/session-options.js';
-import { inSameNetwork, normaliseIp, shownAddress } from './ip-address.js';
-
-/** Who asks: what a request, or the application, says of the client. */
-export interface ClientIdentity {
-  /** As the framework tells it, never read from `X-Forwarded-For` here. */
-  readonly ipAddress?: string | null;
-  /** Empty: the client sends none, to which a session can be bound too. Left out: not known. */
-  readonly userAgent?: string | null;
-}
-
-/** The client of a request. */
-export interface RequestClient extends ClientIdentity {
-  /** Whether its connection is closed, so that nobody knows its address any more. */
-  readonly hasGone?: boolean;
-}
+import type { ClientIdentity, RequestClient } from '../http/client-identity.js';
+import { inSameNetwork, normaliseIp, shownAddress } from '../http/ip-address.js';
 
 /** A client's identity as a session keeps it. */
 export interface StoredIdentity {

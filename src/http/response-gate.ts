@@ -1,11 +1,11 @@
 import type { ServerResponse } from 'node:http';
 
-import { installGate, isCovered, type Originals } from '../http/gate-methods.js';
-import { overlay } from '../http/overlay.js';
-import type { ResponseGate, ResponseLayer } from '../http/response-layer.js';
-import type { SendingMethod } from '../http/sent-response.js';
-import { HeldCalls } from './held-calls.js';
-import type { Delivery, HeldFor, ReplacementResponse } from './held-for.js';
+import { installGate, isCovered, type Originals } from './gate-methods.js';
+import { overlay } from './overlay.js';
+import type { SendingGate, ResponseLayer } from './response-layer.js';
+import type { SendingMethod } from './sent-response.js';
+import { WaitingCalls } from './waiting-calls.js';
+import type { Delivery, GateOwner, ReplacementResponse } from './gate-owner.interface.js';
 import { adoptHead, detachHeaders } from './written-headers.js';
 
 export const INTERNAL_ERROR: ReplacementResponse = {
@@ -29,9 +29,9 @@ const OF_THE_LOST_RESPONSE =
  * To the application, a response that waits is one whose head is sent: status and headers are those of the first call, and what Node
  * refuses from then on is refused at once.
  */
-export class ResponseHold implements ResponseGate {
+export class ResponseGate implements SendingGate {
   #state: 'open' | 'heading' | 'holding' | 'released' | 'replaced' = 'open';
-  #held: HeldCalls | null = null;
+  #held: WaitingCalls | null = null;
   #streams = false;
   #whenDelivered: ((delivery: Delivery) => void) | null = null;
   /** What lies below this gate; null: that of the layer which all responses of the application have. */
@@ -40,7 +40,7 @@ export class ResponseHold implements ResponseGate {
   /** @param layer calls this gate for all responses that it covers; null: there is none */
   constructor(
     private readonly response: ServerResponse,
-    private readonly purpose: HeldFor,
+    private readonly purpose: GateOwner,
     private readonly layer: ResponseLayer | null = null,
   ) {
     this.#originals = layer?.covers(response) === true ? null : installGate(response, this);
@@ -108,7 +108,7 @@ export class ResponseHold implements ResponseGate {
 
   /** A call that Node refuses before there is a head starts nothing. */
   #startHolding(method: SendingMethod, args: readonly unknown[]): unknown {
-    const held = new HeldCalls(
+    const held = new WaitingCalls(
       this.response,
       () => {
         this.#beforeHead();
@@ -143,7 +143,7 @@ export class ResponseHold implements ResponseGate {
     detachHeaders(response);
   }
 
-  #hold(held: HeldCalls): void {
+  #hold(held: WaitingCalls): void {
     this.#state = 'holding';
     this.#held = held;
     held.show();
@@ -159,7 +159,7 @@ export class ResponseHold implements ResponseGate {
     );
   }
 
-  #release(held: HeldCalls): void {
+  #release(held: WaitingCalls): void {
     const pass = (method: SendingMethod, args: readonly unknown[]): unknown => this.#pass(method, args);
     this.#state = 'released';
     // What lies above has made its part of the head.
@@ -177,7 +177,7 @@ export class ResponseHold implements ResponseGate {
     }
   }
 
-  #replace(held: HeldCalls, replacement: ReplacementResponse): void {
+  #replace(held: WaitingCalls, replacement: ReplacementResponse): void {
     this.#state = 'released';
     this.#delivered({ got: 'replacement' });
     try {

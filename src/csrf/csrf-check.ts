@@ -1,6 +1,6 @@
 import type { ExecutionContext } from '@nestjs/common';
 
-import type { CsrfProtection, CsrfRule } from '../csrf/csrf-protection.js';
+import type { CsrfProtection, CsrfRule } from './csrf-protection.js';
 import type { SessionError } from '../errors/session-error.js';
 import type { PlatformRequest } from '../http/http-messages.js';
 import type { Session } from '../sessions/session.js';
@@ -10,7 +10,7 @@ import type { SessionId } from '../tokens/session-secret.js';
  * CSRF check of one request. Runs only if the session token came from the cookie, or a cookie is to be set; by the marks of the route that
  * the request has come to.
  */
-export class PageCheck {
+export class CsrfCheck {
   #request: PlatformRequest;
   #context: ExecutionContext | null;
   #rule: CsrfRule | null = null;

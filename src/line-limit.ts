@@ -1,4 +1,4 @@
-import type { Clock } from '../clock/clock.js';
+import type { Clock } from './clock.js';
 
 /** As many kinds of lines as an application has routes, and then some. */
 const MOST_KINDS = 1000;

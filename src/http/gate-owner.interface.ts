@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 
 /** What a response is held for. */
-export interface HeldFor {
+export interface GateOwner {
   /**
    * Whether a response with this status must not leave yet. Cheap: it is asked at every response.
    */

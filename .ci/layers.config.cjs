@@ -1,0 +1,74 @@
+/**
+ * The order of the layers: a file imports from its own layer or a lower one, type imports included. Within a layer no folders, and no files,
+ * import each other in circles. `npm run lint` checks it; see docs/architecture.md.
+ */
+const LAYERS = [
+  { name: 'ground', path: '^src/(tokens|http|options|events|errors)/|^src/(clock|line-limit)[.]ts$' },
+  { name: 'storage', path: '^src/(records|backends|store)/' },
+  { name: 'session', path: '^src/sessions/' },
+  { name: 'request', path: '^src/(csrf|transports|contexts|requests)/' },
+  {
+    name: 'nest',
+    path: '^src/decorators/|^src/(session[.](module|service|guard|interceptor)|backend-error[.]filter)[^/]*[.]ts$',
+  },
+  { name: 'entry points', path: '^src/testing/|^src/(index|redis|memcached)[.]ts$' },
+];
+
+const upwards = LAYERS.slice(0, -1).map(({ name, path }, level) => ({
+  name: `${name.replace(' ', '-')}-imports-no-higher-layer`,
+  severity: 'error',
+  from: { path },
+  to: { path: LAYERS.slice(level + 1).map((layer) => layer.path) },
+}));
+
+/** Which folder imports which, within a layer: each may import those before it. */
+const FOLDER_ORDERS = [
+  ['^src/errors/', '^src/tokens/', '^src/options/', '^src/events/'],
+  ['^src/records/', '^src/backends/', '^src/store/'],
+  ['^src/transports/', '^src/csrf/', '^src/requests/'],
+];
+
+const folders = FOLDER_ORDERS.flatMap((order) =>
+  order.slice(0, -1).map((path, index) => ({
+    name: `${path.slice(5, -1)}-imports-no-later-folder`,
+    severity: 'error',
+    from: { path },
+    to: { path: order.slice(index + 1) },
+  })),
+);
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+module.exports = {
+  forbidden: [
+    ...upwards,
+    ...folders,
+    {
+      name: 'http-knows-no-session',
+      comment: 'http/ knows Node, Express and Fastify, and nothing of sessions.',
+      severity: 'error',
+      from: { path: '^src/http/' },
+      to: { path: '^src/(?!http/|errors/|clock)' },
+    },
+    {
+      name: 'every-file-has-a-layer',
+      comment: 'A new folder is named in LAYERS.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: LAYERS.map(({ path }) => path) },
+      to: {},
+    },
+    { name: 'no-file-circles', severity: 'error', from: { path: '^src/' }, to: { circular: true } },
+    {
+      name: 'no-folder-circles',
+      severity: 'error',
+      scope: 'folder',
+      from: { path: '^src/.' },
+      to: { circular: true },
+    },
+  ],
+  options: {
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: 'node_modules' },
+  },
+};

@@ -1,0 +1,11 @@
+import { SetMetadata, type CustomDecorator } from '@nestjs/common';
+
+export const SKIP_CSRF = Symbol.for('nestjs-sessionx:skip-csrf');
+
+/**
+ * Takes a route, or a controller, out of the protection against cross-site requests (`enableCsrf`): any site can then make a signed-in
+ * browser send it. For what proves its origin in another way, such as a signed form post of an identity provider.
+ */
+export function SkipCsrf(): CustomDecorator<symbol> {
+  return SetMetadata(SKIP_CSRF, true);
+}
