@@ -1,5 +1,5 @@
 import { SessionBackendError } from '../errors/session-errors.js';
-import type { Wait, Waits } from './waits.js';
+import { Wait, type Waits } from './waits.js';
 
 /**
  * The time that the store calls of one request may take together. Time between the calls is not counted, calls that run side by side are
@@ -42,46 +42,70 @@ export class StoreBudget {
     if (remainingMs <= 0) return Promise.reject(timedOut(this.timeoutMs));
     if (this.#running++ === 0) this.#runningSince = startedAt;
     return new Promise<T>((resolve, reject) => {
-      const wait: Wait = {
-        endsAt: startedAt + remainingMs,
-        giveUp: () => {
-          const now = performance.now();
-          const renewedMs = this.#remainingMs(now);
-          if (renewedMs > 0) {
-            wait.endsAt = now + renewedMs;
-            this.waits.add(wait);
-            return;
-          }
-          this.#ended();
-          reject(timedOut(this.timeoutMs));
-        },
-      };
-      // Whatever a driver may throw; the caller makes a typed error of it.
-      const fail = (error: Error): void => {
-        if (!this.waits.remove(wait)) return;
-        this.#ended();
-        reject(error);
-      };
-      this.waits.add(wait);
+      const pending = new PendingCall(this, resolve, reject, startedAt + remainingMs);
+      this.waits.add(pending);
       try {
-        call().then((value) => {
-          if (!this.waits.remove(wait)) return;
-          this.#ended();
-          resolve(value);
-        }, fail);
+        call().then(
+          (value) => {
+            if (this.waits.remove(pending)) pending.returned(value);
+          },
+          (error: unknown) => {
+            if (this.waits.remove(pending)) pending.failed(error);
+          },
+        );
       } catch (error) {
-        fail(error as Error);
+        if (this.waits.remove(pending)) pending.failed(error);
       }
     });
+  }
+
+  /** Called when the time of `pending` is over by the clock of the timer; the budget may have been renewed since. */
+  timeIsUp(pending: PendingCall<never>): void {
+    const now = performance.now();
+    const renewedMs = this.#remainingMs(now);
+    if (renewedMs <= 0) {
+      pending.failed(timedOut(this.timeoutMs));
+      return;
+    }
+    pending.endsAt = now + renewedMs;
+    this.waits.add(pending);
+  }
+
+  /** Called when one of its calls has ended. */
+  ended(): void {
+    if (--this.#running === 0) this.#spentMs += performance.now() - this.#runningSince;
   }
 
   #remainingMs(now: number): number {
     const runningMs = this.#running > 0 ? now - this.#runningSince : 0;
     return this.timeoutMs - this.#spentMs - runningMs;
   }
+}
 
-  #ended(): void {
-    if (--this.#running === 0) this.#spentMs += performance.now() - this.#runningSince;
+/** A call of a budget that has not returned yet. */
+class PendingCall<T> extends Wait {
+  constructor(
+    private readonly budget: StoreBudget,
+    private readonly resolve: (value: T) => void,
+    private readonly reject: (error: unknown) => void,
+    endsAt: number,
+  ) {
+    super(endsAt);
+  }
+
+  returned(value: T): void {
+    this.budget.ended();
+    this.resolve(value);
+  }
+
+  /** @param error whatever a driver may throw; the caller makes a typed error of it */
+  failed(error: unknown): void {
+    this.budget.ended();
+    this.reject(error);
+  }
+
+  giveUp(): void {
+    this.budget.timeIsUp(this);
   }
 }
 

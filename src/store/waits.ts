@@ -1,33 +1,56 @@
 /** One call that is waited for. */
-export interface Wait {
+export abstract class Wait {
   /** By `performance.now()`. */
   endsAt: number;
+  /** The neighbours in the list of {@link Waits}; null: the end, or not in it. */
+  previous: Wait | null = null;
+  next: Wait | null = null;
+
+  constructor(endsAt: number) {
+    this.endsAt = endsAt;
+  }
+
   /** Ends the wait without a result, or adds it again. Called when it has ended, unless `remove()` came first. */
-  giveUp(): void;
+  abstract giveUp(): void;
 }
 
 /**
  * The waits of all requests on one timer: a timer for each call would cost a request more than the call does. The timer fires about once per
  * timeout while there are calls, and not at all while there are none.
+ *
+ * A list of linked objects, and not a `Set`: a set moves to a new table again and again, and its former tables, once they are old, keep alive
+ * whatever they held until the next full garbage collection, which took a fifth of a busy server's time.
  */
 export class Waits {
-  readonly #pending = new Set<Wait>();
+  #first: Wait | null = null;
+  #last: Wait | null = null;
   #timer: NodeJS.Timeout | undefined;
   #firesAt = Infinity;
 
   add(wait: Wait): void {
-    this.#pending.add(wait);
+    wait.previous = this.#last;
+    if (this.#last === null) this.#first = wait;
+    else this.#last.next = wait;
+    this.#last = wait;
     if (wait.endsAt < this.#firesAt) this.#start(wait.endsAt);
   }
 
   /** The call has returned. False: its time was over before. */
   remove(wait: Wait): boolean {
-    return this.#pending.delete(wait);
+    const { previous, next } = wait;
+    if (previous === null && this.#first !== wait) return false;
+    if (previous === null) this.#first = next;
+    else previous.next = next;
+    if (next === null) this.#last = previous;
+    else next.previous = previous;
+    wait.previous = null;
+    wait.next = null;
+    return true;
   }
 
-  /** Lets go of the timer if nothing is pending, so that it does not keep a process alive that is through. */
+  /** Stops the timer if nothing is pending, so that it does not keep a process alive that is done. */
   rest(): void {
-    if (this.#pending.size > 0) return;
+    if (this.#first !== null) return;
     clearTimeout(this.#timer);
     this.#firesAt = Infinity;
   }
@@ -46,15 +69,17 @@ export class Waits {
   #fire(): void {
     this.#firesAt = Infinity;
     const now = performance.now();
-    let next = Infinity;
-    for (const wait of this.#pending) {
+    let earliest = Infinity;
+    for (let wait = this.#first; wait !== null;) {
+      const { next } = wait;
       if (wait.endsAt <= now) {
-        this.#pending.delete(wait);
+        this.remove(wait);
         wait.giveUp();
-      } else if (wait.endsAt < next) {
-        next = wait.endsAt;
+      } else if (wait.endsAt < earliest) {
+        earliest = wait.endsAt;
       }
+      wait = next;
     }
-    if (next < this.#firesAt) this.#start(next);
+    if (earliest < this.#firesAt) this.#start(earliest);
   }
 }
