@@ -38,7 +38,7 @@ export function UseSession(): MethodDecorator & ClassDecorator {
 }
 
 async function commitThen(request: RequestSession, value: unknown): Promise<unknown> {
-  await request.commit();
+  await request.commitChanges();
   return value;
 }
 

@@ -1,16 +1,14 @@
 import type { ServerResponse } from 'node:http';
 
-/** What a response is held for. */
+/** What a {@link ResponseGate} works for: it may have something to store before the first byte of a response. */
 export interface GateOwner {
-  /**
-   * Whether a response with this status must not leave yet. Cheap: it is asked at every response.
-   */
-  hasWork(status: number): boolean;
-  /** Stores it. A rejection replaces the response, which has this status. */
-  work(status: number): Promise<void>;
+  /** Whether a response with `status` has to wait for `commit()`. Called for every response, so it must be cheap. */
+  needsCommit(status: number): boolean;
+  /** Stores what has changed. If it rejects, `replacement()` decides what the client gets instead of the response, which has `status`. */
+  commit(status: number): Promise<void>;
   /** Adds headers; the status and the application's own headers are settled by now. */
   writeHeaders(response: ServerResponse): void;
-  /** The response in place of the application's with `status`, after `work` failed with `error`. Null: the application's may go out. */
+  /** The response in place of the application's with `status`, after `commit` failed with `error`. Null: the application's may go out. */
   replacement(error: unknown, status: number): ReplacementResponse | null;
   /** A response that left in several parts ends. */
   streamEnds(): void;

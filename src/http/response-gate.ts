@@ -40,7 +40,7 @@ export class ResponseGate implements SendingGate {
   /** @param layer calls this gate for all responses that it covers; null: there is none */
   constructor(
     private readonly response: ServerResponse,
-    private readonly purpose: GateOwner,
+    private readonly owner: GateOwner,
     private readonly layer: ResponseLayer | null = null,
   ) {
     this.#originals = layer?.covers(response) === true ? null : installGate(response, this);
@@ -100,7 +100,7 @@ export class ResponseGate implements SendingGate {
   /** A question that fails is work that fails: the response is then an error, never the application's. */
   #mustWait(method: SendingMethod, [status]: readonly unknown[]): boolean {
     try {
-      return this.purpose.hasWork(method === 'writeHead' ? Number(status) : this.response.statusCode);
+      return this.owner.needsCommit(method === 'writeHead' ? Number(status) : this.response.statusCode);
     } catch {
       return true;
     }
@@ -114,7 +114,7 @@ export class ResponseGate implements SendingGate {
         this.#beforeHead();
       },
       (error) => {
-        this.purpose.ignored(error);
+        this.owner.ignored(error);
       },
     );
     let taken = args;
@@ -147,12 +147,12 @@ export class ResponseGate implements SendingGate {
     this.#state = 'holding';
     this.#held = held;
     held.show();
-    this.purpose.work(held.statusCode).then(
+    this.owner.commit(held.statusCode).then(
       () => {
         this.#release(held);
       },
       (error: unknown) => {
-        const replacement = this.purpose.replacement(error, held.statusCode);
+        const replacement = this.owner.replacement(error, held.statusCode);
         if (replacement === null) this.#release(held);
         else this.#replace(held, replacement);
       },
@@ -169,7 +169,7 @@ export class ResponseGate implements SendingGate {
     try {
       held.release(pass);
     } catch (error) {
-      this.purpose.broken(error);
+      this.owner.broken(error);
       if (this.response.headersSent) this.response.destroy();
       else this.#replace(held, INTERNAL_ERROR);
     } finally {
@@ -185,7 +185,7 @@ export class ResponseGate implements SendingGate {
         this.#respond(replacement);
       });
     } catch (error) {
-      this.purpose.broken(error);
+      this.owner.broken(error);
       this.response.destroy();
     }
     this.#state = 'replaced';
@@ -208,11 +208,11 @@ export class ResponseGate implements SendingGate {
       const adopted = adoptHead(this.response, args);
       if (adopted !== null) {
         passed = adopted;
-        this.purpose.writeHeaders(this.response);
+        this.owner.writeHeaders(this.response);
       }
     }
     if (method === 'write') this.#streams = true;
-    if (method === 'end' && this.#streams) this.purpose.streamEnds();
+    if (method === 'end' && this.#streams) this.owner.streamEnds();
     const result = this.#send(method, passed);
     if (this.#whenDelivered !== null && method !== 'writeHead') this.#noteDelivery();
     return result;

@@ -23,7 +23,7 @@ export class FlashDelivery {
 
   constructor(
     private readonly services: Pick<RequestServices, 'writer' | 'store' | 'log'>,
-    private readonly hold: ResponseGate,
+    private readonly gate: ResponseGate,
   ) {}
 
   handlerBegins(): void {
@@ -47,7 +47,7 @@ export class FlashDelivery {
   watch(session: Session): void {
     if (this.#isWatching) return;
     this.#isWatching = true;
-    this.hold.whenDelivered((delivery) => {
+    this.gate.whenDelivered((delivery) => {
       this.#isWatching = false;
       this.#isLost = delivery.got !== 'response';
       if (delivery.got === 'response' && this.#isShown(delivery.status)) Session.stateOf(session).flash.delivered();

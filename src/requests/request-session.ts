@@ -59,7 +59,7 @@ export class RequestSession implements GateOwner {
   readonly #budget: StoreBudget;
   readonly #answer: SessionAnswer;
   readonly #response: ServerResponse;
-  readonly hold: ResponseGate;
+  readonly gate: ResponseGate;
   #loading: Promise<this> | undefined;
   /** Whether that promise is fulfilled, so that a decorator behind the guard need not wait for it. */
   #isLoaded = false;
@@ -96,7 +96,7 @@ export class RequestSession implements GateOwner {
       services.loader.reject(error, clientOf(this.#request), sessionId);
     });
     this.#response = rawResponseOf(response);
-    this.hold = new ResponseGate(this.#response, this, layer);
+    this.gate = new ResponseGate(this.#response, this, layer);
   }
 
   /** Whether this is the session of the request that Node knows as `raw`. */
@@ -319,7 +319,7 @@ export class RequestSession implements GateOwner {
   }
 
   get #flash(): FlashDelivery {
-    return (this.#flashDelivery ??= new FlashDelivery(this.#services, this.hold));
+    return (this.#flashDelivery ??= new FlashDelivery(this.#services, this.gate));
   }
 
   misused(error: Error): void {
@@ -327,7 +327,7 @@ export class RequestSession implements GateOwner {
   }
 
   used(state: SessionState): void {
-    if (this.hold.hasBegun) this.#late.expect(state);
+    if (this.gate.hasBegun) this.#late.expect(state);
   }
 
   /** What a handler keeps of a session it may change without our notice, so streams are looked at again. */
@@ -369,7 +369,7 @@ export class RequestSession implements GateOwner {
    * @param status that of the response, where it is known; flash messages that it does not deliver are put back
    * @throws SessionError when that fails; the session is as it was
    */
-  async commit(status: number = HttpStatus.OK): Promise<void> {
+  async commitChanges(status: number = HttpStatus.OK): Promise<void> {
     if (this.#commitError !== null) return;
     if (this.#session !== null && this.#flashDelivery?.loses(this.#session, status) === true) {
       await this.#flashDelivery.putBack(this.#session, this.#budget);
@@ -395,7 +395,7 @@ export class RequestSession implements GateOwner {
     this.#services.log.misuse(this.#route, error);
     await this.handlerFails();
     try {
-      await this.commit();
+      await this.commitChanges();
     } catch (commitError) {
       this.#services.log.notStored(this.#route, commitError, nameOf(error));
     }
@@ -428,7 +428,7 @@ export class RequestSession implements GateOwner {
     }
   }
 
-  hasWork(status: number): boolean {
+  needsCommit(status: number): boolean {
     // Whatever the application makes of a failed commit, it must not look like a success.
     if (this.#commitError !== null) return status < FIRST_ERROR_STATUS;
     if (this.#session === null) return false;
@@ -437,9 +437,9 @@ export class RequestSession implements GateOwner {
     return this.#formerSessions?.some((session) => Session.stateOf(session).hasChanges()) ?? false;
   }
 
-  async work(status: number): Promise<void> {
+  async commit(status: number): Promise<void> {
     if (this.#commitError !== null) throw this.#commitError.error;
-    await this.commit(status);
+    await this.commitChanges(status);
     if (this.#session !== null && this.#answer.renewsCookie) await this.#confirmRenewal(this.#session);
   }
 

@@ -104,8 +104,8 @@ export class RequestSessions {
   /** For the layer of the application's responses. */
   #gateOf(response: object): ResponseGate | undefined {
     const { req } = response as { readonly req?: IncomingMessage };
-    const hold = req === undefined ? undefined : this.#find(req)?.hold;
-    return hold?.isInLayer === true ? hold : undefined;
+    const gate = req === undefined ? undefined : this.#find(req)?.gate;
+    return gate?.isInLayer === true ? gate : undefined;
   }
 }
 

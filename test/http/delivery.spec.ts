@@ -19,11 +19,11 @@ function signal(): Signal {
   return { given, give };
 }
 
-/** What a response is held for, as a test has it. */
-function purpose(work: Promise<void> | null): GateOwner {
+/** An owner that has something to commit, until `committed` settles; null: nothing. */
+function ownerWith(committed: Promise<void> | null): GateOwner {
   return {
-    hasWork: () => work !== null,
-    work: () => work ?? Promise.resolve(),
+    needsCommit: () => committed !== null,
+    commit: () => committed ?? Promise.resolve(),
     writeHeaders: (response) => response.setHeader('X-Ours', 'ours'),
     replacement: () => ({ status: 503, body: {} }),
     streamEnds: () => undefined,
@@ -40,10 +40,10 @@ describe('whether a response has reached the client', () => {
     await new Promise((resolve) => server.close(resolve));
   });
 
-  /** Serves one handler, which is given the hold on its response; resolves to what the hold tells. */
+  /** Serves one handler, which is given the gate on its response; resolves to what the gate tells. */
   async function serve(
-    work: Promise<void> | null,
-    handler: (response: ServerResponse, hold: ResponseGate) => void,
+    committed: Promise<void> | null,
+    handler: (response: ServerResponse, gate: ResponseGate) => void,
   ): Promise<{ readonly port: number; readonly told: Promise<Delivery>; readonly all: readonly Delivery[] }> {
     const all: Delivery[] = [];
     let tell!: (delivery: Delivery) => void;
@@ -51,12 +51,12 @@ describe('whether a response has reached the client', () => {
       tell = resolve;
     });
     server = createServer((_request, response) => {
-      const hold = new ResponseGate(response, purpose(work));
-      hold.whenDelivered((delivery) => {
+      const gate = new ResponseGate(response, ownerWith(committed));
+      gate.whenDelivered((delivery) => {
         all.push(delivery);
         tell(delivery);
       });
-      handler(response, hold);
+      handler(response, gate);
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -130,9 +130,9 @@ describe('whether a response has reached the client', () => {
 
   it('is told at once to whoever asks after the first byte', async () => {
     let told: Delivery | null = null;
-    const { port } = await serve(null, (response, hold) => {
+    const { port } = await serve(null, (response, gate) => {
       response.write('bo');
-      hold.whenDelivered((delivery) => {
+      gate.whenDelivered((delivery) => {
         told = delivery;
       });
       response.end('dy');
