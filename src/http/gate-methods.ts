@@ -1,67 +1,81 @@
-import type { ServerResponse } from 'node:http';
+import { ServerResponse } from 'node:http';
 
 import type { SendingGate } from './response-layer.js';
 import type { SendingMethod } from './sent-response.js';
 
-type Original = (this: ServerResponse, ...args: unknown[]) => unknown;
+/** A method by which a response leaves. None of Node's four has more parameters, so calls need no list of arguments. */
+export type Sending = (this: ServerResponse, first?: unknown, second?: unknown, third?: unknown) => unknown;
 
-/** The methods of a response that lie below a gate. */
-export type Originals = Readonly<Record<SendingMethod, Original>>;
+/** The four methods by which a response leaves, as they lie below a gate. */
+export type SendingMethods = Readonly<Record<SendingMethod, Sending>>;
 
 const GATE = Symbol('nestjs-sessionx:gate');
 
 /** A response with a gate on it. */
-type GatedResponse = Omit<ServerResponse, SendingMethod> & Record<SendingMethod, Original> & { [GATE]: SendingGate };
+type GatedResponse = Omit<ServerResponse, SendingMethod> & Record<SendingMethod, Sending> & { [GATE]: SendingGate };
+
+/** Shared by the gates of all responses whose methods nobody has replaced. */
+const OF_NODE = methodsOf(ServerResponse.prototype as unknown as SendingMethods);
 
 /**
- * Gives a response the gate's methods as properties of its own, so that they lie over the prototype's and over what middleware has put there
- * before.
+ * Gives a response the gate's methods as own properties, so that they lie over those of its prototype and of middleware that came before.
  *
- * @returns what lies below
+ * @returns the methods below
  */
-export function installGate(response: ServerResponse, gate: SendingGate): Originals {
+export function installGate(response: ServerResponse, gate: SendingGate): SendingMethods {
   const gated = response as GatedResponse;
-  const originals = originalsOf(gated);
+  const below = methodsBelow(gated);
   gated[GATE] = gate;
-  // The functions are the same for all responses, which keeps them cheap.
+  // The functions are the same for all responses, so that all of them share a hidden class.
   gated.writeHead = writeHead;
   gated.flushHeaders = flushHeaders;
   gated.write = write;
   gated.end = end;
-  return originals;
+  return below;
 }
 
-/** Whether middleware has put a `writeHead` of its own above the gate of a response. */
+/** Whether middleware has put its own `writeHead` above the gate of a response. */
 export function isCovered(response: ServerResponse): boolean {
   return Object.hasOwn(response, 'writeHead') && (response as GatedResponse).writeHead !== writeHead;
 }
 
-/** The response's own methods, or the gate of another SessionModule that the request has come by. */
-function originalsOf(response: GatedResponse): Originals {
+/** The response's own methods, or the gate of another SessionModule that the request has come through. */
+function methodsBelow(response: GatedResponse): SendingMethods {
   const below = (response as Partial<Pick<GatedResponse, typeof GATE>>)[GATE];
-  if (below === undefined) {
-    const { writeHead, flushHeaders, write, end } = response;
-    return { writeHead, flushHeaders, write, end };
-  }
-  const pass =
-    (method: SendingMethod): Original =>
-    (...args) =>
-      below.called(method, args);
-  return { writeHead: pass('writeHead'), flushHeaders: pass('flushHeaders'), write: pass('write'), end: pass('end') };
+  if (below === undefined) return isOfNode(response) ? OF_NODE : methodsOf(response);
+  return {
+    writeHead: (status, reason, headers) => below.called('writeHead', status, reason, headers),
+    flushHeaders: () => below.called('flushHeaders'),
+    write: (chunk, encoding, callback) => below.called('write', chunk, encoding, callback),
+    end: (chunk, encoding, callback) => below.called('end', chunk, encoding, callback),
+  };
 }
 
-function writeHead(this: ServerResponse, ...args: readonly unknown[]): unknown {
-  return (this as GatedResponse)[GATE].called('writeHead', args);
+function isOfNode(response: SendingMethods): boolean {
+  return (
+    response.writeHead === OF_NODE.writeHead &&
+    response.flushHeaders === OF_NODE.flushHeaders &&
+    response.write === OF_NODE.write &&
+    response.end === OF_NODE.end
+  );
 }
 
-function flushHeaders(this: ServerResponse, ...args: readonly unknown[]): unknown {
-  return (this as GatedResponse)[GATE].called('flushHeaders', args);
+function methodsOf({ writeHead, flushHeaders, write, end }: SendingMethods): SendingMethods {
+  return { writeHead, flushHeaders, write, end };
 }
 
-function write(this: ServerResponse, ...args: readonly unknown[]): unknown {
-  return (this as GatedResponse)[GATE].called('write', args);
+function writeHead(this: ServerResponse, status?: unknown, reason?: unknown, headers?: unknown): unknown {
+  return (this as GatedResponse)[GATE].called('writeHead', status, reason, headers);
 }
 
-function end(this: ServerResponse, ...args: readonly unknown[]): unknown {
-  return (this as GatedResponse)[GATE].called('end', args);
+function flushHeaders(this: ServerResponse): unknown {
+  return (this as GatedResponse)[GATE].called('flushHeaders');
+}
+
+function write(this: ServerResponse, chunk?: unknown, encoding?: unknown, callback?: unknown): unknown {
+  return (this as GatedResponse)[GATE].called('write', chunk, encoding, callback);
+}
+
+function end(this: ServerResponse, chunk?: unknown, encoding?: unknown, callback?: unknown): unknown {
+  return (this as GatedResponse)[GATE].called('end', chunk, encoding, callback);
 }

@@ -1,6 +1,6 @@
 import { ServerResponse } from 'node:http';
 
-import type { SendingMethod, SentResponse } from './sent-response.js';
+import type { SendingArguments, SendingMethod, SentResponse } from './sent-response.js';
 
 type Callback = (...args: readonly unknown[]) => void;
 
@@ -46,7 +46,7 @@ export class Http1SentResponse extends ServerResponse implements SentResponse {
     this.#sendDate = response.sendDate;
   }
 
-  accepts(method: SendingMethod, args: readonly unknown[]): boolean {
+  accepts(method: SendingMethod, args: SendingArguments): boolean {
     this.destroyed = this.#response.destroyed;
     this.strictContentLength = this.#response.strictContentLength;
     const isRefused = this.writableEnded || (this.destroyed && method === 'write');

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { Writable } from 'node:stream';
 
 import { overlay } from './overlay.js';
-import type { SendingMethod, SentResponse } from './sent-response.js';
+import type { SendingArguments, SendingMethod, SentResponse } from './sent-response.js';
 
 /** For a response that is not of HTTP/1, such as those of Node's HTTP/2 server. A stream checks the chunks, as there. */
 export class OtherSentResponse implements SentResponse {
@@ -24,7 +24,7 @@ export class OtherSentResponse implements SentResponse {
     return this.#chunks.writableEnded;
   }
 
-  accepts(method: SendingMethod, args: readonly unknown[]): boolean {
+  accepts(method: SendingMethod, args: SendingArguments): boolean {
     if (this.headersSent && method === 'writeHead') throw headersSentError();
     if (!this.headersSent) this.#makeHead(method);
     const callback = args.find((argument) => typeof argument === 'function');

@@ -1,12 +1,12 @@
 import type { ServerResponse } from 'node:http';
 
-import { installGate, isCovered, type Originals } from './gate-methods.js';
+import { installGate, isCovered, type Sending, type SendingMethods } from './gate-methods.js';
 import { overlay } from './overlay.js';
 import type { SendingGate, ResponseLayer } from './response-layer.js';
-import type { SendingMethod } from './sent-response.js';
+import type { SendingArguments, SendingMethod } from './sent-response.js';
 import { WaitingCalls } from './waiting-calls.js';
 import type { Delivery, GateOwner, ReplacementResponse } from './gate-owner.interface.js';
-import { adoptHead, detachHeaders } from './written-headers.js';
+import { adoptHead, detachHeaders, isHeadersObject } from './written-headers.js';
 
 export const INTERNAL_ERROR: ReplacementResponse = {
   status: 500,
@@ -22,118 +22,121 @@ const OF_THE_LOST_RESPONSE =
 
 /**
  * Stands between the application and the first byte of a response, whoever sends it: Nest, `@Res()`, a stream, a redirect, an exception
- * filter, a hijacked reply. All of them end in four methods of Node's response. If there is something to store, calls wait until it is
- * stored, and are then made in their order; if that fails, they are dropped and another response is sent. With nothing to store,
- * nothing waits.
+ * filter, a hijacked reply. All of them end in four methods of Node's response. If there is something to commit, calls wait until that is
+ * done, and are then made in their order; if it fails, they are dropped and another response is sent. With nothing to commit, nothing
+ * waits.
  *
- * To the application, a response that waits is one whose head is sent: status and headers are those of the first call, and what Node
+ * To the application, a response that waits looks as if its head were sent: status and headers are those of the first call, and what Node
  * refuses from then on is refused at once.
  */
 export class ResponseGate implements SendingGate {
-  #state: 'open' | 'heading' | 'holding' | 'released' | 'replaced' = 'open';
-  #held: WaitingCalls | null = null;
+  #state: 'open' | 'making head' | 'waiting' | 'released' | 'replaced' = 'open';
+  /** Whether the head has gone through here to Node. */
+  #headIsMade = false;
+  #calls: WaitingCalls | null = null;
   #streams = false;
   #whenDelivered: ((delivery: Delivery) => void) | null = null;
-  /** What lies below this gate; null: that of the layer which all responses of the application have. */
-  readonly #originals: Originals | null;
+  readonly #response: ServerResponse;
+  readonly #owner: GateOwner;
+  /** The methods that lie below this gate. */
+  readonly #below: SendingMethods;
+  /** Whether calls come through the layer of the application's responses, and not through methods on the response itself. */
+  readonly isInLayer: boolean;
 
   /** @param layer calls this gate for all responses that it covers; null: there is none */
-  constructor(
-    private readonly response: ServerResponse,
-    private readonly owner: GateOwner,
-    private readonly layer: ResponseLayer | null = null,
-  ) {
-    this.#originals = layer?.covers(response) === true ? null : installGate(response, this);
+  constructor(response: ServerResponse, owner: GateOwner, layer: ResponseLayer | null = null) {
+    this.#response = response;
+    this.#owner = owner;
+    this.isInLayer = layer?.covers(response) === true;
+    this.#below = layer !== null && this.isInLayer ? layer.below : installGate(response, this);
   }
 
-  /** Whether the calls come by the layer, and not by methods on the response itself. */
-  get isInLayer(): boolean {
-    return this.#originals === null;
-  }
-
-  /** Whether the application has begun its response, be it that nothing has left. */
+  /** Whether the application has begun its response, even if nothing has left yet. */
   get hasBegun(): boolean {
-    return this.#state !== 'open' && this.#state !== 'heading';
+    return this.#state !== 'open' && this.#state !== 'making head';
   }
 
-  /**
-   * Calls `listener` once, when the first byte has gone out or the connection is closed without it. Costs nothing where nobody asks.
-   */
+  /** Calls `listener` once, when the first byte has gone out or the connection is closed without it. Costs nothing where it is not called. */
   whenDelivered(listener: (delivery: Delivery) => void): void {
     this.#whenDelivered = listener;
-    if (this.response.destroyed) this.#delivered({ got: 'nothing' });
+    if (this.#response.destroyed) this.#delivered({ got: 'nothing' });
     else if (this.#state === 'released') this.#noteDelivery();
-    this.response.once('close', () => {
+    this.#response.once('close', () => {
       this.#delivered({ got: 'nothing' });
     });
   }
 
-  called(method: SendingMethod, args: readonly unknown[]): unknown {
+  /** The application has called `method` of the response, with at most the three arguments that Node knows. */
+  called(method: SendingMethod, first?: unknown, second?: unknown, third?: unknown): unknown {
     switch (this.#state) {
       case 'open':
-        return this.#first(method, args);
-      case 'heading':
-        if (method === 'writeHead') adoptHead(this.response, args);
-        return this.response;
+        return this.#mustWait(method, first)
+          ? this.#startWaiting(method, [first, second, third])
+          : this.#begin(method, first, second, third);
+      case 'making head':
+        if (method === 'writeHead') adoptHead(this.#response, first, second, third);
+        return this.#response;
       case 'released':
-        return this.#pass(method, args);
-      case 'holding':
+        return this.#pass(method, first, second, third);
+      case 'waiting':
       case 'replaced':
-        return this.#held?.take(method, args);
+        return this.#calls?.take(method, [first, second, third]);
       default:
         return this.#state satisfies never;
     }
   }
 
-  #first(method: SendingMethod, args: readonly unknown[]): unknown {
-    if (!this.response.headersSent && this.#mustWait(method, args)) return this.#startHolding(method, args);
+  /** If the check fails, the commit would fail too: the response is then an error, never the application's. */
+  #mustWait(method: SendingMethod, first: unknown): boolean {
+    const response = this.#response;
+    try {
+      if (!this.#owner.needsCommit(method === 'writeHead' ? Number(first) : response.statusCode)) return false;
+    } catch {
+      // As if there were something to commit.
+    }
+    // Somebody may have sent the head by a method that was taken from the response before this gate lay over it.
+    return !response.headersSent;
+  }
+
+  #begin(method: SendingMethod, first: unknown, second: unknown, third: unknown): unknown {
     this.#state = 'released';
     try {
-      return this.#pass(method, args);
+      return this.#pass(method, first, second, third);
     } catch (error) {
-      // Nothing has left: the response to this error comes by here anew.
-      if (!this.response.headersSent) this.#state = 'open';
+      // Nothing has left: the response to this error comes through here anew.
+      if (!this.#response.headersSent) this.#state = 'open';
       throw error;
     }
   }
 
-  /** A question that fails is work that fails: the response is then an error, never the application's. */
-  #mustWait(method: SendingMethod, [status]: readonly unknown[]): boolean {
-    try {
-      return this.owner.needsCommit(method === 'writeHead' ? Number(status) : this.response.statusCode);
-    } catch {
-      return true;
-    }
-  }
-
   /** A call that Node refuses before there is a head starts nothing. */
-  #startHolding(method: SendingMethod, args: readonly unknown[]): unknown {
-    const held = new WaitingCalls(
-      this.response,
+  #startWaiting(method: SendingMethod, args: SendingArguments): unknown {
+    const calls = new WaitingCalls(
+      this.#response,
       () => {
         this.#beforeHead();
       },
       (error) => {
-        this.owner.ignored(error);
+        this.#owner.ignored(error);
       },
     );
     let taken = args;
     if (method === 'writeHead') {
-      taken = adoptHead(this.response, args) ?? args;
-      detachHeaders(this.response);
+      taken = adoptHead(this.#response, ...args) ?? args;
+      detachHeaders(this.#response);
     }
     try {
-      return held.take(method, taken);
+      return calls.take(method, taken);
     } finally {
-      if (held.headersSent) this.#hold(held);
+      if (calls.headersSent) this.#wait(calls);
     }
   }
 
   /** Node makes a head by calling `writeHead`, so that what lies above this gate adds its headers. */
   #beforeHead(): void {
-    const { response } = this;
+    const response = this.#response;
     if (isCovered(response)) {
-      this.#state = 'heading';
+      this.#state = 'making head';
       try {
         response.writeHead(response.statusCode);
       } finally {
@@ -143,88 +146,121 @@ export class ResponseGate implements SendingGate {
     detachHeaders(response);
   }
 
-  #hold(held: WaitingCalls): void {
-    this.#state = 'holding';
-    this.#held = held;
-    held.show();
-    this.owner.commit(held.statusCode).then(
+  #wait(calls: WaitingCalls): void {
+    this.#state = 'waiting';
+    this.#calls = calls;
+    calls.show();
+    this.#owner.commit(calls.statusCode).then(
       () => {
-        this.#release(held);
+        this.#release(calls);
       },
       (error: unknown) => {
-        const replacement = this.owner.replacement(error, held.statusCode);
-        if (replacement === null) this.#release(held);
-        else this.#replace(held, replacement);
+        const replacement = this.#owner.replacement(error, calls.statusCode);
+        if (replacement === null) this.#release(calls);
+        else this.#replace(calls, replacement);
       },
     );
   }
 
-  #release(held: WaitingCalls): void {
-    const pass = (method: SendingMethod, args: readonly unknown[]): unknown => this.#pass(method, args);
+  #release(calls: WaitingCalls): void {
     this.#state = 'released';
     // What lies above has made its part of the head.
-    const uncover = isCovered(this.response)
-      ? overlay(this.response, { writeHead: { value: headBy(pass), writable: true } })
+    const uncover = isCovered(this.#response)
+      ? overlay(this.#response, { writeHead: { value: this.#headMethod(), writable: true } })
       : null;
     try {
-      held.release(pass);
+      calls.release((method, args) => this.#pass(method, ...args));
     } catch (error) {
-      this.owner.broken(error);
-      if (this.response.headersSent) this.response.destroy();
-      else this.#replace(held, INTERNAL_ERROR);
+      this.#owner.broken(error);
+      if (this.#response.headersSent) this.#response.destroy();
+      else this.#replace(calls, INTERNAL_ERROR);
     } finally {
       uncover?.();
     }
   }
 
-  #replace(held: WaitingCalls, replacement: ReplacementResponse): void {
+  #headMethod(): Sending {
+    return (status, reason, headers) => this.#pass('writeHead', status, reason, headers);
+  }
+
+  #replace(calls: WaitingCalls, replacement: ReplacementResponse): void {
     this.#state = 'released';
     this.#delivered({ got: 'replacement' });
     try {
-      held.replace(() => {
+      calls.replace(() => {
         this.#respond(replacement);
       });
     } catch (error) {
-      this.owner.broken(error);
-      this.response.destroy();
+      this.#owner.broken(error);
+      this.#response.destroy();
     }
     this.#state = 'replaced';
   }
 
   #respond({ status, body }: ReplacementResponse): void {
-    const { response } = this;
+    const response = this.#response;
     for (const name of response.getHeaderNames()) if (OF_THE_LOST_RESPONSE.test(name)) response.removeHeader(name);
     const text = JSON.stringify(body);
     response.setHeader('Content-Type', 'application/json; charset=utf-8');
     response.setHeader('Content-Length', Buffer.byteLength(text));
     // Past what lies above: express-session and compression have taken the response for ended already.
-    this.#pass('writeHead', [status]);
-    this.#pass('end', [text]);
+    this.#pass('writeHead', status);
+    this.#pass('end', text);
   }
 
-  #pass(method: SendingMethod, args: readonly unknown[]): unknown {
-    let passed = args;
-    if (method === 'writeHead' && !this.response.headersSent) {
-      const adopted = adoptHead(this.response, args);
-      if (adopted !== null) {
-        passed = adopted;
-        this.owner.writeHeaders(this.response);
-      }
+  #pass(method: SendingMethod, first?: unknown, second?: unknown, third?: unknown): unknown {
+    const response = this.#response;
+    let result: unknown;
+    switch (method) {
+      case 'writeHead':
+        return this.#makeHead(first, second, third);
+      case 'flushHeaders':
+        result = this.#below.flushHeaders.call(response);
+        break;
+      case 'write':
+        this.#streams = true;
+        result = this.#below.write.call(response, first, second, third);
+        break;
+      case 'end':
+        if (this.#streams) this.#owner.streamEnds();
+        result = this.#below.end.call(response, first, second, third);
+        break;
+      default:
+        return method satisfies never;
     }
-    if (method === 'write') this.#streams = true;
-    if (method === 'end' && this.#streams) this.owner.streamEnds();
-    const result = this.#send(method, passed);
-    if (this.#whenDelivered !== null && method !== 'writeHead') this.#noteDelivery();
+    if (this.#whenDelivered !== null) this.#noteDelivery();
     return result;
   }
 
-  #send(method: SendingMethod, args: readonly unknown[]): unknown {
-    if (this.#originals !== null) return Reflect.apply(this.#originals[method], this.response, args);
-    return this.layer?.pass(this.response, method, args);
+  #makeHead(status: unknown, second: unknown, third: unknown): unknown {
+    // Node refuses a second head.
+    if (this.#headIsMade) return this.#below.writeHead.call(this.#response, status, second, third);
+    const result = this.#makeFirstHead(status, second, third);
+    this.#headIsMade = true;
+    return result;
+  }
+
+  /** Nearly every response needs only `Vary`. Node then takes the application's headers as they are, without a copy of each one. */
+  #makeFirstHead(status: unknown, second: unknown, third: unknown): unknown {
+    const response = this.#response;
+    const { writeHead } = this.#below;
+    const vary = this.#owner.varyAlone(Number(status));
+    if (vary !== null && third === undefined) {
+      if (second === undefined) {
+        vary.addTo(response);
+        return writeHead.call(response, status);
+      }
+      const headers = isHeadersObject(second) && !response.hasHeader('Vary') ? vary.addedTo(second) : null;
+      if (headers !== null) return writeHead.call(response, status, headers);
+    }
+    const adopted = adoptHead(response, status, second, third);
+    if (adopted === null) return writeHead.call(response, status, second, third);
+    this.#owner.writeHeaders(response);
+    return writeHead.call(response, ...adopted);
   }
 
   #noteDelivery(): void {
-    const { headersSent, statusCode, destroyed } = this.response;
+    const { headersSent, statusCode, destroyed } = this.#response;
     if (headersSent) this.#delivered(destroyed ? { got: 'nothing' } : { got: 'response', status: statusCode });
   }
 
@@ -233,8 +269,4 @@ export class ResponseGate implements SendingGate {
     this.#whenDelivered = null;
     listener?.(delivery);
   }
-}
-
-function headBy(pass: (method: SendingMethod, args: readonly unknown[]) => unknown): () => unknown {
-  return (...args: readonly unknown[]) => pass('writeHead', args);
 }

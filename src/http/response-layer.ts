@@ -1,13 +1,11 @@
 import type { ServerResponse } from 'node:http';
 
+import type { SendingMethods } from './gate-methods.js';
 import type { SendingMethod } from './sent-response.js';
-
-/** The four methods by which a response leaves, whatever else it has. */
-export type SendingMethods = Record<SendingMethod, (...args: readonly unknown[]) => unknown>;
 
 /** Takes the calls of one response. */
 export interface SendingGate {
-  called(method: SendingMethod, args: readonly unknown[]): unknown;
+  called(method: SendingMethod, first?: unknown, second?: unknown, third?: unknown): unknown;
 }
 
 /** An application of Express, as far as its responses are concerned. */
@@ -18,40 +16,43 @@ export interface ExpressApplication {
 
 /**
  * Gives all responses of an Express application the gate's four methods, by one layer in the chain of their prototypes. Express sets the
- * prototype of each response anew, so that no two share a hidden class, and each property put on one of them makes a copy of all it has.
+ * prototype of each response, after which no two share a hidden class: each property that is put on one copies the whole class.
  */
 export class ResponseLayer {
+  /** Takes each method from the prototype below when it is called, because a prototype may be patched later. */
+  readonly below: SendingMethods;
   readonly #layer: object;
-  readonly #below: SendingMethods;
 
-  /** @param gateOf the gate of a response that this layer covers; undefined: it has none */
+  /** @param gateOf finds the gate of a response that this layer covers; undefined: it has none */
   constructor({ response: prototype }: ExpressApplication, gateOf: (response: object) => SendingGate | undefined) {
     const below = Object.getPrototypeOf(prototype) as SendingMethods;
-    function call(response: object, method: SendingMethod, args: readonly unknown[]): unknown {
-      const gate = gateOf(response);
-      // Looked up at each call, as what lies below may be patched later.
-      return gate === undefined ? Reflect.apply(below[method], response, args) : gate.called(method, args);
-    }
     const methods: SendingMethods = {
-      writeHead(...args) {
-        return call(this, 'writeHead', args);
+      writeHead(status, reason, headers) {
+        const gate = gateOf(this);
+        if (gate === undefined) return below.writeHead.call(this, status, reason, headers);
+        return gate.called('writeHead', status, reason, headers);
       },
-      flushHeaders(...args) {
-        return call(this, 'flushHeaders', args);
+      flushHeaders() {
+        const gate = gateOf(this);
+        return gate === undefined ? below.flushHeaders.call(this) : gate.called('flushHeaders');
       },
-      write(...args) {
-        return call(this, 'write', args);
+      write(chunk, encoding, callback) {
+        const gate = gateOf(this);
+        if (gate === undefined) return below.write.call(this, chunk, encoding, callback);
+        return gate.called('write', chunk, encoding, callback);
       },
-      end(...args) {
-        return call(this, 'end', args);
+      end(chunk, encoding, callback) {
+        const gate = gateOf(this);
+        if (gate === undefined) return below.end.call(this, chunk, encoding, callback);
+        return gate.called('end', chunk, encoding, callback);
       },
     };
-    this.#below = below;
+    this.below = below;
     this.#layer = Object.setPrototypeOf(methods, below) as object;
     Object.setPrototypeOf(prototype, this.#layer);
   }
 
-  /** Whether every call of `response` comes by here. What middleware has put over a method lies above, and would be missed. */
+  /** Whether every call of `response` comes through here. A method that middleware has replaced lies above, and would be missed. */
   covers(response: ServerResponse): boolean {
     return (
       Object.prototype.isPrototypeOf.call(this.#layer, response) &&
@@ -60,10 +61,5 @@ export class ResponseLayer {
       !Object.hasOwn(response, 'writeHead') &&
       !Object.hasOwn(response, 'flushHeaders')
     );
-  }
-
-  /** Makes a call of a response below the layer. */
-  pass(response: ServerResponse, method: SendingMethod, args: readonly unknown[]): unknown {
-    return Reflect.apply(this.#below[method], response, args);
   }
 }

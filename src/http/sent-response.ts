@@ -1,6 +1,9 @@
 /** The methods by which a response leaves. */
 export type SendingMethod = 'writeHead' | 'flushHeaders' | 'write' | 'end';
 
+/** What one of them is called with. */
+export type SendingArguments = readonly [first?: unknown, second?: unknown, third?: unknown];
+
 /**
  * A response as it looks once its head is sent, although nothing of it has left. It takes the application's calls in place of the response,
  * so that each is accepted or refused at once, by Node's own rules and with Node's own errors.
@@ -18,7 +21,7 @@ export interface SentResponse {
    * @returns whether the call is accepted, and so to be made on the response itself, later
    * @throws what Node throws
    */
-  accepts(method: SendingMethod, args: readonly unknown[]): boolean;
+  accepts(method: SendingMethod, args: SendingArguments): boolean;
 
   /** Shows the response to the application as sent: from now on it refuses what would change its head. */
   show(): void;

@@ -2,9 +2,9 @@ import { ServerResponse } from 'node:http';
 
 import { Http1SentResponse } from './http1-sent-response.js';
 import { OtherSentResponse } from './other-sent-response.js';
-import type { SendingMethod, SentResponse } from './sent-response.js';
+import type { SendingArguments, SendingMethod, SentResponse } from './sent-response.js';
 
-type Call = readonly [method: SendingMethod, args: readonly unknown[]];
+type Call = readonly [method: SendingMethod, args: SendingArguments];
 
 /** Far above the buffers of sockets and compressors (16 to 64 KiB), far below what would hurt. */
 const MOST_HELD_BYTES = 256 * 1024;
@@ -46,7 +46,7 @@ export class WaitingCalls {
   }
 
   /** What Node returns for a call whose response is under way. @throws what Node throws */
-  take(method: SendingMethod, args: readonly unknown[]): unknown {
+  take(method: SendingMethod, args: SendingArguments): unknown {
     const isAccepted = this.#sent.accepts(method, args);
     if (isAccepted && this.#areDropped) callBack(method, args);
     if (isAccepted && !this.#areDropped) this.#keep(method, args);
@@ -67,7 +67,7 @@ export class WaitingCalls {
   }
 
   /** Makes the calls, in their order. */
-  release(call: (method: SendingMethod, args: readonly unknown[]) => unknown): void {
+  release(call: (method: SendingMethod, args: SendingArguments) => unknown): void {
     const showLaterStatus = this.#sent.hide();
     const calls = this.#calls;
     this.#calls = [];
@@ -94,7 +94,7 @@ export class WaitingCalls {
     this.#drain();
   }
 
-  #keep(method: SendingMethod, args: readonly unknown[]): void {
+  #keep(method: SendingMethod, args: SendingArguments): void {
     this.#calls.push([method, args]);
     const [chunk] = args;
     if (method === 'write') this.#bytes += typeof chunk === 'string' || chunk instanceof Uint8Array ? chunk.length : 0;
@@ -109,7 +109,7 @@ export class WaitingCalls {
   }
 }
 
-function callBack(method: SendingMethod, args: readonly unknown[]): void {
+function callBack(method: SendingMethod, args: SendingArguments): void {
   const callback = args.findLast((argument) => typeof argument === 'function');
   if (callback !== undefined && (method === 'write' || method === 'end')) process.nextTick(callback);
 }

@@ -1,5 +1,7 @@
 import type { ServerResponse } from 'node:http';
 
+import type { HeadersObject } from './vary.js';
+
 /** A response that checks itself what it is given. */
 interface HeaderSink {
   setHeader(name: unknown, value: unknown): unknown;
@@ -8,14 +10,17 @@ interface HeaderSink {
 type Pair = readonly [name: unknown, value: unknown];
 
 /**
- * Headers given to `writeHead` win over those of the response, ours among them, so they become headers of the response first.
+ * Makes headers that are given to `writeHead` headers of the response. There they would win over its own, and so over those that we add.
  *
- * @param args those of `writeHead`
- * @returns the arguments that are left; null: Node refuses them before it takes a header
+ * @returns the arguments that remain for `writeHead`. `null` if Node refuses the given ones before it takes a header
  * @throws what Node throws for a header that cannot be sent
  */
-export function adoptHead(response: ServerResponse, args: readonly unknown[]): readonly unknown[] | null {
-  const [given, second, third] = args;
+export function adoptHead(
+  response: ServerResponse,
+  given: unknown,
+  second: unknown,
+  third: unknown,
+): readonly [status: number, reason?: string] | null {
   const reason = typeof second === 'string' ? second : undefined;
   const headers = reason === undefined ? (third ?? second) : third;
   const status = Math.trunc(Number(given));
@@ -23,6 +28,11 @@ export function adoptHead(response: ServerResponse, args: readonly unknown[]): r
   response.statusCode = status;
   if (typeof headers === 'object' && headers !== null) setHeaders(response, headers);
   return reason === undefined ? [status] : [status, reason];
+}
+
+/** Whether an argument of `writeHead` is headers in the usual form, and not a list. */
+export function isHeadersObject(argument: unknown): argument is HeadersObject {
+  return typeof argument === 'object' && argument !== null && !Array.isArray(argument);
 }
 
 /** Copies lists of values, which the application may still have in its hands. */

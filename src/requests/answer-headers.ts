@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 
+import type { Vary } from '../http/vary.js';
 import type { TokenSource } from '../options/session-options.js';
 import { appendToken } from '../transports/header-values.js';
 import type { TokenTransports } from '../transports/token-transports.js';
@@ -63,7 +64,7 @@ export class AnswerHeaders {
 
   /** Adds to what the application has set, and never weakens it. */
   write(response: ServerResponse): void {
-    this.#vary(response);
+    this.#vary.addTo(response);
     this.#answerToken(response);
     switch (response.statusCode) {
       case UNAUTHORIZED:
@@ -75,13 +76,16 @@ export class AnswerHeaders {
     }
   }
 
-  #vary(response: ServerResponse): void {
-    const { vary, varyOn } = this.transports;
-    if (response.hasHeader('Vary')) for (const name of varyOn) appendToken(response, 'Vary', name);
-    else response.setHeader('Vary', vary);
-    if (!this.dependsOnOrigin) return;
-    appendToken(response, 'Vary', 'Sec-Fetch-Site');
-    appendToken(response, 'Vary', 'Origin');
+  /** `Vary`, if the response with `status` owes nothing else to the session. */
+  varyAlone(status: number): Vary | null {
+    if (status === UNAUTHORIZED || status === SERVICE_UNAVAILABLE) return null;
+    if (this.#outgoing !== null || this.cookieIsDead || this.isShownOnce || this.formerNames.length > 0) return null;
+    return this.#vary;
+  }
+
+  get #vary(): Vary {
+    const { vary, varyWithOrigin } = this.transports;
+    return this.dependsOnOrigin ? varyWithOrigin : vary;
   }
 
   #answerToken(response: ServerResponse): void {

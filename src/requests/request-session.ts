@@ -21,6 +21,7 @@ import {
 } from '../http/http-messages.js';
 import type { ResponseLayer } from '../http/response-layer.js';
 import { routeOf } from '../http/route-of.js';
+import type { Vary } from '../http/vary.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { AnsweredSession } from '../sessions/answered-session.js';
 import type { FlashMessage } from '../records/flash-message.js';
@@ -456,6 +457,11 @@ export class RequestSession implements GateOwner {
       logger.debug(`A cookie was not renewed, the older one stays good: ${messageOf(error)}`);
     }
     this.#answer.takeBack();
+  }
+
+  varyAlone(status: number): Vary | null {
+    if (this.#page.wasMade) this.#answer.dependsOnOrigin();
+    return this.#answer.varyAlone(status);
   }
 
   writeHeaders(response: ServerResponse): void {

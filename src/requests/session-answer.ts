@@ -6,6 +6,7 @@ import type { SessionError } from '../errors/session-error.js';
 import { SessionNotFoundError, SessionSecurityError, SessionUsageError } from '../errors/session-errors.js';
 import { isBackground } from '../http/fetch-metadata.js';
 import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
+import type { Vary } from '../http/vary.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { AnsweredSession } from '../sessions/answered-session.js';
 import { Session } from '../sessions/session.js';
@@ -217,14 +218,23 @@ export class SessionAnswer {
     return this.#answered(session, this.#csrfTokenOf(session));
   }
 
+  varyAlone(status: number): Vary | null {
+    this.#settle();
+    return this.#headers.varyAlone(status);
+  }
+
   writeHeaders(response: ServerResponse): void {
+    this.#settle();
+    this.#headers.write(response);
+  }
+
+  #settle(): void {
     this.#isWritten = true;
     const request = rawRequestOf(this.request);
     const formerNames = this.services.transports.cookie.formerNamesIn(request);
     if (formerNames.length > 0 && (this.#settlesCookies || !isBackground(request))) {
       this.#headers.formerNames = formerNames;
     }
-    this.#headers.write(response);
   }
 
   #send(

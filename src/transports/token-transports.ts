@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 
+import { Vary } from '../http/vary.js';
 import { SessionCookieOptions } from '../options/session-cookie-options.js';
 import { SessionOptions, type TokenSource } from '../options/session-options.js';
 import { BearerTransport } from './bearer.transport.js';
@@ -18,11 +19,11 @@ export class TokenTransports {
   /** The way of a new token when nothing else decides. */
   readonly preferred: TokenSource;
 
-  /** The request headers that decide about a response, for `Vary`. */
-  readonly varyOn: readonly string[];
+  /** The request headers that a response depends on: those that may carry a token. */
+  readonly vary: Vary;
 
-  /** The same as a header's value. */
-  readonly vary: string;
+  /** The same for a response that also depends on the page which has sent the request. */
+  readonly varyWithOrigin: Vary;
 
   /** What sets, reads and clears cookies, whether the options name it as a source or not. */
   readonly cookie: CookieTransport;
@@ -49,8 +50,9 @@ export class TokenTransports {
     this.sources = tokenSourcePriority.filter((source) => source !== 'bearer' || useBearerToken);
     this.#bySource = new Map(this.sources.map((source) => [source, all[source]]));
     this.preferred = this.sources[0] ?? 'header';
-    this.varyOn = [...this.#bySource.values()].map(({ varyOn }) => varyOn);
-    this.vary = this.varyOn.join(', ');
+    const varyOn = [...this.#bySource.values()].map(({ varyOn: name }) => name);
+    this.vary = new Vary(varyOn);
+    this.varyWithOrigin = new Vary([...varyOn, 'Sec-Fetch-Site', 'Origin']);
     this.cookieIsSecure = cookie.secure;
     this.cookieWorksAcrossSites = cookie.sameSite === 'none' && cookie.partitioned;
   }

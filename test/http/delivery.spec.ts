@@ -24,6 +24,7 @@ function ownerWith(committed: Promise<void> | null): GateOwner {
   return {
     needsCommit: () => committed !== null,
     commit: () => committed ?? Promise.resolve(),
+    varyAlone: () => null,
     writeHeaders: (response) => response.setHeader('X-Ours', 'ours'),
     replacement: () => ({ status: 503, body: {} }),
     streamEnds: () => undefined,
