@@ -14,8 +14,11 @@ const GATE = Symbol('nestjs-sessionx:gate');
 /** A response with a gate on it. */
 type GatedResponse = Omit<ServerResponse, SendingMethod> & Record<SendingMethod, Sending> & { [GATE]: SendingGate };
 
-/** Shared by the gates of all responses whose methods nobody has replaced. */
-const OF_NODE = methodsOf(ServerResponse.prototype as unknown as SendingMethods);
+/**
+ * Node's own methods, taken when this module is loaded. A tool that patches the prototype afterwards, to measure or to trace, must not see
+ * the calls by which a response that waits tries what Node would say.
+ */
+export const NODE_METHODS = methodsOf(ServerResponse.prototype as unknown as SendingMethods);
 
 /**
  * Gives a response the gate's methods as own properties, so that they lie over those of its prototype and of middleware that came before.
@@ -42,7 +45,7 @@ export function isCovered(response: ServerResponse): boolean {
 /** The response's own methods, or the gate of another SessionModule that the request has come through. */
 function methodsBelow(response: GatedResponse): SendingMethods {
   const below = (response as Partial<Pick<GatedResponse, typeof GATE>>)[GATE];
-  if (below === undefined) return isOfNode(response) ? OF_NODE : methodsOf(response);
+  if (below === undefined) return isUnpatched(response) ? NODE_METHODS : methodsOf(response);
   return {
     writeHead: (status, reason, headers) => below.called('writeHead', status, reason, headers),
     flushHeaders: () => below.called('flushHeaders'),
@@ -51,12 +54,12 @@ function methodsBelow(response: GatedResponse): SendingMethods {
   };
 }
 
-function isOfNode(response: SendingMethods): boolean {
+function isUnpatched(response: SendingMethods): boolean {
   return (
-    response.writeHead === OF_NODE.writeHead &&
-    response.flushHeaders === OF_NODE.flushHeaders &&
-    response.write === OF_NODE.write &&
-    response.end === OF_NODE.end
+    response.writeHead === NODE_METHODS.writeHead &&
+    response.flushHeaders === NODE_METHODS.flushHeaders &&
+    response.write === NODE_METHODS.write &&
+    response.end === NODE_METHODS.end
   );
 }
 

@@ -1,5 +1,6 @@
 import { ServerResponse } from 'node:http';
 
+import { NODE_METHODS } from './gate-methods.js';
 import type { SendingArguments, SendingMethod, SentResponse } from './sent-response.js';
 
 type Callback = (...args: readonly unknown[]) => void;
@@ -14,10 +15,6 @@ interface NodeFields {
 }
 
 type NodeResponse = Omit<ServerResponse, keyof NodeFields> & NodeFields;
-
-type Method = (this: ServerResponse, ...args: unknown[]) => unknown;
-
-const NODE = ServerResponse.prototype as unknown as Readonly<Record<SendingMethod, Method>>;
 
 /** The headers that decide how Node sends a body. The others it has checked when they were set. */
 const OF_THE_BODY = ['Content-Length', 'Transfer-Encoding', 'Trailer'];
@@ -54,7 +51,7 @@ export class Http1SentResponse extends ServerResponse implements SentResponse {
       typeof argument === 'function' ? this.#callbackOf(method, argument as Callback, isRefused) : argument,
     );
     if (method === 'writeHead') this.#makeHead(tried);
-    else Reflect.apply(NODE[method], this, tried);
+    else Reflect.apply(NODE_METHODS[method], this, tried);
     if (method === 'end') this.#trailer ??= this.#response._trailer;
     if (this.#send !== null) this.#response.finished = this.writableEnded;
     return !isRefused;
@@ -116,7 +113,7 @@ export class Http1SentResponse extends ServerResponse implements SentResponse {
         if (value !== undefined) this.setHeader(name, value);
       }
     }
-    Reflect.apply(NODE.writeHead, this, args);
+    Reflect.apply(NODE_METHODS.writeHead, this, args);
   }
 
   #makeReal(): void {
