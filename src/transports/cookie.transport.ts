@@ -8,6 +8,10 @@ import { NOTHING, type TokenReading, type TokenTransport } from './token-transpo
 /** Browsers keep no cookie for longer (RFC 6265bis, section 5.5). */
 const LONGEST_MAX_AGE_S = 400 * 24 * 3600;
 const NO_NAMES: readonly string[] = [];
+const SPACE = 0x20;
+const SEMICOLON = 0x3b;
+/** Without white space and quotes, about which parsers of cookies differ. */
+const PLAIN_VALUE = /^[^\s"]+$/;
 /** Tokens are made of characters that a cookie holds as they are. */
 const AS_IT_IS = { decode: (value: string) => value, encode: (value: string) => value };
 
@@ -40,7 +44,11 @@ export class CookieTransport implements TokenTransport {
    * our host, and does not say which (RFC 6265bis, section 8.6).
    */
   read({ headers: { cookie: header } }: IncomingMessage): TokenReading {
-    if (header?.includes(this.#prefix) !== true) return NOTHING;
+    if (header === undefined) return NOTHING;
+    const at = header.indexOf(this.#prefix);
+    if (at === -1) return NOTHING;
+    const plain = this.#plainValueAt(at, header);
+    if (plain !== null) return { found: 'token', token: plain };
     const values = this.#valuesOf(header);
     const [token] = values;
     if (token === undefined) return NOTHING;
@@ -74,6 +82,21 @@ export class CookieTransport implements TokenTransport {
     const cleared = formerNames.filter((name) => !lines.some((line) => line.startsWith(`${name}=`)));
     const added = cleared.flatMap((name) => this.#otherForms.byFormerName.get(name) ?? []);
     if (added.length > 0) response.setHeader('Set-Cookie', [...lines, ...added]);
+  }
+
+  /**
+   * The value of our cookie in the spelling of browsers, in which nearly every request has it: `a=b; name=value; c=d`, the name only once.
+   *
+   * @param at where the name stands first
+   * @returns `null` if another spelling is possible, which the library has to read
+   */
+  #plainValueAt(at: number, header: string): string | null {
+    const isAtPair = at === 0 || (header.charCodeAt(at - 1) === SPACE && header.charCodeAt(at - 2) === SEMICOLON);
+    const start = at + this.#prefix.length;
+    if (!isAtPair || header.includes(this.#prefix, start)) return null;
+    const semicolon = header.indexOf(';', start);
+    const value = header.slice(start, semicolon === -1 ? undefined : semicolon);
+    return PLAIN_VALUE.test(value) ? value : null;
   }
 
   /** The values of our name that are not empty. The library reads the first cookie of a name only, so it is given ours one by one. */
