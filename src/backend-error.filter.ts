@@ -2,7 +2,7 @@ import { Catch, type ArgumentsHost } from '@nestjs/common';
 import { ApplicationConfig, BaseExceptionFilter } from '@nestjs/core';
 
 import { SessionBackendError } from './errors/session-errors.js';
-import { RETRY_AFTER_S } from './requests/answer-headers.js';
+import { RETRY_AFTER_S } from './requests/session-responses.js';
 
 /**
  * Tells clients and caches what a 503 of ours means, on routes where neither guard nor decorator of ours sees the response:

@@ -2,26 +2,70 @@ import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/com
 import { Reflector } from '@nestjs/core';
 
 import { ALLOW_ANONYMOUS, PUBLIC } from './decorators/route-metadata.js';
-import { RequestSessions } from './requests/request-sessions.js';
+import { isRefusal, type SessionError } from './errors/session-error.js';
+import { SessionService } from './session.service.js';
+import type { Session } from './sessions/session.js';
 
 /**
- * Lets a request pass that has a living session with a user. `@AllowAnonymous()` drops the user, `@Public()` the whole question. Anything
- * else is a 401 if the session is known to be absent or unusable, and a 503 if that is not known.
+ * Lets a request pass that has a living session with a user. `@AllowAnonymous()` also lets a session without a user pass, `@Public()` every
+ * request. Anything else is a 401 if the session is known to be absent or unusable, and a 503 if that is not known.
+ *
+ * An application adapts it by a subclass that overrides the protected methods.
  */
 @Injectable()
 export class SessionGuard implements CanActivate {
   constructor(
-    private readonly requests: RequestSessions,
-    private readonly reflector: Reflector,
+    protected readonly sessions: SessionService,
+    protected readonly reflector: Reflector,
   ) {}
 
-  canActivate(context: ExecutionContext): Promise<boolean> {
-    if (this.isMarked(context, PUBLIC)) return Promise.resolve(true);
-    // Without `await`, as every guarded request comes by here.
-    return this.requests.loaded(context).then((request) => {
-      request.requiredWithUser({ orAnonymous: () => this.isMarked(context, ALLOW_ANONYMOUS) });
-      return true;
-    });
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
+    if (this.isPublic(context)) return true;
+    // Without `await`, because every guarded request passes here.
+    return this.sessions.require(context).then(
+      (session) => this.#admit(session, context),
+      (error: unknown) => this.#refuse(error, context),
+    );
+  }
+
+  #admit(session: Session, context: ExecutionContext): boolean | Promise<boolean> {
+    if (!session.isAnonymous || this.allowsAnonymous(context)) return this.handleSession(session, context);
+    return this.sessions.requireUser(context).then(
+      () => this.handleSession(session, context),
+      (error: unknown) => this.#refuse(error, context),
+    );
+  }
+
+  #refuse(error: unknown, context: ExecutionContext): boolean | Promise<boolean> {
+    if (isRefusal(error)) return this.handleRefusal(error, context);
+    throw error;
+  }
+
+  /** Whether the route is open to everybody. Default: it, or its controller, carries `@Public()`. */
+  protected isPublic(context: ExecutionContext): boolean {
+    return this.isMarked(context, PUBLIC);
+  }
+
+  /** Whether a session without a user may pass. Default: the route, or its controller, carries `@AllowAnonymous()`. */
+  protected allowsAnonymous(context: ExecutionContext): boolean {
+    return this.isMarked(context, ALLOW_ANONYMOUS);
+  }
+
+  /** Called with the session of a request that may pass. Return false, or throw, to refuse it all the same. Default: true. */
+  protected handleSession(session: Session, context: ExecutionContext): boolean | Promise<boolean>;
+  protected handleSession(): boolean | Promise<boolean> {
+    return true;
+  }
+
+  /**
+   * Called for a request without a session that may pass. Default: throws `error`, which is a 401.
+   *
+   * @param error its `code` is the exact reason, which the client is not told
+   * @returns true: the request may pass without a session
+   */
+  protected handleRefusal(error: SessionError, context: ExecutionContext): boolean | Promise<boolean>;
+  protected handleRefusal(error: SessionError): boolean | Promise<boolean> {
+    throw error;
   }
 
   /** Whether the handler, or else its controller, carries a mark. */

@@ -8,12 +8,14 @@ import { SessionBinding } from './sessions/session-binding.js';
 import { SESSION_CLOCK, systemClock, type Clock } from './clock.js';
 import { CsrfProtection } from './csrf/csrf-protection.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
-import { RejectionLog } from './events/rejection-log.js';
 import { SessionEvents } from './events/session-events.js';
+import { SessionRejections } from './events/session-rejections.js';
 import { SessionOptions } from './options/session-options.js';
 import { validateOptions } from './options/validate-options.js';
-import { RequestServices } from './requests/request-services.js';
 import { RequestSessions } from './requests/request-sessions.js';
+import { SessionExchanges } from './requests/session-exchanges.js';
+import { SessionResponses } from './requests/session-responses.js';
+import { TokenFinder } from './requests/token-finder.js';
 import { assertNoConflict } from './session.module-conflict.js';
 import {
   ConfigurableModuleClass,
@@ -22,6 +24,7 @@ import {
 } from './session.module-definition.js';
 import { SessionService } from './session.service.js';
 import { SessionContext } from './sessions/session-context.js';
+import { SessionEndings } from './sessions/session-endings.js';
 import { SessionIssuer } from './sessions/session-issuer.js';
 import { SessionLoader } from './sessions/session-loader.js';
 import { SessionLogin } from './sessions/session-login.js';
@@ -31,6 +34,7 @@ import { SessionStore } from './store/session-store.js';
 import { BoundedSerializer } from './tokens/bounded-serializer.js';
 import { SimpleTokenSerializer } from './tokens/simple-token.serializer.js';
 import { TOKEN_SERIALIZER, type TokenSerializer } from './tokens/token-serializer.interface.js';
+import { TokenVerifier } from './tokens/token-verifier.js';
 import { TokenTransports } from './transports/token-transports.js';
 
 /** These three may be replaced through `extraProviders`. */
@@ -74,18 +78,26 @@ const replaceable: Provider[] = [
     BackendErrorFilter,
     CsrfProtection,
     CsrfTokens,
-    RejectionLog,
     SessionBinding,
     SessionContext,
+    SessionEndings,
     SessionEvents,
+    SessionExchanges,
     SessionIssuer,
     SessionLoader,
     SessionLogin,
+    SessionRejections,
     SessionRenewal,
+    SessionResponses,
     SessionStore,
     SessionWriter,
+    TokenFinder,
     TokenTransports,
-    RequestServices,
+    {
+      provide: TokenVerifier,
+      useFactory: (serializer: BoundedSerializer) => new TokenVerifier(serializer),
+      inject: [BoundedSerializer],
+    },
     RequestSessions,
     SessionService,
   ],

@@ -1,29 +1,30 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type ExecutionContext } from '@nestjs/common';
 
 import type { ClientIdentity } from './http/client-identity.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
 import { SessionNotFoundError } from './errors/session-errors.js';
-import { originOf, UNKNOWN_CLIENT } from './events/session-event.js';
-import { SessionEvents } from './events/session-events.js';
+import { originOf } from './events/session-event.js';
+import { identityOf } from './sessions/session-binding.js';
 import { routeOf } from './http/route-of.js';
-import { RequestServices } from './requests/request-services.js';
 import type { LoginOptions, StartOptions } from './requests/request-options.js';
+import { RequestSession } from './requests/request-session.js';
 import { RequestSessions } from './requests/request-sessions.js';
+import { SessionExchanges } from './requests/session-exchanges.js';
 import type { FlashMessage } from './records/flash-message.js';
-import type { AnsweredSession } from './sessions/answered-session.js';
+import type { LoginResult } from './sessions/login-result.js';
+import { SessionEndings, type Ending } from './sessions/session-endings.js';
 import { SessionIssuer, type IssuedSession, type SessionLifetime } from './sessions/session-issuer.js';
 import { SessionLoader } from './sessions/session-loader.js';
 import { SessionLogin } from './sessions/session-login.js';
 import { SessionRenewal } from './sessions/session-renewal.js';
 import type { SessionSummary } from './sessions/session-summary.js';
 import type { NewSessionUser, SessionData } from './records/session-user.js';
-import { SessionWriter, type Ending } from './sessions/session-writer.js';
+import { SessionWriter } from './sessions/session-writer.js';
 import { Session } from './sessions/session.js';
 import { knownIdOf, sessionOf, sparedIdOf } from './sessions/session-arguments.js';
 import { assertUserId } from './sessions/user-input.js';
 import { SessionStore } from './store/session-store.js';
 import { isSessionId } from './tokens/session-secret.js';
-import type { VerifiedToken } from './tokens/token-verifier.js';
 
 /** What `createSession()` takes; everything may be left out. */
 export interface CreateSessionOptions extends SessionLifetime, ClientIdentity {
@@ -56,9 +57,9 @@ export class SessionService {
     private readonly writer: SessionWriter,
     private readonly logins: SessionLogin,
     private readonly renewal: SessionRenewal,
-    private readonly events: SessionEvents,
+    private readonly endings: SessionEndings,
     private readonly requests: RequestSessions,
-    private readonly services: RequestServices,
+    private readonly exchanges: SessionExchanges,
     private readonly csrfTokens: CsrfTokens,
   ) {}
 
@@ -73,13 +74,9 @@ export class SessionService {
 
   async #create({ user, data, ttl, absoluteTimeout, ...client }: CreateSessionOptions): Promise<IssuedSession> {
     const owner = user === undefined || user === null ? null : this.issuer.newUser(user);
-    const tag = owner ? this.issuer.tagOfUser(owner.userId) : this.issuer.newAnonymousTag();
-    const content = this.issuer.newContent(this.issuer.newFacts(client, { ttl, absoluteTimeout }), owner, data);
-    const draft = await this.issuer.draft(tag, content);
-    const origin = originOf('created', content.facts);
-    const stored = await this.issuer.create(draft, origin, this.store.newBudget());
-    this.issuer.announce(stored, origin);
-    return this.issuer.issue(draft, stored);
+    const lifetime = { ttl, absoluteTimeout };
+    const created = { user: owner, client, lifetime, ...(data === undefined ? {} : { data }) };
+    return this.issuer.create(created, originOf('created', identityOf(client)), this.store.newBudget());
   }
 
   /**
@@ -89,7 +86,8 @@ export class SessionService {
    * @throws SessionTokenError, SessionNotFoundError, SessionInvalidError, SessionSecurityError
    */
   async getSession(token: string, client: ClientIdentity = {}): Promise<Session> {
-    return this.loader.load(await this.#verify(token, client), client, this.store.newBudget());
+    const { session } = await this.loader.load(token, client, this.store.newBudget());
+    return session;
   }
 
   /**
@@ -133,8 +131,8 @@ export class SessionService {
   async deleteSession(session: Session | string, { by = null }: EndOptions = {}): Promise<boolean> {
     const budget = this.store.newBudget();
     const ending: Ending = { reason: 'deleted', cause: 'deleted', by };
-    if (session instanceof Session) return this.#end(session, () => this.writer.end(session, ending, budget));
-    return isSessionId(session) && this.writer.endById(session, ending, budget);
+    if (session instanceof Session) return this.#end(session, () => this.endings.end(session, ending, budget));
+    return isSessionId(session) && this.endings.endById(session, ending, budget);
   }
 
   /**
@@ -149,13 +147,8 @@ export class SessionService {
       assertUserId(userId);
       return sparedIdOf(except);
     });
-    const kept = spared === undefined ? {} : { except: spared };
-    const ended = await this.store.deleteByUser(this.issuer.tagOfUser(userId), this.store.newBudget(), kept);
-    const origin = originOf('logout-everywhere', UNKNOWN_CLIENT);
-    for (const sessionId of ended) {
-      this.events.emit({ type: 'ended', reason: 'logout-everywhere', sessionId, userId, by, ...origin });
-    }
-    return ended.length;
+    const tag = this.issuer.tagOfUser(userId);
+    return this.endings.endAllOfUser(userId, tag, { except: spared, by }, this.store.newBudget());
   }
 
   /** A user's living sessions, the latest used first: for a page of devices. Never a token. */
@@ -179,7 +172,7 @@ export class SessionService {
 
   /** Ends a session and keeps its record until it expires, so that a later use is told apart from an unknown token. */
   async invalidateSession(session: Session, { by = null }: EndOptions = {}): Promise<boolean> {
-    return this.#end(session, () => this.writer.invalidate(session, by, this.store.newBudget()));
+    return this.#end(session, () => this.endings.invalidate(session, by, this.store.newBudget()));
   }
 
   /**
@@ -189,10 +182,10 @@ export class SessionService {
    *
    * @throws SessionConflictError when the session was ended or exchanged meanwhile, SessionNotFoundError `SESSION_ENDED`
    */
-  async regenerateSessionId(session: Session): Promise<AnsweredSession> {
+  async regenerateSessionId(session: Session): Promise<LoginResult> {
     return this.#logMisuse(async () => {
-      const { request } = Session.stateOf(sessionOf(session));
-      if (request !== null) return request.regenerate(session);
+      const request = requestOf(session);
+      if (request !== null) return this.exchanges.regenerate(request, session);
       return { ...(await this.logins.regenerate(session, this.store.newBudget())), csrfToken: null };
     });
   }
@@ -204,8 +197,7 @@ export class SessionService {
    */
   async renewSession(token: string, client: ClientIdentity = {}): Promise<IssuedSession> {
     const budget = this.store.newBudget();
-    const verified = await this.#verify(token, client);
-    const session = await this.loader.load(verified, client, budget);
+    const { session, token: verified } = await this.loader.load(token, client, budget);
     const outcome = await this.renewal.touch(session, this.renewal.renewedTimes(session), budget);
     if (outcome === 'ended') throw new SessionNotFoundError();
     return { session, token: await this.issuer.sign(verified.claims.secret) };
@@ -217,14 +209,14 @@ export class SessionService {
   }
 
   /**
-   * An anonymous session for the client of `request`, such as for a cart, or the one that it has, with `data` in it. The client gets the
-   * token with the answer.
+   * An anonymous session for the client of a request, such as for a cart, or the one that it has, with `data` in it. The client gets the
+   * token with the response.
    *
-   * @throws SessionUsageError on a route without `@UseSession()`, guard or session decorator
-   * @throws SessionCsrfError when it would be answered in a cookie, and another site may have sent the request
+   * @param request the request, or the `ExecutionContext` of a guard or interceptor
+   * @throws SessionCsrfError when the token is to go in a cookie, and another site may have sent the request
    */
-  async start(request: object, options: StartOptions = {}): Promise<AnsweredSession> {
-    return this.#logMisuse(() => this.requests.existing(request).start(options), request);
+  async start(request: ExecutionContext | object, options: StartOptions = {}): Promise<LoginResult> {
+    return this.#inRequest(request, (known) => this.exchanges.start(known, options));
   }
 
   /**
@@ -234,25 +226,59 @@ export class SessionService {
    *
    * With the cookie transport the returned `token` is null, so that no body can leak it, and `csrfToken` is for the pages of the session.
    *
+   * @param request the request, or the `ExecutionContext` of a guard or interceptor
    * @throws SessionConflictError when two logins exchange one session at once, SessionDataError, SessionUsageError
-   * @throws SessionCsrfError when it is answered in a cookie, and another site may have sent the request (login CSRF)
+   * @throws SessionCsrfError when the token is to go in a cookie, and another site may have sent the request (login CSRF)
    */
-  async login(request: object, user: NewSessionUser, options: LoginOptions = {}): Promise<AnsweredSession> {
-    return this.#logMisuse(() => this.requests.existing(request).login(user, options), request);
+  async login(
+    request: ExecutionContext | object,
+    user: NewSessionUser,
+    options: LoginOptions = {},
+  ): Promise<LoginResult> {
+    return this.#inRequest(request, (known) => this.exchanges.login(known, user, options));
   }
 
   /**
-   * Ends the session of `request`, with what was changed on it. A change afterwards is refused with `SESSION_ENDED`. False: there was none.
+   * Ends the session of a request, with what was changed on it. A change afterwards is refused with `SESSION_ENDED`. False: there was none.
    *
-   * @throws SessionUsageError as `login()`
+   * @param request the request, or the `ExecutionContext` of a guard or interceptor
    */
-  async logout(request: object): Promise<boolean> {
-    return this.requests.existing(request).logout();
+  async logout(request: ExecutionContext | object): Promise<boolean> {
+    return this.#inRequest(request, (known) => this.exchanges.logout(known));
   }
 
-  /** The session of `request`; null: none. @throws SessionUsageError as `login()` */
-  async current(request: object): Promise<Session | null> {
-    return this.requests.existing(request).optional();
+  /**
+   * The session of a request; null: none. It works wherever a request is at hand: in guards, middleware, passport strategies, filters, and
+   * after the response.
+   *
+   * With an `ExecutionContext`, or behind `SessionGuard` and the session decorators, the session is checked (CSRF) and renewed as there.
+   * With a request before its route is known, as in a middleware, it is read only: both follow at the route, and at the latest before a
+   * change is stored.
+   *
+   * @param request the request, or the `ExecutionContext` of a guard or interceptor
+   * @throws SessionCsrfError when the route is known, the session came in a cookie, and another site may have sent the request
+   */
+  async current(request: ExecutionContext | object): Promise<Session | null> {
+    return this.requests.of(request).current();
+  }
+
+  /**
+   * The session of a request, as `SessionGuard` and `@CurrentSession()` require it: with a user or without.
+   *
+   * @param request the request, or the `ExecutionContext` of a guard or interceptor
+   * @throws SessionError as `current()`; 401 with the exact reason in `code` when there is no session
+   */
+  require(request: ExecutionContext | object): Promise<Session> {
+    return this.requests.loaded(request).then((loaded) => loaded.required());
+  }
+
+  /**
+   * The same for a session with a user, as `@CurrentUser()` requires it.
+   *
+   * @throws SessionInvalidError 401 `SESSION_ANONYMOUS` when the session has no user; else as `require()`
+   */
+  requireUser(request: ExecutionContext | object): Promise<Session> {
+    return this.requests.loaded(request).then((loaded) => loaded.requiredWithUser());
   }
 
   /**
@@ -263,10 +289,10 @@ export class SessionService {
     return this.csrfTokens.issue(sessionOf(session).sessionId);
   }
 
-  async #verify(token: string, client: ClientIdentity): Promise<VerifiedToken> {
-    const verdict = await this.services.verifier.verify(typeof token === 'string' ? token : '');
-    if (!verdict.valid) throw this.loader.tokenError(verdict.fault, client);
-    return verdict;
+  /** Runs `use` with what is known of a request, and logs a wrong use with its route. */
+  #inRequest<T>(subject: object, use: (request: RequestSession) => Promise<T>): Promise<T> {
+    const request = this.requests.of(subject);
+    return this.#logMisuse(() => use(request), request.request);
   }
 
   /**
@@ -278,16 +304,22 @@ export class SessionService {
     try {
       return await call();
     } catch (error) {
-      this.services.log.misuse(request && routeOf(request), error);
+      this.requests.log.misuse(request && routeOf(request), error);
       throw error;
     }
   }
 
   /** Ends a session that the caller holds, and tells the client of it where it is that of a request. */
   async #end(session: Session, end: () => Promise<boolean>): Promise<boolean> {
-    const { request } = await this.#logMisuse(() => Session.stateOf(sessionOf(session)));
+    const request = await this.#logMisuse(() => requestOf(session));
     const hasEnded = await end();
     request?.ended(session);
     return hasEnded;
   }
+}
+
+/** The request that a session was loaded for; null: none. @throws SessionUsageError when `session` is none */
+function requestOf(session: Session): RequestSession | null {
+  const { listener } = Session.stateOf(sessionOf(session));
+  return listener instanceof RequestSession ? listener : null;
 }

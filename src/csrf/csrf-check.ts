@@ -1,106 +1,94 @@
 import type { ExecutionContext } from '@nestjs/common';
 
-import type { CsrfProtection, CsrfRule } from './csrf-protection.js';
 import type { SessionError } from '../errors/session-error.js';
 import type { PlatformRequest } from '../http/http-messages.js';
 import type { Session } from '../sessions/session.js';
 import type { SessionId } from '../tokens/session-secret.js';
+import type { CsrfProtection, CsrfRule } from './csrf-protection.js';
 
-/**
- * CSRF check of one request. Runs only if the session token came from the cookie, or a cookie is to be set; by the marks of the route that
- * the request has come to.
- */
+/** The request that is checked, and its route; both may become known step by step. */
+export interface CheckedRequest {
+  readonly request: PlatformRequest;
+  /** For the marks of the route, such as `@SkipCsrf()`; null: not known yet. */
+  readonly context: ExecutionContext | null;
+}
+
+/** CSRF check of one request. Made only if the session token came from the cookie, or a cookie is to be set. */
 export class CsrfCheck {
-  #request: PlatformRequest;
-  #context: ExecutionContext | null;
+  /** By method and marks of the route; null: not determined yet. */
   #rule: CsrfRule | null = null;
-  /** What the origin was checked for; undefined: it was not. */
+  /** The session for which the origin was checked, null for none; undefined: it was not checked. */
   #checkedId: SessionId | null | undefined;
-  /** The session that the cookie opened; null: none, or it has been replaced. */
+  /** The session of the cookie; null: none is loaded, or it has been replaced. */
   #session: Session | null = null;
-  /** Why that session is given to nobody. */
+  /** Why the request may not use that session. */
   #tokenRefusal: SessionError | null = null;
-  /** Whether the response depends on the page that sent the request. */
-  wasMade = false;
+  /** Whether another origin would have got another response. */
+  dependsOnOrigin = false;
 
-  /** @param report is told of a refusal */
+  /** @param report is called with each refusal */
   constructor(
     private readonly csrf: CsrfProtection,
-    request: PlatformRequest,
-    context: ExecutionContext | null,
+    private readonly checked: CheckedRequest,
     private readonly report: (error: SessionError, sessionId: SessionId | null) => void,
-  ) {
-    this.#request = request;
-    this.#context = context;
-  }
+  ) {}
 
-  /**
-   * The request has come to a route, perhaps as the framework's own request, which knows more than Node's. Express hands requests on from
-   * route to route by `next()`.
-   *
-   * @returns whether what was checked has to be checked again
-   */
-  arriveAt(request: PlatformRequest, context: ExecutionContext | null): boolean {
-    const isKnown =
-      this.#request === request &&
-      (context === null ||
-        (this.#context?.getHandler() === context.getHandler() && this.#context.getClass() === context.getClass()));
-    if (isKnown) return false;
-    this.#request = request;
-    this.#context = context ?? this.#context;
-    this.#rule = null;
+  /** Whether the origin was checked. */
+  get isMade(): boolean {
     return this.#checkedId !== undefined;
   }
 
-  /** @throws SessionCsrfError */
-  checkAgain(): void {
-    if (this.#checkedId !== undefined) this.assertOwnPage(this.#checkedId);
-    if (this.#session !== null) this.opened(this.#session);
+  /** Repeats the checks that were made, for another route or for a request of which more is known. @throws SessionCsrfError */
+  repeat(): void {
+    this.#rule = null;
+    if (this.#checkedId !== undefined) this.assertSameOrigin(this.#checkedId);
+    if (this.#session !== null) this.checkToken(this.#session);
   }
 
   /**
-   * What can be told before the session is read.
+   * Checks what is known before the session is read.
    *
-   * @param sessionId that of the cookie; null: the response is to set one
+   * @param sessionId that of the cookie; null: the response is to set a cookie
    * @throws SessionCsrfError
    */
-  assertOwnPage(sessionId: SessionId | null): void {
+  assertSameOrigin(sessionId: SessionId | null): void {
     this.#checkedId = sessionId;
-    if (this.#ruleOfRoute() !== 'checked') return;
-    this.wasMade = true;
+    if (!this.#applies) return;
+    this.dependsOnOrigin = true;
     try {
-      this.csrf.assertOwnOrigin(this.#request, sessionId);
+      this.csrf.assertOwnOrigin(this.checked.request, sessionId);
     } catch (error) {
       this.report(error as SessionError, sessionId);
       throw error;
     }
   }
 
-  /** The cookie has opened `session`. The token that the request sends must fit before anything is given this session; a login ends it. */
-  opened(session: Session): void {
+  /** Compares the CSRF token of the request with `session`. The result is thrown by `assertToken()`, because a login needs no such token. */
+  checkToken(session: Session): void {
     this.#session = session;
-    this.#tokenRefusal = this.#ruleOfRoute() === 'checked' ? this.csrf.refusalOfToken(this.#request, session) : null;
+    this.#tokenRefusal = this.#applies ? this.csrf.refusalOfToken(this.checked.request, session) : null;
   }
 
-  /** Whether the session of the cookie may be used as the session of this request. */
+  /** Whether the request may use the session of the cookie. */
   get admitsSession(): boolean {
     return this.#tokenRefusal === null;
   }
 
-  /** @throws SessionCsrfError when the request's token does not fit the session of the cookie */
+  /** @throws SessionCsrfError when the CSRF token of the request does not fit the session of the cookie */
   assertToken(): void {
     if (this.#tokenRefusal === null) return;
     this.report(this.#tokenRefusal, this.#session?.sessionId ?? null);
     throw this.#tokenRefusal;
   }
 
-  /** The session of the cookie is not that of this request any more. */
+  /** Called when the session of the cookie is not that of the request any more. */
   replaced(): void {
     this.#session = null;
     this.#tokenRefusal = null;
   }
 
-  #ruleOfRoute(): CsrfRule {
-    return (this.#rule ??= this.csrf.ruleFor(this.#request, this.#context));
+  get #applies(): boolean {
+    this.#rule ??= this.csrf.ruleFor(this.checked.request, this.checked.context);
+    return this.#rule === 'checked';
   }
 }

@@ -1,7 +1,8 @@
 import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import { catchError, finalize, tap, type Observable } from 'rxjs';
 
-import type { RequestSession } from '../requests/request-session.js';
+import { rawResponseOf, type PlatformResponse } from '../http/http-messages.js';
+import type { FlashDelivery } from '../requests/flash-delivery.js';
 import { RequestSessions } from '../requests/request-sessions.js';
 
 /**
@@ -13,21 +14,21 @@ export class FlashInterceptor implements NestInterceptor {
   constructor(private readonly requests: RequestSessions) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
-    const request = this.requests.of(context);
-    request.handlerBegins();
+    const { flash } = this.requests.of(context);
+    flash.handlerBegins();
     return next.handle().pipe(
       tap(() => {
-        request.handlerReturns();
+        flash.handlerReturns(rawResponseOf(context.getArgByIndex<PlatformResponse>(1)).statusCode);
       }),
-      catchError((error: unknown) => putBackThenThrow(request, error)),
+      catchError((error: unknown) => putBackThenThrow(flash, error)),
       finalize(() => {
-        request.handlerEnds();
+        flash.handlerEnds();
       }),
     );
   }
 }
 
-async function putBackThenThrow(request: RequestSession, error: unknown): Promise<never> {
-  await request.handlerFails();
+async function putBackThenThrow(flash: FlashDelivery, error: unknown): Promise<never> {
+  await flash.handlerThrew();
   throw error;
 }

@@ -55,14 +55,14 @@ export class OptionalSessionPipe extends SessionPipe {
 @Injectable()
 export class CurrentUserPipe extends SessionPipe {
   protected resolve(request: RequestSession): SessionUser | null {
-    return request.requiredWithUser({ orAnonymous: () => false }).user;
+    return request.requiredWithUser().user;
   }
 }
 
 @Injectable()
 export class FlashMessagesPipe extends SessionPipe {
   protected resolve(request: RequestSession): Promise<FlashMessage[]> {
-    return request.takeFlash();
+    return request.flash.take();
   }
 }
 

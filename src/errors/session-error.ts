@@ -53,6 +53,11 @@ export abstract class SessionError extends HttpException {
   }
 }
 
+/** Whether an error means that a session is known to be absent or unusable (401). All other errors mean that this is not known. */
+export function isRefusal(error: unknown): error is SessionError {
+  return error instanceof SessionError && error.getStatus() === (HttpStatus.UNAUTHORIZED as number);
+}
+
 function reasonPhrase(status: HttpStatus): string {
   switch (status) {
     case HttpStatus.BAD_REQUEST:

@@ -1,6 +1,5 @@
 import { ServerResponse } from 'node:http';
 
-import type { SendingGate } from './response-layer.js';
 import type { SendingMethod } from './sent-response.js';
 
 /** A method by which a response leaves. None of Node's four has more parameters, so calls need no list of arguments. */
@@ -8,6 +7,11 @@ export type Sending = (this: ServerResponse, first?: unknown, second?: unknown, 
 
 /** The four methods by which a response leaves, as they lie below a gate. */
 export type SendingMethods = Readonly<Record<SendingMethod, Sending>>;
+
+/** Takes the calls of one response. */
+export interface SendingGate {
+  called(method: SendingMethod, first?: unknown, second?: unknown, third?: unknown): unknown;
+}
 
 const GATE = Symbol('nestjs-sessionx:gate');
 

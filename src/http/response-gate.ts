@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http';
 
-import { installGate, isCovered, type Sending, type SendingMethods } from './gate-methods.js';
+import { installGate, isCovered, type Sending, type SendingGate, type SendingMethods } from './gate-methods.js';
 import { overlay } from './overlay.js';
-import type { SendingGate, ResponseLayer } from './response-layer.js';
+import type { ResponseLayer } from './response-layer.js';
 import type { SendingArguments, SendingMethod } from './sent-response.js';
 import { WaitingCalls } from './waiting-calls.js';
 import type { Delivery, GateOwner, ReplacementResponse } from './gate-owner.interface.js';

@@ -1,12 +1,6 @@
 import type { ServerResponse } from 'node:http';
 
-import type { SendingMethods } from './gate-methods.js';
-import type { SendingMethod } from './sent-response.js';
-
-/** Takes the calls of one response. */
-export interface SendingGate {
-  called(method: SendingMethod, first?: unknown, second?: unknown, third?: unknown): unknown;
-}
+import type { SendingGate, SendingMethods } from './gate-methods.js';
 
 /** An application of Express, as far as its responses are concerned. */
 export interface ExpressApplication {

@@ -1,14 +1,25 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Session } from '../sessions/session.js';
-import type { StoreBudget } from '../store/store-budget.js';
-import type { RequestServices } from './request-services.js';
 import type { ResponseGate } from '../http/response-gate.js';
+import type { FlashMessage } from '../records/flash-message.js';
+import type { SessionWriter } from '../sessions/session-writer.js';
+import type { SessionStore } from '../store/session-store.js';
+import type { StoreBudget } from '../store/store-budget.js';
+import type { RequestLog } from './request-log.js';
 
 const NOT_MODIFIED = 304;
 const FIRST_ERROR_STATUS = 400;
 /** Together some 3 s: longer than a connection takes to come back, and a failover often does not. */
 const PAUSES_MS = [0, 100, 300, 900, 1800];
+
+/** The request whose response delivers the messages. */
+export interface FlashRequest {
+  readonly budget: StoreBudget;
+  readonly gate: ResponseGate | null;
+  readonly session: Session | null;
+  current(): Promise<Session | null>;
+}
 
 /**
  * Follows the flash messages that a request has taken until they reach the client, and puts them back into the session if they do not:
@@ -22,9 +33,19 @@ export class FlashDelivery {
   #statusOfHandler: number | 'running' | null = null;
 
   constructor(
-    private readonly services: Pick<RequestServices, 'writer' | 'store' | 'log'>,
-    private readonly gate: ResponseGate,
+    private readonly services: {
+      readonly writer: SessionWriter;
+      readonly store: SessionStore;
+      readonly log: RequestLog;
+    },
+    private readonly request: FlashRequest,
   ) {}
+
+  /** The messages of the session, each handed out once; none without a session. */
+  async take(): Promise<FlashMessage[]> {
+    const session = await this.request.current();
+    return session === null ? [] : this.services.writer.takeFlash(session, this.request.budget);
+  }
 
   handlerBegins(): void {
     this.#statusOfHandler = 'running';
@@ -34,20 +55,22 @@ export class FlashDelivery {
     this.#statusOfHandler = status;
   }
 
-  /** It has thrown, or nobody waits for it any more. */
-  handlerFails(): void {
+  /** What it was given is shown to nobody. */
+  async handlerThrew(): Promise<void> {
     this.#statusOfHandler = null;
+    if (this.request.session !== null) await this.putBack(this.request.session);
   }
 
+  /** Called when nobody waits for the handler any more. */
   handlerEnds(): void {
-    if (this.#statusOfHandler === 'running') this.handlerFails();
+    if (this.#statusOfHandler === 'running') this.#statusOfHandler = null;
   }
 
   /** Called before messages of `session` are taken. */
   watch(session: Session): void {
     if (this.#isWatching) return;
     this.#isWatching = true;
-    this.gate.whenDelivered((delivery) => {
+    this.request.gate?.whenDelivered((delivery) => {
       this.#isWatching = false;
       this.#isLost = delivery.got !== 'response';
       if (delivery.got === 'response' && this.#isShown(delivery.status)) Session.stateOf(session).flash.delivered();
@@ -62,10 +85,10 @@ export class FlashDelivery {
   }
 
   /** Puts the messages back. Does not throw: if that fails, it is tried again in the background. */
-  async putBack(session: Session, budget: StoreBudget): Promise<void> {
+  async putBack(session: Session): Promise<void> {
     if (!Session.stateOf(session).flash.hasTaken) return;
     try {
-      await this.services.writer.returnFlash(session, budget);
+      await this.services.writer.returnFlash(session, this.request.budget);
     } catch {
       void this.#returnInBackground(session);
     }

@@ -1,4 +1,4 @@
-import type { SessionState } from '../sessions/session-state.js';
+import { Session } from '../sessions/session.js';
 
 /** Within that time, a handler that stores its late changes itself has done so. */
 const GRACE_MS = 1000;
@@ -10,14 +10,14 @@ export class LateChanges {
   /** @param warn is called when there is one */
   constructor(private readonly warn: () => void) {}
 
-  /** The holder of `state` may change it now. */
-  expect(state: SessionState): void {
+  /** The holder of `session` may change it now. */
+  expect(session: Session): void {
     if (this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       // Behind a store call that is under way.
-      void state.inTurn(() => {
-        if (isChanged(state)) this.warn();
+      void Session.stateOf(session).inTurn(() => {
+        if (isChanged(session)) this.warn();
         return Promise.resolve();
       });
     }, GRACE_MS).unref();
@@ -25,9 +25,9 @@ export class LateChanges {
 }
 
 /** Whether there are changes that no commit has stored. */
-export function isChanged(state: SessionState): boolean {
+export function isChanged(session: Session): boolean {
   try {
-    return state.hasChanges();
+    return Session.stateOf(session).hasChanges();
   } catch {
     // A value that cannot be stored.
     return true;

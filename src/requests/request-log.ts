@@ -62,11 +62,9 @@ export class RequestLog {
     });
   }
 
-  /** A token was due for renewal, and the client keeps the older one. */
-  notSigned(error: unknown): void {
-    this.#repeated.say('not signed', (more) => {
-      this.logger.warn(`A token was not signed anew, the older one stays good: ${messageOf(error)}${more}`);
-    });
+  /** A cookie was due for renewal, and the browser keeps the older one. */
+  cookieNotRenewed(error: unknown): void {
+    this.logger.debug?.(`A cookie was not renewed, the older one stays valid: ${messageOf(error)}`);
   }
 
   /** The handler used its response after the end. */

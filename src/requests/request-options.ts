@@ -2,17 +2,17 @@ import type { TokenSource } from '../options/session-options.js';
 import type { SessionLifetime } from '../sessions/session-issuer.js';
 import type { SessionData } from '../records/session-user.js';
 
-/** How a new token is given to the client. */
-export interface AnswerOptions {
-  /** Default: the way the arriving session came, else the first of `tokenSourcePriority`. */
+/** How the client gets a new token. */
+export interface TransportOptions {
+  /** Default: where the token of the request was found, else the first of `tokenSourcePriority`. */
   readonly transport?: TokenSource;
 }
 
 /** Choices for one login. */
-export interface LoginOptions extends SessionLifetime, AnswerOptions {}
+export interface LoginOptions extends SessionLifetime, TransportOptions {}
 
 /** Choices for a session that `start()` makes. */
-export interface StartOptions extends AnswerOptions {
+export interface StartOptions extends TransportOptions {
   /** Put into the session, new or not. Default: nothing. */
   readonly data?: Partial<SessionData>;
 }

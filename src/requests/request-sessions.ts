@@ -1,37 +1,68 @@
-import { Injectable, type ExecutionContext } from '@nestjs/common';
+import { Inject, Injectable, Logger, type ExecutionContext } from '@nestjs/common';
 import { HttpAdapterHost, type AbstractHttpAdapter } from '@nestjs/core';
 import type { IncomingMessage } from 'node:http';
 
+import { SESSION_CLOCK, type Clock } from '../clock.js';
+import { CsrfProtection } from '../csrf/csrf-protection.js';
 import { SessionUsageError } from '../errors/session-errors.js';
+import { SessionRejections } from '../events/session-rejections.js';
 import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
-import { ResponseLayer, type ExpressApplication } from '../http/response-layer.js';
-import { routeOf } from '../http/route-of.js';
 import { PrivateSlot } from '../http/private-slot.js';
-import { RequestServices } from './request-services.js';
-import { RequestSession } from './request-session.js';
 import type { ResponseGate } from '../http/response-gate.js';
+import { ResponseLayer, type ExpressApplication } from '../http/response-layer.js';
+import { listenForResponses, type FastifyApplication } from '../http/response-listener.js';
+import { SessionEndings } from '../sessions/session-endings.js';
+import { SessionLoader } from '../sessions/session-loader.js';
+import { SessionRenewal } from '../sessions/session-renewal.js';
+import { SessionWriter } from '../sessions/session-writer.js';
+import { SessionStore } from '../store/session-store.js';
+import { RequestLog } from './request-log.js';
+import { RequestSession, type RequestSteps } from './request-session.js';
+import { SessionResponses } from './session-responses.js';
+import { TokenFinder } from './token-finder.js';
 
-/** Holds the one {@link RequestSession} of each request, beside the request and not on it. */
+/** Keeps the one {@link RequestSession} of each request, in a private slot beside the request. */
 @Injectable()
-export class RequestSessions {
+export class RequestSessions implements RequestSteps {
+  readonly log: RequestLog;
   readonly #byRequest = new PrivateSlot<RequestSession>();
+  /** Of Fastify, whose requests do not know their responses. */
+  readonly #responses = new PrivateSlot<PlatformResponse>();
   #layer: ResponseLayer | null = null;
 
   constructor(
-    private readonly services: RequestServices,
+    readonly finder: TokenFinder,
+    readonly loader: SessionLoader,
+    readonly store: SessionStore,
+    readonly renewal: SessionRenewal,
+    readonly csrf: CsrfProtection,
+    readonly writer: SessionWriter,
+    readonly endings: SessionEndings,
+    readonly responses: SessionResponses,
+    readonly rejections: SessionRejections,
+    @Inject(SESSION_CLOCK) clock: Clock,
     host: HttpAdapterHost,
   ) {
-    this.#coverResponsesOf(host);
+    this.log = new RequestLog(new Logger('SessionModule'), clock);
+    this.#prepare(host);
     // A testing module makes its application when all providers are there; a context without HTTP never has one.
     host.init$.subscribe(() => {
-      this.#coverResponsesOf(host);
+      this.#prepare(host);
     });
   }
 
-  /** That of the request in `context`, made at the first call. Nothing is read from the store yet. */
-  of(context: ExecutionContext): RequestSession {
+  /**
+   * The session of the request in `context`, or of `request`. Nothing is read from the store yet.
+   *
+   * @throws SessionUsageError for a context that is not HTTP's
+   */
+  of(subject: ExecutionContext | object): RequestSession {
+    return isExecutionContext(subject) ? this.ofContext(subject) : this.ofRequest(subject);
+  }
+
+  ofContext(context: ExecutionContext): RequestSession {
     if (context.getType() !== 'http') throw this.#notHttp(context.getType<string>());
-    // What switchToHttp() gives too, by way of three new functions a call.
+    // The same as switchToHttp() returns, without the three functions that it makes at each call.
     return this.ofRequest(
       context.getArgByIndex<PlatformRequest>(0),
       context.getArgByIndex<PlatformResponse>(1),
@@ -39,59 +70,68 @@ export class RequestSessions {
     );
   }
 
-  /** The same with its session loaded. Rejects where `of()` throws. */
-  loaded(context: ExecutionContext): Promise<RequestSession> {
+  /**
+   * @param response may be left out where the platform knows it: in Express, and in Fastify unless the module was loaded after the start
+   * @param context null: the route is not known, nor are marks on it such as `@SkipCsrf()`
+   */
+  ofRequest(
+    request: PlatformRequest & { readonly res?: PlatformResponse },
+    response?: PlatformResponse,
+    context: ExecutionContext | null = null,
+  ): RequestSession {
+    const raw = rawRequestOf(request);
+    let found = this.#find(raw);
+    if (found === undefined) {
+      found = new RequestSession(this, request, context);
+      this.#byRequest.set(this.#byRequest.get(keyOf(raw)) === undefined ? keyOf(raw) : raw, found);
+    } else {
+      found.arriveAt(request, context);
+    }
+    if (found.gate === null) {
+      const known = response ?? request.res ?? this.#responses.get(raw);
+      if (known !== undefined) found.attach(known, this.#layer);
+    }
+    return found;
+  }
+
+  /** The same as `of()`, with its session loaded. Rejects where `of()` throws. */
+  loaded(subject: ExecutionContext | object): Promise<RequestSession> {
     try {
-      return this.of(context).load();
+      return this.of(subject).load();
     } catch (error) {
       if (error instanceof Error) return Promise.reject(error);
       throw error;
     }
   }
 
-  /** The same for what knows no context, or another one than HTTP's; marks on a route, such as `@SkipCsrf()`, are then not seen. */
-  ofRequest(
-    request: PlatformRequest,
-    response: PlatformResponse,
-    context: ExecutionContext | null = null,
-  ): RequestSession {
-    const raw = rawRequestOf(request);
-    const known = this.#find(raw);
-    if (known !== undefined) {
-      known.arriveAt(request, context);
-      return known;
-    }
-    const created = new RequestSession(this.services, request, response, context, this.#layer);
-    this.#byRequest.set(this.#byRequest.get(keyOf(raw)) === undefined ? keyOf(raw) : raw, created);
-    return created;
-  }
-
   #notHttp(type: string): SessionUsageError {
     const error = new SessionUsageError(
-      `Guard and decorators of SessionModule are for HTTP, and this context is of ${type}: read the token yourself and call SessionService.getSession(token), or RequestSessions.ofRequest(request, response).`,
+      `SessionGuard and the session decorators work for HTTP, and this context is of type "${type}": read the token yourself and call SessionService.getSession(token).`,
     );
-    this.services.log.misuse(`A context of ${type}`, error);
+    this.log.misuse(`A context of type "${type}"`, error);
     return error;
   }
 
-  /** @throws SessionUsageError when nothing on the route has told us the response that belongs to `request` */
-  existing(request: object): RequestSession {
-    const known = this.#find(rawRequestOf(request));
-    if (known !== undefined) {
-      known.arriveAt(request, null);
-      return known;
+  #prepare({ httpAdapter: adapter }: { readonly httpAdapter?: AbstractHttpAdapter }): void {
+    switch (adapter?.getType()) {
+      case 'express':
+        this.#layer ??= new ResponseLayer(adapter.getInstance<ExpressApplication>(), (response) =>
+          this.#gateOf(response),
+        );
+        break;
+      case 'fastify':
+        listenForResponses(adapter.getInstance<FastifyApplication>(), (request, response) => {
+          this.#arrived(request, response);
+        });
+        break;
     }
-    const route = routeOf(request);
-    const error = new SessionUsageError(
-      `This request (${route}) is not known to SessionModule: put @UseSession() on the route, or SessionGuard, or a session decorator.`,
-    );
-    this.services.log.misuse(route, error);
-    throw error;
   }
 
-  #coverResponsesOf({ httpAdapter: adapter }: { readonly httpAdapter?: AbstractHttpAdapter }): void {
-    if (this.#layer !== null || adapter?.getType() !== 'express') return;
-    this.#layer = new ResponseLayer(adapter.getInstance<ExpressApplication>(), (response) => this.#gateOf(response));
+  /** Called when a request of Fastify arrives, before its middleware, and again behind it. */
+  #arrived(request: IncomingMessage, response: PlatformResponse): void {
+    this.#responses.set(request, response);
+    const found = this.#find(request);
+    if (found?.gate === null) found.attach(response, null);
   }
 
   #find(raw: IncomingMessage): RequestSession | undefined {
@@ -107,6 +147,10 @@ export class RequestSessions {
     const gate = req === undefined ? undefined : this.#find(req)?.gate;
     return gate?.isInLayer === true ? gate : undefined;
   }
+}
+
+function isExecutionContext(subject: object): subject is ExecutionContext {
+  return 'getArgByIndex' in subject && typeof subject.getArgByIndex === 'function';
 }
 
 /**

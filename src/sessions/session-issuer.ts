@@ -24,6 +24,7 @@ import {
 } from '../tokens/session-secret.js';
 import type { Session } from './session.js';
 import { SessionContext } from './session-context.js';
+import { SessionEndings } from './session-endings.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { NewSessionUser, SessionData, SessionUser } from '../records/session-user.js';
 import { toSessionUser } from './user-input.js';
@@ -42,8 +43,19 @@ export interface SessionLifetime {
   readonly absoluteTimeout?: number;
 }
 
-/** A record that is ready to be stored, and the token that will open it: signed first, for nothing is lost when that fails. */
-export interface Draft {
+/** What a new session is made from. */
+export interface NewSession {
+  /** null: anonymous. */
+  readonly user: SessionUser | null;
+  readonly client: RequestClient;
+  /** Default: none. */
+  readonly data?: Partial<SessionData>;
+  /** Default: that of the options. */
+  readonly lifetime?: SessionLifetime;
+}
+
+/** A record that is ready to be stored, and its token. The token is signed first: if that fails, nothing is lost. */
+export interface PreparedSession {
   readonly token: string;
   readonly record: SessionRecord;
   /** null: anonymous. */
@@ -52,9 +64,10 @@ export interface Draft {
 
 /** RFC 6265bis, section 4.1.1: what the value of a cookie holds without quotes; short of what browsers keep of a cookie. */
 const SENDABLE_TOKEN = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{1,4000}$/;
+const EVICTED = { reason: 'evicted-by-limit', by: null } as const;
 const LONGEST_LIFETIME_S = 3_153_600_000;
 
-/** Makes new records, stores them, and signs the tokens that open them. */
+/** Creates sessions: prepares the record, signs its token, stores it and emits `created`. */
 @Injectable()
 export class SessionIssuer {
   readonly #indexKey: string;
@@ -65,6 +78,7 @@ export class SessionIssuer {
     private readonly store: SessionStore,
     private readonly binding: SessionBinding,
     private readonly context: SessionContext,
+    private readonly endings: SessionEndings,
     private readonly events: SessionEvents,
     private readonly serializer: BoundedSerializer,
   ) {
@@ -79,12 +93,30 @@ export class SessionIssuer {
     return userTag(this.#indexKey, userId);
   }
 
-  newAnonymousTag(): UserTag {
-    return anonymousTag(this.context.random);
+  /**
+   * Creates a session that replaces no other.
+   *
+   * @throws SessionConflictError when the user has too many sessions
+   */
+  async create(created: NewSession, origin: SessionEventOrigin, budget: StoreBudget): Promise<IssuedSession> {
+    const prepared = await this.prepare(this.contentOf(created));
+    const stored = await this.insertNew(prepared, origin, budget);
+    this.announce(stored, origin);
+    return this.issue(prepared, stored);
   }
 
-  /** @throws SessionUsageError when a lifetime is not a positive number of seconds, or a binding lacks what it binds to */
-  newFacts(client: RequestClient, { ttl, absoluteTimeout }: SessionLifetime): SessionFacts {
+  /**
+   * The content of a new session.
+   *
+   * @throws SessionUsageError when a lifetime is not a positive number of seconds, a binding has nothing to bind to, or `data` is no object
+   * @throws SessionDataError when `data` cannot be stored as it is
+   */
+  contentOf({ user, client, data = {}, lifetime = {} }: NewSession): SessionContent {
+    this.assertData(data);
+    return { facts: this.#factsOf(client, lifetime), user, data, flash: [] };
+  }
+
+  #factsOf(client: RequestClient, { ttl, absoluteTimeout }: SessionLifetime): SessionFacts {
     const now = this.context.clock.now();
     const capMs = Math.min(
       toMilliseconds(absoluteTimeout, 'absoluteTimeout') ?? Infinity,
@@ -96,12 +128,6 @@ export class SessionIssuer {
       absoluteExpiresAt: capMs === Infinity ? null : now + capMs,
       ...this.binding.identityToStore(client),
     };
-  }
-
-  /** @throws SessionUsageError when `data` is no object, SessionDataError when it cannot be stored as it is */
-  newContent(facts: SessionFacts, user: SessionUser | null, data: Partial<SessionData> = {}): SessionContent {
-    this.assertData(data);
-    return { facts, user, data: data, flash: [] };
   }
 
   /** @throws SessionUsageError when `data` is no object, SessionDataError when it cannot be stored as it is */
@@ -119,8 +145,17 @@ export class SessionIssuer {
     return toSessionUser(user, this.options.maxSessionBytes);
   }
 
-  /** A record under a new secret, whose idle lifetime begins at `startsAt`. Default: when the session was created. */
-  async draft(tag: UserTag, content: SessionContent, startsAt = content.facts.createdAt): Promise<Draft> {
+  /**
+   * A record under a new secret and id.
+   *
+   * @param startsAt when its idle lifetime begins; default: when the session was created
+   * @param tag default: that of the user, or a random one for an anonymous session
+   */
+  async prepare(
+    content: SessionContent,
+    startsAt: number = content.facts.createdAt,
+    tag: UserTag = this.#tagFor(content.user),
+  ): Promise<PreparedSession> {
     const secret = newSecret(tag, this.context.random);
     const id = sessionIdOf(secret);
     const { ttlMs, absoluteExpiresAt } = content.facts;
@@ -139,14 +174,19 @@ export class SessionIssuer {
     };
   }
 
+  #tagFor(user: SessionUser | null): UserTag {
+    return user === null ? anonymousTag(this.context.random) : this.tagOfUser(user.userId);
+  }
+
   /**
-   * Stores `draft`.
+   * Stores a prepared session.
    *
-   * @returns the session in it, or what became of the session that it was to replace
+   * @param options which session it replaces, if it does
+   * @returns the session, or what became of the one that it was to replace
    * @throws SessionConflictError when the user has too many sessions
    */
-  async put(
-    { record, userId }: Draft,
+  async insert(
+    { record, userId }: PreparedSession,
     options: Pick<NewRecordOptions, 'replaces'>,
     origin: SessionEventOrigin,
     budget: StoreBudget,
@@ -155,9 +195,7 @@ export class SessionIssuer {
     const result = await this.store.create(record, { ...options, ...limit }, budget);
     switch (result.outcome) {
       case 'created':
-        for (const sessionId of result.evicted) {
-          this.events.emit({ type: 'ended', reason: 'evicted-by-limit', sessionId, userId, by: null, ...origin });
-        }
+        for (const evictedId of result.evicted) this.endings.report(evictedId, userId, EVICTED, origin);
         return { record, content: decodePayload(record) };
       case 'changed':
       case 'missing':
@@ -172,19 +210,19 @@ export class SessionIssuer {
     }
   }
 
-  /** Stores `draft`, which replaces nothing. */
-  async create(draft: Draft, origin: SessionEventOrigin, budget: StoreBudget): Promise<StoredSession> {
-    const stored = await this.put(draft, {}, origin, budget);
+  /** Stores a prepared session that replaces no other. */
+  async insertNew(prepared: PreparedSession, origin: SessionEventOrigin, budget: StoreBudget): Promise<StoredSession> {
+    const stored = await this.insert(prepared, {}, origin, budget);
     if (stored === 'changed' || stored === 'missing') throw cutShort();
     return stored;
   }
 
-  /** Tells the listeners of a session that is new to its client. */
+  /** Emits `created`. */
   announce({ record, content }: StoredSession, origin: SessionEventOrigin): void {
     this.events.emit({ type: 'created', sessionId: record.id, userId: content.user?.userId ?? null, ...origin });
   }
 
-  issue({ token }: Draft, stored: StoredSession): IssuedSession {
+  issue({ token }: PreparedSession, stored: StoredSession): IssuedSession {
     return { session: this.context.open(stored), token };
   }
 

@@ -1,30 +1,38 @@
-import { HttpStatus, Injectable } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 
-import { normaliseIp } from '../http/ip-address.js';
-import { SessionBinding } from './session-binding.js';
-import type { ClientIdentity, RequestClient } from '../http/client-identity.js';
-import { SessionError } from '../errors/session-error.js';
+import { isRefusal, type SessionError } from '../errors/session-error.js';
 import {
   SessionExpiredError,
   SessionInvalidError,
   SessionNotFoundError,
   SessionTokenError,
 } from '../errors/session-errors.js';
-import { RejectionLog } from '../events/rejection-log.js';
-import { SessionEvents } from '../events/session-events.js';
+import { SessionRejections } from '../events/session-rejections.js';
+import type { ClientIdentity, RequestClient } from '../http/client-identity.js';
+import type { StoredSession } from '../records/stored-session.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf } from '../tokens/session-secret.js';
-import type { VerifiedToken, VerifierVerdict } from '../tokens/token-verifier.js';
-import type { Session } from './session.js';
+import { TokenVerifier, type VerifiedToken, type VerifierVerdict } from '../tokens/token-verifier.js';
+import { SessionBinding } from './session-binding.js';
 import { SessionContext } from './session-context.js';
 import { SessionIssuer } from './session-issuer.js';
-import type { StoredSession } from '../records/stored-session.js';
+import type { Session } from './session.js';
 
-/** Why a token of a request opens nothing. */
+/** Why a token of a request is invalid. */
 export type TokenFault = Extract<VerifierVerdict, { valid: false }>['fault'] | 'TOKEN_AMBIGUOUS';
 
-/** From a token to the living session that it opens, by one read, or to the exact reason why there is none. */
+/** The living session of a token, or the exact reason why there is none. */
+export type LoadResult =
+  | { readonly session: Session; readonly refusal?: undefined }
+  | { readonly session?: undefined; readonly refusal: SessionError };
+
+/** Knows the client of a request. */
+export interface ClientSource {
+  readonly client: RequestClient;
+}
+
+/** Loads the living session of a token, by one read. */
 @Injectable()
 export class SessionLoader {
   constructor(
@@ -32,84 +40,90 @@ export class SessionLoader {
     private readonly issuer: SessionIssuer,
     private readonly binding: SessionBinding,
     private readonly context: SessionContext,
-    private readonly events: SessionEvents,
-    private readonly log: RejectionLog,
+    private readonly rejections: SessionRejections,
+    private readonly verifier: TokenVerifier,
   ) {}
 
-  /** @throws SessionNotFoundError, SessionInvalidError, SessionSecurityError, SessionBackendError */
-  load(token: VerifiedToken, client: RequestClient, budget: StoreBudget): Promise<Session> {
-    return this.store.read(token.sessionId, budget, (stored) => this.open(stored, token, () => client));
+  /**
+   * For a token without a request.
+   *
+   * @throws SessionTokenError, SessionNotFoundError, SessionInvalidError, SessionSecurityError, SessionBackendError
+   */
+  async load(
+    text: string,
+    client: ClientIdentity,
+    budget: StoreBudget,
+  ): Promise<{ readonly session: Session; readonly token: VerifiedToken }> {
+    const token = await this.verifier.verify(typeof text === 'string' ? text : '');
+    if (!token.valid) throw this.tokenRefusal(token.fault, client);
+    const { session, refusal } = await this.store.read(token.sessionId, budget, (stored) =>
+      this.check(stored, token, { client }),
+    );
+    if (session === undefined) throw refusal;
+    return { session, token };
   }
 
   /**
-   * The session in what was read for `token`.
+   * The session in what was read for `token`, if it may be used.
    *
-   * @param clientOf tells the client; called only where it is needed, as to learn an address may be work for the framework
-   * @throws as `load()`
+   * @param from its `client` is read only if needed, because some frameworks have to compute the address
    */
-  open(stored: StoredSession | null, token: VerifiedToken, clientOf: () => RequestClient): Session {
+  check(stored: StoredSession | null, token: VerifiedToken, from: ClientSource): LoadResult {
     const now = this.context.clock.now();
+    const refusal = stored === null ? new SessionNotFoundError() : this.#refusalOf(stored, token, now, from);
+    if (stored !== null && refusal === null) {
+      return { session: this.context.open(stored, Math.max(now, stored.record.lastAccessed)) };
+    }
+    const reason = refusal ?? new SessionNotFoundError();
+    this.rejections.report(reason, from.client, token.sessionId);
+    return { refusal: reason };
+  }
+
+  #refusalOf(stored: StoredSession, token: VerifiedToken, now: number, from: ClientSource): SessionError | null {
+    const { record, content } = stored;
+    // Not distinguished from a session that never was: most stores forget an expired record, each at a time of its own.
+    if (this.store.expiryOf(record, content) <= now) return new SessionNotFoundError();
+    // A pending login has given its token to no client yet.
+    if (record.status === 'pending') return new SessionNotFoundError();
+    if (record.status === 'invalidated') {
+      return new SessionInvalidError('SESSION_INVALIDATED', 'The session was ended by invalidateSession().');
+    }
+    if (!this.#isIndexed(stored, token)) {
+      return new SessionInvalidError(
+        'INDEX_KEY_CHANGED',
+        'The session was made under another indexKey, so log out everywhere would miss it. Keep indexKey the same when you rotate keys.',
+      );
+    }
+    return this.binding.isOn ? this.#bindingRefusal(stored, from.client) : null;
+  }
+
+  /** A session under a tag that is not its user's is not in the user's index, so no log-out everywhere would end it. */
+  #isIndexed({ record, content: { user } }: StoredSession, token: VerifiedToken): boolean {
+    token.hasTagOfUser ??= user === null || this.issuer.tagOfUser(user.userId) === tagOf(record.id);
+    return token.hasTagOfUser;
+  }
+
+  #bindingRefusal({ content }: StoredSession, client: RequestClient): SessionError | null {
     try {
-      if (stored === null) throw new SessionNotFoundError();
-      this.#assertUsable(stored, now);
-      this.#assertIndexed(stored, token);
-      if (this.binding.isOn) this.binding.check(stored.content.facts, clientOf());
+      this.binding.check(content.facts, client);
+      return null;
     } catch (error) {
-      if (isRefusal(error)) this.reject(error, clientOf(), token.sessionId);
+      if (isRefusal(error)) return error;
       throw error;
     }
-    return this.context.open(stored, Math.max(now, stored.record.lastAccessed));
   }
 
-  /** The error for a token that does not verify; told to the listeners too. */
-  tokenError(code: TokenFault, client: ClientIdentity): SessionTokenError {
+  /** The error for a token that does not verify. Reported. */
+  tokenRefusal(fault: TokenFault, client: ClientIdentity): SessionTokenError {
     const error =
-      code === 'TOKEN_EXPIRED' ? new SessionExpiredError() : new SessionTokenError(code, TOKEN_FAULTS[code]);
-    this.reject(error, client, null);
+      fault === 'TOKEN_EXPIRED' ? new SessionExpiredError() : new SessionTokenError(fault, TOKEN_FAULTS[fault]);
+    this.rejections.report(error, client, null);
     return error;
-  }
-
-  /** Tells the listeners and the log, who alone learn the exact reason. */
-  reject(error: SessionError, { ipAddress }: ClientIdentity, sessionId: string | null): void {
-    this.log.note(error);
-    const address = ipAddress ? normaliseIp(ipAddress) : null;
-    this.events.emit({ type: 'rejected', reason: error.code, sessionId, ipAddress: address });
-  }
-
-  #assertUsable({ record, content }: StoredSession, now: number): void {
-    // Not told apart from one that never was: most stores forget what has expired, each at a time of its own.
-    if (this.store.expiryOf(record, content) <= now) throw new SessionNotFoundError();
-    switch (record.status) {
-      case 'active':
-        return;
-      case 'invalidated':
-        throw new SessionInvalidError('SESSION_INVALIDATED', 'The session was ended by invalidateSession().');
-      case 'pending':
-        // A login that was cut off, or is not through yet: its token has been given to nobody.
-        throw new SessionNotFoundError();
-      default:
-        record.status satisfies never;
-    }
-  }
-
-  /** A session under a tag that is not its user's is not in the index of the user, so no log out everywhere would end it. */
-  #assertIndexed({ record, content: { user } }: StoredSession, token: VerifiedToken): void {
-    token.hasTagOfUser ??= user === null || this.issuer.tagOfUser(user.userId) === tagOf(record.id);
-    if (token.hasTagOfUser) return;
-    throw new SessionInvalidError(
-      'INDEX_KEY_CHANGED',
-      'The session was made under another indexKey, so log out everywhere would miss it. Where keys are rotated, indexKey stays the same.',
-    );
   }
 }
 
 const TOKEN_FAULTS = {
-  TOKEN_MALFORMED: 'The session token is not spelled like one.',
+  TOKEN_MALFORMED: 'The session token does not have the form of a token.',
   TOKEN_FORGED: 'The session token is not signed with any of our keys.',
   TOKEN_AMBIGUOUS: 'The request carries more than one session token in one place.',
 } as const;
-
-/** Whether a session is known to be absent or unusable, which is a 401; all other errors mean "don't know". */
-export function isRefusal(error: unknown): error is SessionError {
-  return error instanceof SessionError && error.getStatus() === (HttpStatus.UNAUTHORIZED as number);
-}

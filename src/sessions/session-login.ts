@@ -14,7 +14,8 @@ import { tagOf, type UserTag } from '../tokens/session-secret.js';
 import { Session } from './session.js';
 import { sessionEnded } from './session-ended.js';
 import { SessionContext } from './session-context.js';
-import { SessionIssuer, type Draft, type IssuedSession, type SessionLifetime } from './session-issuer.js';
+import { SessionEndings } from './session-endings.js';
+import { SessionIssuer, type PreparedSession, type IssuedSession, type SessionLifetime } from './session-issuer.js';
 import type { SessionState } from './session-state.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { SessionUser } from '../records/session-user.js';
@@ -32,7 +33,7 @@ type Succession = (old: StoredSession) => SessionContent;
 
 /** A new session that is stored. */
 interface Exchanged {
-  readonly draft: Draft;
+  readonly prepared: PreparedSession;
   readonly stored: StoredSession;
 }
 
@@ -47,6 +48,7 @@ export class SessionLogin {
     private readonly store: SessionStore,
     private readonly issuer: SessionIssuer,
     private readonly context: SessionContext,
+    private readonly endings: SessionEndings,
     private readonly events: SessionEvents,
   ) {}
 
@@ -56,16 +58,14 @@ export class SessionLogin {
    */
   async login(previous: Session | null, login: Login, budget: StoreBudget): Promise<IssuedSession> {
     if (previous !== null) return Session.stateOf(previous).inTurn(() => this.#replace(previous, login, budget));
-    const { draft, stored } = await this.#create(login, this.#freshContent(login), budget);
-    this.issuer.announce(stored, login.origin);
-    return this.issuer.issue(draft, stored);
+    return this.issuer.create(login, login.origin, budget);
   }
 
   async #replace(previous: Session, login: Login, budget: StoreBudget): Promise<IssuedSession> {
     const state = Session.stateOf(previous);
     const { sessionId } = previous;
     const { userId } = state;
-    const fresh = this.#freshContent(login);
+    const fresh = this.issuer.contentOf(login);
     // Told first: a value that cannot be stored must show before anything has been deleted.
     const carried = this.#carriesOver(state, login) ? state.pendingChanges() : null;
     const succeed: Succession = ({ content }) => {
@@ -74,23 +74,19 @@ export class SessionLogin {
       return { ...fresh, data, flash };
     };
     const exchanged = await this.#exchangeAtLogin(state, login, fresh, succeed, budget);
-    const { draft, stored } = exchanged ?? (await this.#create(login, fresh, budget));
+    const { prepared, stored } = exchanged ?? (await this.#insertNew(fresh, login.origin, budget));
     if (carried === null || exchanged === null) state.replaceBy(stored);
     else state.continueAs(stored, carried);
     this.issuer.announce(stored, login.origin);
     if (exchanged !== null) {
-      this.events.emit({ type: 'ended', reason: 'replaced-at-login', sessionId, userId, by: null, ...login.origin });
+      this.endings.report(sessionId, userId, { reason: 'replaced-at-login', by: null }, login.origin);
     }
-    return { session: previous, token: draft.token };
+    return { session: previous, token: prepared.token };
   }
 
-  #freshContent({ user, client, lifetime }: Login): SessionContent {
-    return this.issuer.newContent(this.issuer.newFacts(client, lifetime), user);
-  }
-
-  async #create({ user, origin }: Login, content: SessionContent, budget: StoreBudget): Promise<Exchanged> {
-    const draft = await this.issuer.draft(this.issuer.tagOfUser(user.userId), content);
-    return { draft, stored: await this.issuer.create(draft, origin, budget) };
+  async #insertNew(content: SessionContent, origin: SessionEventOrigin, budget: StoreBudget): Promise<Exchanged> {
+    const prepared = await this.issuer.prepare(content);
+    return { prepared, stored: await this.issuer.insertNew(prepared, origin, budget) };
   }
 
   /** The data and flash messages of an anonymous session, or of the same user's, move on; another user's never do. */
@@ -110,7 +106,7 @@ export class SessionLogin {
     const exchanged =
       tagOf(previous.record.id) === tag
         ? await this.#exchange(previous, tag, succeed, origin, budget)
-        : await this.#exchangeAcrossSlots(previous, tag, fresh, succeed, origin, budget);
+        : await this.#exchangeAcrossSlots(previous, fresh, succeed, origin, budget);
     if (exchanged === null && previous.userId === null) throw lostRace();
     return exchanged;
   }
@@ -134,12 +130,12 @@ export class SessionLogin {
     if (exchanged === null) throw lostRace();
     const { id: sessionId } = exchanged.stored.record;
     this.events.emit({ type: 'regenerated', sessionId, previousSessionId, userId: state.userId, ...origin });
-    if (state.request !== null) {
+    if (state.listener !== null) {
       state.continueAs(exchanged.stored, pending);
-      return { session, token: exchanged.draft.token };
+      return { session, token: exchanged.prepared.token };
     }
     state.end('ended');
-    return this.issuer.issue(exchanged.draft, exchanged.stored);
+    return this.issuer.issue(exchanged.prepared, exchanged.stored);
   }
 
   /**
@@ -157,11 +153,11 @@ export class SessionLogin {
     let old: StoredSession | null = previous.snapshot();
     for (;;) {
       if (old === null || !this.store.isAlive(old)) return null;
-      const draft = await this.issuer.draft(tag, succeed(old), startsAt);
+      const prepared = await this.issuer.prepare(succeed(old), startsAt, tag);
       const replaces: SessionRecord = old.record;
-      const stored = await this.issuer.put(draft, { replaces }, origin, budget);
+      const stored = await this.issuer.insert(prepared, { replaces }, origin, budget);
       if (stored === 'missing') return null;
-      if (stored !== 'changed') return { draft, stored };
+      if (stored !== 'changed') return { prepared, stored };
       old = await this.store.read(replaces.id, budget);
     }
   }
@@ -172,34 +168,33 @@ export class SessionLogin {
    */
   async #exchangeAcrossSlots(
     previous: SessionState,
-    tag: UserTag,
     fresh: SessionContent,
     succeed: Succession,
     origin: SessionEventOrigin,
     budget: StoreBudget,
   ): Promise<Exchanged | null> {
-    const draft = await this.issuer.draft(tag, fresh);
+    const prepared = await this.issuer.prepare(fresh);
     // What is too large must show before anything is deleted.
     const prepare: Succession = (old) => {
       const content = succeed(old);
-      this.store.assertFits({ payload: encodePayload(draft.record.id, content) }, null);
+      this.store.assertFits({ payload: encodePayload(prepared.record.id, content) }, null);
       return content;
     };
     prepare(previous.snapshot());
-    const pending = await this.issuer.put(this.#asPending(draft), {}, origin, budget);
+    const pending = await this.issuer.insert(this.#asPending(prepared), {}, origin, budget);
     if (pending === 'changed' || pending === 'missing') throw lostRace();
 
     try {
       const content = await this.#deleteAsRead(previous, prepare, budget);
       if (content === null) {
-        await this.store.delete(draft.record.id, budget);
+        await this.store.delete(prepared.record.id, budget);
         return null;
       }
-      const { expiresAt } = draft.record;
+      const { expiresAt } = prepared.record;
       const active = await this.store.activate(pending, { content, expiresAt }, budget);
       // Logged out everywhere while the login was under way.
       if (active === null) throw lostRace();
-      return { draft, stored: active };
+      return { prepared, stored: active };
     } catch (error) {
       const { id, version } = pending.record;
       this.store.abandon({ id, versions: [version, version + 1] }, budget);
@@ -208,10 +203,10 @@ export class SessionLogin {
   }
 
   /** A pending session that a crash leaves behind counts against the user's limit, so it is gone when no activation can come any more. */
-  #asPending(draft: Draft): Draft {
-    const { record } = draft;
+  #asPending(prepared: PreparedSession): PreparedSession {
+    const { record } = prepared;
     const expiresAt = Math.min(record.expiresAt, this.context.clock.now() + 2 * this.options.backendTimeout);
-    return { ...draft, record: { ...record, status: 'pending', expiresAt } };
+    return { ...prepared, record: { ...record, status: 'pending', expiresAt } };
   }
 
   /** What follows from the old session as it was when it was deleted; null: another client had ended it. */

@@ -1,35 +1,92 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
 
+import { SESSION_CLOCK, type Clock } from '../clock.js';
+import { messageOf } from '../errors/message-of.js';
 import { SessionEvents } from '../events/session-events.js';
+import { LineLimit } from '../line-limit.js';
 import { SessionOptions } from '../options/session-options.js';
 import type { SessionTimes } from '../records/session-record.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
+import type { VerifiedToken } from '../tokens/token-verifier.js';
+import { SessionIssuer } from './session-issuer.js';
 import { Session } from './session.js';
-import { SessionContext } from './session-context.js';
+
+const PAUSE_MS = 60_000;
 
 /** Decides when a use is worth a write, and moves a session's times: forward only, never past the absolute expiry. */
 @Injectable()
 export class SessionRenewal {
+  readonly #logger = new Logger('SessionModule');
+  readonly #unsigned: LineLimit;
+
   constructor(
     private readonly options: SessionOptions,
     private readonly store: SessionStore,
-    private readonly context: SessionContext,
+    private readonly issuer: SessionIssuer,
     private readonly events: SessionEvents,
-  ) {}
+    @Inject(SESSION_CLOCK) private readonly clock: Clock,
+  ) {
+    this.#unsigned = new LineLimit(clock, PAUSE_MS);
+  }
+
+  /**
+   * Renews what this use makes due: the times of the session, and the token that the client has.
+   *
+   * A failure is logged and the request goes on, because the session lives and the older token stays valid.
+   *
+   * @param inCookie whether the client keeps the token in a cookie, which the browser drops at the end that it was given
+   * @returns null: nothing is due, as for nearly every request. Else a promise of the new token; of null if the client keeps the one it has
+   */
+  renew(session: Session, token: VerifiedToken, inCookie: boolean, budget: StoreBudget): Promise<string | null> | null {
+    const times = this.#timesDue(session);
+    if (times === null && !this.#needsToken(session, token, inCookie)) return null;
+    return this.#renew(session, token, inCookie, times, budget);
+  }
+
+  /** Whether `renew()` would renew anything. */
+  isDue(session: Session, token: VerifiedToken, inCookie: boolean): boolean {
+    return this.#timesDue(session) !== null || this.#needsToken(session, token, inCookie);
+  }
+
+  async #renew(
+    session: Session,
+    token: VerifiedToken,
+    inCookie: boolean,
+    times: SessionTimes | null,
+    budget: StoreBudget,
+  ): Promise<string | null> {
+    const isRenewed = times !== null && (await this.#tryTouch(session, times, budget));
+    if (!isRenewed && !this.#needsToken(session, token, inCookie)) return null;
+    try {
+      return await this.issuer.sign(token.claims.secret);
+    } catch (error) {
+      this.#unsigned.say('not signed', (more) => {
+        this.#logger.warn(`A token was not signed anew, the older one stays good: ${messageOf(error)}${more}`);
+      });
+      return null;
+    }
+  }
+
+  /**
+   * Whether the client needs a new token for the same session: its key is superseded, or the response with the renewed cookie was lost or is
+   * still under way, so that the browser would drop its cookie before the session ends.
+   */
+  #needsToken(session: Session, { outdated, claims }: VerifiedToken, inCookie: boolean): boolean {
+    if (outdated) return true;
+    const { record, facts } = Session.stateOf(session);
+    return inCookie && claims.issuedAt + facts.ttlMs < record.expiresAt;
+  }
 
   /** What this use has to store; null: nothing. */
-  timesDue(session: Session): SessionTimes | null {
+  #timesDue(session: Session): SessionTimes | null {
     const { record, facts } = Session.stateOf(session);
-    const now = this.context.clock.now();
+    const now = this.clock.now();
     const passedMs = facts.ttlMs - (record.expiresAt - now);
-    const renewal = this.#renewedTimes(session, now);
-    const renews =
-      this.options.slidingExpiration &&
-      passedMs >= this.options.slidingThreshold * facts.ttlMs &&
-      renewal.expiresAt > record.expiresAt;
-    if (renews) return renewal;
-
+    if (this.options.slidingExpiration && passedMs >= this.options.slidingThreshold * facts.ttlMs) {
+      const renewed = this.renewedTimes(session);
+      if (renewed.expiresAt > record.expiresAt) return renewed;
+    }
     const sinceStoredMs = now - record.lastAccessed;
     const touches = sinceStoredMs > 0 && sinceStoredMs >= this.options.touchInterval * 1000;
     return touches ? { lastAccessed: now, expiresAt: record.expiresAt } : null;
@@ -37,10 +94,22 @@ export class SessionRenewal {
 
   /** The times of a renewal at this instant, due or not. */
   renewedTimes(session: Session): SessionTimes {
-    return this.#renewedTimes(session, this.context.clock.now());
+    const { facts } = Session.stateOf(session);
+    const now = this.clock.now();
+    return { lastAccessed: now, expiresAt: Math.min(now + facts.ttlMs, facts.absoluteExpiresAt ?? Infinity) };
   }
 
-  /** Stores `times`: the idle expiry was put off, or only the use was noted, or the session has ended meanwhile. */
+  async #tryTouch(session: Session, times: SessionTimes, budget: StoreBudget): Promise<boolean> {
+    try {
+      return (await this.touch(session, times, budget)) === 'renewed';
+    } catch (error) {
+      // The store reports its failure once by itself; this may happen to every request until it works again.
+      this.#logger.debug(`A session was not renewed, the request goes on: ${messageOf(error)}`);
+      return false;
+    }
+  }
+
+  /** Stores `times`. The idle expiry is moved, or only the use is noted, or the session has ended meanwhile. */
   async touch(session: Session, times: SessionTimes, budget: StoreBudget): Promise<'renewed' | 'noted' | 'ended'> {
     const state = Session.stateOf(session);
     const renews = times.expiresAt > state.record.expiresAt;
@@ -51,10 +120,5 @@ export class SessionRenewal {
     const { userId } = state;
     this.events.emit({ type: 'renewed', sessionId: session.sessionId, userId, expiresAt: times.expiresAt });
     return 'renewed';
-  }
-
-  #renewedTimes(session: Session, now: number): SessionTimes {
-    const { facts } = Session.stateOf(session);
-    return { lastAccessed: now, expiresAt: Math.min(now + facts.ttlMs, facts.absoluteExpiresAt ?? Infinity) };
   }
 }

@@ -10,7 +10,8 @@ import type { StoredFlashMessage } from '../records/flash-message.js';
 import { changedKeys, mergeInto, replaceIn } from './object-changes.js';
 import { SessionFlash } from './session-flash.js';
 import { TaskQueue } from './task-queue.js';
-import type { SessionRequest, SessionSurroundings } from './session-surroundings.js';
+import type { SessionListener } from './session-listener.js';
+import type { SessionSurroundings } from './session-surroundings.js';
 import { assertUser } from './user-input.js';
 
 const FLASH_ID_BYTES = 9;
@@ -43,8 +44,8 @@ export class SessionState {
   #seenAtEnd: { readonly text: string | null } | null = null;
   readonly flash: SessionFlash;
   readonly #queue = new TaskQueue();
-  /** Through which the client is told of a new id; null: loaded outside of a request. */
-  request: SessionRequest | null = null;
+  /** The request that the session was loaded for; null: loaded outside of a request. */
+  listener: SessionListener | null = null;
 
   constructor(
     stored: StoredSession,
@@ -84,7 +85,7 @@ export class SessionState {
 
   /** What an event says of the call that `cause` names: the request where it is known, else the client of the session. */
   originOf(cause: SessionCause): SessionEventOrigin {
-    return this.request?.origin(cause) ?? originOf(cause, this.facts);
+    return this.listener?.origin(cause) ?? originOf(cause, this.facts);
   }
 
   /** Milliseconds since the epoch; exact, while the store may be up to `touchInterval` behind. */
@@ -99,13 +100,13 @@ export class SessionState {
 
   get user(): SessionUser | null {
     this.#userSeen = true;
-    this.request?.used(this);
+    this.listener?.accessed();
     return this.#user;
   }
 
   get data(): SessionData {
     this.#dataSeen = true;
-    this.request?.used(this);
+    this.listener?.accessed();
     return this.#data;
   }
 
@@ -115,12 +116,12 @@ export class SessionState {
       this.#refuse(wrongType(category, 'A flash category is a string.', 'flash.category'));
     }
     const { clock, random } = this.surroundings;
-    this.request?.used(this);
+    this.listener?.accessed();
     this.flash.add({ id: random.base64url(FLASH_ID_BYTES), message, category, timestamp: clock.now() });
   }
 
   #refuse(error: SessionDataError): never {
-    this.request?.misused(error);
+    this.listener?.misused(error);
     throw error;
   }
 
@@ -130,7 +131,7 @@ export class SessionState {
 
   /** Called before flash messages are taken. False: there are none, or the request shows them to nobody. */
   mayTakeFlash(): boolean {
-    return !this.flash.isEmpty && this.request?.handsOutFlash() !== false;
+    return !this.flash.isEmpty && this.listener?.mayTakeFlash() !== false;
   }
 
   /** Runs one write after the other: two that were told from the same changes would store them twice. */

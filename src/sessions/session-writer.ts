@@ -1,8 +1,6 @@
 import { Injectable } from '@nestjs/common';
 
 import { SessionNotFoundError, SessionUsageError } from '../errors/session-errors.js';
-import { originOf, UNKNOWN_CLIENT, type SessionEndedEvent, type SessionEventOrigin } from '../events/session-event.js';
-import { SessionEvents } from '../events/session-events.js';
 import { apply, type Change } from '../records/changes.js';
 import { decodePayload, encodePayload, type SessionContent } from '../records/payload.js';
 import type { SessionRecord } from '../records/session-record.js';
@@ -19,16 +17,12 @@ import type { StoredSession } from '../records/stored-session.js';
 /** A pure function that changes the session that it is given. */
 export type SessionChange = (session: Session) => unknown;
 
-/** Why a session is ended, by which call, and by whom. */
-export type Ending = Pick<SessionEndedEvent, 'reason' | 'cause' | 'by'>;
-
 /** Every change of a living session: a compare-and-set over a change set, so that no writer undoes another's. */
 @Injectable()
 export class SessionWriter {
   constructor(
     private readonly store: SessionStore,
     private readonly context: SessionContext,
-    private readonly events: SessionEvents,
   ) {}
 
   /**
@@ -48,6 +42,7 @@ export class SessionWriter {
     }
     const pending = state.pendingChanges();
     if (pending.changes.length === 0) return;
+    state.listener?.beforeWrite();
     const stored = await this.#changeHeld(state, ({ content }) => apply(content, pending.changes), budget);
     state.committed(pending, stored);
   }
@@ -67,6 +62,7 @@ export class SessionWriter {
   async #updateHeld(session: Session, change: SessionChange, budget: StoreBudget): Promise<Session> {
     const state = Session.stateOf(session);
     if (state.isEnded) throw sessionEnded();
+    state.listener?.beforeWrite();
     const pending = state.pendingChanges();
     const stored = await this.#changeHeld(
       state,
@@ -98,6 +94,7 @@ export class SessionWriter {
     if (state.isEnded) throw sessionEnded();
     if (!state.mayTakeFlash()) return [];
     let taken: SessionContent['flash'] = [];
+    state.listener?.beforeWrite();
     if (!state.flash.hasStored) return state.flash.read(true).map(toFlashMessage);
     const stored = await this.#changeHeld(
       state,
@@ -123,79 +120,6 @@ export class SessionWriter {
     const returned: Change = { op: 'return-flash', messages };
     const stored = await this.#changeHeld(state, ({ content }) => apply(content, [returned]), budget);
     state.flashReturned(messages, stored);
-  }
-
-  /** Ends the session. False: it had ended already. */
-  end(session: Session, ending: Ending, budget: StoreBudget): Promise<boolean> {
-    const state = Session.stateOf(session);
-    return state.inTurn(() => this.#end(state, ending, budget));
-  }
-
-  async #end(state: SessionState, ending: Ending, budget: StoreBudget): Promise<boolean> {
-    if (state.isEnded) return false;
-    const sessionId = state.record.id;
-    const outcome = await this.store.delete(sessionId, budget);
-    state.end('ended');
-    if (outcome === 'missing') return false;
-    const { userId } = state;
-    this.events.emit({ type: 'ended', sessionId, userId, ...state.originOf(ending.cause), ...ending });
-    return true;
-  }
-
-  /**
-   * Ends a session of which only the id is known. False: there was none.
-   *
-   * @param origin that of a request; default: the client of the session
-   */
-  async endById(
-    sessionId: SessionId,
-    ending: Ending,
-    budget: StoreBudget,
-    origin?: SessionEventOrigin,
-  ): Promise<boolean> {
-    const ended = this.events.areHeard ? await this.#peek(sessionId, budget) : null;
-    const outcome = await this.store.delete(sessionId, budget);
-    if (outcome === 'missing') return false;
-    const userId = ended?.user?.userId ?? null;
-    const known = origin ?? originOf(ending.cause, ended?.facts ?? UNKNOWN_CLIENT);
-    this.events.emit({ type: 'ended', sessionId, userId, ...known, ...ending });
-    return true;
-  }
-
-  /** For an event, which says less where the store does not answer; the session is to end all the same. */
-  async #peek(id: SessionId, budget: StoreBudget): Promise<SessionContent | null> {
-    try {
-      return (await this.store.read(id, budget))?.content ?? null;
-    } catch {
-      return null;
-    }
-  }
-
-  /** Ends the session and keeps its record, so that a later request learns why. False: it had ended already. */
-  invalidate(session: Session, by: string | null, budget: StoreBudget): Promise<boolean> {
-    const state = Session.stateOf(session);
-    return state.inTurn(() => this.#invalidate(state, by, budget));
-  }
-
-  async #invalidate(state: SessionState, by: string | null, budget: StoreBudget): Promise<boolean> {
-    if (state.isEnded) return false;
-    const sessionId = state.record.id;
-    let wasAlive = false;
-    const stored = await this.store.change(
-      sessionId,
-      state.snapshot(),
-      (current) => {
-        wasAlive = this.store.isAlive(current);
-        return wasAlive ? { content: current.content, status: 'invalidated' } : null;
-      },
-      budget,
-    );
-    state.end('invalidated');
-    wasAlive &&= stored !== null;
-    if (!wasAlive) return false;
-    const origin = state.originOf('invalidated');
-    this.events.emit({ type: 'ended', reason: 'invalidated', sessionId, userId: state.userId, by, ...origin });
-    return true;
   }
 
   /** @throws SessionNotFoundError, of which `state` is told too */

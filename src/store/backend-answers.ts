@@ -42,9 +42,9 @@ export const isSessionIds: AnswerCheck<SessionId[]> = (answer): answer is Sessio
   Array.isArray(answer) && answer.every((entry) => typeof entry === 'string');
 
 export const isCreateResult: AnswerCheck<CreateResult> = (answer): answer is CreateResult =>
-  isObject(answer) && (answer.outcome === 'created' ? isSessionIds(answer.evicted) : isRefusal(answer.outcome));
+  isObject(answer) && (answer.outcome === 'created' ? isSessionIds(answer.evicted) : isFailedCreation(answer.outcome));
 
-const isRefusal: AnswerCheck<CreateResult['outcome']> = oneOf('exists', 'limit', 'changed', 'missing', 'late');
+const isFailedCreation: AnswerCheck<CreateResult['outcome']> = oneOf('exists', 'limit', 'changed', 'missing', 'late');
 
 function isObject(answer: unknown): answer is Readonly<Record<string, unknown>> {
   return typeof answer === 'object' && answer !== null;

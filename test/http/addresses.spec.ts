@@ -200,7 +200,7 @@ describe.each(PLATFORMS)('the address of a client, on %s', (platform) => {
   @Injectable()
   class ReportingGuard extends SessionGuard {
     override async canActivate(context: ExecutionContext): Promise<boolean> {
-      const outcome = await super.canActivate(context).catch((error: unknown) => error);
+      const outcome = await Promise.resolve(super.canActivate(context)).catch((error: unknown) => error);
       outcomes.add(outcome);
       if (outcome instanceof Error) throw outcome;
       return true;

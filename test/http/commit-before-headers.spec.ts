@@ -24,8 +24,10 @@ import compression from 'compression';
 import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { CurrentSession, RequestSessions, SessionGuard, SessionInterceptor, SessionService } from 'nestjs-sessionx';
+import { CurrentSession, SessionGuard, SessionInterceptor, SessionService } from 'nestjs-sessionx';
 import type { Session } from 'nestjs-sessionx';
+
+import { RequestSessions } from '../../src/requests/request-sessions.js';
 import { logIn } from 'nestjs-sessionx/testing';
 import { concat, of } from 'rxjs';
 
@@ -47,7 +49,12 @@ class ChangingGuard implements CanActivate {
   constructor(private readonly requests: RequestSessions) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
-    change(await this.requests.of(context).require());
+    change(
+      await this.requests
+        .of(context)
+        .load()
+        .then((loaded) => loaded.required()),
+    );
     return true;
   }
 }

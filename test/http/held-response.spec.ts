@@ -5,8 +5,10 @@ import { ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CurrentSession, MemoryBackend, RequestSessions, SessionGuard } from 'nestjs-sessionx';
+import { CurrentSession, MemoryBackend, SessionGuard } from 'nestjs-sessionx';
 import type { Session } from 'nestjs-sessionx';
+
+import { RequestSessions } from '../../src/requests/request-sessions.js';
 import { logIn } from 'nestjs-sessionx/testing';
 import express, { type NextFunction, type Request, type Response } from 'express';
 
@@ -216,7 +218,7 @@ describe('middleware of Express around a response that waits', () => {
         const requests = nest.get(RequestSessions);
         nest.use(addLate('X-Below'));
         nest.use(async (request: Request, response: Response, next: NextFunction) => {
-          const session = await requests.ofRequest(request, response).optional();
+          const session = await requests.ofRequest(request, response).current();
           if (session !== null) session.data.seen = Math.random();
           response.setHeader('X-Own', 'own');
           next();

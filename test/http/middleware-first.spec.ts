@@ -7,7 +7,6 @@ import { parseSetCookie } from 'cookie';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   CurrentSession,
-  RequestSessions,
   Session,
   SessionEvents,
   SessionGuard,
@@ -17,6 +16,7 @@ import {
   type SessionModuleOptions,
 } from 'nestjs-sessionx';
 
+import { RequestSessions } from '../../src/requests/request-sessions.js';
 import { PLATFORMS, SECRET_KEY, type Platform } from '../support/apps.js';
 import { send, type RawResponse } from '../support/raw-client.js';
 
@@ -73,7 +73,7 @@ const MIDDLEWARES: [name: string, middleware: Middleware][] = [
     (requests, request, response) =>
       requests
         .ofRequest(request, response)
-        .optional()
+        .current()
         .catch(() => null),
   ],
   [
@@ -81,7 +81,7 @@ const MIDDLEWARES: [name: string, middleware: Middleware][] = [
     (requests, request, response) => {
       void requests
         .ofRequest(request, response)
-        .optional()
+        .current()
         .catch(() => null);
     },
   ],

@@ -8,12 +8,13 @@ import {
   CurrentSession,
   MemoryBackend,
   OptionalSession,
-  RequestSessions,
   SessionGuard,
   SessionService,
   UseSession,
 } from 'nestjs-sessionx';
 import type { Session } from 'nestjs-sessionx';
+
+import { RequestSessions } from '../../src/requests/request-sessions.js';
 import { logIn } from 'nestjs-sessionx/testing';
 
 import { PLATFORMS, startApp, type AppUnderTest } from '../support/apps.js';

@@ -22,7 +22,9 @@ import {
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import type { ServerResponse } from 'node:http';
-import { MemoryBackend, RequestSessions } from 'nestjs-sessionx';
+import { MemoryBackend } from 'nestjs-sessionx';
+
+import { RequestSessions } from '../../src/requests/request-sessions.js';
 import { logIn } from 'nestjs-sessionx/testing';
 import { tap, type Observable } from 'rxjs';
 
@@ -208,7 +210,12 @@ describe.each(PLATFORMS)('a handler of Nest on %s that responds twice while its 
         const requests = app.get(RequestSessions);
         const changing: CanActivate = {
           canActivate: async (context) => {
-            (await requests.of(context).require()).data.seen = Math.random();
+            (
+              await requests
+                .of(context)
+                .load()
+                .then((loaded) => loaded.required())
+            ).data.seen = Math.random();
             return true;
           },
         };

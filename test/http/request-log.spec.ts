@@ -93,7 +93,7 @@ class ResetController {
 
   @Get('unknown/:secret')
   async unknown(@Req() request: object): Promise<void> {
-    await this.sessions.current(request);
+    await this.sessions.start(request, { data: 'no object' as never });
   }
 }
 
@@ -155,7 +155,7 @@ describe.each(PLATFORMS)('what requests leave in the log on %s', (platform) => {
     await get('unknown');
     expect(log.of('error')).toEqual([
       expect.stringContaining('GET /api/reset/data/:secret: '),
-      expect.stringContaining('This request (GET /api/reset/unknown/:secret) is not known to SessionModule'),
+      expect.stringContaining('GET /api/reset/unknown/:secret: The data of a session is an object'),
     ]);
     expect(log.all.join('\n')).not.toContain(SECRET);
   });
@@ -251,7 +251,7 @@ describe('the route of an application of Express that is mounted in another', ()
     [`/api/v1/tenants/${SECRET}/static`, '/api/v1/tenants/*/static'],
   ])('is that of the whole URL, without its values: %s', async (prefix, shown) => {
     await fetch(`${url}${prefix}/reset/unknown/${SECRET}`);
-    expect(log.of('error')).toEqual([expect.stringContaining(`This request (GET ${shown}/reset/unknown/:secret)`)]);
+    expect(log.of('error')).toEqual([expect.stringContaining(`GET ${shown}/reset/unknown/:secret: `)]);
     expect(log.all.join('\n')).not.toContain(SECRET);
   });
 });

@@ -25,7 +25,7 @@ const OWN = ['Sec-Fetch-Site', 'same-origin'];
 @Injectable()
 class StaffGuard extends SessionGuard {
   override async canActivate(context: ExecutionContext): Promise<boolean> {
-    await super.canActivate(context).catch(() => false);
+    await Promise.resolve(super.canActivate(context)).catch(() => false);
     return true;
   }
 }

@@ -5,8 +5,10 @@ import { once } from 'node:events';
 import type { Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { CurrentSession, MemoryBackend, RequestSessions, SessionGuard } from 'nestjs-sessionx';
+import { CurrentSession, MemoryBackend, SessionGuard } from 'nestjs-sessionx';
 import type { Session } from 'nestjs-sessionx';
+
+import { RequestSessions } from '../../src/requests/request-sessions.js';
 import { logIn } from 'nestjs-sessionx/testing';
 
 import { startApp, type Platform } from './apps.js';

@@ -151,7 +151,7 @@ it.each(['ws', 'rpc', 'graphql'])(
     const host = new ExecutionContextHost([{}, {}], SessionGuard, () => undefined);
     host.setType(type);
     await expect(context.get(SessionGuard).canActivate(host)).rejects.toMatchObject({ code: 'USAGE' });
-    expect(error.mock.calls.join()).toContain(`this context is of ${type}`);
+    expect(error.mock.calls.join()).toContain(`this context is of type "${type}"`);
     error.mockRestore();
   },
 );

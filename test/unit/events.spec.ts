@@ -85,7 +85,7 @@ it('the reasons of refused tokens are in the log too, a line a second for each, 
   await sessions.getSession(hostile, { userAgent: hostile }).catch(() => undefined);
   expect(lines).toEqual([
     'A session was refused to a request: TOKEN_FORGED. The session token is not signed with any of our keys.',
-    'A session was refused to a request: TOKEN_MALFORMED. The session token is not spelled like one.',
+    'A session was refused to a request: TOKEN_MALFORMED. The session token does not have the form of a token.',
   ]);
   clock.advance(1000);
   await sessions.deleteSession(session.sessionId);

@@ -1,5 +1,5 @@
 import { Injectable, UnauthorizedException } from '@nestjs/common';
-import { SessionService, type AnsweredSession, type LoginOptions } from 'nestjs-sessionx';
+import { SessionService, type LoginResult, type LoginOptions } from 'nestjs-sessionx';
 
 import { UsersService } from '../users/users.service.js';
 import type { LoginDto } from './login.dto.js';
@@ -13,7 +13,7 @@ export class LoginService {
   ) {}
 
   /** @throws UnauthorizedException that does not say which of the two was wrong */
-  async logIn(request: object, { username, password }: LoginDto, options?: LoginOptions): Promise<AnsweredSession> {
+  async logIn(request: object, { username, password }: LoginDto, options?: LoginOptions): Promise<LoginResult> {
     const user = await this.users.verify(username, password);
     if (user === null) throw new UnauthorizedException('Wrong username or password.');
     const answered = await this.sessions.login(request, user, options);

@@ -1,0 +1,145 @@
+import { Injectable, Logger } from '@nestjs/common';
+
+import { SessionUsageError } from '../errors/session-errors.js';
+import type { RequestClient } from '../http/client-identity.js';
+import type { TokenSource } from '../options/session-options.js';
+import type { NewSessionUser } from '../records/session-user.js';
+import type { LoginResult } from '../sessions/login-result.js';
+import { SessionBinding } from '../sessions/session-binding.js';
+import { SessionEndings, type Ending } from '../sessions/session-endings.js';
+import { SessionIssuer } from '../sessions/session-issuer.js';
+import { SessionLogin } from '../sessions/session-login.js';
+import type { Session } from '../sessions/session.js';
+import { TokenTransports } from '../transports/token-transports.js';
+import { AddressNotice } from './address-notice.js';
+import type { LoginOptions, StartOptions } from './request-options.js';
+import type { RequestSession } from './request-session.js';
+
+const LOGOUT: Ending = { reason: 'logout', cause: 'logout', by: null };
+const REPLACED: Ending = { reason: 'replaced-at-login', cause: 'login', by: null };
+
+/** What exchanges the session of a request for another one: start, login, logout, a new id. Of one request, one after the other. */
+@Injectable()
+export class SessionExchanges {
+  readonly #addresses: AddressNotice;
+
+  constructor(
+    private readonly issuer: SessionIssuer,
+    private readonly logins: SessionLogin,
+    private readonly endings: SessionEndings,
+    private readonly transports: TokenTransports,
+    binding: SessionBinding,
+  ) {
+    this.#addresses = new AddressNotice(new Logger('SessionModule'), binding.bindsAddress);
+  }
+
+  /** Makes an anonymous session, or returns the one that is there, with `data` in it. */
+  start(request: RequestSession, options: StartOptions): Promise<LoginResult> {
+    return request.exchange(() => this.#start(request, options));
+  }
+
+  async #start(request: RequestSession, { data = {}, transport }: StartOptions): Promise<LoginResult> {
+    this.#assertOffered(transport);
+    // Before it is merged: a key named __proto__, as a body may have, would become the prototype.
+    this.issuer.assertData(data);
+    await request.load();
+    request.beforeWrite();
+    const session = request.admitted();
+    if (session !== null) {
+      Object.assign(session.data, data);
+      return request.said.resultFor(session);
+    }
+    const source = this.#sourceOf(request, transport);
+    const origin = request.origin('start', source);
+    const created = { user: null, client: this.#clientOf(request), data };
+    return request.adopt(await this.issuer.create(created, origin, request.budget), source);
+  }
+
+  /** Exchanges the session of the request, if there is one, for one of `user`. */
+  login(request: RequestSession, user: NewSessionUser, options: LoginOptions): Promise<LoginResult> {
+    return request.exchange(() => this.#login(request, user, options));
+  }
+
+  async #login(
+    request: RequestSession,
+    user: NewSessionUser,
+    { transport, ...lifetime }: LoginOptions,
+  ): Promise<LoginResult> {
+    this.#assertOffered(transport);
+    await request.load();
+    request.beforeLogin();
+    const previous = request.livingSession;
+    const source = this.#sourceOf(request, transport);
+    const client = this.#clientOf(request);
+    const login = { user: this.issuer.newUser(user), client, lifetime, origin: request.origin('login', source) };
+    await this.#endRivals(request, REPLACED);
+    return request.adopt(await this.logins.login(previous, login, request.budget), source);
+  }
+
+  /** Ends the session of the request. False: there was none. */
+  logout(request: RequestSession): Promise<boolean> {
+    return request.exchange(() => this.#logout(request));
+  }
+
+  async #logout(request: RequestSession): Promise<boolean> {
+    await request.load();
+    request.beforeWrite();
+    request.admitted();
+    const { session } = request;
+    if (session !== null) {
+      const hasEnded = await this.endings.end(session, LOGOUT, request.budget);
+      request.ended(session);
+      return hasEnded;
+    }
+    if (request.search.rivalIds === null) return false;
+    request.csrf.assertSameOrigin(null);
+    const count = await this.#endRivals(request, LOGOUT);
+    request.said.ended();
+    return count > 0;
+  }
+
+  /** Gives the session of the request a new id, and the client its token. */
+  regenerate(request: RequestSession, session: Session): Promise<LoginResult> {
+    return request.exchange(() => this.#regenerate(request, session));
+  }
+
+  async #regenerate(request: RequestSession, session: Session): Promise<LoginResult> {
+    request.beforeWrite();
+    const source = request.sourceFor(undefined);
+    return request.adopt(await this.logins.regenerate(session, request.budget), source, 'regenerated');
+  }
+
+  /** Ends the sessions that several cookies of the request name: the client has one session or none. Returns how many lived. */
+  async #endRivals(request: RequestSession, ending: Ending): Promise<number> {
+    const { rivalIds } = request.search;
+    if (rivalIds === null) return 0;
+    const origin = request.origin(ending.cause, 'cookie');
+    const ends = [...rivalIds].map((id) => this.endings.endById(id, ending, request.budget, origin));
+    return (await Promise.all(ends)).filter(Boolean).length;
+  }
+
+  /** @throws SessionUsageError when the options do not name `transport` */
+  #assertOffered(transport: TokenSource | undefined): void {
+    if (transport === undefined || this.transports.has(transport)) return;
+    throw new SessionUsageError(`The session cannot be sent by '${transport}': add it to tokenSourcePriority.`);
+  }
+
+  /**
+   * Where the token of a new session goes.
+   *
+   * A browser that is made to take a cookie by another site works in the attacker's session from then on (login CSRF). So a cookie is set,
+   * or the sessions of several cookies are ended, only for a same-origin request. A request with a session needs no check here: a token in
+   * a header proves the origin, and one in a cookie has been checked.
+   */
+  #sourceOf(request: RequestSession, transport: TokenSource | undefined): TokenSource {
+    const source = request.sourceFor(transport);
+    const { token, rivalIds } = request.search;
+    if (token === null && (source === 'cookie' || rivalIds !== null)) request.csrf.assertSameOrigin(null);
+    return source;
+  }
+
+  #clientOf(request: RequestSession): RequestClient {
+    this.#addresses.check(request.request);
+    return request.client;
+  }
+}

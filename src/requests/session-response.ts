@@ -1,0 +1,208 @@
+import type { ServerResponse } from 'node:http';
+
+import type { Clock } from '../clock.js';
+import type { CsrfProtection } from '../csrf/csrf-protection.js';
+import type { SessionError } from '../errors/session-error.js';
+import { SessionNotFoundError, SessionSecurityError } from '../errors/session-errors.js';
+import { isBackground } from '../http/fetch-metadata.js';
+import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
+import type { TokenSource } from '../options/session-options.js';
+import type { LoginResult } from '../sessions/login-result.js';
+import type { Session } from '../sessions/session.js';
+import { appendToken } from '../transports/header-values.js';
+import { forbidStoring } from './cache-headers.js';
+import type { TokenTransports } from '../transports/token-transports.js';
+import type { FoundToken, TokenSearch } from './token-finder.js';
+
+/** What a {@link SessionResponse} works with. */
+export interface SessionResponseServices {
+  readonly transports: TokenTransports;
+  readonly csrf: CsrfProtection;
+  readonly clock: Clock;
+  /** Called for a token that goes out in a cookie. */
+  cookieGoesOut(token: string, request: PlatformRequest, found: FoundToken | null): void;
+}
+
+/** What a token that goes out is for: a session that is new to the client, that has a new id, or that the client has already. */
+export type OutgoingKind = 'new' | 'regenerated' | 'renewed';
+
+interface OutgoingToken {
+  readonly kind: OutgoingKind;
+  readonly session: Session;
+  readonly token: string;
+  readonly source: TokenSource;
+  /** For the pages of a session that is new to the client and comes in a cookie; null: none is sent. */
+  readonly csrfToken: string | null;
+}
+
+/**
+ * What one response says about the session: the token for the client, which cookies to clear, and what caches must know. A request whose
+ * session is only read has none of these, because its response says nothing.
+ */
+export class SessionResponse {
+  #outgoing: OutgoingToken | null = null;
+  /** Where the token of the session is, or goes; null: there is none. */
+  #source: TokenSource | null;
+  /** Whether the client keeps a cookie that opens no session, or will not from now on. */
+  #cookieIsDead = false;
+  /** Whether this request has logged the client in or out, and so decides which cookies the browser has afterwards. */
+  settlesCookies = false;
+  /** Whether a header was used, and the cookies beside it were not looked at. */
+  #clearsUnreadCookies = false;
+  /** Whether the request has no session though it carried a token. */
+  tokenWasRefused = false;
+  /** Whether the response shows, or leaves out, what is shown once, so that no cache may keep it. */
+  isShownOnce = false;
+
+  constructor(
+    private readonly services: SessionResponseServices,
+    private readonly owner: { readonly request: PlatformRequest },
+    private readonly search: TokenSearch,
+  ) {
+    this.#source = search.token?.source ?? null;
+  }
+
+  get source(): TokenSource | null {
+    return this.#source;
+  }
+
+  /** A token in `source` is refused, or the session has ended while the request ran. */
+  refused(error: SessionError, source: TokenSource | null = this.#source): void {
+    if (source === 'cookie' && this.#clearsCookieFor(error)) this.#cookieIsDead = true;
+  }
+
+  /**
+   * Not the cookie of a session that lives for another client (a binding). Nor, for a request that a page sends in the background, that of a
+   * session that is gone: a login may have ended it a moment ago, and the browser may have the new cookie by now. The same holds for
+   * several cookies. The next navigation clears a dead one.
+   */
+  #clearsCookieFor(error: SessionError): boolean {
+    if (error instanceof SessionSecurityError) return false;
+    if (!(error instanceof SessionNotFoundError) && !this.search.hasSeveralCookies) return true;
+    return !isBackground(rawRequestOf(this.owner.request));
+  }
+
+  /** This request has ended its session, or each of those that its cookies name. */
+  ended(): void {
+    this.tokenWasRefused = true;
+    this.#endCookies();
+    this.withdrawToken();
+  }
+
+  #endCookies(): void {
+    if (this.#source !== 'cookie' && !this.search.hasSeveralCookies) return;
+    this.#cookieIsDead = true;
+    this.settlesCookies = true;
+  }
+
+  /** Gives the client the token of a session that is new to it, or has a new id. */
+  give(session: Session, token: string, source: TokenSource, kind: 'new' | 'regenerated'): LoginResult {
+    this.#endCookies();
+    if (source === 'cookie') {
+      this.settlesCookies = true;
+      this.#clearsUnreadCookies = this.#hasUnreadCookies();
+    }
+    this.tokenWasRefused = false;
+    this.#send({ kind, session, token, source, csrfToken: this.#csrfTokenFor(session, source) });
+    return this.resultFor(session);
+  }
+
+  #hasUnreadCookies(): boolean {
+    const { token } = this.search;
+    if (token === null || token.source === 'cookie') return false;
+    return this.services.transports.cookie.read(rawRequestOf(this.owner.request)).found !== 'nothing';
+  }
+
+  /** Gives the client another token for the session that it has. */
+  renew(session: Session, token: string): void {
+    if (this.#source !== null) this.#send({ kind: 'renewed', session, token, source: this.#source, csrfToken: null });
+  }
+
+  /** Whether a cookie goes out with another token for the session that the browser has. */
+  get renewsCookie(): boolean {
+    return this.#outgoing?.kind === 'renewed' && this.#outgoing.source === 'cookie';
+  }
+
+  /** Whether the browser should keep only one of the several cookies that it has. */
+  get tidiesCookies(): boolean {
+    return this.search.hasSeveralCookies && !isBackground(rawRequestOf(this.owner.request));
+  }
+
+  /** What the token on its way is for; null: there is none. */
+  get outgoingKind(): OutgoingKind | null {
+    return this.#outgoing?.kind ?? null;
+  }
+
+  /** Takes back a token that has not gone out yet. */
+  withdrawToken(): void {
+    this.#outgoing = null;
+  }
+
+  /**
+   * What `login()`, `start()` and `regenerateSessionId()` return for the client's session.
+   *
+   * A token that goes in a cookie is not for scripts, and so not for a body (ASVS 3.3.4).
+   */
+  resultFor(session: Session): LoginResult {
+    const inCookie = this.#source === 'cookie';
+    const token = this.#outgoing?.token ?? this.search.token?.text ?? null;
+    const csrfToken = this.#outgoing?.csrfToken ?? this.#csrfTokenFor(session, this.#source);
+    return { session, token: inCookie ? null : token, csrfToken };
+  }
+
+  #csrfTokenFor({ sessionId }: Session, source: TokenSource | null): string | null {
+    return source === 'cookie' ? this.services.csrf.issue(sessionId) : null;
+  }
+
+  #send(outgoing: OutgoingToken): void {
+    this.#outgoing = outgoing;
+    this.#source = outgoing.source;
+    if (outgoing.source === 'cookie')
+      this.services.cookieGoesOut(outgoing.token, this.owner.request, this.search.token);
+  }
+
+  /** Adds to the headers of the application, and never weakens them. */
+  write(response: ServerResponse): void {
+    const { transports, csrf, clock } = this.services;
+    const outgoing = this.#outgoing;
+    const clears = this.#clearCookies(response, outgoing);
+    if (outgoing !== null) {
+      const lifetimeMs = outgoing.session.expiresAt.getTime() - clock.now();
+      if (outgoing.source === 'cookie') {
+        const clearsOthers = this.#replacesCookies(outgoing) && this.#clearable === 'every form';
+        transports.cookie.write(response, outgoing.token, lifetimeMs, clearsOthers);
+      } else {
+        transports.of(outgoing.source).write(response, outgoing.token, lifetimeMs);
+      }
+      if (outgoing.csrfToken !== null) {
+        response.setHeader(csrf.headerName, outgoing.csrfToken);
+        appendToken(response, 'Access-Control-Expose-Headers', csrf.headerName);
+      }
+    }
+    // A shared cache must not give the token of one client to the next (CVE-2024-26144), nor log the next one out.
+    if (outgoing !== null || clears || this.isShownOnce) forbidStoring(response);
+  }
+
+  #replacesCookies({ kind }: OutgoingToken): boolean {
+    return kind !== 'renewed' || this.tidiesCookies;
+  }
+
+  /** A cookie that goes out replaces the one with the same attributes, so that one is not cleared. */
+  #clearCookies(response: ServerResponse, outgoing: OutgoingToken | null): boolean {
+    const clearable = this.#clearable;
+    if (!this.#cookieIsDead || clearable === 'none' || outgoing?.source === 'cookie') return false;
+    this.services.transports.cookie.clear(response, clearable === 'every form');
+    return true;
+  }
+
+  /**
+   * The cookies of our name that may be cleared: only those that the request carried, because another response may have set one meanwhile.
+   * Of these every form, unless it is known that this process has set them in the present form.
+   */
+  get #clearable(): 'none' | 'present form' | 'every form' {
+    const { token, hasSeveralCookies, refused } = this.search;
+    if (hasSeveralCookies || this.#clearsUnreadCookies) return 'every form';
+    if (token?.source === 'cookie') return token.verified.isOwnCookie === true ? 'present form' : 'every form';
+    return refused.some(({ source }) => source === 'cookie') ? 'present form' : 'none';
+  }
+}

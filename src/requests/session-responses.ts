@@ -1,0 +1,103 @@
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+import { SESSION_CLOCK, type Clock } from '../clock.js';
+import { CsrfProtection } from '../csrf/csrf-protection.js';
+import { isBackground } from '../http/fetch-metadata.js';
+import type { PlatformRequest } from '../http/http-messages.js';
+import type { Vary } from '../http/vary.js';
+import { TokenVerifier } from '../tokens/token-verifier.js';
+import { TokenTransports } from '../transports/token-transports.js';
+import { forbidStoring } from './cache-headers.js';
+import { CrossSiteNotice } from './cross-site-notice.js';
+import { PlainHttpNotice } from './plain-http-notice.js';
+import { SessionResponse, type SessionResponseServices } from './session-response.js';
+import type { FoundToken, TokenSearch } from './token-finder.js';
+
+const UNAUTHORIZED = 401;
+const SERVICE_UNAVAILABLE = 503;
+/** Seconds after which a client may try again. */
+export const RETRY_AFTER_S = 1;
+
+/** Writes the headers of all responses to requests with a session. */
+@Injectable()
+export class SessionResponses implements SessionResponseServices {
+  readonly #plainHttp: PlainHttpNotice;
+  readonly #crossSite: CrossSiteNotice;
+
+  constructor(
+    readonly transports: TokenTransports,
+    readonly csrf: CsrfProtection,
+    @Inject(SESSION_CLOCK) readonly clock: Clock,
+    private readonly verifier: TokenVerifier,
+  ) {
+    const logger = new Logger('SessionModule');
+    this.#plainHttp = new PlainHttpNotice(logger);
+    this.#crossSite = new CrossSiteNotice(logger);
+  }
+
+  create(owner: { readonly request: PlatformRequest }, search: TokenSearch): SessionResponse {
+    return new SessionResponse(this, owner, search);
+  }
+
+  cookieGoesOut(token: string, request: PlatformRequest, found: FoundToken | null): void {
+    this.verifier.noteOwnCookie(token);
+    if (this.transports.cookieIsSecure) this.#plainHttp.check(request);
+    // A cookie that has come back is one that the browser keeps.
+    if (!this.transports.cookieWorksAcrossSites && found?.source !== 'cookie') this.#crossSite.check(request);
+  }
+
+  /**
+   * Adds the headers of the session to those of the application.
+   *
+   * @param said null: the response says nothing about the session, which was only read
+   * @param dependsOnOrigin whether another origin would have been answered otherwise
+   */
+  write(
+    request: IncomingMessage,
+    response: ServerResponse,
+    said: SessionResponse | null,
+    dependsOnOrigin: boolean,
+  ): void {
+    this.#vary(dependsOnOrigin).addTo(response);
+    // Before the cookie of the session, which comes last; see `CookieTransport.write()`.
+    this.#clearFormerNames(request, response, said);
+    said?.write(response);
+    switch (response.statusCode) {
+      case UNAUTHORIZED:
+        challenge(response, said?.tokenWasRefused === true);
+        break;
+      case SERVICE_UNAVAILABLE:
+        if (!response.hasHeader('Retry-After')) response.setHeader('Retry-After', RETRY_AFTER_S);
+        forbidStoring(response);
+        break;
+    }
+  }
+
+  /** `Vary`, if the response to a request whose session was only read says nothing else about it. */
+  varyAlone(request: IncomingMessage, status: number, dependsOnOrigin: boolean): Vary | null {
+    if (status === UNAUTHORIZED || status === SERVICE_UNAVAILABLE) return null;
+    if (this.transports.cookie.formerNamesIn(request).length > 0) return null;
+    return this.#vary(dependsOnOrigin);
+  }
+
+  #vary(dependsOnOrigin: boolean): Vary {
+    return dependsOnOrigin ? this.transports.varyWithOrigin : this.transports.vary;
+  }
+
+  #clearFormerNames(request: IncomingMessage, response: ServerResponse, said: SessionResponse | null): void {
+    const { cookie } = this.transports;
+    const names = cookie.formerNamesIn(request);
+    if (names.length === 0 || (said?.settlesCookies !== true && isBackground(request))) return;
+    cookie.clearFormerNames(response, names);
+    forbidStoring(response);
+  }
+}
+
+/** RFC 6750, section 3: with an error code only if a token was refused, because a client then throws it away. */
+function challenge(response: ServerResponse, tokenWasRefused: boolean): void {
+  if (!response.hasHeader('WWW-Authenticate')) {
+    response.setHeader('WWW-Authenticate', tokenWasRefused ? 'Bearer error="invalid_token"' : 'Bearer');
+  }
+  forbidStoring(response);
+}

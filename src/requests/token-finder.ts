@@ -1,0 +1,148 @@
+import { Injectable } from '@nestjs/common';
+import type { IncomingMessage } from 'node:http';
+
+import type { TokenSource } from '../options/session-options.js';
+import type { SessionId } from '../tokens/session-secret.js';
+import { TokenVerifier, type VerifiedToken, type VerifierVerdict } from '../tokens/token-verifier.js';
+import { TokenTransports } from '../transports/token-transports.js';
+import type { TokenFault } from '../sessions/session-loader.js';
+
+/** Anybody may plant cookies by the dozen, and each costs a signature. */
+const MAX_VERIFIED_COOKIES = 8;
+
+/** A token that verifies, and where it was found in the request. */
+export interface FoundToken {
+  readonly source: TokenSource;
+  readonly text: string;
+  readonly verified: VerifiedToken;
+}
+
+/** Why a token of the request is not used. */
+export interface RefusedToken {
+  readonly source: TokenSource;
+  readonly fault: TokenFault;
+  /** Whether another cookie beside it is used. The request is not refused for this one. */
+  readonly isIgnored?: boolean;
+}
+
+/** The result of looking for a token in one request. */
+export interface TokenSearch {
+  readonly token: FoundToken | null;
+  readonly refused: readonly RefusedToken[];
+  /** Whether the request carries more than one cookie of our name. */
+  readonly hasSeveralCookies: boolean;
+  /** The sessions that several cookies name, where none is used because they name more than one. Null: not so. */
+  readonly rivalIds: ReadonlySet<SessionId> | null;
+}
+
+const NONE_REFUSED: readonly RefusedToken[] = [];
+const NOTHING: TokenSearch = { token: null, refused: NONE_REFUSED, hasSeveralCookies: false, rivalIds: null };
+
+/**
+ * Finds the token of a request: the first one that verifies, in the order of `tokenSourcePriority`. A source whose token does not verify is
+ * skipped. Two different tokens in one source end the search, because that is an attack or a bug.
+ */
+@Injectable()
+export class TokenFinder {
+  constructor(
+    private readonly transports: TokenTransports,
+    private readonly verifier: TokenVerifier,
+  ) {}
+
+  /** @returns a promise only if a serializer returns one, or for several cookies */
+  find(request: IncomingMessage): TokenSearch | Promise<TokenSearch> {
+    return this.#findFrom(0, request, NOTHING);
+  }
+
+  #findFrom(index: number, request: IncomingMessage, before: TokenSearch): TokenSearch | Promise<TokenSearch> {
+    const source = this.transports.sources[index];
+    if (source === undefined) return before;
+    const found = this.#findIn(source, request);
+    if (found instanceof Promise) return found.then((settled) => this.#goOn(index, request, before, settled));
+    return this.#goOn(index, request, before, found);
+  }
+
+  #goOn(
+    index: number,
+    request: IncomingMessage,
+    before: TokenSearch,
+    found: TokenSearch,
+  ): TokenSearch | Promise<TokenSearch> {
+    const search = combined(before, found);
+    return isFinal(found) ? search : this.#findFrom(index + 1, request, search);
+  }
+
+  #findIn(source: TokenSource, request: IncomingMessage): TokenSearch | Promise<TokenSearch> {
+    const reading = this.transports.of(source).read(request);
+    switch (reading.found) {
+      case 'nothing':
+        return NOTHING;
+      case 'fault':
+        return refusing(source, reading.code);
+      case 'several':
+        return this.#findAmong(reading.tokens, source);
+      case 'token': {
+        const text = reading.token;
+        const verdict = this.verifier.verify(text);
+        return verdict instanceof Promise
+          ? verdict.then((settled) => judged(source, text, settled))
+          : judged(source, text, verdict);
+      }
+      default:
+        return reading satisfies never;
+    }
+  }
+
+  /**
+   * Several cookies of our name. If all that verify name one session, the youngest of them is used. If they name several, none is: one of
+   * them may be planted, and nothing tells which. Nor if there are more than we verify, because the right one may be the last.
+   */
+  async #findAmong(tokens: readonly string[], source: TokenSource): Promise<TokenSearch> {
+    const ids = new Set<SessionId>();
+    let youngest: FoundToken | null = null;
+    let fault: TokenFault | null = null;
+    for (const text of tokens.slice(0, MAX_VERIFIED_COOKIES)) {
+      const verdict = await this.verifier.verify(text);
+      if (!verdict.valid) {
+        fault ??= verdict.fault;
+        continue;
+      }
+      ids.add(verdict.sessionId);
+      if (youngest === null || isYounger(verdict, youngest.verified)) youngest = { source, text, verified: verdict };
+    }
+    const isAmbiguous = ids.size > 1 || tokens.length > MAX_VERIFIED_COOKIES;
+    if (isAmbiguous || youngest === null) {
+      const refused = refusing(source, isAmbiguous ? 'TOKEN_AMBIGUOUS' : (fault ?? 'TOKEN_MALFORMED'));
+      return { ...refused, hasSeveralCookies: true, rivalIds: ids.size > 0 ? ids : null };
+    }
+    const refused = fault === null ? NONE_REFUSED : [{ source, fault, isIgnored: true }];
+    return { token: youngest, refused, hasSeveralCookies: true, rivalIds: null };
+  }
+}
+
+function judged(source: TokenSource, text: string, verdict: VerifierVerdict): TokenSearch {
+  if (!verdict.valid) return refusing(source, verdict.fault);
+  const token = { source, text, verified: verdict };
+  return { token, refused: NONE_REFUSED, hasSeveralCookies: false, rivalIds: null };
+}
+
+function refusing(source: TokenSource, fault: TokenFault): TokenSearch {
+  return { ...NOTHING, refused: [{ source, fault }] };
+}
+
+/** Whether later sources are not looked at. */
+function isFinal({ token, refused }: TokenSearch): boolean {
+  return token !== null || refused.some(({ fault }) => fault === 'TOKEN_AMBIGUOUS');
+}
+
+function combined(before: TokenSearch, found: TokenSearch): TokenSearch {
+  if (before === NOTHING || found === NOTHING) return before === NOTHING ? found : before;
+  const hasSeveralCookies = before.hasSeveralCookies || found.hasSeveralCookies;
+  return { ...found, refused: [...before.refused, ...found.refused], hasSeveralCookies };
+}
+
+/** A token under a superseded key is older, whatever its time. */
+function isYounger(a: VerifiedToken, b: VerifiedToken): boolean {
+  if (a.outdated !== b.outdated) return b.outdated;
+  return a.claims.issuedAt > b.claims.issuedAt;
+}

@@ -1,0 +1,131 @@
+import { Injectable, Logger } from '@nestjs/common';
+
+import { messageOf } from '../errors/message-of.js';
+import { originOf, UNKNOWN_CLIENT, type SessionEndedEvent, type SessionEventOrigin } from '../events/session-event.js';
+import { SessionEvents } from '../events/session-events.js';
+import type { SessionContent } from '../records/payload.js';
+import { SessionStore } from '../store/session-store.js';
+import type { StoreBudget } from '../store/store-budget.js';
+import type { SessionId, UserTag } from '../tokens/session-secret.js';
+import type { SessionState } from './session-state.js';
+import { Session } from './session.js';
+
+/** Why a session is ended, by which call, and by whom. */
+export type Ending = Pick<SessionEndedEvent, 'reason' | 'cause' | 'by'>;
+
+/** Ends sessions, each with its `ended` event. */
+@Injectable()
+export class SessionEndings {
+  readonly #logger = new Logger('SessionModule');
+
+  constructor(
+    private readonly store: SessionStore,
+    private readonly events: SessionEvents,
+  ) {}
+
+  /** Emits `ended`. */
+  report(sessionId: string, userId: string | null, ending: Omit<Ending, 'cause'>, origin: SessionEventOrigin): void {
+    this.events.emit({ type: 'ended', sessionId, userId, ...origin, ...ending });
+  }
+
+  /** Ends the session. False: it had ended already. */
+  end(session: Session, ending: Ending, budget: StoreBudget): Promise<boolean> {
+    const state = Session.stateOf(session);
+    return state.inTurn(() => this.#end(state, ending, budget));
+  }
+
+  async #end(state: SessionState, ending: Ending, budget: StoreBudget): Promise<boolean> {
+    if (state.isEnded) return false;
+    state.listener?.beforeWrite();
+    const sessionId = state.record.id;
+    const outcome = await this.store.delete(sessionId, budget);
+    state.end('ended');
+    if (outcome === 'missing') return false;
+    this.report(sessionId, state.userId, ending, state.originOf(ending.cause));
+    return true;
+  }
+
+  /**
+   * Ends a session of which only the id is known. False: there was none.
+   *
+   * @param origin that of a request; default: the client of the session
+   */
+  async endById(
+    sessionId: SessionId,
+    ending: Ending,
+    budget: StoreBudget,
+    origin?: SessionEventOrigin,
+  ): Promise<boolean> {
+    const ended = this.events.areHeard ? await this.#peek(sessionId, budget) : null;
+    const outcome = await this.store.delete(sessionId, budget);
+    if (outcome === 'missing') return false;
+    const known = origin ?? originOf(ending.cause, ended?.facts ?? UNKNOWN_CLIENT);
+    this.report(sessionId, ended?.user?.userId ?? null, ending, known);
+    return true;
+  }
+
+  /** For the event only, which has less to say where the store does not answer. The session is ended all the same. */
+  async #peek(id: SessionId, budget: StoreBudget): Promise<SessionContent | null> {
+    try {
+      return (await this.store.read(id, budget))?.content ?? null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Ends the session and keeps its record, so that a later request learns why. False: it had ended already. */
+  invalidate(session: Session, by: string | null, budget: StoreBudget): Promise<boolean> {
+    const state = Session.stateOf(session);
+    return state.inTurn(() => this.#invalidate(state, by, budget));
+  }
+
+  async #invalidate(state: SessionState, by: string | null, budget: StoreBudget): Promise<boolean> {
+    if (state.isEnded) return false;
+    state.listener?.beforeWrite();
+    const sessionId = state.record.id;
+    let wasAlive = false;
+    const stored = await this.store.change(
+      sessionId,
+      state.snapshot(),
+      (current) => {
+        wasAlive = this.store.isAlive(current);
+        return wasAlive ? { content: current.content, status: 'invalidated' } : null;
+      },
+      budget,
+    );
+    state.end('invalidated');
+    wasAlive &&= stored !== null;
+    if (!wasAlive) return false;
+    this.report(sessionId, state.userId, { reason: 'invalidated', by }, state.originOf('invalidated'));
+    return true;
+  }
+
+  /** Ends all sessions of a user but one. @returns how many there were */
+  async endAllOfUser(
+    userId: string,
+    tag: UserTag,
+    { except, by }: { readonly except?: SessionId | undefined; readonly by: string | null },
+    budget: StoreBudget,
+  ): Promise<number> {
+    const ended = await this.store.deleteByUser(tag, budget, except === undefined ? {} : { except });
+    const origin = originOf('logout-everywhere', UNKNOWN_CLIENT);
+    for (const sessionId of ended) this.report(sessionId, userId, { reason: 'logout-everywhere', by }, origin);
+    return ended.length;
+  }
+
+  /** Ends a session whose token no client gets, because the request that made it has failed. Never throws. */
+  async abandon(session: Session, budget: StoreBudget): Promise<void> {
+    const state = Session.stateOf(session);
+    const { id, version } = state.record;
+    const origin = state.originOf(state.userId === null ? 'start' : 'login');
+    state.end('ended');
+    try {
+      await this.store.delete(id, budget);
+      this.report(id, state.userId, { reason: 'deleted', by: null }, origin);
+    } catch (error) {
+      // The store has just failed to store a change too; that change may still arrive, and make the next version.
+      this.store.abandon({ id, versions: [version, version + 1] }, budget);
+      this.#logger.debug(`A session that no client has the token of is ended later: ${messageOf(error)}`);
+    }
+  }
+}
