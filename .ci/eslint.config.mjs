@@ -4,7 +4,7 @@ import eslint from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/**', 'coverage/**', 'test/output/**', '.ci/**', '**/*.mjs', 'sample/**/public/**'] },
+  { ignores: ['dist/**', 'coverage/**', 'api-docs/**', 'test/output/**', '.ci/**', '**/*.mjs', 'sample/**/public/**'] },
   eslint.configs.recommended,
   ...tseslint.configs.strictTypeChecked,
   ...tseslint.configs.stylisticTypeChecked,

@@ -25,8 +25,9 @@ export {
   FlashMessages,
   OptionalSession,
 } from './decorators/session-parameter.decorators.js';
+export type { SessionProperty } from './decorators/session-parameter.js';
 export { UseSession } from './session.interceptor.js';
-export { SessionError, type SessionErrorCode } from './errors/session-error.js';
+export { SessionError, type SessionErrorCode, type SessionErrorOptions } from './errors/session-error.js';
 export {
   SessionBackendError,
   SessionConflictError,

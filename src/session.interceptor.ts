@@ -17,6 +17,7 @@ import { RequestSessions } from './requests/request-sessions.js';
  */
 @Injectable()
 export class SessionInterceptor implements NestInterceptor {
+  /** @internal Nest makes it. */
   constructor(private readonly requests: RequestSessions) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
@@ -30,8 +31,9 @@ export class SessionInterceptor implements NestInterceptor {
 }
 
 /**
- * For routes that may or may not have a session, such as login and logout: loads one if there is one, and asks for nothing. Needed where
- * a handler calls `SessionService.login`, `logout`, `start` or `current` and neither a guard nor a session decorator stands on the route.
+ * For routes that may or may not have a session, such as login and logout: loads one if there is one, and requires none. Put it on a route
+ * whose handler calls `SessionService.login`, `logout`, `start` or `current` and that has neither a guard nor a session decorator: the
+ * session is then checked against CSRF and renewed before the handler runs, and exception filters see a failure to store its changes.
  */
 export function UseSession(): MethodDecorator & ClassDecorator {
   return UseInterceptors(SessionInterceptor);

@@ -30,6 +30,7 @@ import { isSessionId } from './tokens/session-secret.js';
 export interface CreateSessionOptions extends SessionLifetime, ClientIdentity {
   /** Default: none, an anonymous session. */
   readonly user?: NewSessionUser | null;
+  /** Default: empty. */
   readonly data?: Partial<SessionData>;
 }
 
@@ -39,6 +40,7 @@ export interface EndOptions {
   readonly by?: string | null;
 }
 
+/** Choices for a log-out everywhere. */
 export interface EndAllOptions extends EndOptions {
   /** The `sessionId` of the one that stays, which is the caller's own: it never comes from a client. Default: none stays. */
   readonly except?: string;
@@ -50,6 +52,7 @@ export interface EndAllOptions extends EndOptions {
  */
 @Injectable()
 export class SessionService {
+  /** @internal Inject the service. */
   constructor(
     private readonly store: SessionStore,
     private readonly issuer: SessionIssuer,

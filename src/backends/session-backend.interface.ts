@@ -15,15 +15,19 @@ export interface BackendContext {
   readonly timeoutMs: number;
   /** The time that decides about expiry. A store's own clock may differ: give it lifetimes, not instants. */
   readonly clock: Clock;
+  /** Its lines appear under `SessionModule`. */
   readonly logger: Pick<LoggerService, 'log' | 'warn' | 'error'>;
 }
 
 /** How many sessions a user may have, and what a further one does. */
 export interface SessionLimit {
+  /** Sessions, at least 1. */
   readonly max: number;
+  /** As the option `onSessionLimit`. */
   readonly onLimit: 'evict-oldest' | 'reject';
 }
 
+/** How a session is stored for the first time. */
 export interface CreateOptions {
   /**
    * Counts the user's living sessions, `active` and `pending` ones, this one included. `evict-oldest` removes the least recently used
@@ -36,6 +40,7 @@ export interface CreateOptions {
   readonly deadline: number;
 }
 
+/** How a session is stored again. */
 export interface ReplaceOptions {
   /** As of `create`. Default: none, as a late write of an outdated version does nothing anyway. */
   readonly deadline?: number;
@@ -53,11 +58,13 @@ export interface ProgressOptions {
   readonly progress?: () => void;
 }
 
+/** How the sessions of a user are removed. */
 export interface DeleteByUserOptions extends ProgressOptions {
   /** The session that stays. */
   readonly except?: SessionId;
 }
 
+/** What became of a session that was to be created. */
 export type CreateResult =
   | { readonly outcome: 'created'; /** Sessions that the limit removed. */ readonly evicted: readonly SessionId[] }
   /**

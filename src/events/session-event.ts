@@ -12,6 +12,7 @@ export type SessionEndReason =
 interface SessionFact {
   /** Milliseconds since the epoch, by the module's clock. */
   readonly at: number;
+  /** The session, under its new id for `regenerated`. */
   readonly sessionId: string;
   /** null: anonymous, or not known here. */
   readonly userId: string | null;
@@ -19,6 +20,7 @@ interface SessionFact {
 
 /** What led to an event, and from where. */
 export interface SessionEventOrigin {
+  /** The call that led to it. */
   readonly cause: SessionCause;
   /**
    * The address of the client whose request led to it. Where the call knows no request, as `deleteSession(id)`, that of the client for
@@ -46,12 +48,14 @@ export interface SessionRenewedEvent extends SessionFact {
 /** A session got a new id; the old one is dead. */
 export interface SessionRegeneratedEvent extends SessionFact, SessionEventOrigin {
   readonly type: 'regenerated';
+  /** The id that the session had before. */
   readonly previousSessionId: string;
 }
 
 /** A session is over. Expiry sends no event: nobody watches the store for it. */
 export interface SessionEndedEvent extends SessionFact, SessionEventOrigin {
   readonly type: 'ended';
+  /** Why it ended. */
   readonly reason: SessionEndReason;
   /** Who ended it, as the caller has told: `deleteSession(session, { by: admin.userId })`. Null: the caller has told nothing. */
   readonly by: string | null;
@@ -60,11 +64,13 @@ export interface SessionEndedEvent extends SessionFact, SessionEventOrigin {
 /** A request wanted a session and had none that it could use, presented a token that opened nothing, or changed a session that had ended. */
 export interface SessionRejectedEvent {
   readonly type: 'rejected';
+  /** Milliseconds since the epoch, by the module's clock. */
   readonly at: number;
   /** The exact reason, which the client is not told. */
   readonly reason: SessionErrorCode;
   /** null when the token did not verify. */
   readonly sessionId: string | null;
+  /** The address of the client; null: not known. */
   readonly ipAddress: string | null;
 }
 

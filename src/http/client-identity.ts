@@ -1,13 +1,13 @@
-/** The client of a session, as its request or the application describes it. */
+/** Who asks: what a request, or the application, says of the client. */
 export interface ClientIdentity {
-  /** The address that the framework determines. `X-Forwarded-For` is never read here. */
+  /** As the framework tells it, never read from `X-Forwarded-For` here. */
   readonly ipAddress?: string | null;
-  /** Empty if the client sends none, to which a session can be bound too. Left out if it is not known. */
+  /** Empty: the client sends none, to which a session can be bound too. Left out: not known. */
   readonly userAgent?: string | null;
 }
 
 /** The client of a request. */
 export interface RequestClient extends ClientIdentity {
-  /** Whether its connection is closed, so that its address is no longer known. */
+  /** Whether its connection is closed, so that nobody knows its address any more. */
   readonly hasGone?: boolean;
 }

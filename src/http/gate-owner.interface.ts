@@ -16,17 +16,13 @@ export interface GateOwner {
   varyAlone(status: number): Vary | null;
   /** Adds all headers, `Vary` among them. By now the response has its status and the headers of the application. */
   writeHeaders(response: ServerResponse): void;
-  /**
-   * Called after `commit()` has failed with `error`.
-   *
-   * @returns the response to send instead of the application's, which has `status`. `null` if the application's may be sent
-   */
+  /** The response in place of the application's with `status`, after `commit` failed with `error`. Null: the application's may go out. */
   replacement(error: unknown, status: number): ReplacementResponse | null;
-  /** Called when a response ends that was sent in several parts. */
+  /** A response that left in several parts ends. */
   streamEnds(): void;
-  /** Called when the application uses its response after the end, and has no listener for the error. */
+  /** The application has called its response after the end, and nobody listens for the error. */
   ignored(error: Error): void;
-  /** Called when a call that waited fails with `error`. The client gets an error response, or a closed connection if the head has left. */
+  /** Sending what was held failed with `error`. The client gets another response if nothing has left, else the connection is cut. */
   broken(error: unknown): void;
 }
 
@@ -35,6 +31,6 @@ export interface ReplacementResponse {
   readonly body: object;
 }
 
-/** What the client has received: the application's response, another one in its place, or nothing. */
+/** What the client has got: the application's own response, another one in its place, or nothing. */
 export type Delivery =
   { readonly got: 'response'; readonly status: number } | { readonly got: 'replacement' } | { readonly got: 'nothing' };

@@ -8,6 +8,7 @@ export interface FormerCookie {
   readonly name?: string;
   /** Default: the present domain, and none. */
   readonly domain?: string;
+  /** Default: the present path. */
   readonly path?: string;
   /** Default: with and without. */
   readonly partitioned?: boolean;

@@ -3,6 +3,7 @@ export interface FlashMessage {
   readonly message: string;
   /** Default `'info'`. */
   readonly category: string;
+  /** When it was left. */
   readonly timestamp: Date;
 }
 

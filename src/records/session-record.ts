@@ -19,7 +19,7 @@ export interface SessionRecord {
   readonly lastAccessed: number;
   /** Milliseconds since the epoch. At this instant the session is over; a backend may drop the record from then on. */
   readonly expiresAt: number;
-  /** Everything else; see {@link encodePayload}. */
+  /** Everything else; see `encodePayload`. */
   readonly payload: string;
 }
 

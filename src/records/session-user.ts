@@ -9,7 +9,9 @@
 export interface SessionUser {
   /** Your key of the user; not empty, at most 512 characters. To change it is to log in. */
   readonly userId: string;
+  /** For display. Default: none. */
   username?: string;
+  /** Default: none. */
   email?: string;
   /** Default: none. */
   roles: string[];

@@ -13,14 +13,14 @@ import type { SessionData, SessionUser } from '../records/session-user.js';
 export class Session {
   readonly #state: SessionState;
 
-  /** Sessions come from the decorators and from `SessionService`. */
+  /** @internal Sessions come from the decorators and from `SessionService`. */
   constructor(state: SessionState) {
     this.#state = state;
     // A property put here would not be stored; in data it is.
     Object.preventExtensions(this);
   }
 
-  /** For this module: what is behind a session. */
+  /** @internal For this module: what is behind a session. */
   static stateOf(session: Session): SessionState {
     return session.#state;
   }
@@ -39,7 +39,7 @@ export class Session {
 
   /** Whether nobody is signed in. */
   get isAnonymous(): boolean {
-    return this.#state.isAnonymous;
+    return this.#state.userId === null;
   }
 
   /** The application's data: plain JSON values, checked when they are stored. */
@@ -48,6 +48,7 @@ export class Session {
     return this.#state.data;
   }
 
+  /** When the session was created. A regeneration keeps it. */
   @Expose()
   get createdAt(): Date {
     return new Date(this.#state.facts.createdAt);

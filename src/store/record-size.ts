@@ -4,8 +4,7 @@ import type { SessionRecord } from '../records/session-record.js';
 
 /** UTF-8 takes at most so many bytes for a unit of UTF-16. */
 const MOST_BYTES_OF_A_CHARACTER = 3;
-/** What the lines of a payload hold. */
-const PARTS = ['metadata', 'user', 'metadata', 'flash', 'data'] as const;
+const PARTS = ['metadata', 'user', 'data', 'flash'] as const;
 
 type Sized = Pick<SessionRecord, 'payload'>;
 
@@ -33,6 +32,7 @@ function bytesOf({ payload }: Sized): number {
   return HEAD_CHARS + Buffer.byteLength(payload);
 }
 
+/** The payload has a line for each part. */
 function largestPart({ payload }: Sized): string {
   const sizes = payload.split('\n').map((line) => line.length);
   return PARTS[sizes.indexOf(Math.max(...sizes))] ?? 'data';

@@ -1,23 +1,23 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-/** What is found in one place of a request. */
+/** What a place in the request holds. */
 export type TokenReading =
   | { readonly found: 'nothing' }
   | { readonly found: 'token'; readonly token: string }
-  /** The values of several cookies of our name, without repetitions. */
+  /** More than one cookie of our name: their values, each once. */
   | { readonly found: 'several'; readonly tokens: readonly string[] }
-  /** A value that cannot be read as one token, such as a header that was sent twice. */
+  /** Something that cannot be read as one token, such as the header sent twice. */
   | { readonly found: 'fault'; readonly code: 'TOKEN_MALFORMED' | 'TOKEN_AMBIGUOUS' };
 
-/** One way to send tokens: in a header, as a bearer token, in a cookie. */
+/** One way that tokens travel. */
 export interface TokenTransport {
-  /** The request header that `read()` uses, for `Vary`. */
+  /** The request header that it reads, for `Vary`. */
   readonly varyOn: string;
 
   read(request: IncomingMessage): TokenReading;
 
   /**
-   * Sends the client a new or renewed token. Called before the first byte of the response.
+   * Gives the client a new or renewed token; called before the first byte of the response.
    *
    * @param lifetimeMs how long the session lasts from now
    */

@@ -8,15 +8,15 @@ import { CookieTransport } from './cookie.transport.js';
 import { HeaderTransport } from './header.transport.js';
 import type { TokenTransport } from './token-transport.interface.js';
 
-/** The transports that the options name. */
+/** The transports that the options name, in the order of look-up. */
 @Injectable()
 export class TokenTransports {
   readonly #bySource: ReadonlyMap<TokenSource, TokenTransport>;
 
-  /** The sources in the order in which they are searched. */
+  /** The sources in the order of look-up. */
   readonly sources: readonly TokenSource[];
 
-  /** Where a new token is sent if neither the request nor the caller decides. */
+  /** The way of a new token when nothing else decides. */
   readonly preferred: TokenSource;
 
   /** The request headers that a response depends on: those that may carry a token. */
@@ -25,13 +25,13 @@ export class TokenTransports {
   /** The same for a response that also depends on the page which has sent the request. */
   readonly varyWithOrigin: Vary;
 
-  /** Reads, sets and clears cookies, also if the options do not name it as a source. */
+  /** What sets, reads and clears cookies, whether the options name it as a source or not. */
   readonly cookie: CookieTransport;
 
-  /** Whether browsers accept the cookie only over TLS. */
+  /** Whether browsers take the cookie over TLS only. */
   readonly cookieIsSecure: boolean;
 
-  /** Whether browsers accept the cookie in a response to a request from a page of another site. */
+  /** Whether browsers take the cookie from a server that a page of another site talks to. */
   readonly cookieWorksAcrossSites: boolean;
 
   constructor({

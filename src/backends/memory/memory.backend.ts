@@ -27,6 +27,7 @@ const LINE_PAUSE_MS = 60_000;
 /** The expiry of a session that has ended and is about to be removed. */
 const ENDED = 0;
 
+/** How much memory the sessions may take. */
 export interface MemoryBackendOptions {
   /**
    * The most records that are kept. Beyond it the oldest leave that sign nobody in: anonymous and invalidated ones. Where there are none, a

@@ -81,11 +81,16 @@ function connectionOptions(timeoutMs: number): ConnectionOptions {
  * without carrying it out (`MOVED`, `ASK`, `TRYAGAIN`, `CLUSTERDOWN`) is sent again until `timeoutMs` is over; one whose answer is lost is not.
  *
  * @param timeoutMs the longest that a call may take, as `backendTimeout`
+ */
+export function sessionClusterOptions(timeoutMs: number): SessionClusterOptions<object>;
+/**
+ * The same, with options for the connections to the nodes.
+ *
+ * @param timeoutMs the longest that a call may take, as `backendTimeout`
  * @param redisOptions what the connections to the nodes need besides, such as `password` and `tls`
  *
  * @example new RedisBackend(new Cluster([{ host: 'redis-1' }, { host: 'redis-2' }], sessionClusterOptions(1000, { password })))
  */
-export function sessionClusterOptions(timeoutMs: number): SessionClusterOptions<object>;
 export function sessionClusterOptions<NodeOptions extends NonNullable<ClusterOptions['redisOptions']>>(
   timeoutMs: number,
   redisOptions: NodeOptions,
