@@ -4,6 +4,8 @@ import type { Config } from 'jest';
 const config: Config = {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/test/**/*.spec.ts', '<rootDir>/sample/**/*.e2e-spec.ts'],
+  // Examples of the pages lie there while they are tested.
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/output/'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '^.+\\.ts$': [

@@ -1,14 +1,23 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 
-const AT_THE_ROOT = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'];
+const AT_THE_ROOT = [
+  'CHANGELOG.md',
+  'CONTRIBUTING.md',
+  'LICENSE',
+  'README.md',
+  'README.zh-TW.md',
+  'SECURITY.md',
+  'package.json',
+];
 // A package.json marks each half as what it is. No name begins with a dot.
 const IN_DIST = /^dist\/(?:esm|cjs)\/(?:package\.json|(?:[\w-][\w.-]*\/)*[\w-][\w.-]*\.(?:js|d\.ts))$/;
+const IN_DOCS = /^docs\/(?:[\w-]+\/)*[\w-]+\.md$/;
 
 /** Nothing is published that is not meant to be, and nothing is missing. */
 export function checkContents({ tarball, content, repository }) {
   const files = filesBelow(content);
-  const unwanted = files.filter((file) => !AT_THE_ROOT.includes(file) && !IN_DIST.test(file));
+  const unwanted = files.filter((file) => !AT_THE_ROOT.includes(file) && !IN_DIST.test(file) && !IN_DOCS.test(file));
   const missing = AT_THE_ROOT.filter((file) => !files.includes(file));
   const local = files.filter((file) => readFileSync(join(content, file), 'utf8').includes(repository));
   const faults = [

@@ -7,7 +7,7 @@ import { startChromium } from '../../sample/03-browser/e2e/chromium.js';
 import { ForeignSite } from '../../sample/03-browser/e2e/foreign-site.js';
 import { PLATFORMS, startApp, type AppUnderTest } from '../support/apps.js';
 
-/** As the README has it: what comes from another site is sent once more, from our own origin. */
+/** As docs/recipes.md has it: what comes from another site is sent once more, from our own origin. */
 @Controller()
 class SignInController {
   constructor(private readonly sessions: SessionService) {}

@@ -31,7 +31,12 @@ describe('the type checker', () => {
   beforeAll(() => {
     mkdirSync(join(root, 'test', 'output'), { recursive: true });
     folder = mkdtempSync(join(root, 'test', 'output', 'types-'));
-    const config = { extends: '../../../tsconfig.json', compilerOptions: { rootDir: root }, include: ['*.ts'] };
+    const config = {
+      extends: '../../../tsconfig.json',
+      compilerOptions: { rootDir: root },
+      include: ['*.ts'],
+      exclude: [],
+    };
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
     writeFileSync(join(folder, 'right.ts'), typed);
     writeFileSync(join(folder, 'wrong.ts'), typed.replace("plan: 'gold'", "plan: 'pro'").replace('[true,', '[false,'));

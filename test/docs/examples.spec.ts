@@ -1,0 +1,89 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import ts from 'typescript';
+
+import config from '../../jest.config.js';
+import { SECRET_KEY } from '../support/apps.js';
+import { Examples, isTest, OUTSIDE_OF_JEST } from './examples.js';
+import { allPages, root } from './pages.js';
+
+const blocks = allPages().flatMap((page) => page.blocks.map((block) => ({ page: page.path, ...block })));
+const named = blocks.flatMap(({ page, file }) => (file === null ? [] : [{ page, file }]));
+
+describe('the examples of the pages', () => {
+  let examples: Examples;
+
+  beforeAll(() => {
+    process.env.SESSION_SECRET = SECRET_KEY;
+    process.env.REDIS_URL = 'redis://127.0.0.1:1';
+    examples = new Examples();
+  });
+
+  afterAll(() => examples.remove());
+
+  it('are all of their TypeScript, each under a name of its own', () => {
+    const typescript = blocks.filter(({ language }) => /^(ts|typescript)$/.test(language));
+    expect(typescript.filter(({ file }) => file === null).map(({ page, code }) => `${page}: ${code}`)).toEqual([]);
+    const names = named.map(({ page, file }) => `${page} ${file}`);
+    expect(names).toEqual([...new Set(names)]);
+    expect(names.length).toBeGreaterThan(8);
+    const ways = new Set(blocks.map(({ language }) => language));
+    expect(ways).toEqual(new Set([...ways].filter((way) => ['ts', 'sh', 'text', 'http', 'json', 'js'].includes(way))));
+  });
+
+  it('compile, those of each page by themselves', () => {
+    const compile = compilerFor(root);
+    const faults = examples.pages.flatMap(({ path, blocks: ofPage }) => {
+      const files = ofPage.flatMap(({ file }) => (file === null ? [] : [examples.pathOf(path, file)]));
+      return files.length === 0 ? [] : compile(files);
+    });
+    expect(faults).toEqual([]);
+  }, 180_000);
+
+  it.each(named.filter(({ file }) => !isTest(file) && !OUTSIDE_OF_JEST.includes(file)))(
+    'run: $file of $page',
+    async ({ page, file }) => {
+      const { client } = await examples.load(page, file);
+      (client as { disconnect(): void } | undefined)?.disconnect();
+    },
+  );
+
+  it('are tests that pass, where they are tests', () => {
+    const tests = named.filter(({ file }) => isTest(file));
+    const ofExamples = {
+      ...config,
+      rootDir: root,
+      roots: [examples.folder],
+      testMatch: ['**/*.spec.ts', '**/*.e2e-spec.ts'],
+      testPathIgnorePatterns: [],
+    };
+    const jest = join(root, 'node_modules', 'jest', 'bin', 'jest.js');
+    const { status, error, stderr } = spawnSync(
+      process.execPath,
+      ['--experimental-vm-modules', jest, '--config', JSON.stringify(ofExamples), '--forceExit', '--passWithNoTests'],
+      { cwd: root, encoding: 'utf8', env: { ...process.env } },
+    );
+    expect({ status, error, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, error: undefined, stderr: '' });
+    if (tests.length > 0) expect(stderr).toContain(`Test Suites: ${tests.length} passed, ${tests.length} total`);
+  }, 120_000);
+});
+
+/** Type-checks files as one program, and reads each file of a package once for all programs. */
+function compilerFor(folder: string): (files: readonly string[]) => string[] {
+  const { config: tsconfig } = ts.readConfigFile(join(folder, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as {
+    config: unknown;
+  };
+  const { options } = ts.parseJsonConfigFileContent(tsconfig, ts.sys, folder);
+  const host = ts.createCompilerHost(options);
+  const read = host.getSourceFile.bind(host);
+  const known = new Map<string, ts.SourceFile | undefined>();
+  host.getSourceFile = (path, ...rest) => {
+    if (!known.has(path)) known.set(path, read(path, ...rest));
+    return known.get(path);
+  };
+  return (files) =>
+    ts
+      .getPreEmitDiagnostics(ts.createProgram(files, options, host))
+      .map((fault) => ts.formatDiagnostic(fault, { ...host, getCurrentDirectory: () => folder }).trim());
+}

@@ -1,0 +1,463 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Controller, Get, HttpCode, Post, Req, UseGuards, type Type } from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
+import expressSession from 'express-session';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import {
+  CurrentUser,
+  MemoryBackend,
+  SessionService,
+  type Session,
+  type SessionEvent,
+  type SessionModuleOptions,
+  type SessionUser,
+} from 'nestjs-sessionx';
+
+import { PLATFORMS, SECRET_KEY, startApp, type AppOptions, type AppUnderTest } from '../support/apps.js';
+import { LogLines } from '../support/log-lines.js';
+import { Examples } from './examples.js';
+import { readPage, root } from './pages.js';
+
+const JSON_BODY = { 'content-type': 'application/json' };
+
+let examples: Examples;
+let app: AppUnderTest;
+
+beforeAll(() => {
+  process.env.SESSION_SECRET = SECRET_KEY;
+  examples = new Examples();
+});
+
+afterAll(() => examples.remove());
+afterEach(() => app.close());
+
+/** A class, or a decorator, of an example. */
+async function load<T = Type>(page: string, file: string, name: string): Promise<T> {
+  const exported = await examples.load(page, file);
+  expect(exported).toHaveProperty(name);
+  return exported[name] as T;
+}
+
+async function start(options: Partial<AppOptions>): Promise<SessionService> {
+  app = await startApp({ controllers: [], ...options });
+  return app.app.get(SessionService);
+}
+
+async function bearer(sessions: SessionService, user: Partial<SessionUser> = {}): Promise<Record<string, string>> {
+  const { token } = await sessions.createSession({ user: { userId: 'ann', ...user } });
+  return { authorization: `Bearer ${token}` };
+}
+
+async function post(path: string, init: { headers?: Record<string, string>; json?: unknown } = {}): Promise<Response> {
+  const body =
+    init.json === undefined ? {} : { body: JSON.stringify(init.json), headers: { ...JSON_BODY, ...init.headers } };
+  return app.fetch(path, { method: 'POST', headers: init.headers ?? {}, ...body });
+}
+
+function cookieOf(response: Response): string {
+  return response.headers.getSetCookie()[0]!.split(';')[0]!;
+}
+
+@Controller('me')
+class MeController {
+  @Get()
+  me(@CurrentUser() { userId, username }: SessionUser) {
+    return { userId, username };
+  }
+}
+
+describe.each(PLATFORMS)('on %s', (platform) => {
+  it.each([
+    ['README.md', 'app.module.ts'],
+    ['README.zh-TW.md', 'app.module.ts'],
+    ['docs/getting-started.md', 'app.module.ts'],
+  ])('the quick start of %s signs in, shows the profile and signs out', async (page, file) => {
+    const AppController = await load(page, file, 'AppController');
+    await start({ platform, controllers: [AppController] });
+    const login = await post('/login', { json: { username: 'ann', password: 'correct horse' } });
+    const { token } = (await login.json()) as { token: string };
+    const headers = { authorization: `Bearer ${token}` };
+    expect(await (await app.fetch('/profile', { headers })).json()).toMatchObject({ userId: 'ann' });
+    expect(await (await post('/logout', { headers })).json()).toEqual({ loggedOut: true });
+    expect((await app.fetch('/profile', { headers })).status).toBe(401);
+    for (const json of [undefined, {}, { username: 'ann' }, { username: '', password: '' }, []]) {
+      expect((await post('/login', json === undefined ? {} : { json })).status).toBeGreaterThanOrEqual(400);
+      expect((await post('/login', json === undefined ? {} : { json })).status).toBeLessThan(500);
+    }
+  });
+
+  it('the examples of the session API: a cart before the login, a counter, types, and a guard for all routes', async () => {
+    const page = 'docs/session-api.md';
+    const CartController = await load(page, 'cart.controller.ts', 'CartController');
+    const VisitCounter = await load<Type<{ count(session: Session): Promise<number> }>>(
+      page,
+      'visit-counter.ts',
+      'VisitCounter',
+    );
+    const itemsInCart = await load<(session: Session) => number>(page, 'session-types.ts', 'itemsInCart');
+    const sessions = await start({ platform, controllers: [CartController], providers: [VisitCounter] });
+
+    const { token } = (await (await post('/cart', { json: { sku: 'book', quantity: 2 } })).json()) as { token: string };
+    const headers = { authorization: `Bearer ${token}` };
+    const more = Array.from({ length: 20 }, (_, index) =>
+      post('/cart', { headers, json: { sku: `${index}`, quantity: 0 } }),
+    );
+    for (const response of await Promise.all(more)) expect(response.status).toBe(200);
+    expect(await (await app.fetch('/cart', { headers })).json()).toHaveLength(21);
+    const session = await sessions.getSession(token);
+    expect(itemsInCart(session)).toBe(2);
+    const counter = app.app.get(VisitCounter);
+    expect(await counter.count(session)).toBe(1);
+    expect(await counter.count(await sessions.getSession(token))).toBe(2);
+  });
+
+  it('a page signs in by the cookie, as the page about browsers has it, and its form carries the token', async () => {
+    const SamlController = await load('docs/recipes.md', 'saml.controller.ts', 'SamlController');
+    const SettingsController = await load('docs/browser.md', 'settings.controller.ts', 'SettingsController');
+    await start({
+      platform,
+      controllers: [SamlController, SettingsController],
+      session: { tokenSourcePriority: ['cookie', 'bearer'] },
+    });
+
+    const login = await post('/saml/callback', { json: {} });
+    const documented = /^Set-Cookie: (.*)$/m.exec(readPage('docs/browser.md').text)?.[1];
+    expect(login.headers.getSetCookie()[0]?.replace(/=[^;]+/, '=…')).toBe(documented);
+    const again = await post('/saml/callback', {
+      headers: { 'sec-fetch-site': 'cross-site' },
+      json: { SAMLResponse: 'QUJD"><script>' },
+    });
+    expect([again.status, again.headers.getSetCookie()]).toEqual([201, []]);
+    expect(again.headers.get('content-type')).toContain('text/html');
+    expect(await again.text()).toContain('<input type="hidden" name="SAMLResponse" value="QUJDscript">');
+
+    const headers = { cookie: cookieOf(login) };
+    const form = await (await app.fetch('/settings', { headers })).text();
+    const [, token = ''] = /name="_csrf" value="([\w-]{86})"/.exec(form) ?? [];
+    expect((await post('/settings', { headers, json: {} })).status).toBe(403);
+    expect((await post('/settings', { headers, json: { _csrf: token } })).status).toBe(201);
+  });
+
+  it('roles: 401 without a user, 403 without the role, and not only behind SessionGuard', async () => {
+    const AdminModule = await load('docs/recipes.md', 'roles.guard.ts', 'AdminModule');
+    const sessions = await start({ platform, imports: [AdminModule] });
+    const statusOf = async (headers = {}) => (await app.fetch('/admin/users', { headers })).status;
+    expect(await statusOf()).toBe(401);
+    expect(await statusOf(await bearer(sessions))).toBe(403);
+    expect(await statusOf(await bearer(sessions, { roles: ['admin'] }))).toBe(200);
+  });
+
+  it('a guard without ours: 401, 403 and 200', async () => {
+    const PremiumGuard = await load('docs/in-guards-and-middleware.md', 'premium.guard.ts', 'PremiumGuard');
+    @UseGuards(PremiumGuard)
+    @Controller('premium')
+    class PremiumController {
+      @Get()
+      get() {
+        return 'ok';
+      }
+    }
+    const sessions = await start({ platform, controllers: [PremiumController] });
+    const statusOf = async (headers = {}) => (await app.fetch('/premium', { headers })).status;
+    expect(await statusOf()).toBe(401);
+    expect(await statusOf(await bearer(sessions))).toBe(403);
+    expect(await statusOf(await bearer(sessions, { roles: ['premium'] }))).toBe(200);
+  });
+
+  it('an access log names the user, and asks the store once', async () => {
+    const AccessLogModule = await load(
+      'docs/in-guards-and-middleware.md',
+      'access-log.middleware.ts',
+      'AccessLogModule',
+    );
+    const lines = new LogLines();
+    const backend = new CountingBackend();
+    const sessions = await start({
+      platform,
+      controllers: [MeController],
+      imports: [AccessLogModule],
+      session: { backend, touchInterval: 3600 },
+      configure: (nest) => nest.useLogger(lines),
+    });
+    const headers = await bearer(sessions);
+    backend.reads = 0;
+    await app.fetch('/me', { headers });
+    await app.fetch('/me');
+    await app.fetch('/none', { headers });
+    await expectSoon(() => {
+      expect(lines.all.join('\n')).toMatch(/GET 200 ann[^]*GET 401 guest[^]*GET 404 ann/);
+    });
+    expect(backend.reads).toBe(2);
+  });
+
+  it('a guard that is adapted: a second factor, and a page that sends its visitor to the login', async () => {
+    const page = 'docs/in-guards-and-middleware.md';
+    const SecondFactorGuard = await load(page, 'second-factor.guard.ts', 'SecondFactorGuard');
+    const SecondFactor = await load<() => MethodDecorator>(page, 'second-factor.guard.ts', 'SecondFactor');
+    const PageGuard = await load(page, 'page.guard.ts', 'PageGuard');
+    @Controller()
+    class PagesController {
+      @UseGuards(SecondFactorGuard)
+      @SecondFactor()
+      @Get('money')
+      money() {
+        return 'ok';
+      }
+
+      @UseGuards(SecondFactorGuard)
+      @Get('news')
+      news() {
+        return 'ok';
+      }
+
+      @UseGuards(PageGuard)
+      @Get('page')
+      page() {
+        return 'ok';
+      }
+    }
+    const sessions = await start({ platform, controllers: [PagesController] });
+    const headers = await bearer(sessions);
+    expect((await app.fetch('/news', { headers })).status).toBe(200);
+    expect((await app.fetch('/money', { headers })).status).toBe(403);
+    const { token } = await sessions.createSession({ user: { userId: 'ann' }, data: { secondFactor: true } });
+    expect((await app.fetch('/money', { headers: { authorization: `Bearer ${token}` } })).status).toBe(200);
+    expect((await app.fetch('/page', { headers })).status).toBe(200);
+    const redirected = await app.fetch('/page');
+    expect([redirected.status, redirected.headers.get('location')]).toEqual([303, '/login']);
+  });
+
+  it('a rate limit counts by user, and by address without one', () => {
+    const script = join(import.meta.dirname, 'throttler.process.ts');
+    const loader = join(root, 'sample', 'support', 'typescript.mjs');
+    const file = examples.pathOf('docs/recipes.md', 'user-throttler.guard.ts');
+    const { stdout, status, stderr } = spawnSync(process.execPath, ['--import', loader, script, file, platform], {
+      cwd: root,
+      encoding: 'utf8',
+    });
+    expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
+    const limited = [200, 200, 200, 429];
+    expect(JSON.parse(stdout)).toEqual({ ann: limited, bob: limited, guest: limited });
+  });
+
+  it('Terminus reports a store that does not respond, without its error', async () => {
+    const HealthModule = await load('docs/recipes.md', 'health.controller.ts', 'HealthModule');
+    const backend = new MemoryBackend();
+    await start({ platform, imports: [HealthModule], session: { backend } });
+    expect((await app.fetch('/health/ready')).status).toBe(200);
+    backend.ping = () => Promise.reject(new Error('connect ECONNREFUSED 10.1.2.3'));
+    const response = await app.fetch('/health/ready');
+    expect(response.status).toBe(503);
+    expect(await response.text()).not.toContain('10.1.2.3');
+  });
+
+  it('cached responses are each for one session', async () => {
+    const ReportModule = await load('docs/recipes.md', 'report.module.ts', 'ReportModule');
+    const sessions = await start({ platform, imports: [ReportModule] });
+    const report = async (headers = {}) => {
+      const response = await app.fetch('/report', { headers });
+      return `${response.status} ${await response.text()}`;
+    };
+    const ann = await bearer(sessions);
+    const first = await report(ann);
+    expect(first).toContain('"of":"ann"');
+    expect(await report(ann)).toBe(first);
+    expect(await report(await bearer(sessions, { userId: 'bob' }))).toContain('"of":"bob"');
+    expect(await report()).toMatch(/^401/);
+    await sessions.deleteUserSessions('ann');
+    expect(await report(ann)).toMatch(/^401/);
+  });
+
+  it('a devices page lists and ends the sessions of its user, and of nobody else', async () => {
+    const DevicesController = await load('docs/recipes.md', 'devices.controller.ts', 'DevicesController');
+    const sessions = await start({ platform, controllers: [DevicesController] });
+    const headers = await bearer(sessions);
+    const end = (id: string) => app.fetch(`/devices/${id}`, { method: 'DELETE', headers });
+    const other = await sessions.createSession({ user: { userId: 'ann' } });
+    const foreign = await sessions.createSession({ user: { userId: 'bob' } });
+    const devices = (await (await app.fetch('/devices', { headers })).json()) as { current: boolean }[];
+    expect(devices.map(({ current }) => current).sort()).toEqual([false, true]);
+    expect((await end(foreign.session.sessionId)).status).toBe(404);
+    expect((await end(other.session.sessionId)).status).toBe(200);
+    expect(await (await end('others')).json()).toEqual({ ended: 0 });
+    expect(await (await end('all')).json()).toEqual({ ended: 1 });
+    expect((await sessions.listUserSessions('bob')).length).toBe(1);
+  });
+
+  it('an audit table has every event but renewals, the last batch too', async () => {
+    const AuditLog = await load('docs/recipes.md', 'audit-log.ts', 'AuditLog');
+    const AuditTable = await load('docs/recipes.md', 'audit-log.ts', 'AuditTable');
+    const rows: SessionEvent[] = [];
+    const table = { insert: (batch: readonly SessionEvent[]) => Promise.resolve(void rows.push(...batch)) };
+    const sessions = await start({ platform, providers: [AuditLog, { provide: AuditTable, useValue: table }] });
+    const { session } = await sessions.createSession({ user: { userId: 'ann' } });
+    await sessions.deleteSession(session, { by: 'root' });
+    await app.close();
+    expect(rows.map(({ type }) => type)).toEqual(['created', 'ended']);
+  });
+
+  it('OAuth: the state is in the session, works once, and the cart moves along', async () => {
+    const OAuthController = await load('docs/recipes.md', 'oauth.controller.ts', 'OAuthController');
+    const OAuthClient = await load('docs/recipes.md', 'oauth.controller.ts', 'OAuthClient');
+    const client = {
+      authorizeUrl: 'https://provider.example/authorize',
+      userOf: (code: string) => Promise.resolve({ userId: code }),
+    };
+    const sessions = await start({
+      platform,
+      controllers: [OAuthController, MeController],
+      providers: [{ provide: OAuthClient, useValue: client }],
+      session: { tokenSourcePriority: ['cookie'] },
+    });
+    const begin = await app.fetch('/oauth/start');
+    const state = new URL(begin.headers.get('location')!).searchParams.get('state')!;
+    const headers = { cookie: cookieOf(begin), 'sec-fetch-site': 'cross-site' };
+    const back = (query: string, by = headers) => app.fetch(`/oauth/callback?${query}`, { headers: by });
+    expect((await back(`state=forged&code=ann`)).status).toBe(403);
+    expect((await back(`state=${state}&code=ann`, { ...headers, cookie: '' })).status).toBe(403);
+    const done = await back(`state=${state}&code=ann`);
+    expect([done.status, done.headers.get('location')]).toEqual([302, '/']);
+    const signedIn = { cookie: cookieOf(done) };
+    expect(await (await app.fetch('/me', { headers: signedIn })).json()).toMatchObject({ userId: 'ann' });
+    expect((await back(`state=${state}&code=bob`, { ...headers, ...signedIn })).status).toBe(403);
+    expect((await sessions.listUserSessions('bob')).length).toBe(0);
+  });
+
+  it('server-sent events end with the session', async () => {
+    const UpdatesController = await load('docs/recipes.md', 'updates.controller.ts', 'UpdatesController');
+    const sessions = await start({ platform, controllers: [UpdatesController] });
+    const { token, session } = await sessions.createSession({ user: { userId: 'ann' } });
+    const stream = await app.fetch('/updates', { headers: { authorization: `Bearer ${token}` } });
+    expect(stream.status).toBe(200);
+    const ended = stream.text();
+    await sessions.deleteSession(session.sessionId);
+    expect(await ended).not.toContain('"count":2');
+  });
+
+  it('an own body for errors keeps the headers, and says nothing of the reason', async () => {
+    const SessionErrorFilter = await load('docs/errors-and-events.md', 'session-error.filter.ts', 'SessionErrorFilter');
+    await start({
+      platform,
+      controllers: [MeController],
+      providers: [{ provide: APP_FILTER, useClass: SessionErrorFilter }],
+    });
+    const response = await app.fetch('/me', { headers: { authorization: 'Bearer forged' } });
+    expect(response.headers.get('www-authenticate')).toBe('Bearer error="invalid_token"');
+    expect([response.status, await response.json()]).toEqual([
+      401,
+      { type: 'about:blank', status: 401, title: 'Please sign in.' },
+    ]);
+  });
+
+  it('the listeners of the page about events are told', async () => {
+    const SessionAudit = await load('docs/errors-and-events.md', 'session-audit.ts', 'SessionAudit');
+    const lines = new LogLines();
+    const sessions = await start({ platform, providers: [SessionAudit], configure: (nest) => nest.useLogger(lines) });
+    const { session } = await sessions.createSession({ user: { userId: 'ann' } });
+    await sessions.deleteSession(session, { by: 'root' });
+    expect(lines.all.join('\n')).toMatch(/ann: created from an unknown address[^]*ann: deleted by root/);
+  });
+});
+
+// On Express: Jest cannot load what Swagger UI needs on Fastify.
+it('Swagger names bearer and cookie for the routes that require a session', async () => {
+  const serveApiDocs = await load<(nest: unknown) => void>('docs/recipes.md', 'api-docs.ts', 'serveApiDocs');
+  const ProfileController = await load('docs/recipes.md', 'api-docs.ts', 'ProfileController');
+  const sessions = await start({
+    controllers: [ProfileController],
+    configure: (nest) => serveApiDocs(nest),
+  });
+  expect((await app.fetch('/profile')).status).toBe(401);
+  expect((await app.fetch('/profile', { headers: await bearer(sessions) })).status).toBe(200);
+  const { paths } = (await (await app.fetch('/docs-json')).json()) as {
+    paths: Record<string, Record<string, { security: unknown }>>;
+  };
+  expect(paths['/profile']?.get?.security).toEqual(expect.arrayContaining([{ bearer: [] }, { cookie: [] }]));
+});
+
+it('a guard for GraphQL finds the session by the request in the context of its resolver', async () => {
+  const GraphqlSessionGuard = await load<Type<{ canActivate(context: object): Promise<boolean> }>>(
+    'docs/in-guards-and-middleware.md',
+    'graphql-session.guard.ts',
+    'GraphqlSessionGuard',
+  );
+  const results: unknown[] = [];
+  @Controller()
+  class GraphqlController {
+    constructor(private readonly guard: InstanceType<typeof GraphqlSessionGuard>) {}
+
+    @HttpCode(200)
+    @Post('graphql')
+    async query(@Req() req: object) {
+      const context = {
+        getArgByIndex: (index: number) => (index === 2 ? { req } : undefined),
+        getType: () => 'graphql',
+      };
+      const result: unknown = await this.guard
+        .canActivate(context)
+        .catch((error: unknown) => (error as { code: string }).code);
+      results.push(result);
+    }
+  }
+  Reflect.defineMetadata('design:paramtypes', [GraphqlSessionGuard], GraphqlController);
+  const sessions = await start({ controllers: [GraphqlController], providers: [GraphqlSessionGuard] });
+  await post('/graphql', { headers: await bearer(sessions) });
+  await post('/graphql');
+  expect(results).toEqual([true, 'TOKEN_MISSING']);
+});
+
+it('a guard adopts the sessions of express-session, once', async () => {
+  const AdoptingGuard = await load('docs/coming-from.md', 'adopting.guard.ts', 'AdoptingGuard');
+  @Controller()
+  class OldController {
+    @Post('old-login')
+    login(@Req() request: { session: { user?: object } }) {
+      request.session.user = { id: 7, name: 'Ann' };
+    }
+
+    @UseGuards(AdoptingGuard)
+    @Get('me')
+    me(@CurrentUser() { userId, username }: SessionUser) {
+      return { userId, username };
+    }
+  }
+  const session: Partial<SessionModuleOptions> = { tokenSourcePriority: ['cookie'] };
+  const sessions = await start({
+    controllers: [OldController],
+    session,
+    configure: (nest) => void nest.use(expressSession({ secret: SECRET_KEY, resave: false, saveUninitialized: false })),
+  });
+  expect((await app.fetch('/me')).status).toBe(401);
+  const old = { cookie: cookieOf(await post('/old-login')) };
+  const adopted = await app.fetch('/me', { headers: old });
+  expect(await adopted.json()).toEqual({ userId: '7', username: 'Ann' });
+  expect((await app.fetch('/me', { headers: old })).status).toBe(401);
+  const own = adopted.headers
+    .getSetCookie()
+    .find((line) => line.startsWith('__Host-session='))!
+    .split(';')[0]!;
+  expect((await app.fetch('/me', { headers: { cookie: own } })).status).toBe(200);
+  expect(await sessions.listUserSessions('7')).toHaveLength(1);
+});
+
+class CountingBackend extends MemoryBackend {
+  reads = 0;
+
+  override read(...args: Parameters<MemoryBackend['read']>): ReturnType<MemoryBackend['read']> {
+    this.reads++;
+    return super.read(...args);
+  }
+}
+
+async function expectSoon(check: () => void): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    try {
+      check();
+      return;
+    } catch (error) {
+      if (tries > 200) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+}
