@@ -10,7 +10,7 @@ import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../ht
 import { PrivateSlot } from '../http/private-slot.js';
 import type { ResponseGate } from '../http/response-gate.js';
 import { ResponseLayer, type ExpressApplication } from '../http/response-layer.js';
-import { listenForResponses, type FastifyApplication } from '../http/response-listener.js';
+import { ResponseListener, type FastifyApplication } from '../http/response-listener.js';
 import { SessionEndings } from '../sessions/session-endings.js';
 import { SessionLoader } from '../sessions/session-loader.js';
 import { SessionRenewal } from '../sessions/session-renewal.js';
@@ -26,9 +26,10 @@ import { TokenFinder } from './token-finder.js';
 export class RequestSessions implements RequestSteps {
   readonly log: RequestLog;
   readonly #byRequest = new PrivateSlot<RequestSession>();
-  /** Of Fastify, whose requests do not know their responses. */
-  readonly #responses = new PrivateSlot<PlatformResponse>();
+  /** Of Express. */
   #layer: ResponseLayer | null = null;
+  /** Of Fastify, whose requests do not know their responses. */
+  #listener: ResponseListener | null = null;
 
   constructor(
     readonly finder: TokenFinder,
@@ -88,7 +89,7 @@ export class RequestSessions implements RequestSteps {
       found.arriveAt(request, context);
     }
     if (found.gate === null) {
-      const known = response ?? request.res ?? this.#responses.get(raw);
+      const known = response ?? request.res ?? this.#listener?.responseTo(raw);
       if (known !== undefined) found.attach(known, this.#layer);
     }
     return found;
@@ -120,18 +121,12 @@ export class RequestSessions implements RequestSteps {
         );
         break;
       case 'fastify':
-        listenForResponses(adapter.getInstance<FastifyApplication>(), (request, response) => {
-          this.#arrived(request, response);
+        this.#listener ??= new ResponseListener(adapter.getInstance<FastifyApplication>(), (request, response) => {
+          const found = this.#find(request);
+          if (found?.gate === null) found.attach(response, null);
         });
         break;
     }
-  }
-
-  /** Called when a request of Fastify arrives, before its middleware, and again behind it. */
-  #arrived(request: IncomingMessage, response: PlatformResponse): void {
-    this.#responses.set(request, response);
-    const found = this.#find(request);
-    if (found?.gate === null) found.attach(response, null);
   }
 
   #find(raw: IncomingMessage): RequestSession | undefined {
