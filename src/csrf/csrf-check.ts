@@ -21,6 +21,8 @@ export class CsrfCheck {
   #checkedId: SessionId | null | undefined;
   /** The session of the cookie; null: none is loaded, or it has been replaced. */
   #session: Session | null = null;
+  /** Why the request may change nothing; null: its origin is ours, or was not checked. */
+  #originRefusal: SessionError | null = null;
   /** Why the request may not use that session. */
   #tokenRefusal: SessionError | null = null;
   /** Whether another origin would have got another response. */
@@ -53,12 +55,14 @@ export class CsrfCheck {
    */
   assertSameOrigin(sessionId: SessionId | null): void {
     this.#checkedId = sessionId;
+    this.#originRefusal = null;
     if (!this.#applies) return;
     this.dependsOnOrigin = true;
     try {
       this.csrf.assertOwnOrigin(this.checked.request, sessionId);
     } catch (error) {
-      this.report(error as SessionError, sessionId);
+      this.#originRefusal = error as SessionError;
+      this.report(this.#originRefusal, sessionId);
       throw error;
     }
   }
@@ -81,8 +85,15 @@ export class CsrfCheck {
     throw this.#tokenRefusal;
   }
 
+  /** Throws again what the checks have found, for a session that was given out before them. @throws SessionCsrfError */
+  assertPassed(): void {
+    if (this.#originRefusal !== null) throw this.#originRefusal;
+    this.assertToken();
+  }
+
   /** Called when the session of the cookie is not that of the request any more. */
   replaced(): void {
+    this.#checkedId ??= null;
     this.#session = null;
     this.#tokenRefusal = null;
   }

@@ -238,13 +238,19 @@ export class RequestSession implements CheckedRequest, GateOwner, SessionListene
     });
   }
 
-  /** CSRF check before a use by which the request changes something, if no route has made it. @throws SessionCsrfError */
+  /**
+   * Before the request changes something: the session may have been given out before the CSRF check, in a middleware. The check is made now,
+   * if no route has made it.
+   *
+   * @throws SessionCsrfError
+   */
   beforeWrite(): void {
-    if (this.#context !== null || this.#csrf?.isMade === true || this.#search.token?.source !== 'cookie') return;
-    this.#assertSameOriginOf(this.#search);
-    if (this.#session === null) return;
-    this.csrf.checkToken(this.#session);
-    this.csrf.assertToken();
+    if (this.#search.token?.source !== 'cookie') return;
+    if (!this.csrf.isMade) {
+      this.#assertSameOriginOf(this.#search);
+      if (this.#session !== null) this.csrf.checkToken(this.#session);
+    }
+    this.csrf.assertPassed();
   }
 
   /** The same by the headers of the browser alone: a page that was opened before another login may log in. @throws SessionCsrfError */
@@ -330,7 +336,7 @@ export class RequestSession implements CheckedRequest, GateOwner, SessionListene
     this.#loading = Promise.resolve(this);
     this.#isLoaded = true;
     this.#isRenewed = true;
-    this.#csrf?.replaced();
+    if (this.#search.token?.source === 'cookie') this.csrf.replaced();
     Session.stateOf(session).listener = this;
     return this.said.give(session, token, source, kind);
   }

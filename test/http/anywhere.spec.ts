@@ -1,0 +1,454 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import {
+  Controller,
+  Get,
+  HttpCode,
+  Injectable,
+  Module,
+  Post,
+  Req,
+  UseGuards,
+  type CanActivate,
+  type ExecutionContext,
+  type INestApplication,
+} from '@nestjs/common';
+import { LazyModuleLoader, NestFactory } from '@nestjs/core';
+import { ExpressAdapter } from '@nestjs/platform-express';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import {
+  CurrentSession,
+  MemoryBackend,
+  Session,
+  SESSION_CLOCK,
+  SessionGuard,
+  SessionModule,
+  SessionService,
+  SkipCsrf,
+  type SessionModuleOptions,
+} from 'nestjs-sessionx';
+import { FakeClock } from 'nestjs-sessionx/testing';
+
+import { PLATFORMS, SECRET_KEY, type Platform } from '../support/apps.js';
+import { BarrierBackend } from '../support/barrier-backend.js';
+import { inject } from '../support/inject.js';
+
+const COOKIE: Partial<SessionModuleOptions> = {
+  tokenSourcePriority: ['cookie'],
+  cookie: { name: 'sid', secure: false },
+};
+const FOREIGN = { 'sec-fetch-site': 'cross-site' };
+const OWN = { 'sec-fetch-site': 'same-origin' };
+const TTL_SECONDS = 3600;
+
+type Middleware = (sessions: SessionService, request: IncomingMessage, response: ServerResponse) => unknown;
+type GuardBody = (sessions: SessionService, context: ExecutionContext) => unknown;
+
+/** What the guard of the application does, which each test chooses. */
+let inGuard: GuardBody = () => undefined;
+
+@Injectable()
+class OwnGuard implements CanActivate {
+  constructor(private readonly sessions: SessionService) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    await inGuard(this.sessions, context);
+    return true;
+  }
+}
+
+@Controller()
+class ShopController {
+  constructor(private readonly sessions: SessionService) {}
+
+  @Get('plain')
+  plain() {
+    return 'plain';
+  }
+
+  @HttpCode(200)
+  @Post('plain')
+  plainPost() {
+    return 'plain';
+  }
+
+  @UseGuards(SessionGuard)
+  @Get('guarded')
+  guarded(@CurrentSession() session: Session) {
+    return session.data;
+  }
+
+  @HttpCode(200)
+  @UseGuards(SessionGuard)
+  @Post('guarded')
+  guardedPost(@CurrentSession() session: Session) {
+    return session.data;
+  }
+
+  @HttpCode(200)
+  @SkipCsrf()
+  @UseGuards(SessionGuard)
+  @Post('skipped')
+  skipped(@CurrentSession() session: Session) {
+    return session.data;
+  }
+
+  @UseGuards(OwnGuard)
+  @Get('own-guard')
+  ownGuard() {
+    return 'own';
+  }
+
+  @HttpCode(200)
+  @UseGuards(OwnGuard)
+  @Post('own-guard')
+  ownGuardPost() {
+    return 'own';
+  }
+
+  @Get('handler')
+  async handler(@Req() request: object) {
+    const session = await this.sessions.current(request);
+    if (session !== null) session.data.handler = true;
+    return { user: session?.user?.userId ?? null };
+  }
+
+  @HttpCode(200)
+  @Post('login')
+  async login(@Req() request: object) {
+    return this.sessions.login(request, { userId: 'ann' });
+  }
+
+  @HttpCode(200)
+  @Post('logout')
+  async logout(@Req() request: object) {
+    return { ended: await this.sessions.logout(request) };
+  }
+}
+
+describe.each(PLATFORMS)('a request that is at hand anywhere, on %s', (platform: Platform) => {
+  let app: INestApplication;
+  let url: string;
+  let barrier: BarrierBackend;
+  let clock: FakeClock;
+
+  afterEach(async () => {
+    inGuard = () => undefined;
+    await app.close();
+  });
+
+  /** By `NestFactory`, which prepares Fastify for middleware before any module is there. */
+  async function start(middleware: Middleware = () => undefined, session: Partial<SessionModuleOptions> = COOKIE) {
+    barrier = new BarrierBackend(new MemoryBackend());
+    clock = new FakeClock();
+
+    @Module({
+      imports: [
+        SessionModule.forRoot({
+          secretKey: SECRET_KEY,
+          sessionTtl: TTL_SECONDS,
+          backend: barrier.backend,
+          ...session,
+          extraProviders: [{ provide: SESSION_CLOCK, useValue: clock }],
+        }),
+      ],
+      controllers: [ShopController],
+    })
+    class AppModule {}
+
+    app = await NestFactory.create(AppModule, platform === 'fastify' ? new FastifyAdapter() : new ExpressAdapter(), {
+      logger: false,
+      abortOnError: false,
+    });
+    const sessions = app.get(SessionService);
+    app.use((request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => {
+      Promise.resolve(middleware(sessions, request, response)).then(() => {
+        next();
+      }, next);
+    });
+    await app.listen(0, '127.0.0.1');
+    url = await app.getUrl();
+  }
+
+  async function loggedIn(data: object = {}): Promise<Record<string, string>> {
+    const { token } = await app.get(SessionService).createSession({ user: { userId: 'ann' }, data });
+    return { cookie: `sid=${token}` };
+  }
+
+  const get = (path: string, headers: Record<string, string>) => fetch(url + path, { headers });
+  const post = (path: string, headers: Record<string, string>) => fetch(url + path, { method: 'POST', headers });
+  const stored = async (): Promise<unknown> => {
+    const [summary] = await app.get(SessionService).listUserSessions('ann');
+    const record = summary && (await barrier.backend.read(summary.sessionId as never));
+    return record?.payload;
+  };
+
+  describe('in a middleware', () => {
+    it('the session is read once, for the middleware, the guard and the handler', async () => {
+      const seen: unknown[] = [];
+      await start(async (sessions, request) => seen.push((await sessions.current(request))?.user?.userId));
+      const headers = await loggedIn({ theme: 'dark' });
+      const reads = barrier.calls.read ?? 0;
+      expect(await (await get('/guarded', headers)).json()).toEqual({ theme: 'dark' });
+      expect(seen).toEqual(['ann']);
+      expect((barrier.calls.read ?? 0) - reads).toBe(1);
+    });
+
+    it('what it changes is stored, also for a route that asks for no session', async () => {
+      await start(async (sessions, request) => {
+        const session = await sessions.current(request);
+        if (session !== null) session.data.seen = 'by the middleware';
+      });
+      const headers = await loggedIn();
+      expect((await get('/plain', headers)).status).toBe(200);
+      expect(await stored()).toContain('by the middleware');
+    });
+
+    it('it can log in, and the cookie goes out with the response of the route', async () => {
+      await start((sessions, request) =>
+        request.url === '/plain' ? sessions.login(request, { userId: 'bob' }) : undefined,
+      );
+      const response = await post('/plain', OWN);
+      const [line = ''] = response.headers.getSetCookie();
+      expect([response.status, line]).toEqual([200, expect.stringMatching(/^sid=/)]);
+      const cookie = line.split(';', 1)[0] ?? '';
+      expect(await (await get('/handler', { cookie })).json()).toEqual({ user: 'bob' });
+    });
+
+    it('it cannot log in a browser that another site has sent', async () => {
+      await start((sessions, request) => sessions.login(request, { userId: 'bob' }));
+      const response = await post('/plain', FOREIGN);
+      expect([response.status, response.headers.getSetCookie()]).toEqual([403, []]);
+    });
+
+    it('another site may make it look at the session, and the route decides', async () => {
+      const seen: unknown[] = [];
+      await start(async (sessions, request) => seen.push((await sessions.current(request))?.user?.userId));
+      const headers = { ...(await loggedIn()), ...FOREIGN };
+      expect((await post('/guarded', headers)).status).toBe(403);
+      expect((await post('/skipped', headers)).status).toBe(200);
+      expect((await post('/plain', headers)).status).toBe(200);
+      expect(seen).toEqual(['ann', 'ann', 'ann']);
+    });
+
+    it('what it changes for another site is stored for a route that allows that, and refused for one that says nothing', async () => {
+      await start(async (sessions, request) => {
+        const session = await sessions.current(request);
+        if (session !== null) session.data.planted = String(request.url);
+      });
+      const headers = { ...(await loggedIn()), ...FOREIGN };
+      expect((await post('/plain', headers)).status).toBe(403);
+      expect((await post('/guarded', headers)).status).toBe(403);
+      expect(await stored()).not.toContain('planted');
+      expect((await post('/skipped', headers)).status).toBe(200);
+      expect(await stored()).toContain('/skipped');
+    });
+
+    it.each(['updateSession', 'update', 'deleteSession', 'invalidateSession', 'regenerateSessionId'] as const)(
+      '%s is refused there for another site',
+      async (method) => {
+        const codes: unknown[] = [];
+        await start(async (sessions, request) => {
+          const session = await sessions.current(request);
+          if (session === null) return;
+          session.data.planted = true;
+          const call =
+            method === 'update'
+              ? sessions.update(session, ({ data }) => (data.planted = 1))
+              : sessions[method](session);
+          await call.catch((error: unknown) => codes.push((error as { code?: string }).code));
+          delete session.data.planted;
+        });
+        const headers = { ...(await loggedIn()), ...FOREIGN };
+        await post('/plain', headers);
+        expect(codes).toEqual(['CSRF_CROSS_SITE']);
+        expect(await stored()).not.toContain('planted');
+      },
+    );
+
+    it('a logout there is refused for another site', async () => {
+      await start((sessions, request) => sessions.logout(request));
+      const headers = { ...(await loggedIn()), ...FOREIGN };
+      expect((await post('/plain', headers)).status).toBe(403);
+      expect(await app.get(SessionService).listUserSessions('ann')).toHaveLength(1);
+    });
+
+    it.each(['/guarded', '/plain'])(
+      'the session is renewed once, by the response of %s at the latest',
+      async (path) => {
+        const touchesBefore: number[] = [];
+        await start(async (sessions, request) => {
+          await sessions.current(request);
+          touchesBefore.push(barrier.calls.touch ?? 0);
+        });
+        const headers = await loggedIn();
+        clock.advance(TTL_SECONDS * 600);
+        const response = await get(path, headers);
+        expect(touchesBefore).toEqual([0]);
+        expect(barrier.calls.touch).toBe(1);
+        expect(response.headers.getSetCookie()).toEqual([expect.stringContaining(`Max-Age=${TTL_SECONDS}`)]);
+      },
+    );
+
+    it('another site renews nothing', async () => {
+      await start((sessions, request) => sessions.current(request));
+      const headers = { ...(await loggedIn()), ...FOREIGN };
+      clock.advance(TTL_SECONDS * 600);
+      const response = await post('/plain', headers);
+      expect([response.status, barrier.calls.touch, response.headers.getSetCookie()]).toEqual([200, undefined, []]);
+    });
+  });
+
+  describe('in a guard of the application', () => {
+    it('by its ExecutionContext the session is renewed as by SessionGuard', async () => {
+      await start();
+      const headers = await loggedIn();
+      inGuard = (sessions, context) => sessions.current(context);
+      clock.advance(TTL_SECONDS * 600);
+      expect((await get('/own-guard', headers)).headers.getSetCookie()).toHaveLength(1);
+    });
+
+    it('by its ExecutionContext another site is refused', async () => {
+      await start();
+      const headers = { ...(await loggedIn()), ...FOREIGN };
+      inGuard = (sessions, context) => sessions.current(context);
+      expect((await post('/own-guard', headers)).status).toBe(403);
+    });
+
+    it('by the request the session is there, and what is changed is stored', async () => {
+      await start();
+      const headers = await loggedIn();
+      inGuard = async (sessions, context) => {
+        const session = await sessions.current(context.switchToHttp().getRequest<object>());
+        if (session !== null) session.data.guard = 'was here';
+      };
+      expect((await get('/own-guard', headers)).status).toBe(200);
+      expect(await stored()).toContain('was here');
+    });
+
+    it.each(['require', 'requireUser'] as const)('%s throws the 401 of SessionGuard', async (method) => {
+      await start();
+      inGuard = (sessions, context) => sessions[method](context);
+      const anonymous = await app.get(SessionService).createSession();
+      expect((await get('/own-guard', {})).status).toBe(401);
+      expect((await get('/own-guard', await loggedIn())).status).toBe(200);
+      const status = method === 'require' ? 200 : 401;
+      expect((await get('/own-guard', { cookie: `sid=${anonymous.token}` })).status).toBe(status);
+    });
+
+    it('it can log in and out', async () => {
+      await start();
+      inGuard = (sessions, context) => sessions.login(context, { userId: 'eve' });
+      const [line = ''] = (await post('/own-guard', OWN)).headers.getSetCookie();
+      inGuard = (sessions, context) => sessions.logout(context);
+      const cookie = line.split(';', 1)[0] ?? '';
+      expect(await app.get(SessionService).listUserSessions('eve')).toHaveLength(1);
+      expect((await post('/own-guard', { cookie, ...OWN })).headers.getSetCookie()).toHaveLength(1);
+      expect(await app.get(SessionService).listUserSessions('eve')).toEqual([]);
+    });
+  });
+
+  describe('in a handler without a decorator of ours', () => {
+    it('the session can be read, changed, made and ended', async () => {
+      await start();
+      const [line = ''] = (await post('/login', OWN)).headers.getSetCookie();
+      const cookie = line.split(';', 1)[0] ?? '';
+      expect(await (await get('/handler', { cookie })).json()).toEqual({ user: 'ann' });
+      expect(await stored()).toContain('"handler":true');
+      expect(await (await post('/logout', { cookie, ...OWN })).json()).toEqual({ ended: true });
+      expect(await (await get('/handler', { cookie })).json()).toEqual({ user: null });
+    });
+  });
+
+  it('after the response the session is read, and neither renewed nor touched', async () => {
+    const seen: unknown[] = [];
+    let logged!: () => void;
+    const isLogged = new Promise<void>((resolve) => (logged = resolve));
+    await start((sessions, request, response) => {
+      void once(response, 'finish').then(async () => {
+        seen.push((await sessions.current(request))?.user?.userId);
+        logged();
+      });
+    });
+    const headers = await loggedIn();
+    clock.advance(TTL_SECONDS * 600);
+    await get('/plain', headers);
+    await isLogged;
+    expect([seen, barrier.calls.touch]).toEqual([['ann'], undefined]);
+  });
+
+  it('two pipelined requests have their own sessions and responses', async () => {
+    await start((sessions, request) =>
+      request.url === '/plain' ? sessions.login(request, { userId: String(request.headers['x-user']) }) : undefined,
+    );
+    const responses = await Promise.all(
+      ['one', 'two', 'three'].map((user) => post('/plain', { ...OWN, 'x-user': user })),
+    );
+    const users = await Promise.all(
+      responses.map(async ({ headers }) => {
+        const [line = ''] = headers.getSetCookie();
+        return (await get('/handler', { cookie: line.split(';', 1)[0] ?? '' })).json();
+      }),
+    );
+    expect(users).toEqual([{ user: 'one' }, { user: 'two' }, { user: 'three' }]);
+  });
+
+  it('a route that uses no session makes no store call', async () => {
+    await start();
+    const headers = await loggedIn();
+    const before = barrier.total;
+    expect((await get('/plain', headers)).headers.get('vary')).toBeNull();
+    expect(barrier.total).toBe(before);
+  });
+
+  if (platform === 'fastify') {
+    it('works for requests of inject(), which come without a server', async () => {
+      await start(async (sessions, request) => {
+        const session = await sessions.current(request);
+        if (session !== null) session.data.middleware = true;
+      });
+      const login = await inject(app, { method: 'POST', url: '/login', headers: OWN });
+      const cookie = String(login.headers['set-cookie']).split(';', 1)[0] ?? '';
+      const response = await inject(app, { method: 'GET', url: '/handler', headers: { cookie } });
+      expect(response.json()).toEqual({ user: 'ann' });
+      expect(await stored()).toMatch(/"middleware":true.*"handler":true/);
+    });
+  }
+
+  it('works in a module that is loaded after the start', async () => {
+    let lazy: SessionService | undefined;
+    @Controller()
+    class LazyController {
+      constructor(private readonly loader: LazyModuleLoader) {}
+
+      @HttpCode(200)
+      @Post('login')
+      async login(@Req() request: object) {
+        const module = await this.loader.load(() =>
+          SessionModule.forRoot({ secretKey: SECRET_KEY, isGlobal: false, backend: new MemoryBackend() }),
+        );
+        const sessions = module.get(SessionService);
+        lazy = sessions;
+        const { token } = await sessions.login(request, { userId: 'ann' });
+        return { token };
+      }
+
+      @Get('me')
+      async me(@Req() request: object) {
+        return { user: (await lazy?.current(request))?.user?.userId };
+      }
+    }
+    @Module({ controllers: [LazyController] })
+    class LazyAppModule {}
+    app = await NestFactory.create(
+      LazyAppModule,
+      platform === 'fastify' ? new FastifyAdapter() : new ExpressAdapter(),
+      { logger: false, abortOnError: false },
+    );
+    await app.listen(0, '127.0.0.1');
+    url = await app.getUrl();
+    const { token } = (await (await post('/login', {})).json()) as { token: string };
+    expect(await (await get('/me', { 'x-session-token': token })).json()).toEqual({ user: 'ann' });
+  });
+});
