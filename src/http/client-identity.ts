@@ -1,13 +1,13 @@
-/** Who asks: what a request, or the application, says of the client. */
+/** The client of a session, as its request or the application describes it. */
 export interface ClientIdentity {
-  /** As the framework tells it, never read from `X-Forwarded-For` here. */
+  /** The address that the framework determines. `X-Forwarded-For` is never read here. */
   readonly ipAddress?: string | null;
-  /** Empty: the client sends none, to which a session can be bound too. Left out: not known. */
+  /** Empty if the client sends none, to which a session can be bound too. Left out if it is not known. */
   readonly userAgent?: string | null;
 }
 
 /** The client of a request. */
 export interface RequestClient extends ClientIdentity {
-  /** Whether its connection is closed, so that nobody knows its address any more. */
+  /** Whether its connection is closed, so that its address is no longer known. */
   readonly hasGone?: boolean;
 }

@@ -1,8 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 
 /**
- * Whether a browser sends a request for a page that is open, or for one that may be opened later, rather than to open one now. Other
- * requests may run beside it, and its response may come after theirs. False also where the request does not say (W3C Fetch Metadata).
+ * Whether a browser sends the request in the background: from an open page, or for a page that may be opened later. Other requests may run
+ * at the same time, and their responses may arrive first.
+ *
+ * @returns false for a navigation, and where the request does not say what it is (W3C Fetch Metadata)
  */
 export function isBackground({ headers }: IncomingMessage): boolean {
   if (headers['sec-purpose'] !== undefined) return true;
@@ -11,7 +13,7 @@ export function isBackground({ headers }: IncomingMessage): boolean {
   return site !== undefined && mode !== undefined && mode !== 'navigate';
 }
 
-/** Whether a page of another site sends a request and stays open, by a script or a frame: its cookies are then those of a third party. */
+/** Whether a script or a frame in a page of another site sends the request, so that its cookies are third-party cookies. */
 export function isFromThirdParty({ headers }: IncomingMessage): boolean {
   if (headers['sec-fetch-site'] !== 'cross-site') return false;
   return headers['sec-fetch-mode'] !== 'navigate' || /^(i?frame|object|embed)$/.test(headers['sec-fetch-dest'] ?? '');

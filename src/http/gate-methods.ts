@@ -2,7 +2,7 @@ import { ServerResponse } from 'node:http';
 
 import type { SendingMethod } from './sent-response.js';
 
-/** A method by which a response leaves. None of Node's four has more parameters, so calls need no list of arguments. */
+/** A method by which a response leaves. None of Node's four has more than three parameters, so calls need no list of arguments. */
 export type Sending = (this: ServerResponse, first?: unknown, second?: unknown, third?: unknown) => unknown;
 
 /** The four methods by which a response leaves, as they lie below a gate. */

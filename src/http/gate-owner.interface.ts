@@ -16,13 +16,17 @@ export interface GateOwner {
   varyAlone(status: number): Vary | null;
   /** Adds all headers, `Vary` among them. By now the response has its status and the headers of the application. */
   writeHeaders(response: ServerResponse): void;
-  /** The response in place of the application's with `status`, after `commit` failed with `error`. Null: the application's may go out. */
+  /**
+   * Called after `commit()` has failed with `error`.
+   *
+   * @returns the response to send instead of the application's, which has `status`. `null` if the application's may be sent
+   */
   replacement(error: unknown, status: number): ReplacementResponse | null;
-  /** A response that left in several parts ends. */
+  /** Called when a response ends that was sent in several parts. */
   streamEnds(): void;
-  /** The application has called its response after the end, and nobody listens for the error. */
+  /** Called when the application uses its response after the end, and has no listener for the error. */
   ignored(error: Error): void;
-  /** Sending what was held failed with `error`. The client gets another response if nothing has left, else the connection is cut. */
+  /** Called when a call that waited fails with `error`. The client gets an error response, or a closed connection if the head has left. */
   broken(error: unknown): void;
 }
 
@@ -31,6 +35,6 @@ export interface ReplacementResponse {
   readonly body: object;
 }
 
-/** What the client has got: the application's own response, another one in its place, or nothing. */
+/** What the client has received: the application's response, another one in its place, or nothing. */
 export type Delivery =
   { readonly got: 'response'; readonly status: number } | { readonly got: 'replacement' } | { readonly got: 'nothing' };

@@ -2,27 +2,27 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 
 import type { RequestClient } from './client-identity.js';
 
-/** What a request of either platform offers. Fastify wraps Node's request as `raw`, Express extends it. */
+/** The parts of a request that both platforms have. Fastify wraps Node's request as `raw`, Express extends it. */
 export interface PlatformRequest {
-  /** Of Node's own request too, which a middleware may hand in. */
+  /** Node's own request has them too, which a middleware may pass in. */
   readonly headers?: IncomingHttpHeaders;
-  /** Of Fastify. On a request of Express, anybody may have put anything there, such as a body as it came. */
+  /** Node's request, on Fastify. On Express it may be anything that a middleware has stored there, such as the body as it was sent. */
   readonly raw?: unknown;
-  /** The client's address as the framework tells it by its own proxy settings. */
+  /** The client's address, which the framework determines by its own proxy settings. */
   readonly ip?: string;
-  /** `http` or `https`, likewise. */
+  /** `http` or `https`, by the same settings. */
   readonly protocol?: string;
-  /** What the client takes us for, with a port that is not the default; likewise. */
+  /** The host that the client has called, with its port unless that is the default; by the same settings. */
   readonly host?: string;
-  /** As the framework has parsed it. */
+  /** The body that the framework has parsed. */
   readonly body?: unknown;
 }
 
-/** What a response of either platform offers. */
+/** The parts of a response that both platforms have. */
 export interface PlatformResponse {
-  /** Of Fastify, as for a request. */
+  /** Node's response, on Fastify. */
   readonly raw?: unknown;
-  /** Of Express. */
+  /** On Express. */
   readonly headersSent?: boolean;
 }
 
@@ -34,11 +34,11 @@ export function rawResponseOf(response: PlatformResponse): ServerResponse {
   return ('writeHead' in response ? response : (response.raw ?? response)) as ServerResponse;
 }
 
-/** Who asks, for the bindings and the events. */
+/** The client of a request, for bindings and events. */
 export function clientOf(request: PlatformRequest): RequestClient {
   const raw = rawRequestOf(request);
   const ipAddress = request.ip;
-  // A socket that is closed does not know its other end any more.
+  // A closed socket no longer knows the address of its peer.
   const hasGone = ipAddress === undefined && raw.socket.destroyed;
   return { ipAddress, userAgent: raw.headers['user-agent'] ?? '', hasGone };
 }

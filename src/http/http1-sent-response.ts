@@ -5,7 +5,7 @@ import type { SendingArguments, SendingMethod, SentResponse } from './sent-respo
 
 type Callback = (...args: readonly unknown[]) => void;
 
-/** Fields of a response of Node's that have no types, and that libraries read all the same (`express-session`, `on-headers`). */
+/** Fields of Node's response that have no types, and that libraries read nevertheless (`express-session`, `on-headers`). */
 interface NodeFields {
   _header: string | null;
   _trailer: string;
@@ -16,15 +16,15 @@ interface NodeFields {
 
 type NodeResponse = Omit<ServerResponse, keyof NodeFields> & NodeFields;
 
-/** The headers that decide how Node sends a body. The others it has checked when they were set. */
+/** The headers that decide how Node sends a body. Node has checked the others when they were set. */
 const OF_THE_BODY = ['Content-Length', 'Transfer-Encoding', 'Trailer'];
 
-/** Another response of Node's to the same request, which no socket is behind: Node does all that it does with a call, except for sending. */
+/** A second response of Node to the same request, without a socket: Node does with each call what it always does, but sends nothing. */
 export class Http1SentResponse extends ServerResponse implements SentResponse {
   readonly #response: NodeResponse;
   readonly #beforeHead: () => void;
   readonly #ignored: (error: Error) => void;
-  /** What the application has set before the head was made; empty: Node's own. */
+  /** The message that the application has set before the head was made. Empty: that of Node. */
   readonly #statusMessage: string;
   readonly #sendDate: boolean;
   #send: NodeFields['_send'] | null = null;
@@ -32,7 +32,7 @@ export class Http1SentResponse extends ServerResponse implements SentResponse {
 
   /**
    * @param beforeHead is called before a call makes the head without `writeHead`
-   * @param ignored is told of a call which Node would report by an `error` event of the response
+   * @param ignored is called where Node would emit an `error` event on the response
    */
   constructor(response: ServerResponse, beforeHead: () => void, ignored: (error: Error) => void) {
     super(response.req);
@@ -62,7 +62,7 @@ export class Http1SentResponse extends ServerResponse implements SentResponse {
     const own = this as unknown as NodeResponse;
     response.statusCode = this.statusCode;
     response.statusMessage = this.statusMessage;
-    // By these two, Node refuses what comes too late.
+    // Because of these two, Node refuses calls that come too late.
     response._header = own._header;
     response.finished = this.writableEnded;
     this.#send = response._send;
@@ -84,7 +84,7 @@ export class Http1SentResponse extends ServerResponse implements SentResponse {
     this.#response.statusMessage = '';
   }
 
-  /** Node calls this to make a head that nobody has made. */
+  /** Node calls this when a head is needed and the application has made none. */
   override writeHead(): this {
     this.#beforeHead();
     this.#makeHead([this.#response.statusCode]);
@@ -96,7 +96,7 @@ export class Http1SentResponse extends ServerResponse implements SentResponse {
     return true;
   }
 
-  /** In place of Node's. Behind that one, a socket refuses encodings that it does not know. */
+  /** Replaces the method of Node, after which a socket would refuse encodings that it does not know. */
   _send(_data: unknown, encoding: unknown): boolean {
     if (typeof encoding === 'string' && encoding !== '' && encoding !== 'buffer' && !Buffer.isEncoding(encoding)) {
       Buffer.from('', encoding as BufferEncoding);
@@ -125,15 +125,15 @@ export class Http1SentResponse extends ServerResponse implements SentResponse {
     response.statusCode = this.statusCode;
     response.statusMessage = this.#statusMessage;
     response.sendDate = this.#sendDate;
-    // Those that came after the end go nowhere.
+    // Trailers that were added after the end are not sent.
     if (this.#trailer !== null) response._trailer = this.#trailer;
   }
 
-  /** That of a call which is accepted waits for the call itself. */
+  /** The callback of a call that is accepted waits until the call is made on the response itself. */
   #callbackOf(method: SendingMethod, callback: Callback, isRefused: boolean): Callback | undefined {
     if (!isRefused) return undefined;
     if (method !== 'end') return callback;
-    // A second end is told at once that it is one, or when the first is over: that differs between versions of Node.
+    // Versions of Node differ in when they call back for a second end: at once, or when the first one is over.
     let isCalled = false;
     const once: Callback = (...args) => {
       if (isCalled) return;

@@ -19,7 +19,7 @@ const ZONE = /%[\w.~-]+$/;
  * case, without a zone. `null` if it is not an address, such as `unknown`, or one that is read in two ways, such as `010.0.0.1`.
  */
 export function normaliseIp(spelling: string): string | null {
-  // Most are plain, and every bound request comes by here.
+  // Most addresses are plain, and each request of a bound session is checked here.
   if (isIP(spelling) === 4) return spelling;
   if (spelling.length > LONGEST_SPELLING) return null;
   const trimmed = spelling.trim();

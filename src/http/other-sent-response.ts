@@ -4,7 +4,7 @@ import { Writable } from 'node:stream';
 import { overlay } from './overlay.js';
 import type { SendingArguments, SendingMethod, SentResponse } from './sent-response.js';
 
-/** For a response that is not of HTTP/1, such as those of Node's HTTP/2 server. A stream checks the chunks, as there. */
+/** For a response that is not of HTTP/1, such as those of Node's HTTP/2 server. A stream checks the chunks, as it does there. */
 export class OtherSentResponse implements SentResponse {
   headersSent = false;
   statusCode = 0;

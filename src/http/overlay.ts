@@ -1,7 +1,7 @@
 /**
- * Lays own properties over those of an object that is not ours.
+ * Sets own properties on an object of another library, over those that it has.
  *
- * @returns takes them away again, and puts back own properties that lay there before
+ * @returns a function that removes them, and restores own properties that were there before
  */
 export function overlay(target: object, properties: PropertyDescriptorMap): () => void {
   const covered = Object.keys(properties).map((name) => [name, Object.getOwnPropertyDescriptor(target, name)] as const);

@@ -1,15 +1,15 @@
-/** Returns what it is given, so that a class which extends it puts its private fields onto an object that is there already. */
+/** Returns its argument, so that a class which extends it adds its private fields to an existing object. */
 const Adopt = function (subject: object): object {
   return subject;
 } as unknown as new (subject: object) => object;
 
 /**
- * Values that belong to objects of somebody else, as in a `WeakMap`: nothing of them can be seen on the object, and they leave with it. A
- * private field does the same at a fraction of the price: with requests as keys, a `WeakMap` cost half as much again of a busy server's
- * user CPU, most of it garbage collection (`npm run bench -- http`).
+ * One value for each object of another library, as in a `WeakMap`: it cannot be seen on the object, and is collected with it. A private
+ * field does the same at a fraction of the cost: with requests as keys, a `WeakMap` added half of a busy server's user CPU, most of it
+ * garbage collection (`npm run bench -- http`).
  */
 export class PrivateSlot<Value> {
-  /** A class of its own for each table, so that two tables have two fields on one object. */
+  /** A separate class for each slot, so that an object can have a field in each of two slots. */
   readonly #field = class Field extends Adopt {
     #value: unknown;
 

@@ -5,10 +5,10 @@ const PURPOSE_HEADERS = ['sec-purpose', 'purpose', 'x-purpose', 'x-moz'] as cons
 const LOADED_AHEAD = /prefetch|prerender|preview/i;
 
 /**
- * Whether somebody will read the response to `request`. Nobody does where it has no body, where a browser loads it ahead of a visit that
- * may never come, and where a page of another site has made the browser send it in the background.
+ * Whether the user will see the response to `request`. Not if it has no body, if a browser loads it ahead of a visit that may never happen,
+ * or if a page of another site makes the browser send the request in the background.
  *
- * @param isCrossSite whether a page of another site may have sent it: the cookie is the only proof of who sent it
+ * @param isCrossSite whether a page of another site may have sent the request, because only a cookie authenticates it
  */
 export function hasReader({ method, headers }: IncomingMessage, isCrossSite: boolean): boolean {
   if (method === 'HEAD') return false;

@@ -1,17 +1,17 @@
 import { rawRequestOf, type PlatformRequest } from './http-messages.js';
 
-/** What the frameworks tell of the route that a request has come to. */
+/** What the frameworks know about the route of a request. */
 interface RoutedRequest {
-  /** Of Fastify: the whole pattern. */
+  /** On Fastify: the whole pattern. */
   readonly routeOptions?: { readonly url?: string };
-  /** Of Express: the pattern behind `baseUrl`. */
+  /** On Express: the pattern after `baseUrl`. */
   readonly route?: { readonly path?: unknown };
   readonly baseUrl?: string;
   readonly app?: { readonly path?: () => string };
   readonly params?: Readonly<Record<string, unknown>>;
 }
 
-/** A path that was written, and no value in it: `api`, `v1`, `sign-in`. */
+/** A part of a path that is a word, and not a value: `api`, `v1`, `sign-in`. */
 const WORD = /^(v\d{1,3}|[a-z]{1,15}(-[a-z]{1,15})*)$/;
 
 /**
@@ -29,14 +29,14 @@ function patternOf({ route }: RoutedRequest): string {
   return typeof path === 'string' || path instanceof RegExp ? String(path) : '/*';
 }
 
-/** Where an application of Express is mounted in another one, which has matched this part of the URL. */
+/** The part of the URL at which an application of Express is mounted in another one. */
 function prefixOf({ baseUrl = '', app, params = {} }: RoutedRequest): string {
   if (baseUrl === '') return '';
   const written = baseUrl.split('/');
   const pattern = (app?.path?.() ?? '').split('/');
   const isOfPattern = (segment: string, index: number): boolean =>
     segment === pattern[index] || pattern[index]?.startsWith(':') === true;
-  // An application that is mounted in several places knows of the last one only, and one behind a router of none.
+  // An application that is mounted in several places knows only the last one, and behind a router it knows none.
   if (pattern.length === written.length && written.every(isOfPattern)) return pattern.join('/');
   const values = new Set(Object.values(params));
   return written

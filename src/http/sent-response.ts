@@ -1,12 +1,12 @@
 /** The methods by which a response leaves. */
 export type SendingMethod = 'writeHead' | 'flushHeaders' | 'write' | 'end';
 
-/** What one of them is called with. */
+/** The arguments of such a call. */
 export type SendingArguments = readonly [first?: unknown, second?: unknown, third?: unknown];
 
 /**
- * A response as it looks once its head is sent, although nothing of it has left. It takes the application's calls in place of the response,
- * so that each is accepted or refused at once, by Node's own rules and with Node's own errors.
+ * A response that looks as if its head were sent, although nothing has left. It takes the application's calls in place of the response, so
+ * that each is accepted or refused at once, by Node's own rules and with Node's own errors.
  */
 export interface SentResponse {
   /** Whether a call has made the head by now. */
@@ -16,23 +16,23 @@ export interface SentResponse {
   readonly writableEnded: boolean;
 
   /**
-   * Tries a call. The callback of a call that is refused is told so by Node; that of one that is accepted is left alone.
+   * Tries a call. If it is refused, Node calls its callback with the error. If it is accepted, its callback is not called here.
    *
    * @returns whether the call is accepted, and so to be made on the response itself, later
    * @throws what Node throws
    */
   accepts(method: SendingMethod, args: SendingArguments): boolean;
 
-  /** Shows the response to the application as sent: from now on it refuses what would change its head. */
+  /** Makes the response look sent to the application: from now on it refuses what would change its head. */
   show(): void;
 
   /**
-   * Takes that back, so that the accepted calls can be made. The response has the status that its head was made with.
+   * Undoes `show()`, so that the accepted calls can be made. The response has the status that its head was made with.
    *
-   * @returns gives the response the status that the application has set since, to no effect, as it would be without us
+   * @returns a function that gives the response the status that the application has set meanwhile, which has no effect, as without us
    */
   hide(): () => void;
 
-  /** Takes `show()` back, so that another response can be sent in place of the application's. */
+  /** Undoes `show()`, so that another response can be sent in place of the application's. */
   discard(): void;
 }

@@ -39,6 +39,7 @@ export class Vary {
     for (const name in headers) {
       if (name.length === 4 && name.toLowerCase() === 'vary') return null;
     }
-    return { ...headers, Vary: this.value };
+    // In this order: a property that is added to a spread object gives each such object a hidden class of its own.
+    return { Vary: this.value, ...headers };
   }
 }

@@ -6,10 +6,10 @@ import type { SendingArguments, SendingMethod, SentResponse } from './sent-respo
 
 type Call = readonly [method: SendingMethod, args: SendingArguments];
 
-/** Far above the buffers of sockets and compressors (16 to 64 KiB), far below what would hurt. */
-const MOST_HELD_BYTES = 256 * 1024;
+/** Far above the buffers of sockets and compressors (16 to 64 KiB), and small enough for many responses at once. */
+const MAX_WAITING_BYTES = 256 * 1024;
 
-/** What the application has sent of a response that waits. */
+/** The calls by which the application has sent a response that waits. */
 export class WaitingCalls {
   readonly #sent: SentResponse;
   #calls: Call[] = [];
@@ -18,7 +18,7 @@ export class WaitingCalls {
 
   /**
    * @param beforeHead is called before a call makes the head without `writeHead`
-   * @param ignored is told of a call after the end that no listener of the response is told of
+   * @param ignored is called for a call after the end, if the response has no listener for errors
    */
   constructor(
     private readonly response: ServerResponse,
@@ -45,15 +45,15 @@ export class WaitingCalls {
     return this.#sent.statusCode;
   }
 
-  /** What Node returns for a call whose response is under way. @throws what Node throws */
+  /** @returns what Node returns for a call on a response that is being sent @throws what Node throws */
   take(method: SendingMethod, args: SendingArguments): unknown {
     const isAccepted = this.#sent.accepts(method, args);
     if (isAccepted && this.#areDropped) callBack(method, args);
     if (isAccepted && !this.#areDropped) this.#keep(method, args);
     switch (method) {
       case 'write':
-        // It says "wait" late, above every buffer that may lie below: `compression` moves the listeners for `drain` to a stream of its
-        // own, and only what fills that one makes it speak.
+        // Returns false only after 256 KiB, which is more than any buffer below it: `compression` moves the listeners for `drain` to
+        // its own stream, which emits it only after that stream was full.
         return isAccepted && !this.#isFull;
       case 'flushHeaders':
         return undefined;
@@ -76,21 +76,21 @@ export class WaitingCalls {
       const result = call(method, args);
       if (method === 'write') tookAll = result;
     }
-    // The first was refused, after it had made the head.
+    // The first call was refused after it had made the head.
     if (calls.length === 0) call('writeHead', [this.response.statusCode]);
     showLaterStatus();
-    // Whoever got false from write() waits for this; if a buffer below is full, it comes from there.
+    // A caller that got false from write() waits for this. If a buffer below is full, the event comes from there.
     if (tookAll !== false) this.#drain();
   }
 
-  /** Drops the calls, and those that are still to come, for `send()`, which sends another response. */
+  /** Drops these calls and all later ones. `send()` sends another response. */
   replace(send: () => void): void {
     this.#areDropped = true;
     this.#sent.discard();
     send();
     for (const [method, args] of this.#calls) callBack(method, args);
     this.#calls = [];
-    // A stream that is piped in ends with the response; the one that waits for a drain is let go.
+    // A stream that is piped into the response ends with it. One that waits for `drain` has to go on first.
     this.#drain();
   }
 
@@ -101,11 +101,11 @@ export class WaitingCalls {
   }
 
   get #isFull(): boolean {
-    return this.#bytes >= MOST_HELD_BYTES && !this.#areDropped;
+    return this.#bytes >= MAX_WAITING_BYTES && !this.#areDropped;
   }
 
   #drain(): void {
-    if (this.#bytes >= MOST_HELD_BYTES) this.response.emit('drain');
+    if (this.#bytes >= MAX_WAITING_BYTES) this.response.emit('drain');
   }
 }
 

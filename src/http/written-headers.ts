@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 
 import type { HeadersObject } from './vary.js';
 
-/** A response that checks itself what it is given. */
+/** A response that checks the headers that are set. */
 interface HeaderSink {
   setHeader(name: unknown, value: unknown): unknown;
 }
@@ -35,7 +35,7 @@ export function isHeadersObject(argument: unknown): argument is HeadersObject {
   return typeof argument === 'object' && argument !== null && !Array.isArray(argument);
 }
 
-/** Copies lists of values, which the application may still have in its hands. */
+/** Copies lists of values, because the application may still change its own. */
 export function detachHeaders(response: ServerResponse): void {
   for (const name of headerNames(response)) {
     const value = response.getHeader(name);
@@ -69,7 +69,7 @@ function isOdd(headers: unknown): boolean {
   return Array.isArray(headers) && !Array.isArray(headers[0]) && headers.length % 2 !== 0;
 }
 
-/** As they were spelled, where the response tells that. */
+/** As the application has spelled them, if the response knows that. */
 function headerNames(response: ServerResponse): readonly string[] {
   const { getRawHeaderNames } = response as { getRawHeaderNames?: () => string[] };
   return getRawHeaderNames?.call(response) ?? response.getHeaderNames();

@@ -1,20 +1,36 @@
+import { crc32 } from 'node:zlib';
+
+import type { SessionId } from '../tokens/session-secret.js';
+import { filledNumber } from './fixed-width.js';
 import type { StoredFlashMessage } from './flash-message.js';
 import type { SessionData, SessionUser } from './session-user.js';
-import type { SessionId } from '../tokens/session-secret.js';
-import { isStorable } from './json-value.js';
-import { DamagedRecordError, NewerRecordError } from './record-errors.js';
-import { isInstant, type SessionRecord } from './session-record.js';
-import { isObject, isStoredUser } from './stored-user.js';
 
 /** The latest schema that this version knows. */
 export const SCHEMA = 1;
-const NO_USER = 'null';
-const NO_DATA = '{}';
-const NO_FLASH = '[]';
-/** A hundred years: what the options allow. */
-const LONGEST_TTL_MS = 3_153_600_000_000;
-/** What a decoder puts in the place of bytes that are not UTF-8. A text of ours holds it as an escape only. */
-const REPLACEMENT = '\ufffd';
+/** What every payload begins with, also those of later versions. */
+const SCHEMA_NUMBER = /^\{"schema":(\d{1,9})[,}]/;
+
+/** What the first line of a payload is made of. Each number takes a fixed number of characters, filled up with spaces from the left. */
+export const BEFORE_ID = `{"schema":${SCHEMA},"id":"`;
+const BEFORE_CHECKSUM = '","crc32":';
+const BEFORE_CREATED_AT = ',"createdAt":';
+const BEFORE_TTL = ',"ttlMs":';
+const BEFORE_ABSOLUTE_END = ',"absoluteExpiresAt":';
+const END_OF_LINE = '}\n';
+const ID_CHARS = 59;
+export const CHECKSUM_CHARS = 10;
+export const NUMBER_CHARS = 14;
+export const NEVER = 'null'.padStart(NUMBER_CHARS);
+
+/** Where the parts of a payload stand. */
+export const ID_AT = BEFORE_ID.length;
+export const CHECKSUM_AT = ID_AT + ID_CHARS + BEFORE_CHECKSUM.length;
+/** The checksum covers everything from here. What comes before it is compared. */
+export const COVERED_AT = CHECKSUM_AT + CHECKSUM_CHARS;
+export const CREATED_AT_AT = COVERED_AT + BEFORE_CREATED_AT.length;
+export const TTL_AT = CREATED_AT_AT + NUMBER_CHARS + BEFORE_TTL.length;
+export const ABSOLUTE_END_AT = TTL_AT + NUMBER_CHARS + BEFORE_ABSOLUTE_END.length;
+export const USER_AT = ABSOLUTE_END_AT + NUMBER_CHARS + END_OF_LINE.length;
 
 /** The facts of a session that never change after its creation. */
 export interface SessionFacts {
@@ -28,6 +44,9 @@ export interface SessionFacts {
   readonly userAgent: string | null;
 }
 
+/** The client for which a session was created. */
+export type StoredClient = Pick<SessionFacts, 'ipAddress' | 'userAgent'>;
+
 /** What a payload says. */
 export interface SessionContent {
   readonly facts: SessionFacts;
@@ -36,92 +55,34 @@ export interface SessionContent {
   readonly flash: readonly StoredFlashMessage[];
 }
 
-/** A content together with the texts that it was read from, against which a change is told. */
-export interface DecodedPayload extends SessionContent {
-  readonly userText: string;
-  readonly dataText: string;
-}
-
 /**
- * Four lines of JSON, none of which can contain a line break of its own:
+ * Five lines of JSON, each written without a line break of its own:
  *
- * 1. `{"schema":1,"id":"…","createdAt":…,"ttlMs":…,"absoluteExpiresAt":…|null,"ipAddress":…|null,"userAgent":…|null}`
+ * 1. `{"schema":1,"id":"…","crc32":…,"createdAt":…,"ttlMs":…,"absoluteExpiresAt":…}`, numbers filled up with spaces from the left: `crc32` to
+ *    10 characters, the others, or `null` for a session without absolute end, to 14
  * 2. the user, or `null`
- * 3. the data, an object
+ * 3. the client: `{"ipAddress":…|null,"userAgent":…|null}`
  * 4. the flash messages, an array of `{"id","message","category","timestamp"}`
+ * 5. the data, an object
  *
- * Lines are compared as text to see what a request changed, so that reading never pays for telling changes.
+ * `crc32` is the CRC-32 of all that follows it, in UTF-8. As the first line has a fixed width, a session is loaded without parsing JSON, and
+ * each part is parsed when it is first read; the data stands last, so that nothing searches it for its end.
  */
 export function encodePayload(id: SessionId, { facts, user, data, flash }: SessionContent): string {
   const { createdAt, ttlMs, absoluteExpiresAt, ipAddress, userAgent } = facts;
-  const head = { schema: SCHEMA, id, createdAt, ttlMs, absoluteExpiresAt, ipAddress, userAgent };
-  const payload = [head, user, data, flash].map((part) => JSON.stringify(part)).join('\n');
-  return payload.includes(REPLACEMENT) ? payload.replaceAll(REPLACEMENT, '\\ufffd') : payload;
+  const times = [
+    BEFORE_CREATED_AT + filledNumber(createdAt, NUMBER_CHARS),
+    BEFORE_TTL + filledNumber(ttlMs, NUMBER_CHARS),
+    BEFORE_ABSOLUTE_END + (absoluteExpiresAt === null ? NEVER : filledNumber(absoluteExpiresAt, NUMBER_CHARS)),
+  ];
+  const lines = [user, { ipAddress, userAgent }, flash, data].map((part) => JSON.stringify(part));
+  const covered = times.join('') + END_OF_LINE + lines.join('\n');
+  return BEFORE_ID + id + BEFORE_CHECKSUM + filledNumber(crc32(covered), CHECKSUM_CHARS) + covered;
 }
 
-/**
- * Reads a record's payload. What comes out of here can be used, and can be written back: the rules are those for new values.
- *
- * @throws DamagedRecordError when it is not ours, not whole, or belongs to another id
- * @throws NewerRecordError when a later version of this module wrote it
- */
-export function decodePayload({ id, payload }: Pick<SessionRecord, 'id' | 'payload'>): DecodedPayload {
-  const [headText = '', userText, dataText, flashText, ...rest] = payload.split('\n');
-  const head = parse(headText);
-  if (!isObject(head) || !isSchema(head.schema)) throw new DamagedRecordError('it has no schema number');
-  if (head.schema > SCHEMA) throw new NewerRecordError();
-  if (head.id !== id) throw new DamagedRecordError('it belongs to another session');
-  if (userText === undefined || dataText === undefined || flashText === undefined || rest.length > 0) {
-    throw new DamagedRecordError('it does not have four lines');
-  }
-  if (payload.includes(REPLACEMENT)) throw new DamagedRecordError('it holds bytes that are not UTF-8');
-
-  const user = userText === NO_USER ? null : parse(userText);
-  const data = parse(dataText);
-  const flash = flashText === NO_FLASH ? [] : parse(flashText);
-  if (!isFacts(head)) throw new DamagedRecordError('its first line is not ours');
-  if (user !== null && !isStoredUser(user)) throw new DamagedRecordError('its user is not ours');
-  if (!isObject(data)) throw new DamagedRecordError('its data is not an object');
-  if (dataText !== NO_DATA && !isStorable(data)) throw new DamagedRecordError('its data holds what cannot be stored');
-  if (!isFlash(flash)) throw new DamagedRecordError('its flash messages are not ours');
-  return { facts: head, user, data, flash, userText, dataText };
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new DamagedRecordError('it is not JSON');
-  }
-}
-
-function isSchema(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) > 0;
-}
-
-function isFacts(head: Record<string, unknown>): head is Record<string, unknown> & SessionFacts {
-  return (
-    isInstant(head.createdAt) &&
-    typeof head.ttlMs === 'number' &&
-    head.ttlMs > 0 &&
-    head.ttlMs <= LONGEST_TTL_MS &&
-    (head.absoluteExpiresAt === null || isInstant(head.absoluteExpiresAt)) &&
-    (head.ipAddress === null || typeof head.ipAddress === 'string') &&
-    (head.userAgent === null || typeof head.userAgent === 'string')
-  );
-}
-
-function isFlash(value: unknown): value is StoredFlashMessage[] {
-  return (
-    Array.isArray(value) &&
-    value.every(
-      (entry) =>
-        isObject(entry) &&
-        typeof entry.id === 'string' &&
-        typeof entry.message === 'string' &&
-        typeof entry.category === 'string' &&
-        isInstant(entry.timestamp),
-    ) &&
-    isStorable(value)
-  );
+/** Whether a later version of this module wrote `payload`. */
+export function isOfNewerSchema(payload: string): boolean {
+  if (payload.startsWith(BEFORE_ID)) return false;
+  const [, schema] = SCHEMA_NUMBER.exec(payload) ?? [];
+  return Number(schema) > SCHEMA;
 }

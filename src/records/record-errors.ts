@@ -1,3 +1,5 @@
+import type { SessionId } from '../tokens/session-secret.js';
+
 /** A stored value that is not a record of ours, or not a whole one. It counts as no session, and is reported once. */
 export class DamagedRecordError extends Error {
   override readonly name = 'DamagedRecordError';
@@ -8,6 +10,11 @@ export class DamagedRecordError extends Error {
   ) {
     super(`A stored session record is unusable: ${reason}.`);
   }
+}
+
+/** Is told of records that count as no session. */
+export interface DamageReport {
+  note(id: SessionId, error: DamagedRecordError): void;
 }
 
 /**

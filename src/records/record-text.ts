@@ -1,17 +1,21 @@
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
-import { SCHEMA } from './payload.js';
+import { digits, digitsAt } from './fixed-width.js';
+import { ID_AT, isOfNewerSchema } from './payload.js';
 import { DamagedRecordError, NewerRecordError } from './record-errors.js';
 import type { SessionRecord, SessionStatus } from './session-record.js';
 
-const MARK = 'sx1';
+const MARK = 'sx1 ';
 export const VERSION_CHARS = 10;
 export const TIME_CHARS = 14;
-/** The head, and the number with which a payload of this module begins. */
-const HEAD = /^sx1 (\d{10}) ([aip]) ([us]) (\d{14}) (\d{14})\n(?:\{"schema":(\d{1,9})[,}])?/;
+const VERSION_END = MARK.length + VERSION_CHARS;
+const STATUS_AT = VERSION_END + 1;
+const OWNER_AT = STATUS_AT + 2;
+const LAST_ACCESSED_AT = OWNER_AT + 2;
+const LAST_ACCESSED_END = LAST_ACCESSED_AT + TIME_CHARS;
+const EXPIRES_AT_AT = LAST_ACCESSED_END + 1;
+const HEAD_END = EXPIRES_AT_AT + TIME_CHARS;
 /** The length of a head with its line break: before the payload come so many characters of one byte each. */
-export const HEAD_CHARS = 49;
-/** What `encodePayload` begins with. */
-const ID_OFFSET = HEAD_CHARS + `{"schema":${SCHEMA},"id":"`.length;
+export const HEAD_CHARS = HEAD_END + 1;
 const NEWER_MARK = /^sx(?:[2-9]|[1-9]\d{1,2}) /;
 
 const STATUS_LETTERS = { active: 'a', invalidated: 'i', pending: 'p' } as const satisfies Record<SessionStatus, string>;
@@ -26,14 +30,8 @@ const STATUS_LETTERS = { active: 'a', invalidated: 'i', pending: 'p' } as const 
  */
 export function encodeRecord(record: SessionRecord): string {
   const { version, lastAccessed, expiresAt, payload } = record;
-  const head = [
-    MARK,
-    digits(version, VERSION_CHARS),
-    statusAndOwner(record),
-    digits(lastAccessed, TIME_CHARS),
-    digits(expiresAt, TIME_CHARS),
-  ];
-  return `${head.join(' ')}\n${payload}`;
+  const times = `${digits(lastAccessed, TIME_CHARS)} ${digits(expiresAt, TIME_CHARS)}`;
+  return `${MARK}${digits(version, VERSION_CHARS)} ${statusAndOwner(record)} ${times}\n${payload}`;
 }
 
 /** The two letters in the middle of the head. */
@@ -48,21 +46,46 @@ export function statusAndOwner({ status, userTag }: Pick<SessionRecord, 'status'
  * @throws NewerRecordError when a later version of this module wrote it: its mark or the schema of its payload has a higher number
  */
 export function decodeRecord(id: SessionId, text: string): SessionRecord {
-  const [, version, letter, owner, lastAccessed, expiresAt, schema] = HEAD.exec(text) ?? [];
-  if (letter === undefined) {
+  // Without a regular expression, which takes four times as long for it.
+  const version = digitsAt(text, MARK.length, VERSION_END);
+  const lastAccessed = digitsAt(text, LAST_ACCESSED_AT, LAST_ACCESSED_END);
+  const expiresAt = digitsAt(text, EXPIRES_AT_AT, HEAD_END);
+  const status = statusOf(text[STATUS_AT]);
+  const owner = text[OWNER_AT];
+  const isOwner = owner === 'u' || owner === 's';
+  if (!isPunctuated(text) || Number.isNaN(version + lastAccessed + expiresAt) || status === null || !isOwner) {
     if (NEWER_MARK.test(text)) throw new NewerRecordError();
     throw new DamagedRecordError('it does not begin like a record');
   }
-  if (schema !== undefined && Number(schema) > SCHEMA) throw new NewerRecordError();
-  return {
-    id,
-    version: Number(version),
-    status: letter === 'a' ? 'active' : letter === 'i' ? 'invalidated' : 'pending',
-    userTag: owner === 'u' ? (id.slice(0, 16) as UserTag) : null,
-    lastAccessed: Number(lastAccessed),
-    expiresAt: Number(expiresAt),
-    payload: text.slice(HEAD_CHARS),
-  };
+  const payload = text.slice(HEAD_CHARS);
+  if (isOfNewerSchema(payload)) throw new NewerRecordError();
+  const userTag = owner === 'u' ? (id.slice(0, 16) as UserTag) : null;
+  return { id, version, status, userTag, lastAccessed, expiresAt, payload };
+}
+
+function statusOf(letter: string | undefined): SessionStatus | null {
+  switch (letter) {
+    case STATUS_LETTERS.active:
+      return 'active';
+    case STATUS_LETTERS.invalidated:
+      return 'invalidated';
+    case STATUS_LETTERS.pending:
+      return 'pending';
+    default:
+      return null;
+  }
+}
+
+/** Whether `text` has what stands around the values of a head. */
+function isPunctuated(text: string): boolean {
+  return (
+    text.startsWith(MARK) &&
+    text[VERSION_END] === ' ' &&
+    text[OWNER_AT - 1] === ' ' &&
+    text[LAST_ACCESSED_AT - 1] === ' ' &&
+    text[LAST_ACCESSED_END] === ' ' &&
+    text[HEAD_END] === '\n'
+  );
 }
 
 /**
@@ -70,7 +93,7 @@ export function decodeRecord(id: SessionId, text: string): SessionRecord {
  * it elsewhere.
  */
 export function namesItself(text: string, id: SessionId): boolean {
-  return text.startsWith(id, ID_OFFSET);
+  return text.startsWith(id, HEAD_CHARS + ID_AT);
 }
 
 /**
@@ -85,9 +108,4 @@ export function tryDecodeRecord(id: SessionId, text: string): SessionRecord | nu
     if (!(error instanceof DamagedRecordError)) throw error;
     return null;
   }
-}
-
-/** A number as so many digits; the forms that the head is made of. A clock may count parts of a millisecond: they are left out. */
-export function digits(value: number, count: number): string {
-  return String(Math.floor(value)).padStart(count, '0');
 }

@@ -1,13 +1,14 @@
 import { SessionBackendError } from '../errors/session-errors.js';
-import { decodePayload, encodePayload, type DecodedPayload, type SessionContent } from './payload.js';
-import { DamagedRecordError, NewerRecordError } from './record-errors.js';
+import { encodePayload, type SessionContent } from './payload.js';
+import { DamagedRecordError, NewerRecordError, type DamageReport } from './record-errors.js';
+import { decodePayload, type StoredPayload } from './stored-payload.js';
 import { isInstant, isVersion, type SessionRecord } from './session-record.js';
 import type { SessionId } from '../tokens/session-secret.js';
 
 /** A record and what its payload says. */
 export interface StoredSession {
   readonly record: SessionRecord;
-  readonly content: DecodedPayload;
+  readonly content: StoredPayload;
 }
 
 /** What a compare-and-set makes of a stored session; fields that are left out stay. */
@@ -18,23 +19,28 @@ export interface SessionRevision {
 }
 
 /**
- * A record with its payload decoded. Whatever passes here can be used and written back.
+ * A record with its payload, of which the parts are parsed when they are first read. Whatever passes here can be used and written back.
  *
+ * @param report told of a part that turns out not to be ours then
  * @throws DamagedRecordError, or SessionBackendError when a later version of this module wrote it
  */
-export function storedSession(record: SessionRecord, id: SessionId): StoredSession {
+export function storedSession(record: SessionRecord, id: SessionId, report: DamageReport): StoredSession {
   if (record.id !== id) throw new DamagedRecordError('the store answered with another session');
   if (!isVersion(record.version)) throw new DamagedRecordError('its version cannot be counted up');
   if (!isInstant(record.lastAccessed) || !isInstant(record.expiresAt)) {
     throw new DamagedRecordError('its times are none');
   }
+  const content = contentOf(record, report);
+  if (content.isAnonymous === (record.userTag === null)) return { record, content };
+  throw new DamagedRecordError('its user does not fit the index');
+}
+
+function contentOf(record: SessionRecord, report: DamageReport): StoredPayload {
   try {
-    const content = decodePayload(record);
-    if ((content.user === null) === (record.userTag === null)) return { record, content };
+    return decodePayload(record, report);
   } catch (error) {
     throw error instanceof NewerRecordError ? newer(error) : error;
   }
-  throw new DamagedRecordError('its user does not fit the index');
 }
 
 /** A record that this version must neither read nor overwrite: nothing is known about the session. */

@@ -9,7 +9,7 @@ import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { LoginResult } from '../sessions/login-result.js';
 import type { Session } from '../sessions/session.js';
-import { appendToken } from '../transports/header-values.js';
+import { exposeHeader } from '../transports/exposed-headers.js';
 import { forbidStoring } from './cache-headers.js';
 import type { TokenTransports } from '../transports/token-transports.js';
 import type { FoundToken, TokenSearch } from './token-finder.js';
@@ -176,7 +176,7 @@ export class SessionResponse {
       }
       if (outgoing.csrfToken !== null) {
         response.setHeader(csrf.headerName, outgoing.csrfToken);
-        appendToken(response, 'Access-Control-Expose-Headers', csrf.headerName);
+        exposeHeader(response, csrf.headerName);
       }
     }
     // A shared cache must not give the token of one client to the next (CVE-2024-26144), nor log the next one out.

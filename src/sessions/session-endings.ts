@@ -3,7 +3,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import { messageOf } from '../errors/message-of.js';
 import { originOf, UNKNOWN_CLIENT, type SessionEndedEvent, type SessionEventOrigin } from '../events/session-event.js';
 import { SessionEvents } from '../events/session-events.js';
-import type { SessionContent } from '../records/payload.js';
+import type { StoredClient } from '../records/payload.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
@@ -12,6 +12,12 @@ import { Session } from './session.js';
 
 /** Why a session is ended, by which call, and by whom. */
 export type Ending = Pick<SessionEndedEvent, 'reason' | 'cause' | 'by'>;
+
+/** What the event of an ended session says of it. */
+interface EndedSession {
+  readonly userId: string | null;
+  readonly client: StoredClient;
+}
 
 /** Ends sessions, each with its `ended` event. */
 @Injectable()
@@ -59,15 +65,18 @@ export class SessionEndings {
     const ended = this.events.areHeard ? await this.#peek(sessionId, budget) : null;
     const outcome = await this.store.delete(sessionId, budget);
     if (outcome === 'missing') return false;
-    const known = origin ?? originOf(ending.cause, ended?.facts ?? UNKNOWN_CLIENT);
-    this.report(sessionId, ended?.user?.userId ?? null, ending, known);
+    const known = origin ?? originOf(ending.cause, ended?.client ?? UNKNOWN_CLIENT);
+    this.report(sessionId, ended?.userId ?? null, ending, known);
     return true;
   }
 
   /** For the event only, which has less to say where the store does not answer. The session is ended all the same. */
-  async #peek(id: SessionId, budget: StoreBudget): Promise<SessionContent | null> {
+  async #peek(id: SessionId, budget: StoreBudget): Promise<EndedSession | null> {
     try {
-      return (await this.store.read(id, budget))?.content ?? null;
+      const stored = await this.store.read(id, budget);
+      if (stored === null) return null;
+      const { content } = stored;
+      return { userId: content.user?.userId ?? null, client: content.readClient() };
     } catch {
       return null;
     }

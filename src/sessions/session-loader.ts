@@ -88,29 +88,27 @@ export class SessionLoader {
     if (record.status === 'invalidated') {
       return new SessionInvalidError('SESSION_INVALIDATED', 'The session was ended by invalidateSession().');
     }
-    if (!this.#isIndexed(stored, token)) {
-      return new SessionInvalidError(
-        'INDEX_KEY_CHANGED',
-        'The session was made under another indexKey, so log out everywhere would miss it. Keep indexKey the same when you rotate keys.',
-      );
-    }
-    return this.binding.isOn ? this.#bindingRefusal(stored, from.client) : null;
-  }
-
-  /** A session under a tag that is not its user's is not in the user's index, so no log-out everywhere would end it. */
-  #isIndexed({ record, content: { user } }: StoredSession, token: VerifiedToken): boolean {
-    token.hasTagOfUser ??= user === null || this.issuer.tagOfUser(user.userId) === tagOf(record.id);
-    return token.hasTagOfUser;
-  }
-
-  #bindingRefusal({ content }: StoredSession, client: RequestClient): SessionError | null {
     try {
-      this.binding.check(content.facts, client);
+      if (!this.#isIndexed(stored, token)) {
+        return new SessionInvalidError(
+          'INDEX_KEY_CHANGED',
+          'The session was made under another indexKey, so log out everywhere would miss it. Keep indexKey the same when you rotate keys.',
+        );
+      }
+      if (this.binding.isOn) this.binding.check(content.facts, from.client);
       return null;
     } catch (error) {
+      // The session is bound to another client, or its stored user or client is damaged.
       if (isRefusal(error)) return error;
       throw error;
     }
+  }
+
+  /** A session under a tag that is not its user's is not in the user's index, so no log-out everywhere would end it. */
+  #isIndexed({ record, content }: StoredSession, token: VerifiedToken): boolean {
+    // The user is parsed at the first use of a token only.
+    token.hasTagOfUser ??= content.user === null || this.issuer.tagOfUser(content.user.userId) === tagOf(record.id);
+    return token.hasTagOfUser;
   }
 
   /** The error for a token that does not verify. Reported. */

@@ -2,12 +2,12 @@ import { originOf, type SessionCause, type SessionEventOrigin } from '../events/
 import { SessionDataError } from '../errors/session-errors.js';
 import type { Change } from '../records/changes.js';
 import { assertJsonValue, jsonTextOf, wrongType } from '../records/json-value.js';
-import { decodePayload, type SessionFacts } from '../records/payload.js';
+import type { SessionContent, SessionFacts } from '../records/payload.js';
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { SessionData, SessionUser } from '../records/session-user.js';
 import type { StoredFlashMessage } from '../records/flash-message.js';
-import { changedKeys, mergeInto, replaceIn } from './object-changes.js';
+import { HeldPart } from './held-part.js';
 import { SessionFlash } from './session-flash.js';
 import { TaskQueue } from './task-queue.js';
 import type { SessionListener } from './session-listener.js';
@@ -32,18 +32,16 @@ export type HeldStatus = 'active' | 'ended' | 'invalidated';
  */
 export class SessionState {
   #stored: StoredSession;
-  #userText: string;
-  #dataText: string;
-  #userSeen = false;
-  #dataSeen = false;
-  #user: SessionUser | null;
-  #userId: string | null;
-  #data: SessionData;
+  /** null: the holder has not looked at it, so it is as stored. */
+  #user: HeldPart<SessionUser> | null = null;
+  #data: HeldPart<SessionData> | null = null;
+  #flash: SessionFlash | null = null;
+  /** As stored; undefined: not asked for yet. */
+  #userId: string | undefined;
   #status: HeldStatus = 'active';
   /** What the holder saw when it ended the session; null: it has not. */
-  #seenAtEnd: { readonly text: string | null } | null = null;
-  readonly flash: SessionFlash;
-  readonly #queue = new TaskQueue();
+  #textAtEnd: string | null = null;
+  #queue: TaskQueue | null = null;
   /** The request that the session was loaded for; null: loaded outside of a request. */
   listener: SessionListener | null = null;
 
@@ -53,18 +51,12 @@ export class SessionState {
     private accessedAt: number = stored.record.lastAccessed,
   ) {
     this.#stored = stored;
-    this.#userText = stored.content.userText;
-    this.#dataText = stored.content.dataText;
-    this.#user = stored.content.user;
-    this.#userId = stored.content.user?.userId ?? null;
-    this.#data = stored.content.data;
-    this.flash = new SessionFlash(stored.content.flash);
   }
 
   /** The stored session as last seen, read anew from its text: the holder may have changed the objects made from it. */
   snapshot(): StoredSession {
-    const { record } = this.#stored;
-    return { record, content: decodePayload(record) };
+    const { record, content } = this.#stored;
+    return { record, content: content.unread() };
   }
 
   get record(): SessionRecord {
@@ -93,21 +85,29 @@ export class SessionState {
     return this.accessedAt;
   }
 
-  /** The user's id, without the notice that somebody may change the user. */
+  get isAnonymous(): boolean {
+    return this.#stored.content.isAnonymous;
+  }
+
+  /** The user's id as stored, without the notice that somebody may change the user. */
   get userId(): string | null {
-    return this.#userId;
+    return (this.#userId ??= this.#stored.content.user?.userId) ?? null;
   }
 
   get user(): SessionUser | null {
-    this.#userSeen = true;
     this.listener?.accessed();
-    return this.#user;
+    return this.#heldUser()?.object ?? null;
   }
 
   get data(): SessionData {
-    this.#dataSeen = true;
     this.listener?.accessed();
-    return this.#data;
+    const { content } = this.#stored;
+    this.#data ??= new HeldPart(content.data, content.dataText);
+    return this.#data.object;
+  }
+
+  get flash(): SessionFlash {
+    return (this.#flash ??= new SessionFlash(this.#stored.content.flash));
   }
 
   addFlash(message: string, category: string): void {
@@ -136,40 +136,43 @@ export class SessionState {
 
   /** Runs one write after the other: two that were told from the same changes would store them twice. */
   inTurn<T>(write: () => Promise<T>): Promise<T> {
+    this.#queue ??= new TaskQueue();
     return this.#queue.run(write);
   }
 
   /** Whether there is something to store. Once the holder has ended the session: whether it was changed since, which cannot be stored. */
   hasChanges(): boolean {
-    if (this.#seenAtEnd !== null) return this.#seenAtEnd.text !== this.#visibleText();
+    if (this.#textAtEnd !== null) return this.#textAtEnd !== this.#visibleText();
     return this.pendingChanges().changes.length > 0;
   }
 
   /** @throws SessionDataError when the holder put in a value that cannot be stored, or changed the user's id */
   pendingChanges(): PendingChanges {
-    const userText = this.#userSeen && this.#user !== null ? this.#checkedUserText(this.#user) : this.#userText;
-    const dataText = this.#dataSeen ? this.#checkedDataText() : this.#dataText;
+    const { content } = this.#stored;
     const changes: Change[] = [];
-    if (userText !== this.#userText) {
-      for (const { key, value, removed } of changedKeys(this.#userText, userText)) {
+    let { userText, dataText } = content;
+    if (this.#user !== null) {
+      userText = this.#checkedUserText(this.#user.object);
+      for (const { key, value, removed } of this.#user.changedKeys(userText)) {
         changes.push(removed ? { op: 'remove-user-field', field: key } : { op: 'set-user-field', field: key, value });
       }
     }
-    if (dataText !== this.#dataText) {
-      for (const { key, value, removed } of changedKeys(this.#dataText, dataText)) {
+    if (this.#data !== null) {
+      dataText = this.#checkedDataText(this.#data.object);
+      for (const { key, value, removed } of this.#data.changedKeys(dataText)) {
         changes.push(removed ? { op: 'remove', key } : { op: 'set', key, value });
       }
     }
-    changes.push(...this.flash.changes);
+    if (this.#flash !== null) changes.push(...this.#flash.changes);
     return { changes, userText, dataText };
   }
 
   /** Called after `pending` was stored as `stored`: what was pending is so no longer. */
   committed(pending: PendingChanges, stored: StoredSession): void {
     this.#stored = stored;
-    this.#userText = pending.userText;
-    this.#dataText = pending.dataText;
-    this.flash.committed(pending.changes);
+    this.#user &&= this.#user.storedAs(pending.userText);
+    this.#data &&= this.#data.storedAs(pending.dataText);
+    this.#flash?.committed(pending.changes);
   }
 
   /** Called after `messages` were removed, by which the session became `stored`. Returns all that the holder gets. */
@@ -197,10 +200,10 @@ export class SessionState {
    * what was changed since `pending` was told is still to be stored.
    */
   continueAs(stored: StoredSession, { changes, userText, dataText }: PendingChanges): void {
-    const { user, data, flash } = stored.content;
-    this.#data = this.#dataSeen ? mergeInto(this.#data, dataText, data) : data;
-    this.#user = this.#successorOf(this.#user, user, (held, next) => mergeInto(held, userText, next));
-    this.flash.mergeWith(flash, changes);
+    const { content } = stored;
+    this.#data &&= this.#data.mergedWith(dataText, content.data, content.dataText);
+    this.#user = this.#continuedUser(content, (held, next) => held.mergedWith(userText, next, content.userText));
+    this.#flash?.mergeWith(content.flash, changes);
     this.#adopt(stored);
   }
 
@@ -208,10 +211,10 @@ export class SessionState {
    * Called after `stored` has taken the place of the session. The holder's objects show it, and nothing of what was in them moves over.
    */
   replaceBy(stored: StoredSession): void {
-    const { user, data, flash } = stored.content;
-    this.#data = this.#dataSeen ? replaceIn(this.#data, data) : data;
-    this.#user = this.#successorOf(this.#user, user, replaceIn);
-    this.flash.replaceBy(flash);
+    const { content } = stored;
+    this.#data &&= this.#data.replacedBy(content.data, content.dataText);
+    this.#user = this.#continuedUser(content, (held, next) => held.replacedBy(next, content.userText));
+    this.#flash?.replaceBy(content.flash);
     this.#adopt(stored);
   }
 
@@ -219,7 +222,7 @@ export class SessionState {
   end(status: Exclude<HeldStatus, 'active'>): void {
     if (this.isEnded) return;
     this.#status = status;
-    this.#seenAtEnd = { text: this.#visibleText() };
+    this.#textAtEnd = this.#visibleText();
   }
 
   /** Called when the session turns out to have been ended by another client. What was changed cannot be stored any more. */
@@ -227,24 +230,32 @@ export class SessionState {
     if (!this.isEnded) this.#status = 'ended';
   }
 
+  /** null: nobody is signed in. */
+  #heldUser(): HeldPart<SessionUser> | null {
+    const { user, userText } = this.#stored.content;
+    if (this.#user !== null || user === null) return this.#user;
+    // Before its holder can change it.
+    this.#userId = user.userId;
+    this.#user = new HeldPart(user, userText);
+    return this.#user;
+  }
+
   /** One user stays one object. Another user is another one: code that keeps the former must not take it for the new one. */
-  #successorOf(
-    held: SessionUser | null,
-    next: SessionUser | null,
-    inPlace: (held: SessionUser, next: SessionUser) => SessionUser,
-  ): SessionUser | null {
-    if (held === null || next === null || !this.#userSeen) return next;
-    if (next.userId === this.#userId) return inPlace(held, next);
+  #continuedUser(
+    { user: next }: SessionContent,
+    inPlace: (held: HeldPart<SessionUser>, next: SessionUser) => HeldPart<SessionUser>,
+  ): HeldPart<SessionUser> | null {
+    const held = this.#user;
+    if (held === null || next === null) return null;
+    if (next.userId === this.userId) return inPlace(held, next);
     // A change of it could be stored nowhere.
-    Object.freeze(held);
-    return next;
+    Object.freeze(held.object);
+    return null;
   }
 
   #adopt(stored: StoredSession): void {
     this.#stored = stored;
-    this.#userText = stored.content.userText;
-    this.#dataText = stored.content.dataText;
-    this.#userId = stored.content.user?.userId ?? null;
+    this.#userId = undefined;
     this.accessedAt = stored.record.lastAccessed;
   }
 
@@ -255,13 +266,18 @@ export class SessionState {
 
   /** What the holder sees, as a text to compare. What cannot be stored is left out. */
   #visibleText(): string {
-    const parts: unknown[] = [this.#user, this.#data, this.flash.changes];
-    return parts.map((part) => jsonTextOf(part, this.#mostChars)).join('\n');
+    const { userText, dataText } = this.#stored.content;
+    const parts = [
+      this.#user === null ? userText : this.#user.visibleText(this.#mostChars),
+      this.#data === null ? dataText : this.#data.visibleText(this.#mostChars),
+      jsonTextOf(this.#flash?.changes ?? [], this.#mostChars),
+    ];
+    return parts.join('\n');
   }
 
   #checkedUserText(user: SessionUser): string {
     assertUser(user, this.#mostChars);
-    if (user.userId !== this.#userId) {
+    if (user.userId !== this.userId) {
       throw new SessionDataError(
         'user.userId of a session cannot be changed: call login(), which makes a new session for the other user.',
         'user.userId',
@@ -271,8 +287,8 @@ export class SessionState {
     return JSON.stringify(user);
   }
 
-  #checkedDataText(): string {
-    assertJsonValue(this.#data, 'data', this.#mostChars);
-    return JSON.stringify(this.#data);
+  #checkedDataText(data: SessionData): string {
+    assertJsonValue(data, 'data', this.#mostChars);
+    return JSON.stringify(data);
   }
 }

@@ -2,7 +2,8 @@ import { Injectable } from '@nestjs/common';
 
 import { SessionNotFoundError, SessionUsageError } from '../errors/session-errors.js';
 import { apply, type Change } from '../records/changes.js';
-import { decodePayload, encodePayload, type SessionContent } from '../records/payload.js';
+import { encodePayload, type SessionContent } from '../records/payload.js';
+import { decodePayload } from '../records/stored-payload.js';
 import type { SessionRecord } from '../records/session-record.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';

@@ -39,7 +39,7 @@ export class Session {
 
   /** Whether nobody is signed in. */
   get isAnonymous(): boolean {
-    return this.#state.userId === null;
+    return this.#state.isAnonymous;
   }
 
   /** The application's data: plain JSON values, checked when they are stored. */

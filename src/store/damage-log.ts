@@ -1,6 +1,6 @@
 import type { LoggerService } from '@nestjs/common';
 
-import type { DamagedRecordError } from '../records/record-errors.js';
+import type { DamagedRecordError, DamageReport } from '../records/record-errors.js';
 import { ownCopy } from '../tokens/own-copy.js';
 import type { SessionId } from '../tokens/session-secret.js';
 
@@ -8,7 +8,7 @@ import type { SessionId } from '../tokens/session-secret.js';
 const REMEMBERED_RECORDS = 1_000;
 
 /** Warns of a damaged record once, not at each read: a client with its token may send it again and again. */
-export class DamageLog {
+export class DamageLog implements DamageReport {
   /** The one that was met least recently is the first. */
   readonly #known = new Set<SessionId>();
 

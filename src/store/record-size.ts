@@ -4,7 +4,8 @@ import type { SessionRecord } from '../records/session-record.js';
 
 /** UTF-8 takes at most so many bytes for a unit of UTF-16. */
 const MOST_BYTES_OF_A_CHARACTER = 3;
-const PARTS = ['metadata', 'user', 'data', 'flash'] as const;
+/** What the lines of a payload hold. */
+const PARTS = ['metadata', 'user', 'metadata', 'flash', 'data'] as const;
 
 type Sized = Pick<SessionRecord, 'payload'>;
 
@@ -32,7 +33,6 @@ function bytesOf({ payload }: Sized): number {
   return HEAD_CHARS + Buffer.byteLength(payload);
 }
 
-/** The payload has a line for each part. */
 function largestPart({ payload }: Sized): string {
   const sizes = payload.split('\n').map((line) => line.length);
   return PARTS[sizes.indexOf(Math.max(...sizes))] ?? 'data';

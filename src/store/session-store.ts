@@ -9,7 +9,7 @@ import {
 } from '../backends/session-backend.interface.js';
 import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { SessionError } from '../errors/session-error.js';
-import { SessionBackendError, SessionConflictError } from '../errors/session-errors.js';
+import { SessionBackendError, SessionConflictError, SessionNotFoundError } from '../errors/session-errors.js';
 import { SessionOptions } from '../options/session-options.js';
 import type { SessionContent } from '../records/payload.js';
 import { DamagedRecordError, NewerRecordError } from '../records/record-errors.js';
@@ -144,7 +144,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     );
     switch (outcome) {
       case 'replaced':
-        return storedSession(next, next.id);
+        return storedSession(next, next.id, this.#damage);
       case 'changed':
       case 'missing':
         return null;
@@ -220,7 +220,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     if (!isRecordOrNull(record)) throw this.#outage('read', BROKEN_CONTRACT);
     this.#outages.answered('read');
     try {
-      return record === null ? null : storedSession(record, id);
+      return record === null ? null : storedSession(record, id, this.#damage);
     } catch (error) {
       if (!(error instanceof DamagedRecordError)) throw error;
       return 'damaged';
@@ -237,7 +237,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     try {
       const record: unknown = await budget.run(() => this.backend.read(id));
       if (!isRecordOrNull(record)) throw this.#outage('read', BROKEN_CONTRACT);
-      if (record !== null) stored = storedSession(record, id);
+      if (record !== null) stored = storedSession(record, id, this.#damage);
     } catch (error) {
       if (!(error instanceof DamagedRecordError)) throw this.#failure('read', error, false);
       this.#damage.note(id, error);
@@ -265,15 +265,27 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     const records = await this.#call('list', budget, isRecords, () => this.backend.listByUser(tag, { progress }));
     const sessions: StoredSession[] = [];
     for (const [index, record] of records.entries()) {
-      try {
-        sessions.push(storedSession(record, record.id));
-      } catch (error) {
-        if (!(error instanceof DamagedRecordError)) throw error;
-        this.#damage.note(record.id, error);
-      }
+      const stored = this.#listed(record);
+      if (stored !== null) sessions.push(stored);
       if (index % RECORDS_AT_ONCE === RECORDS_AT_ONCE - 1) await eventLoopTurn();
     }
     return sessions;
+  }
+
+  /** null: what is there is no record of ours, or does not say for whom it was made. */
+  #listed(record: SessionRecord): StoredSession | null {
+    try {
+      const stored = storedSession(record, record.id, this.#damage);
+      // A list shows it.
+      stored.content.readClient();
+      return stored;
+    } catch (error) {
+      // The content has reported itself.
+      if (error instanceof SessionNotFoundError) return null;
+      if (!(error instanceof DamagedRecordError)) throw error;
+      this.#damage.note(record.id, error);
+      return null;
+    }
   }
 
   /** Takes as long as it takes, if only each part of it is done within the budget. */
@@ -353,7 +365,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       const outcome = await this.#call('write', budget, isReplacement, () => this.backend.replace(next, ifVersion));
       switch (outcome) {
         case 'replaced':
-          return storedSession(next, id);
+          return storedSession(next, id, this.#damage);
         case 'missing':
           return null;
         case 'changed':

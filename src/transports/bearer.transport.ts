@@ -8,12 +8,12 @@ const LONGEST_VALUE = 4_200;
 const BEARER = /^bearer +([^ ]+)$/i;
 const SCHEME = /^bearer(?: |$)/i;
 
-/** `Authorization: Bearer` (RFC 6750, section 2.1; the scheme without regard to case). Other schemes are none of ours. */
+/** `Authorization: Bearer` (RFC 6750, section 2.1; the scheme without regard to case). Other schemes are ignored. */
 export class BearerTransport implements TokenTransport {
   readonly varyOn = 'Authorization';
 
-  /** @param answer carries new tokens out, for which HTTP has no `Authorization` of its own */
-  constructor(private readonly answer: HeaderTransport) {}
+  /** @param header sends new tokens, because responses have no `Authorization` header */
+  constructor(private readonly header: HeaderTransport) {}
 
   read(request: IncomingMessage): TokenReading {
     const value = request.headers.authorization;
@@ -25,6 +25,6 @@ export class BearerTransport implements TokenTransport {
   }
 
   write(response: ServerResponse, token: string): void {
-    this.answer.write(response, token);
+    this.header.write(response, token);
   }
 }

@@ -3,20 +3,20 @@ import { stringifySetCookie } from 'cookie';
 import { hasHostPrefix, hasSecurePrefix } from '../options/cookie-attributes.js';
 import type { SessionCookieOptions } from '../options/session-cookie-options.js';
 
-/** Attributes that a browser tells cookies of one name apart by: a `Set-Cookie` replaces or clears the one with the same, and no other. */
+/** The attributes by which a browser distinguishes cookies of one name: a `Set-Cookie` replaces or clears only the one with the same. */
 interface CookieForm {
   readonly name: string;
-  /** undefined: the host alone. */
+  /** undefined: only the host that sets it. */
   readonly domain: string | undefined;
   readonly path: string;
   readonly partitioned: boolean;
 }
 
-/** The `Set-Cookie` lines that clear cookies which another configuration may have set, ready to be sent. */
+/** The `Set-Cookie` lines that clear cookies which another configuration may have set. */
 export interface OtherForms {
-  /** Of the present name: all forms but the present one. */
+  /** For the present name: all forms except the present one. */
   readonly ofOurName: readonly string[];
-  /** Of former names, by name. */
+  /** For former names, by name. */
   readonly byFormerName: ReadonlyMap<string, readonly string[]>;
 }
 
@@ -41,7 +41,7 @@ function formsOf({ name, domain, path, secure, former = [] }: SessionCookieOptio
     const formName = known.name ?? name;
     const isOfHost = hasHostPrefix(formName);
     const domains = known.domain === undefined ? [undefined, domain] : [known.domain];
-    // A browser takes Partitioned with Secure only, so without TLS there is none to clear.
+    // Browsers accept Partitioned only with Secure, so without TLS there is none to clear.
     const partitions = known.partitioned === undefined ? [false, ...(secure ? [true] : [])] : [known.partitioned];
     return (isOfHost ? [undefined] : domains).flatMap((formDomain) =>
       partitions.map((partitioned) => ({
@@ -54,7 +54,7 @@ function formsOf({ name, domain, path, secure, former = [] }: SessionCookieOptio
   });
 }
 
-/** With the attributes that a browser asks for before it takes the line: those of the name's prefix, and of a page within another site. */
+/** With the attributes without which a browser ignores the line: those of the name's prefix, and those for a page in a frame of another site. */
 function clearingLine(form: CookieForm, { secure, sameSite }: SessionCookieOptions): string {
   const { name, domain, path, partitioned } = form;
   const isSecure = secure || partitioned || hasSecurePrefix(name);

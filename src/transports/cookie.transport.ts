@@ -12,10 +12,10 @@ const SPACE = 0x20;
 const SEMICOLON = 0x3b;
 /** Without white space and quotes, about which parsers of cookies differ. */
 const PLAIN_VALUE = /^[^\s"]+$/;
-/** Tokens are made of characters that a cookie holds as they are. */
+/** Tokens have only characters that need no encoding in a cookie. */
 const AS_IT_IS = { decode: (value: string) => value, encode: (value: string) => value };
 
-/** The token in a cookie that scripts cannot read. It is as good for a browser as the session lives, no longer. */
+/** The token in a cookie that scripts cannot read. The browser keeps it as long as the session lives. */
 export class CookieTransport implements TokenTransport {
   readonly varyOn = 'Cookie';
   readonly #prefix: string;
@@ -40,8 +40,8 @@ export class CookieTransport implements TokenTransport {
   }
 
   /**
-   * A browser that sends two cookies of our name has one that was set with other attributes, or by somebody else who may set cookies for
-   * our host, and does not say which (RFC 6265bis, section 8.6).
+   * If a browser sends two cookies of our name, one was set with other attributes, or by another host that may set cookies for ours. The
+   * request does not say which (RFC 6265bis, section 8.6).
    */
   read({ headers: { cookie: header } }: IncomingMessage): TokenReading {
     if (header === undefined) return NOTHING;
@@ -55,9 +55,9 @@ export class CookieTransport implements TokenTransport {
     return values.length === 1 ? { found: 'token', token } : { found: 'several', tokens: [...new Set(values)] };
   }
 
-  /** @param otherForms whether to clear the cookie as other configurations have set it, too */
+  /** @param otherForms whether to also clear the cookies that other configurations may have set */
   write(response: ServerResponse, token: string, lifetimeMs: number, otherForms = false): void {
-    // Rounded up: a session of half a second is none of zero, which would clear the cookie. What counts is the session's own end.
+    // Rounded up, because zero would clear the cookie. The end of the session itself decides.
     const maxAge = Math.min(Math.max(Math.ceil(lifetimeMs / 1000), 0), LONGEST_MAX_AGE_S);
     const line = stringifySetCookie({ ...this.#attributes, value: token, maxAge }, AS_IT_IS);
     this.#setOurs(response, otherForms, line);
@@ -76,7 +76,7 @@ export class CookieTransport implements TokenTransport {
     return [...byFormerName.keys()].filter((name) => sent.has(name));
   }
 
-  /** Clears the cookies of `formerNames`, but for one that the application sets itself. */
+  /** Clears the cookies of `formerNames`, except one that the application itself sets. */
   clearFormerNames(response: ServerResponse, formerNames: readonly string[]): void {
     const lines = linesOf(response);
     const cleared = formerNames.filter((name) => !lines.some((line) => line.startsWith(`${name}=`)));
@@ -99,7 +99,7 @@ export class CookieTransport implements TokenTransport {
     return PLAIN_VALUE.test(value) ? value : null;
   }
 
-  /** The values of our name that are not empty. The library reads the first cookie of a name only, so it is given ours one by one. */
+  /** The values of our name that are not empty. The library reads only the first cookie of a name, so it gets them one by one. */
   #valuesOf(header: string): string[] {
     const values: string[] = [];
     for (const pair of header.split(';')) {
@@ -111,8 +111,8 @@ export class CookieTransport implements TokenTransport {
   }
 
   /**
-   * The name is ours: what the application has set under it goes. The line for the present form is the last, as a browser that does not know
-   * `Partitioned` takes all of them for one cookie.
+   * The name is ours, so a cookie that the application has set under it is removed. The line for the present form comes last, because for a
+   * browser that does not know `Partitioned` all lines are about one cookie.
    */
   #setOurs(response: ServerResponse, otherForms: boolean, line: string): void {
     const kept = linesOf(response).filter((other) => !other.startsWith(this.#prefix));

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 
 /**
- * How many lines of a header the client sent. Node hides it: of two `Authorization` lines it keeps the first, of others it joins the values.
+ * How many lines of a header the client has sent. Node hides this: it keeps the first of two `Authorization` lines, and joins those of others.
  *
  * @param name in lower case
  */

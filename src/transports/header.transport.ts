@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-import { appendToken } from './header-values.js';
+import { exposeHeader } from './exposed-headers.js';
 import { countHeaderLines } from './header-lines.js';
 import { NOTHING, type TokenReading, type TokenTransport } from './token-transport.interface.js';
 
-/** The token in a header of its own, `X-Session-Token` by default. Renewed tokens go out in it too. */
+/** The token in its own header, by default `X-Session-Token`. Responses carry new and renewed tokens in it too. */
 export class HeaderTransport implements TokenTransport {
   readonly varyOn: string;
   readonly #key: string;
@@ -25,7 +25,7 @@ export class HeaderTransport implements TokenTransport {
 
   write(response: ServerResponse, token: string): void {
     response.setHeader(this.headerName, token);
-    // Without this, a browser hides the header from a page of another origin.
-    appendToken(response, 'Access-Control-Expose-Headers', this.headerName);
+    // Without this, a browser hides the header from pages of another origin.
+    exposeHeader(response, this.headerName);
   }
 }

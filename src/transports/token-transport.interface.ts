@@ -1,23 +1,23 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-/** What a place in the request holds. */
+/** What is found in one place of a request. */
 export type TokenReading =
   | { readonly found: 'nothing' }
   | { readonly found: 'token'; readonly token: string }
-  /** More than one cookie of our name: their values, each once. */
+  /** The values of several cookies of our name, without repetitions. */
   | { readonly found: 'several'; readonly tokens: readonly string[] }
-  /** Something that cannot be read as one token, such as the header sent twice. */
+  /** A value that cannot be read as one token, such as a header that was sent twice. */
   | { readonly found: 'fault'; readonly code: 'TOKEN_MALFORMED' | 'TOKEN_AMBIGUOUS' };
 
-/** One way that tokens travel. */
+/** One way to send tokens: in a header, as a bearer token, in a cookie. */
 export interface TokenTransport {
-  /** The request header that it reads, for `Vary`. */
+  /** The request header that `read()` uses, for `Vary`. */
   readonly varyOn: string;
 
   read(request: IncomingMessage): TokenReading;
 
   /**
-   * Gives the client a new or renewed token; called before the first byte of the response.
+   * Sends the client a new or renewed token. Called before the first byte of the response.
    *
    * @param lifetimeMs how long the session lasts from now
    */

@@ -8,15 +8,15 @@ import { CookieTransport } from './cookie.transport.js';
 import { HeaderTransport } from './header.transport.js';
 import type { TokenTransport } from './token-transport.interface.js';
 
-/** The transports that the options name, in the order of look-up. */
+/** The transports that the options name. */
 @Injectable()
 export class TokenTransports {
   readonly #bySource: ReadonlyMap<TokenSource, TokenTransport>;
 
-  /** The sources in the order of look-up. */
+  /** The sources in the order in which they are searched. */
   readonly sources: readonly TokenSource[];
 
-  /** The way of a new token when nothing else decides. */
+  /** Where a new token is sent if neither the request nor the caller decides. */
   readonly preferred: TokenSource;
 
   /** The request headers that a response depends on: those that may carry a token. */
@@ -25,13 +25,13 @@ export class TokenTransports {
   /** The same for a response that also depends on the page which has sent the request. */
   readonly varyWithOrigin: Vary;
 
-  /** What sets, reads and clears cookies, whether the options name it as a source or not. */
+  /** Reads, sets and clears cookies, also if the options do not name it as a source. */
   readonly cookie: CookieTransport;
 
-  /** Whether browsers take the cookie over TLS only. */
+  /** Whether browsers accept the cookie only over TLS. */
   readonly cookieIsSecure: boolean;
 
-  /** Whether browsers take the cookie from a server that a page of another site talks to. */
+  /** Whether browsers accept the cookie in a response to a request from a page of another site. */
   readonly cookieWorksAcrossSites: boolean;
 
   constructor({

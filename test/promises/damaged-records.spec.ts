@@ -1,32 +1,51 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { Logger } from '@nestjs/common';
-import { decodeRecord, encodeRecord, SessionNotFoundError, type SessionId } from 'nestjs-sessionx';
+import { Controller, Get, Logger, UseGuards } from '@nestjs/common';
+import {
+  CurrentSession,
+  decodeRecord,
+  encodeRecord,
+  Session,
+  SessionGuard,
+  SessionNotFoundError,
+  type SessionId,
+} from 'nestjs-sessionx';
+import { logIn } from 'nestjs-sessionx/testing';
 
+import { PLATFORMS, startApp } from '../support/apps.js';
+import { resealed } from '../support/checksums.js';
 import { rawMemcached, rawMemory, rawRedis, rawStores } from '../support/raw-stores.js';
 import { startService, type ServiceUnderTest } from '../support/services.js';
 
 type Damage = (text: string) => string | Buffer;
 
-const [USER, DATA, FLASH] = [1, 2, 3];
+const [USER, CLIENT, FLASH, DATA] = [1, 2, 3, 4];
 const nested = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);
 
 /** Puts `json` in the place of a line of the payload. The head of the record is the first line of all. */
 const withLine =
-  (line: number, json: string): Damage =>
-  (text) =>
+  (line: number, json: string) =>
+  (text: string): string =>
     text
       .split('\n')
       .map((old, index) => (index === line + 1 ? json : old))
       .join('\n');
 
-/** Puts `json` in the place of a value of the payload's first line. */
-const withMetadata =
-  (name: string, json: string): Damage =>
+/** With the checksum that fits, as only somebody can make it who knows how: what is found then. */
+const withChecksum =
+  (damage: (text: string) => string): Damage =>
   (text) =>
-    text.replace(new RegExp(`("${name}":)[^,}]+`), `$1${json}`);
+    resealed(damage(text));
+
+/** Puts `number` in the place of a time of the payload's first line, at its width, with a checksum that fits. */
+const withTime = (name: string, number: string): Damage =>
+  withChecksum((text) =>
+    text.replace(new RegExp(`("${name}":)(.{14})`), (_all, before: string) => before + number.padStart(14)),
+  );
 
 const user = (fields: string) => `{"userId":"ann","roles":[],"permissions":[],"metadata":{},${fields}}`;
 const flash = (fields: string) => `[{"id":"AAAAAAAAAAAA","message":"m","category":"info","timestamp":1,${fields}}]`;
+
+const client = (fields: string) => `{"ipAddress":null,"userAgent":null,${fields}}`;
 
 const payloads: [what: string, damage: Damage][] = [
   ['cut off', (text) => text.slice(0, -20)],
@@ -36,47 +55,74 @@ const payloads: [what: string, damage: Damage][] = [
   ['with a NUL byte', (text) => text.replace('the content', 'the \0 content')],
   ['with a byte that is not UTF-8', (text) => splice(text, 'the content', Buffer.from([0x63, 0x61, 0x66, 0xe9]))],
   ['with a character that is cut', (text) => splice(text, 'the content', Buffer.from('😀').subarray(0, 2))],
-  ['of schema 0', withMetadata('schema', '0')],
-  ['of a schema that is no whole number', withMetadata('schema', '1.5')],
-  ['of a schema beyond all numbers', withMetadata('schema', '1e999')],
-  ['with a user that is none', withLine(USER, '{"userId":7}')],
-  ['with a user id that is empty', withLine(USER, user('"userId":""'))],
-  ['with a user id that is too long', withLine(USER, user(`"userId":"${'x'.repeat(513)}"`))],
-  ['with half a character for a user id', withLine(USER, user('"userId":"\\ud800"'))],
-  ['with roles that are no strings', withLine(USER, user('"roles":[7]'))],
-  ['with permissions that are no list', withLine(USER, user('"permissions":"all"'))],
-  ['with metadata that is a list', withLine(USER, user('"metadata":[]'))],
-  ['with __proto__ in its user', withLine(USER, user('"__proto__":{"admin":true}'))],
-  ['with a user of more than 100 levels', withLine(USER, user(`"deep":${nested(100)}`))],
-  ['with a user of 200,000 levels', withLine(USER, user(`"deep":${nested(200_000)}`))],
-  ['with a user that counts to infinity', withLine(USER, user('"credit":1e999'))],
-  ['whose user is gone', withLine(USER, 'null')],
-  ['with data that is a list', withLine(DATA, '[]')],
-  ['with data that is a number', withLine(DATA, '7')],
-  ['with data that is null', withLine(DATA, 'null')],
-  ['with data of more than 100 levels', withLine(DATA, `{"deep":${nested(100)}}`)],
-  ['with data of 200,000 levels', withLine(DATA, `{"deep":${nested(200_000)}}`)],
-  ['with __proto__ in its data', withLine(DATA, '{"a":[{"__proto__":{"admin":true}}]}')],
-  ['with an escaped __proto__ in its data', withLine(DATA, '{"\\u005f_proto__":{"admin":true}}')],
-  ['with a number beyond all numbers', withLine(DATA, '{"price":-1e999}')],
-  ['with an array that has a trailing comma', withLine(DATA, '{"a":[1,]}')],
-  ['with flash messages that are none', withLine(FLASH, '[1]')],
-  ['with flash messages that are no list', withLine(FLASH, '{}')],
-  ['with a flash message of a broken time', withLine(FLASH, flash('"timestamp":1e300'))],
-  ['with a flash message of no time', withLine(FLASH, flash('"timestamp":null'))],
-  ['with a flash message that goes too deep', withLine(FLASH, flash(`"more":${nested(200_000)}`))],
-  ['made before time began', withMetadata('createdAt', '-1')],
-  ['made beyond the end of time', withMetadata('createdAt', '1e300')],
-  ['with a lifetime of nothing', withMetadata('ttlMs', '0')],
-  ['with a negative lifetime', withMetadata('ttlMs', '-3600000')],
-  ['with a lifetime without end', withMetadata('ttlMs', '1e999')],
-  ['with a lifetime of a million years', withMetadata('ttlMs', '3e16')],
-  ['with an absolute end that is a text', withMetadata('absoluteExpiresAt', '"never"')],
-  ['with an absolute end before time began', withMetadata('absoluteExpiresAt', '-1')],
-  ['with an address that is a number', withMetadata('ipAddress', '127')],
-  ['with a User-Agent that is a list', withMetadata('userAgent', '[]')],
+  ['with one character for another', (text) => text.replace('the content', 'the contend')],
+  ['with a time that is another', (text) => text.replace(/("createdAt": )1/, '$12')],
+  ['with another checksum', (text) => text.replace(/("crc32": *)\d/, '$10')],
+  ['with a checksum that is none', (text) => text.replace(/("crc32": *)\d/, '$1x')],
+  ['with a checksum of spaces', (text) => text.replace(/("crc32":)[ \d]{10}/, '$1          ')],
+  ['of schema 0', (text) => text.replace('"schema":1', '"schema":0')],
+  ['of a schema that is no whole number', (text) => text.replace('"schema":1', '"schema":1.5')],
+  ['of a schema beyond all numbers', (text) => text.replace('"schema":1', '"schema":1e999')],
+  ['cut off behind a line, with the checksum of that', withChecksum((text) => text.slice(0, text.lastIndexOf('\n')))],
+  ['without its lines, with the checksum of that', withChecksum((text) => text.slice(0, text.indexOf('}\n') + 1))],
+  ['made before time began', withTime('createdAt', '-1')],
+  ['made at no time', withTime('createdAt', '')],
+  ['made at a time with a point', withTime('createdAt', '17641.08597')],
+  ['with a lifetime of nothing', withTime('ttlMs', '0')],
+  ['with a negative lifetime', withTime('ttlMs', '-3600000')],
+  ['with a lifetime without end', withTime('ttlMs', '1e999')],
+  ['with a lifetime of a thousand years', withTime('ttlMs', '31536000000000')],
+  ['with an absolute end that is a text', withTime('absoluteExpiresAt', '"never"')],
+  ['with an absolute end before time began', withTime('absoluteExpiresAt', '-1')],
+  ['whose user is gone', withChecksum(withLine(USER, 'null'))],
   ['whose version cannot be counted up', (text) => text.replace(/^sx1 \d{10}/, 'sx1 9999999999')],
   ['that no index lists though it has a user', (text) => text.replace(/^(sx1 \d{10} a) u/, '$1 s')],
+];
+
+/** All of these with a checksum that fits. */
+const users: [what: string, json: string][] = [
+  ['that is none', '{"userId":7}'],
+  ['that is no JSON', '{"userId":"ann",}'],
+  ['that is null behind a space', ' null'],
+  ['with an id that is empty', user('"userId":""')],
+  ['with an id that is too long', user(`"userId":"${'x'.repeat(513)}"`)],
+  ['with half a character for an id', user('"userId":"\\ud800"')],
+  ['with roles that are no strings', user('"roles":[7]')],
+  ['with permissions that are no list', user('"permissions":"all"')],
+  ['with metadata that is a list', user('"metadata":[]')],
+  ['with __proto__', user('"__proto__":{"admin":true}')],
+  ['of more than 100 levels', user(`"deep":${nested(100)}`)],
+  ['of 200,000 levels', user(`"deep":${nested(200_000)}`)],
+  ['that counts to infinity', user('"credit":1e999')],
+];
+
+const data: [what: string, json: string][] = [
+  ['that is a list', '[]'],
+  ['that is a number', '7'],
+  ['that is null', 'null'],
+  ['that is nothing', ''],
+  ['of more than 100 levels', `{"deep":${nested(100)}}`],
+  ['of 200,000 levels', `{"deep":${nested(200_000)}}`],
+  ['with __proto__', '{"a":[{"__proto__":{"admin":true}}]}'],
+  ['with an escaped __proto__', '{"\\u005f_proto__":{"admin":true}}'],
+  ['with a number beyond all numbers', '{"price":-1e999}'],
+  ['with an array that has a trailing comma', '{"a":[1,]}'],
+  ['with a second line', '{}\n{}'],
+];
+
+const messages: [what: string, json: string][] = [
+  ['that are none', '[1]'],
+  ['that are no list', '{}'],
+  ['of a broken time', flash('"timestamp":1e300')],
+  ['of no time', flash('"timestamp":null')],
+  ['that go too deep', flash(`"more":${nested(200_000)}`)],
+];
+
+const clients: [what: string, json: string][] = [
+  ['with an address that is a number', client('"ipAddress":127')],
+  ['with a User-Agent that is a list', client('"userAgent":[]')],
+  ['that is a list', '[]'],
+  ['that is no JSON', '{'],
 ];
 
 /** These are in stores of texts alone. */
@@ -154,6 +200,52 @@ describe.each(rawStores())('foreign and damaged records are no session, on $name
     await expectAbsent(token, id);
   });
 
+  describe('one with a checksum that fits JSON that is not ours', () => {
+    it.each(users)('is no session: with a user %s', async (_what, json) => {
+      const { id, token } = await damaged(withChecksum(withLine(USER, json)));
+      await expect(service.sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
+      await expect(service.sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
+      await expectOneWarning(id);
+    });
+
+    it.each(data)('is a session until its data is read: with data %s', async (_what, json) => {
+      const { id, token } = await damaged(withChecksum(withLine(DATA, json)));
+      const session = await service.sessions.getSession(token);
+      expect(session.user?.userId).toBe('ann');
+      expect(() => session.data).toThrow(SessionNotFoundError);
+      expect(() => session.data).toThrow(SessionNotFoundError);
+      await expect(service.sessions.update(id, ({ data }) => void (data.a = 1))).rejects.toThrow(SessionNotFoundError);
+      await expectOneWarning(id);
+    });
+
+    it.each(messages)('is a session until its messages are read: with messages %s', async (_what, json) => {
+      const { id, token } = await damaged(withChecksum(withLine(FLASH, json)));
+      const session = await service.sessions.getSession(token);
+      expect(session.data).toEqual({ secret: 'the content' });
+      expect(() => session.getFlashMessages()).toThrow(SessionNotFoundError);
+      await expect(service.sessions.takeFlash(session)).rejects.toThrow(SessionNotFoundError);
+      await expectOneWarning(id);
+    });
+
+    it.each(clients)('is a session until its client is asked for: with a client %s', async (_what, json) => {
+      const { id, token } = await damaged(withChecksum(withLine(CLIENT, json)));
+      const session = await service.sessions.getSession(token);
+      expect(() => session.ipAddress).toThrow(SessionNotFoundError);
+      expect(() => session.userAgent).toThrow(SessionNotFoundError);
+      const other = await newSession();
+      expect((await service.sessions.listUserSessions('ann')).map(({ sessionId }) => sessionId)).toEqual([other.id]);
+      await expectOneWarning(id);
+    });
+
+    /** It stays in the index, so the user can end it. */
+    async function expectOneWarning(id: SessionId): Promise<void> {
+      expect(warn.mock.calls).toEqual([[expect.stringContaining(id)]]);
+      expect(String(warn.mock.calls[0]?.[0])).not.toContain('the content');
+      expect(await service.sessions.deleteUserSessions('ann')).toBeGreaterThan(0);
+      expect(await service.sessions.listUserSessions('ann')).toEqual([]);
+    }
+  });
+
   it("another session's in its place: nobody gets another user's session", async () => {
     const victim = await service.sessions.createSession({ user: { userId: 'victim' } });
     const foreign = await store.read(victim.session.sessionId);
@@ -176,7 +268,7 @@ describe.each(rawStores())('foreign and damaged records are no session, on $name
 
   it('one that holds odd but good JSON is a session, and can be written back', async () => {
     const odd = '{ "twice": 1, "twice": 2, "big": 12345678901234567890, "small": 1e-999, "zero": -0, "": null }';
-    const { id, token } = await damaged(withLine(DATA, odd));
+    const { id, token } = await damaged(withChecksum(withLine(DATA, odd)));
     expect((await service.sessions.getSession(token)).data).toEqual({
       twice: 2,
       big: Number('12345678901234567890'),
@@ -241,6 +333,37 @@ describe('foreign and damaged records in Redis', () => {
     await expect(service.sessions.getSession(token)).rejects.toMatchObject({ code: 'BACKEND_RECORD_NEWER' });
     await service.close();
     await store.stop();
+  });
+});
+
+describe.each(PLATFORMS)('a session whose data turns out not to be ours, on %s', (platform) => {
+  it('is a 401 where the data is read, with one warning, and serves those who do not read it', async () => {
+    @Controller()
+    @UseGuards(SessionGuard)
+    class ReadingController {
+      @Get('user')
+      user(@CurrentSession() session: Session) {
+        return session.user?.userId;
+      }
+
+      @Get('data')
+      data(@CurrentSession() session: Session) {
+        return session.data;
+      }
+    }
+    const store = rawMemory();
+    const app = await startApp({ platform, controllers: [ReadingController], session: { backend: store.another() } });
+    const { session, headers } = await logIn(app.app, { userId: 'ann' });
+    const { sessionId } = session;
+    await store.write(sessionId, resealed(withLine(DATA, '{"a":[1,]}')(await store.read(sessionId))));
+    const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
+    for (let count = 0; count < 2; count++) {
+      expect((await app.fetch('/data', { headers })).status).toBe(401);
+      expect((await app.fetch('/user', { headers })).status).toBe(200);
+    }
+    expect(warn.mock.calls).toEqual([[expect.stringContaining(sessionId)]]);
+    warn.mockRestore();
+    await app.close();
   });
 });
 

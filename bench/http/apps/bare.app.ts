@@ -3,11 +3,14 @@ import { Controller, Get, Module, Post } from '@nestjs/common';
 import { USER } from '../session-content.js';
 import type { AppDefinition, LoginAnswer } from './app-definition.js';
 
+/** As long as one of ours, because Node parses it with each request. */
+const TOKEN = 'x'.repeat(100);
+
 @Controller()
 class BareController {
   @Post('login')
   login(): LoginAnswer {
-    return { token: 'none' };
+    return { token: TOKEN };
   }
 
   @Get('me')

@@ -1,5 +1,6 @@
 import { DamagedRecordError, NewerRecordError } from '../../records/record-errors.js';
-import { digits, TIME_CHARS } from '../../records/record-text.js';
+import { digits } from '../../records/fixed-width.js';
+import { TIME_CHARS } from '../../records/record-text.js';
 import type { UserTag } from '../../tokens/session-secret.js';
 
 const MARK = 'sxl1';

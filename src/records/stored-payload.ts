@@ -1,0 +1,208 @@
+import { crc32 } from 'node:zlib';
+
+import { SessionNotFoundError } from '../errors/session-errors.js';
+import { filledNumberAt } from './fixed-width.js';
+import type { StoredFlashMessage } from './flash-message.js';
+import { isStorable } from './json-value.js';
+import {
+  ABSOLUTE_END_AT,
+  BEFORE_ID,
+  CHECKSUM_AT,
+  CHECKSUM_CHARS,
+  COVERED_AT,
+  CREATED_AT_AT,
+  ID_AT,
+  isOfNewerSchema,
+  NEVER,
+  NUMBER_CHARS,
+  TTL_AT,
+  USER_AT,
+  type SessionContent,
+  type SessionFacts,
+  type StoredClient,
+} from './payload.js';
+import { DamagedRecordError, NewerRecordError, type DamageReport } from './record-errors.js';
+import { isInstant, type SessionRecord } from './session-record.js';
+import type { SessionData, SessionUser } from './session-user.js';
+import { isObject, isStoredUser } from './stored-user.js';
+
+const NO_USER = 'null\n';
+/** A hundred years: what the options allow. */
+const LONGEST_TTL_MS = 3_153_600_000_000;
+
+/** What a payload is read from. */
+type PayloadOfRecord = Pick<SessionRecord, 'id' | 'payload'>;
+
+/**
+ * Reads a record's payload. What passes here is what was written, byte for byte, unless somebody has computed the checksum of other JSON.
+ *
+ * @param report told of JSON that turns out not to be ours when it is read. Default: nothing, for a payload that was just encoded
+ * @throws DamagedRecordError when it is not ours, not whole, or belongs to another id
+ * @throws NewerRecordError when a later version of this module wrote it
+ */
+export function decodePayload(record: PayloadOfRecord, report?: DamageReport): StoredPayload {
+  const { id, payload } = record;
+  if (isOfNewerSchema(payload)) throw new NewerRecordError();
+  if (!payload.startsWith(BEFORE_ID)) throw new DamagedRecordError('it has no schema number of ours');
+  if (!payload.startsWith(id, ID_AT)) throw new DamagedRecordError('it belongs to another session');
+  // Bytes that are not UTF-8 fail here too: the decoder has put other characters in their place.
+  if (crc32(payload.slice(COVERED_AT)) !== filledNumberAt(payload, CHECKSUM_AT, CHECKSUM_CHARS)) {
+    throw new DamagedRecordError('its checksum is wrong, so it was changed or cut off');
+  }
+  return new StoredPayload(record, report);
+}
+
+/**
+ * What a payload says, each part parsed and checked when it is first read, and kept from then on. What comes out of here can be written back:
+ * the rules are those for new values.
+ *
+ * A part that is not ours shows only then. Its reader gets a SessionNotFoundError, as if the session had not been found.
+ */
+export class StoredPayload implements SessionContent {
+  readonly facts: SessionFacts;
+  readonly #record: PayloadOfRecord;
+  readonly #report: DamageReport | undefined;
+  /** Where the lines end. */
+  readonly #userEnd: number;
+  readonly #clientEnd: number;
+  readonly #flashEnd: number;
+  #user: SessionUser | null | undefined;
+  #client: StoredClient | undefined;
+  #flash: readonly StoredFlashMessage[] | undefined;
+  #data: SessionData | undefined;
+
+  /** @throws DamagedRecordError when the times are none, or a line is missing */
+  constructor(record: PayloadOfRecord, report: DamageReport | undefined) {
+    const { payload } = record;
+    this.#record = record;
+    this.#report = report;
+    this.facts = new StoredFacts(payload, this);
+    this.#userEnd = endOfLine(payload, USER_AT);
+    this.#clientEnd = endOfLine(payload, this.#userEnd + 1);
+    this.#flashEnd = endOfLine(payload, this.#clientEnd + 1);
+  }
+
+  /** Whether nobody is signed in. */
+  get isAnonymous(): boolean {
+    return this.#record.payload.startsWith(NO_USER, USER_AT);
+  }
+
+  get userText(): string {
+    return this.#record.payload.slice(USER_AT, this.#userEnd);
+  }
+
+  get dataText(): string {
+    return this.#record.payload.slice(this.#flashEnd + 1);
+  }
+
+  get user(): SessionUser | null {
+    if (this.#user === undefined) {
+      this.#user = this.isAnonymous ? null : this.#read(this.userText, isStoredUser, 'its user is not ours');
+    }
+    return this.#user;
+  }
+
+  /** The client, as `facts` names it. @throws SessionNotFoundError, which leaves the session out of a list */
+  readClient(): StoredClient {
+    const text = this.#record.payload.slice(this.#userEnd + 1, this.#clientEnd);
+    return (this.#client ??= this.#read(text, isClient, 'its client is not ours'));
+  }
+
+  get flash(): readonly StoredFlashMessage[] {
+    const text = this.#record.payload.slice(this.#clientEnd + 1, this.#flashEnd);
+    return (this.#flash ??= this.#read(text, isFlash, 'its flash messages are not ours'));
+  }
+
+  get data(): SessionData {
+    return (this.#data ??= this.#read(this.dataText, isData, 'its data is not an object of what can be stored'));
+  }
+
+  /** The same payload with none of its parts read, for whoever may not get objects that others have changed. */
+  unread(): StoredPayload {
+    return new StoredPayload(this.#record, this.#report);
+  }
+
+  #read<Part>(text: string, isOurs: (parsed: unknown) => parsed is Part, otherwise: string): Part {
+    try {
+      const parsed = parse(text);
+      if (isOurs(parsed)) return parsed;
+      throw new DamagedRecordError(otherwise);
+    } catch (error) {
+      if (!(error instanceof DamagedRecordError)) throw error;
+      this.#report?.note(this.#record.id, error);
+      throw new SessionNotFoundError();
+    }
+  }
+}
+
+/** The times are read at once, as each load looks at them, the client when somebody asks. */
+class StoredFacts implements SessionFacts {
+  readonly createdAt: number;
+  readonly ttlMs: number;
+  readonly absoluteExpiresAt: number | null;
+  readonly #payload: Pick<StoredPayload, 'readClient'>;
+
+  /** @throws DamagedRecordError when the times are none */
+  constructor(text: string, payload: Pick<StoredPayload, 'readClient'>) {
+    this.#payload = payload;
+    this.createdAt = filledNumberAt(text, CREATED_AT_AT, NUMBER_CHARS);
+    this.ttlMs = filledNumberAt(text, TTL_AT, NUMBER_CHARS);
+    const endsNever = text.startsWith(NEVER, ABSOLUTE_END_AT);
+    this.absoluteExpiresAt = endsNever ? null : filledNumberAt(text, ABSOLUTE_END_AT, NUMBER_CHARS);
+    if (!isInstant(this.createdAt) || !(endsNever || isInstant(this.absoluteExpiresAt)) || !isTtl(this.ttlMs)) {
+      throw new DamagedRecordError('its times are none');
+    }
+  }
+
+  get ipAddress(): string | null {
+    return this.#payload.readClient().ipAddress;
+  }
+
+  get userAgent(): string | null {
+    return this.#payload.readClient().userAgent;
+  }
+}
+
+function endOfLine(payload: string, from: number): number {
+  const end = payload.indexOf('\n', from);
+  if (end < 0) throw new DamagedRecordError('it does not have five lines');
+  return end;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new DamagedRecordError('it is not JSON');
+  }
+}
+
+function isTtl(ttlMs: number): boolean {
+  return ttlMs > 0 && ttlMs <= LONGEST_TTL_MS;
+}
+
+function isClient(parsed: unknown): parsed is StoredClient {
+  return isObject(parsed) && isTextOrNull(parsed.ipAddress) && isTextOrNull(parsed.userAgent);
+}
+
+function isTextOrNull(value: unknown): value is string | null {
+  return value === null || typeof value === 'string';
+}
+
+function isData(parsed: unknown): parsed is SessionData {
+  return isObject(parsed) && isStorable(parsed);
+}
+
+function isFlash(parsed: unknown): parsed is StoredFlashMessage[] {
+  return Array.isArray(parsed) && parsed.every(isFlashMessage) && isStorable(parsed);
+}
+
+function isFlashMessage(entry: unknown): boolean {
+  return (
+    isObject(entry) &&
+    typeof entry.id === 'string' &&
+    typeof entry.message === 'string' &&
+    typeof entry.category === 'string' &&
+    isInstant(entry.timestamp)
+  );
+}
