@@ -6,27 +6,42 @@ import type { Writable } from 'node:stream';
  * of a read, and the server another one to receive it.
  */
 export class CommandBatch {
+  readonly #server: Redis | null;
   #isOpen = false;
+  #stream: Writable | undefined;
+  #streams: readonly Writable[] = [];
 
-  constructor(private readonly client: Redis | Cluster) {}
+  constructor(private readonly client: Redis | Cluster) {
+    this.#server = client.isCluster ? null : (client as Redis);
+  }
 
   /** Call it before each command. What the application sends through its own client in the same turn goes with it. */
   open(): void {
     if (this.#isOpen) return;
     this.#isOpen = true;
-    const streams = streamsOf(this.client);
-    for (const stream of streams) stream.cork();
-    setImmediate(() => {
-      this.#isOpen = false;
-      for (const stream of streams) stream.uncork();
-    });
+    if (this.#server === null) {
+      this.#streams = nodeStreams(this.client as Cluster);
+      for (const stream of this.#streams) stream.cork();
+    } else {
+      this.#stream = streamOf(this.#server);
+      this.#stream?.cork();
+    }
+    setImmediate(this.#send);
   }
+
+  /** One function for all turns: every request comes by here. */
+  readonly #send = (): void => {
+    this.#isOpen = false;
+    this.#stream?.uncork();
+    for (const stream of this.#streams) stream.uncork();
+  };
+}
+
+function nodeStreams(client: Cluster): Writable[] {
+  return client.nodes('master').flatMap((node) => streamOf(node) ?? []);
 }
 
 /** A connection that is being made has no stream yet. */
-function streamsOf(client: Redis | Cluster): readonly Writable[] {
-  const connections: readonly { readonly stream?: Writable | null }[] = client.isCluster
-    ? (client as Cluster).nodes('master')
-    : [client as Redis];
-  return connections.flatMap(({ stream }) => stream ?? []);
+function streamOf({ stream }: { readonly stream?: Writable }): Writable | undefined {
+  return stream;
 }
