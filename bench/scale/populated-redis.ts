@@ -62,7 +62,7 @@ export class PopulatedRedis {
         last = sessionsOf(`other-${filled}`, Math.min(SESSIONS_PER_USER, until - filled));
         const index = `${KEY_PREFIX}{${last[0]!.userTag}}`;
         for (const record of last) pipeline.set(index + record.id.slice(16), encodeRecord(record), 'PX', TTL_MS);
-        pipeline.zadd(index, ...last.flatMap(({ id, expiresAt }) => [expiresAt, id.slice(16)]));
+        pipeline.zadd(index, ...last.flatMap(indexEntries));
         pipeline.pexpire(index, TTL_MS);
         filled += last.length;
       }
@@ -71,4 +71,10 @@ export class PopulatedRedis {
     const listed = await this.backend.listByUser(last[0]!.userTag!);
     if (listed.length !== last.length) throw new Error('The backend does not know the sessions that were filled in.');
   }
+}
+
+/** As the backend enters a session into the index of its user. */
+function indexEntries({ id, expiresAt, lastAccessed }: SessionRecord): (string | number)[] {
+  const member = id.slice(16);
+  return [expiresAt, member, 1e14 + lastAccessed, `~${member}`];
 }

@@ -82,8 +82,8 @@ export type CreateResult =
  * - Each write is one atomic step, and conditional, so that one that arrives late can neither bring back nor overwrite anything.
  * - A value under the key that is no record of ours: `read` throws `DamagedRecordError`, the writes treat it as missing.
  * - A record of a form that only a later version of the backend knows: each call that would have to understand it throws
- *   `NewerRecordError` and writes nothing, also where it is one among others, as for `listByUser`, `deleteByUser` and a limit. It stays in the
- *   index. `create` finds its id taken.
+ *   `NewerRecordError` and writes nothing, also where it is one among others, as for `listByUser`, `deleteByUser` and a limit that would have to
+ *   evict it. It stays in the index. `create` finds its id taken.
  * - The index of a user lists his `active` and `pending` sessions: those with a `userTag`. Expired ones leave it as it is used.
  */
 export interface SessionBackend {

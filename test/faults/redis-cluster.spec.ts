@@ -353,7 +353,7 @@ describe('a slot on its way to another node', () => {
         // As a process leaves it that ends in the middle of the work.
         const index = indexOf(ids[0]!);
         await from.admin.rename(index, `${index}:ending`);
-        await from.admin.zadd(index, '+inf', ':ending');
+        await from.admin.zadd(index, '-inf', ':ending');
         await from.admin.pexpire(index, 3_600_000);
       }
       await cluster.beginMove(slot, from, to);

@@ -179,7 +179,7 @@ describe.each(PLATFORMS)('the commands that Redis counts for a request, on %s', 
     expect(await observer.dbsize()).toBe(before);
   });
 
-  it('one read and one script for a write, a touch, a renewal and a logout; for a first login the time and one script', async () => {
+  it('one read and one script for a write, a touch, a renewal and a logout; one script for a login, and the time where it is not known', async () => {
     const plain = await logIn(app.app, { userId: 'bob' });
     const write = await commandsOf('/write', { method: 'POST', ...withToken(plain.token) });
     expect([write.get, write.scripts]).toEqual([1, 1]);
@@ -191,8 +191,14 @@ describe.each(PLATFORMS)('the commands that Redis counts for a request, on %s', 
     expect([renewal.get, renewal.scripts]).toEqual([1, 1]);
     const logout = await commandsOf('/logout', { method: 'POST', ...withToken(plain.token) });
     expect([logout.get, logout.scripts]).toEqual([1, 1]);
-    const login = await commandsOf('/login', { method: 'POST' });
-    // The server's time, for the deadline, and the creation.
-    expect([login.get, login.scripts]).toEqual([0, 2]);
+    const scripts: number[] = [];
+    for (let login = 0; login < 5; login++) {
+      const made = await commandsOf('/login', { method: 'POST' });
+      expect(made.get).toBe(0);
+      scripts.push(made.scripts);
+    }
+    // The server's time, for the deadline, is believed for a second, in which a slow machine may not log in again.
+    expect(Math.max(...scripts)).toBeLessThanOrEqual(2);
+    expect(Math.min(...scripts)).toBe(1);
   });
 });

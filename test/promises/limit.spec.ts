@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { MemoryBackend, SessionConflictError, type IssuedSession } from 'nestjs-sessionx';
 import { FakeClock } from 'nestjs-sessionx/testing';
 
-import { everyBackend, memcached, redis } from '../support/backends.js';
+import { everyBackend, memcached, memory, redis } from '../support/backends.js';
 import { atOnce, outcomes, startService, type ServiceUnderTest } from '../support/services.js';
 
 describe.each(everyBackend())('the limit of sessions per user, on $name', (store) => {
@@ -80,6 +80,31 @@ describe.each(everyBackend())('the limit of sessions per user, on $name', (store
     await expect(rejecting.sessions.createSession({ user: { userId: 'dora' } })).rejects.toMatchObject({
       code: 'SESSION_LIMIT',
     });
+  });
+});
+
+/** More than one script of Redis looks at. */
+const MANY = 1000;
+
+describe.each([memory(), redis()])('a limit of a thousand sessions, on $name', (store) => {
+  beforeAll(() => store.start());
+
+  afterAll(() => store.stop());
+
+  it('takes a thousand logins at once of a user who has as many, and leaves the last used of all', async () => {
+    const service = await startService(store.another(), { maxSessionsPerUser: MANY, backendTimeout: 5_000 });
+    const user = { userId: 'ann' };
+    const before = await atOnce(MANY, () => service.sessions.createSession({ user }));
+    service.clock.advanceSeconds(100);
+    const used = before.slice(0, 10);
+    await atOnce(used.length, (index) => service.sessions.renewSession(used[index]!.token));
+    service.clock.advanceSeconds(1);
+    const after = await atOnce(MANY - used.length, () => service.sessions.createSession({ user }));
+    const listed = (await service.sessions.listUserSessions(user.userId)).map(({ sessionId }) => sessionId);
+    expect(listed.sort()).toEqual([...used, ...after].map(({ session }) => session.sessionId).sort());
+    const evicted = service.events.filter((event) => event.type === 'ended' && event.reason === 'evicted-by-limit');
+    expect(evicted).toHaveLength(MANY - used.length);
+    await service.close();
   });
 });
 

@@ -52,7 +52,7 @@ export function redisOfMany(): StoreOfMany & { readonly server: RedisServer } {
       for (const part of parts(records)) {
         const pipeline = client.pipeline();
         for (const record of part) pipeline.set(index + record.id.slice(16), encodeRecord(record), 'PX', LIFETIME_MS);
-        pipeline.zadd(index, ...part.flatMap(({ id, expiresAt }) => [expiresAt, id.slice(16)]));
+        pipeline.zadd(index, ...part.flatMap(indexEntries));
         pipeline.pexpire(index, LIFETIME_MS);
         for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error;
       }
@@ -87,6 +87,12 @@ export function memcachedOfMany(): StoreOfMany & { readonly server: MemcachedSer
     },
     stop: () => server.stop(),
   };
+}
+
+/** As a backend enters a session into the index of its user. */
+function indexEntries({ id, expiresAt, lastAccessed }: SessionRecord): (string | number)[] {
+  const member = id.slice(16);
+  return [expiresAt, member, 1e14 + lastAccessed, `~${member}`];
 }
 
 function* parts(records: readonly SessionRecord[]): Generator<readonly SessionRecord[]> {

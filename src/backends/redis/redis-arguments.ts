@@ -4,24 +4,27 @@ import type { SessionRecord, SessionTimes } from '../../records/session-record.j
 import { memberOf, type SessionId } from '../../tokens/session-secret.js';
 import { isListed } from '../backend-rules.js';
 import type { CreateOptions } from '../session-backend.interface.js';
+import type { TimeWindow } from './server-clocks.js';
 
 type Arguments = (string | number)[];
 
-/** @param deadline the server's time after which it must not be done, ms since the epoch */
+/** @param window the server's time in which it may be done */
 export function createArguments(
   record: SessionRecord,
   { limit, replaces }: CreateOptions,
   now: number,
-  deadline: number,
+  { earliest, latest }: TimeWindow,
 ): Arguments {
   return [
     encodeRecord(record),
     lifetime(record.expiresAt, now),
     now,
-    Math.floor(record.expiresAt),
+    timeText(record.expiresAt),
+    timeText(record.lastAccessed),
     memberOf(record.id),
     flag(isListed(record)),
-    deadline,
+    earliest,
+    latest,
     limit?.max ?? 0,
     flag(limit?.onLimit === 'reject'),
     replaces === undefined ? '' : memberOf(replaces.id),
@@ -29,12 +32,12 @@ export function createArguments(
   ];
 }
 
-/** @param deadline as of `createArguments`; null: none */
+/** @param window as of `createArguments`; null: at any time */
 export function replaceArguments(
   record: SessionRecord,
   ifVersion: number,
   now: number,
-  deadline: number | null,
+  window: TimeWindow | null,
 ): Arguments {
   return [
     versionText(ifVersion),
@@ -46,7 +49,8 @@ export function replaceArguments(
     lifetime(record.expiresAt, now),
     memberOf(record.id),
     flag(isListed(record)),
-    deadline ?? '',
+    window?.earliest ?? '',
+    window?.latest ?? '',
   ];
 }
 
@@ -67,6 +71,7 @@ function lifetime(expiresAt: number, now: number): number {
   return Math.max(1, Math.ceil(expiresAt - now));
 }
 
-function flag(value: boolean): '1' | '0' {
+/** As the scripts take it. */
+export function flag(value: boolean): '1' | '0' {
   return value ? '1' : '0';
 }

@@ -1,4 +1,4 @@
-import type { Cluster, Redis } from 'ioredis';
+import { Redis, type Cluster } from 'ioredis';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -12,6 +12,7 @@ import { Readiness } from './readiness/readiness.js';
 import { rightsCheck } from './readiness/rights-check.js';
 import { shardingCheck } from './readiness/sharding-check.js';
 import { scriptsOn, type RedisScripts } from './redis-scripts.js';
+import { ServerClocks, type ServerClock } from './server-clocks.js';
 import { takeSurplusReplies } from './surplus-replies.js';
 
 type Listeners = readonly (readonly [event: string, listener: (argument: unknown) => void])[];
@@ -19,7 +20,7 @@ type Listeners = readonly (readonly [event: string, listener: (argument: unknown
 /** ioredis has got a reply while no call waits for one. */
 const REPLY_WITHOUT_CALL = 'Command queue state error';
 
-/** The key of a user's index, with which the keys of his sessions begin. */
+/** The key of a user's index, with which the keys of their sessions begin. */
 const INDEX_KEY = /^.*\{([\w-]{16})\}/;
 const MOST_FOREIGN_INDEXES = 1000;
 
@@ -29,6 +30,7 @@ export class RedisLink {
   readonly batch: CommandBatch;
   readonly #readiness: Readiness;
   readonly #listeners: Listeners;
+  readonly #clocks = new ServerClocks();
   readonly #seenMasters = new WeakSet<Redis>();
   readonly #foreignIndexes = new Set<string>();
   #checking: Promise<void> = Promise.resolve();
@@ -46,6 +48,9 @@ export class RedisLink {
   ) {
     this.batch = new CommandBatch(client);
     this.scripts = scriptsOn(client, {
+      timeTold: (key, serverTime) => {
+        this.clockOf(key).told(serverTime);
+      },
       outOfStep: () => this.#outOfStep(),
       foreignValue: (key) => this.#foreignIndex(key),
     });
@@ -86,6 +91,13 @@ export class RedisLink {
     return this.#renewal;
   }
 
+  /** The clock of the server that has `key`, as far as the client knows which it is. */
+  clockOf(key: string): ServerClock {
+    if (!isCluster(this.client)) return this.#clocks.of('');
+    const slot = new Redis.Command('get', [key]).getSlot();
+    return this.#clocks.of(this.client.slots[slot]?.[0] ?? '');
+  }
+
   /** Waits for answers that are under way, but not for a server that hangs: there, QUIT never returns. */
   async close(): Promise<void> {
     this.#readiness.stop();
@@ -93,10 +105,10 @@ export class RedisLink {
       for (const [event, listener] of this.#listeners) this.client.off(event, listener);
       return;
     }
-    const patience = new AbortController();
+    const timeout = new AbortController();
     const quit = this.client.quit().catch(() => 'not connected, so there is nothing to wait for');
-    await Promise.race([quit, sleep(this.context.timeoutMs, undefined, { signal: patience.signal })]);
-    patience.abort();
+    await Promise.race([quit, sleep(this.context.timeoutMs, undefined, { signal: timeout.signal })]);
+    timeout.abort();
     this.client.disconnect();
   }
 
@@ -173,6 +185,8 @@ export class RedisLink {
             this.#check();
         },
       ],
+      ['+node', () => this.#clocks.forget()],
+      ['-node', () => this.#clocks.forget()],
     ];
   }
 
@@ -194,7 +208,13 @@ export class RedisLink {
           this.#lost = false;
         },
       ],
-      ['close', () => this.#readiness.disconnected()],
+      [
+        'close',
+        () => {
+          this.#clocks.forget();
+          this.#readiness.disconnected();
+        },
+      ],
     ];
   }
 
@@ -220,11 +240,11 @@ export class RedisLink {
 
   /** Waits for `task` no longer than a call may take, and for its failure as for its success: the error event reports it. */
   async #within(task: (signal: AbortSignal) => Promise<unknown>): Promise<void> {
-    const patience = new AbortController();
-    const { signal } = patience;
+    const timeout = new AbortController();
+    const { signal } = timeout;
     const end = () => undefined;
     await Promise.race([task(signal).then(end, end), sleep(this.context.timeoutMs, undefined, { signal }).catch(end)]);
-    patience.abort();
+    timeout.abort();
   }
 }
 

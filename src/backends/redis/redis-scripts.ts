@@ -7,7 +7,6 @@ import { EVICT } from './scripts/evict.js';
 import { LIST_BY_USER } from './scripts/list-by-user.js';
 import { READ } from './scripts/read.js';
 import { REPLACE } from './scripts/replace.js';
-import { SCAN_HEADS } from './scripts/scan-heads.js';
 import { SERVER_TIME } from './scripts/server-time.js';
 import { SWEEP } from './scripts/sweep.js';
 import { TOUCH } from './scripts/touch.js';
@@ -34,9 +33,14 @@ export interface RedisScripts {
     now: number,
   ): Promise<['ended' | 'moved' | 'unfinished' | Newer, ...members: string[]]>;
   sessionxSweep(index: string, except: string, now: number): Promise<['more' | 'done' | Newer, ...members: string[]]>;
-  sessionxScanHeads(index: string, cursor: string): Promise<[cursor: string, ...memberAndHead: string[]]>;
-  sessionxEvict(index: string, ...memberAndLastAccessed: string[]): Promise<string[]>;
-  sessionxServerTime(record: string): Promise<number>;
+  sessionxEvict(
+    index: string,
+    most: number,
+    rejects: '1' | '0',
+    keep: string,
+    now: number,
+  ): Promise<['room' | 'more' | 'full' | Newer, ...members: string[]]>;
+  sessionxServerTime(record: string): Promise<'told'>;
   sessionxRead(record: string): Promise<['string', text: string] | ['missing' | 'foreign']>;
 }
 
@@ -48,7 +52,6 @@ const SCRIPTS = {
   sessionxDelete: DELETE,
   sessionxListByUser: LIST_BY_USER,
   sessionxDeleteByUser: DELETE_BY_USER,
-  sessionxScanHeads: SCAN_HEADS,
   sessionxEvict: EVICT,
   sessionxSweep: SWEEP,
   sessionxServerTime: SERVER_TIME,
@@ -61,8 +64,10 @@ const SCRIPTS = {
  */
 export const ALLOW_UNDECLARED_KEYS = '--!df flags=allow-undeclared-keys';
 
-/** What becomes of a reply that is not the one to its call. */
-export interface ScriptFailures {
+/** What the replies tell beside their results. */
+export interface ScriptEvents {
+  /** The reply to a script with `key` has just come. @param serverTime of the server that ran it, ms since the epoch */
+  timeTold(key: string, serverTime: number): void;
   /** A reply to another call came. Returns what the call fails with: whether it was carried out is unknown. */
   outOfStep(): Error;
   /** A key holds a value of a type that no script stores there. Returns what the call fails with. */
@@ -77,7 +82,8 @@ export interface ScriptFailures {
  * Redis replies in order and names no call: one reply too many, and each call gets that of the call before it. A write would so be taken for
  * done that was refused, and a session for gone that lives. So each call carries a number of its own, which its reply begins with.
  */
-export function scriptsOn(client: Redis | Cluster, failures: ScriptFailures): RedisScripts {
+export function scriptsOn(client: Redis | Cluster, events: ScriptEvents): RedisScripts {
+  const inCluster = client.isCluster ? '1' : '0';
   let calls = 0;
   const functions = Object.entries(SCRIPTS).map(([name, lua]) => {
     client.defineCommand(name, { numberOfKeys: 1, lua: repliesToItsCall(lua) });
@@ -85,11 +91,13 @@ export function scriptsOn(client: Redis | Cluster, failures: ScriptFailures): Re
     if (!isScriptCommand(command)) throw new Error(`ioredis did not define ${name}`);
     const script = async (key: string, ...args: Argument[]): Promise<unknown> => {
       const call = String(++calls);
-      const reply = await command.call(client, key, ...args, call).catch((error: unknown) => {
-        throw isWrongType(error) ? failures.foreignValue(key) : error;
+      const reply = await command.call(client, key, ...args, inCluster, call).catch((error: unknown) => {
+        throw isWrongType(error) ? events.foreignValue(key) : error;
       });
-      if (!Array.isArray(reply) || reply[0] !== call) throw failures.outOfStep();
-      return reply[1];
+      if (!Array.isArray(reply) || reply[0] !== call) throw events.outOfStep();
+      const [, result, serverTime] = reply as unknown[];
+      if (typeof serverTime === 'number') events.timeTold(key, serverTime);
+      return result;
     };
     return [name, script];
   });
@@ -106,12 +114,14 @@ type ScriptCommand = (this: Redis | Cluster, key: string, ...args: Argument[]) =
 function repliesToItsCall(lua: string): string {
   return `${ALLOW_UNDECLARED_KEYS}
 local call = table.remove(ARGV)
+local inCluster = table.remove(ARGV) == '1'
+local serverTime
 local function run()
 ${lua}
 end
 local reply = run()
 if type(reply) == 'table' and reply.err then return reply end
-return {call, reply}
+return {call, reply, serverTime}
 `;
 }
 

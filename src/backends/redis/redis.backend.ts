@@ -20,7 +20,7 @@ import { RedisLink } from './redis-link.js';
 import { readRecord } from './redis-read.js';
 import type { RedisScripts } from './redis-scripts.js';
 import { newSessionRedis } from './session-redis.js';
-import { SessionRoom } from './session-room.js';
+import type { TimeWindow } from './server-clocks.js';
 import { UserIndex } from './user-index.js';
 
 /** What the backend does beside what the connection needs. */
@@ -35,8 +35,9 @@ export interface RedisBackendOptions {
 /**
  * Sessions in Redis 6.2 or later (standalone, Sentinel, Cluster), by ioredis.
  *
- * Keys are `<prefix>{<tag>}` for the index of a user, a sorted set of the 43-character rests of his session ids scored by their expiry
- * (ms since the epoch), and `<prefix>{<tag>}<rest>` for a record, a string of the form of `encodeRecord`. The braces make Redis Cluster put all keys of one user
+ * Keys are `<prefix>{<tag>}` for the index of a user, and `<prefix>{<tag>}<rest>` for a record, a string of the form of `encodeRecord`. The index
+ * is a sorted set with two entries for each session: the 43-character rest of its id scored by its expiry (ms since the epoch), and `~<rest>`
+ * scored by 10^14 + its `lastAccessed`. The braces make Redis Cluster put all keys of one user
  * into one slot, so that each script works on one node. `<prefix>{<tag>}:ending` holds what a log-out everywhere of a user with hundreds of
  * sessions has not ended yet. Lifetimes are relative, so the clocks of Redis and of this process may differ.
  *
@@ -78,15 +79,15 @@ export class RedisBackend implements SessionBackend {
   }
 
   async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
-    const { scripts, key } = this.#at(record.id);
-    const startedAt = performance.now();
-    const isOver = () => performance.now() - startedAt >= options.deadline;
+    const { key } = this.#at(record.id);
+    const endsAt = performance.now() + options.deadline;
     const evictedBefore: SessionId[] = [];
-    const deadline = await this.#serverDeadline(record.id, options.deadline);
     for (;;) {
-      const [outcome, ...evicted] = await scripts.sessionxCreate(
-        key,
-        ...createArguments(record, options, this.#now(), deadline),
+      const [outcome, ...evicted] = await this.#inTime(
+        record.id,
+        endsAt,
+        (scripts, window) => scripts.sessionxCreate(key, ...createArguments(record, options, this.#now(), window)),
+        ([result]) => result === 'late',
       );
       switch (outcome) {
         case 'created': {
@@ -94,17 +95,19 @@ export class RedisBackend implements SessionBackend {
           return { outcome, evicted: evictedBefore.concat(ids) };
         }
         case 'exists':
-        case 'limit':
         case 'changed':
         case 'missing':
         case 'late':
           return { outcome };
         case 'newer':
           throw new NewerRecordError();
+        // The index may have sessions whose records are gone, which do not count.
+        case 'full':
         case 'crowded': {
           if (options.limit === undefined) throw new Error('sessionxCreate has kept a limit that is not there');
-          const index = this.#indexOf(tagOf(record.id));
-          const room = await new SessionRoom(index, options.limit, options.replaces, isOver).make();
+          const keep = options.replaces === undefined ? '' : memberOf(options.replaces.id);
+          const isOver = () => performance.now() >= endsAt;
+          const room = await this.#indexOf(tagOf(record.id)).makeRoom(options.limit, keep, isOver);
           if (room.outcome !== 'room') return room;
           for (const id of room.evicted) evictedBefore.push(id);
           break;
@@ -121,8 +124,11 @@ export class RedisBackend implements SessionBackend {
 
   async replace(record: SessionRecord, ifVersion: number, { deadline }: ReplaceOptions = {}): Promise<ReplaceResult> {
     const { scripts, key } = this.#at(record.id);
-    const latest = deadline === undefined ? null : await this.#serverDeadline(record.id, deadline);
-    return known(await scripts.sessionxReplace(key, ...replaceArguments(record, ifVersion, this.#now(), latest)));
+    const replace = (on: RedisScripts, window: TimeWindow | null) =>
+      on.sessionxReplace(key, ...replaceArguments(record, ifVersion, this.#now(), window));
+    if (deadline === undefined) return known(await replace(scripts, null));
+    const endsAt = performance.now() + deadline;
+    return known(await this.#inTime(record.id, endsAt, replace, (outcome) => outcome === 'late'));
   }
 
   async touch(id: SessionId, times: SessionTimes): Promise<boolean> {
@@ -202,12 +208,24 @@ export class RedisBackend implements SessionBackend {
     return { link, scripts, key: index + memberOf(id) };
   }
 
-  /** Only the server can tell whether it comes to a command too late, and only by its own clock. */
-  async #serverDeadline(id: SessionId, deadlineMs: number): Promise<number> {
-    const startedAt = performance.now();
-    const { scripts, key } = this.#at(id);
-    const serverTime = await scripts.sessionxServerTime(key);
-    return Math.floor(serverTime + deadlineMs - (performance.now() - startedAt));
+  /**
+   * Runs a script that the server must not carry out later than `endsAt`, by `performance.now()`.
+   *
+   * @param isLate whether the server has refused it because of the time; then it has done nothing
+   */
+  async #inTime<Result>(
+    id: SessionId,
+    endsAt: number,
+    script: (scripts: RedisScripts, window: TimeWindow) => Promise<Result>,
+    isLate: (result: Result) => boolean,
+  ): Promise<Result> {
+    const { link, scripts, key } = this.#at(id);
+    const clock = link.clockOf(key);
+    if (!clock.isKnown) await clock.ask(() => scripts.sessionxServerTime(key));
+    const result = await script(scripts, link.clockOf(key).windowUntil(endsAt));
+    if (!isLate(result) || performance.now() >= endsAt) return result;
+    // What was believed of the clock may be wrong; the refusal has brought its time.
+    return script(scripts, link.clockOf(key).windowUntil(endsAt));
   }
 
   #now(): number {
@@ -249,5 +267,5 @@ function isCluster(client: Redis | Cluster): client is Cluster {
 }
 
 function ignore(): void {
-  // Nobody wants to know of progress.
+  // The caller does not ask for progress.
 }

@@ -1,17 +1,19 @@
 import { NewerRecordError } from '../../records/record-errors.js';
-import { decodeRecord, tryDecodeRecord } from '../../records/record-text.js';
+import { tryDecodeRecord } from '../../records/record-text.js';
 import type { SessionRecord } from '../../records/session-record.js';
 import { memberOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
 import { isListed } from '../backend-rules.js';
-import { timeText } from './redis-arguments.js';
+import type { SessionLimit } from '../session-backend.interface.js';
+import { flag } from './redis-arguments.js';
 import type { RedisScripts } from './redis-scripts.js';
-import { ENDING } from './scripts/record-head.js';
+import { ENDING } from './scripts/script-parts.js';
 
-/** What a record says of itself before its payload. */
-export type StoredHead = Pick<SessionRecord, 'id' | 'lastAccessed' | 'expiresAt'>;
+/** What became of an attempt to make room for one more session. */
+export type RoomResult =
+  { readonly outcome: 'room'; readonly evicted: readonly SessionId[] } | { readonly outcome: 'limit' | 'late' };
 
 /**
- * All sessions of one user, part by part: no script looks at more than some hundred of them, because Redis serves nobody else meanwhile.
+ * All sessions of one user, part by part: no script looks at more than some hundred of them, because Redis serves no other client meanwhile.
  *
  * A log-out everywhere of a user with more sessions than that moves the index to a second name in one step and ends what is there part by
  * part. A session that is made after that step is in the new index, and stays. One that has not been ended yet can be used, is listed, and
@@ -98,32 +100,35 @@ export class UserIndex {
   }
 
   /**
-   * What the records of a part of the index say of themselves.
+   * Ends sessions until a limit leaves room for one more: first what a log-out everywhere has not ended yet, then the expired ones, then the
+   * least recently used ones.
    *
-   * @param cursor '0' begins
-   * @returns also the next cursor; null after the last part. A session may come twice
+   * @param keep the member of a session that does not count and stays, or ''
+   * @param isOver whether the time for it is up
+   * @returns also the living ones that it evicted; `limit`: the limit rejects one more
    * @throws NewerRecordError when one of them is of a newer form
    */
-  async scanHeads(cursor: string): Promise<{ readonly next: string | null; readonly heads: StoredHead[] }> {
-    const [next, ...found] = await this.scripts.sessionxScanHeads(this.key, cursor);
-    const heads: StoredHead[] = [];
-    for (let position = 0; position < found.length; position += 2) {
-      const [member = '', head = ''] = found.slice(position, position + 2);
-      heads.push(decodeRecord((this.tag + member) as SessionId, head));
+  async makeRoom({ max, onLimit }: SessionLimit, keep: string, isOver: () => boolean): Promise<RoomResult> {
+    const evicted: SessionId[] = [];
+    if (isOver() || !(await this.sweep(keep, evicted, () => !isOver()))) return { outcome: 'late' };
+    const rejects = flag(onLimit === 'reject');
+    while (!isOver()) {
+      const [outcome, ...members] = await this.scripts.sessionxEvict(this.key, max, rejects, keep, this.now());
+      this.#add(members, evicted);
+      switch (outcome) {
+        case 'room':
+          return { outcome, evicted };
+        case 'more':
+          break;
+        case 'full':
+          return { outcome: 'limit' };
+        case 'newer':
+          throw new NewerRecordError();
+        default:
+          outcome satisfies never;
+      }
     }
-    return { next: next === '0' ? null : next, heads };
-  }
-
-  /**
-   * Removes sessions, at most `MEMBERS_AT_ONCE`, that nobody has used since they were looked at.
-   *
-   * @returns those that it removed
-   */
-  async evictUnused(heads: readonly StoredHead[]): Promise<SessionId[]> {
-    const removed: SessionId[] = [];
-    const seen = heads.flatMap(({ id, lastAccessed }) => [memberOf(id), timeText(lastAccessed)]);
-    this.#add(await this.scripts.sessionxEvict(this.key, ...seen), removed);
-    return removed;
+    return { outcome: 'late' };
   }
 
   /** @returns whether a log-out everywhere has moved something away */

@@ -261,7 +261,8 @@ export const NEWER_REQUIREMENT: Requirement = [
     const makeNewer = ({ id }: SessionRecord) =>
       arena.subject.writeNewer?.({ backend: arena.one, keyPrefix: arena.keyPrefix, id });
     await makeNewer(newer);
-    const limit = { max: 2, onLimit: 'evict-oldest' } as const;
+    // Both have to go.
+    const limit = { max: 1, onLimit: 'evict-oldest' } as const;
     const calls: (() => Promise<unknown>)[] = [
       () => arena.two.read(newer.id),
       () => arena.one.replace({ ...newer, version: 2 }, 1),

@@ -23,7 +23,6 @@ export const PROBED_COMMANDS = {
   TIME: '',
   ZADD: "set, 1, 'member'",
   ZCARD: 'set',
-  ZRANGE: 'set, 0, 0',
   ZRANGEBYSCORE: 'set, 0, 0',
   ZREM: "set, 'member'",
   ZSCAN: 'set, 0',

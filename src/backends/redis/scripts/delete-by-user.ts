@@ -1,4 +1,4 @@
-import { RECORD_HEAD } from './record-head.js';
+import { ENDING_PART, IS_ENDING, MEMBERS, PARTS, RECORD_HEAD, REMOVE, TORN, UNLIST } from './script-parts.js';
 
 /**
  * Ends all sessions of one user but one; of a user with more of them than one script may look at it moves the index away in one step, for
@@ -10,27 +10,27 @@ import { RECORD_HEAD } from './record-head.js';
  * Returns an array: 'ended' and the members whose active, unexpired records it removed; or one word: 'moved'; 'unfinished' where something was
  * moved away before, and nothing was done; 'newer'.
  */
-export const DELETE_BY_USER = `${RECORD_HEAD}
+export const DELETE_BY_USER = `${RECORD_HEAD}${PARTS}${TORN}${IS_ENDING}${MEMBERS}${UNLIST}${REMOVE}${ENDING_PART}
 local index = KEYS[1]
 local ending = index .. ENDING
 if isEnding(index) then return {'unfinished'} end
 
-if redis.call('ZCARD', index) > AT_ONCE then
+if redis.call('ZCARD', index) > 2 * AT_ONCE then
   if torn({index, ending}) then return MOVING end
   redis.call('RENAME', index, ending)
   -- A full Redis refuses no write behind the first one of a script.
   local kept = redis.call('ZSCORE', ending, ARGV[1])
   if kept then
-    redis.call('ZREM', ending, ARGV[1])
-    redis.call('ZADD', index, kept, ARGV[1])
+    redis.call('ZADD', index, kept, ARGV[1], redis.call('ZSCORE', ending, USED .. ARGV[1]), USED .. ARGV[1])
+    unlist(ending, {ARGV[1]})
   end
-  redis.call('ZADD', index, '+inf', ENDING)
+  redis.call('ZADD', index, '-inf', ENDING)
   local ttl = redis.call('PTTL', ending)
   if ttl > 0 then redis.call('PEXPIRE', index, ttl) end
   return {'moved'}
 end
 
-local members = redis.call('ZRANGE', index, 0, -1)
+local members = membersOf(index)
 if torn(withRecords({index}, index, members)) then return MOVING end
 local part = endingPart(index, members, ARGV[1], tonumber(ARGV[2]))
 if part.newer then return {'newer'} end

@@ -1,4 +1,4 @@
-import { RECORD_HEAD } from './record-head.js';
+import { PARTS, RECORD_HEAD, TORN, UNLIST } from './script-parts.js';
 
 /**
  * Removes a record and its entry in the index.
@@ -8,13 +8,13 @@ import { RECORD_HEAD } from './record-head.js';
  *
  * Returns 'deleted', 'changed', 'missing' or 'newer'. A value that is no record of ours stays where it is.
  */
-export const DELETE = `${RECORD_HEAD}
+export const DELETE = `${RECORD_HEAD}${PARTS}${TORN}${UNLIST}
 local index = indexOf(KEYS[1])
 local old = head(KEYS[1])
 if old and old.newer then return 'newer' end
 if old and ARGV[1] ~= '' and old.version ~= ARGV[1] then return 'changed' end
 if old and old.owned and torn({KEYS[1], index}) then return MOVING end
-if not old or old.owned then redis.call('ZREM', index, ARGV[2]) end
+if not old or old.owned then unlist(index, {ARGV[2]}) end
 if not old then return 'missing' end
 redis.call('DEL', KEYS[1])
 return 'deleted'

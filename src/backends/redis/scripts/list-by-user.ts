@@ -1,4 +1,4 @@
-import { RECORD_HEAD } from './record-head.js';
+import { GONE, IS_ENDING, MEMBERS, PARTS, RECORD_HEAD, TORN, UNLIST } from './script-parts.js';
 
 /** The most records that one script returns; each may be large. */
 const RECORDS_AT_ONCE = 100;
@@ -12,7 +12,7 @@ const RECORDS_AT_ONCE = 100;
  *
  * Returns the next cursor, '0' after the last part; '1' if something was moved away, else '0'; then member, record, member, record, …
  */
-export const LIST_BY_USER = `${RECORD_HEAD}
+export const LIST_BY_USER = `${RECORD_HEAD}${PARTS}${TORN}${IS_ENDING}${GONE}${MEMBERS}${UNLIST}
 local index = KEYS[1]
 local set = index .. ARGV[1]
 local now = tonumber(ARGV[3])
@@ -22,10 +22,10 @@ if torn({index, set}) then return MOVING end
 
 local cursor = '0'
 local found
-if ARGV[2] == '0' and redis.call('ZCARD', set) <= ${RECORDS_AT_ONCE} then
-  found = redis.call('ZRANGE', set, 0, -1, 'WITHSCORES')
+if ARGV[2] == '0' and redis.call('ZCARD', set) <= ${2 * RECORDS_AT_ONCE} then
+  found = redis.call('ZRANGEBYSCORE', set, '0', LAST_EXPIRY, 'WITHSCORES')
 else
-  local scanned = redis.call('ZSCAN', set, ARGV[2], 'COUNT', ${RECORDS_AT_ONCE})
+  local scanned = redis.call('ZSCAN', set, ARGV[2], 'COUNT', ${2 * RECORDS_AT_ONCE})
   cursor = scanned[1]
   found = scanned[2]
 end
@@ -33,7 +33,7 @@ local members = {}
 local expired = {}
 for i = 1, #found, 2 do
   local member = found[i]
-  if member ~= ENDING then
+  if member ~= ENDING and string.sub(member, 1, #USED) ~= USED then
     local some = tonumber(found[i + 1]) > now and members or expired
     some[#some + 1] = member
   end

@@ -1,16 +1,16 @@
-import { RECORD_HEAD } from './record-head.js';
+import { IN_TIME, LIFETIME, LIST, PARTS, RECORD_HEAD, TORN, UNLIST } from './script-parts.js';
 
 /**
  * Puts a record in the place of one version of itself. Times that the store knows to be later stay, with their lifetime.
  *
  * KEYS 1 the record
  * ARGV 1 the version that it must have, 2 its new version, 3 status and owner letters, 4 lastAccessed, 5 expiresAt, 6 payload,
- *      7 lifetime in ms, 8 member, 9 '1' to list it, 10 latest server time in ms or ''
+ *      7 lifetime in ms, 8 member, 9 '1' to list it, 10 earliest and 11 latest server time in ms, or ''
  *
- * Returns 'replaced', 'changed', 'missing', 'late' or 'newer'.
+ * Returns 'replaced', 'changed', 'missing', 'newer', or 'late' where the server's time is not between the two.
  */
-export const REPLACE = `${RECORD_HEAD}
-if ARGV[10] ~= '' and serverTime() > tonumber(ARGV[10]) then return 'late' end
+export const REPLACE = `${RECORD_HEAD}${IN_TIME}${PARTS}${TORN}${LIFETIME}${LIST}${UNLIST}
+if ARGV[10] ~= '' and not isInTime(ARGV[10], ARGV[11]) then return 'late' end
 local index = indexOf(KEYS[1])
 local old = head(KEYS[1])
 if not old then return 'missing' end
@@ -27,9 +27,9 @@ else
   redis.call('SET', KEYS[1], text, 'KEEPTTL')
 end
 if ARGV[9] == '1' then
-  list(index, ARGV[8], expiresAt, redis.call('PTTL', KEYS[1]))
+  list(index, ARGV[8], lastAccessed, expiresAt, redis.call('PTTL', KEYS[1]))
 elseif old.owned then
-  redis.call('ZREM', index, ARGV[8])
+  unlist(index, {ARGV[8]})
 end
 return 'replaced'
 `;

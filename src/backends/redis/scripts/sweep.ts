@@ -1,4 +1,4 @@
-import { RECORD_HEAD } from './record-head.js';
+import { ENDING_PART, IS_ENDING, LIST, MEMBERS, PARTS, RECORD_HEAD, REMOVE, TORN, UNLIST } from './script-parts.js';
 
 /**
  * Ends a part of the sessions that a log-out everywhere has moved away from the index of their user. Until then they can still be used; what
@@ -9,19 +9,20 @@ import { RECORD_HEAD } from './record-head.js';
  *
  * Returns an array: 'more', or 'done' after the last part, and the members whose active, unexpired records it removed; or 'newer'.
  */
-export const SWEEP = `${RECORD_HEAD}
+export const SWEEP = `${RECORD_HEAD}${PARTS}${TORN}${IS_ENDING}${MEMBERS}${UNLIST}${REMOVE}${ENDING_PART}${LIST}
 local index = KEYS[1]
 if not isEnding(index) then return {'done'} end
 local ending = index .. ENDING
 if torn({index, ending}) then return MOVING end
-local members = redis.call('ZRANGE', ending, 0, AT_ONCE - 1)
+local members = membersOf(ending, AT_ONCE)
 if torn(withRecords({index, ending}, index, members)) then return MOVING end
 local part = endingPart(index, members, ARGV[1], tonumber(ARGV[2]))
 if part.newer then return {'newer'} end
--- Asked for before it is so: in a slot that moves, a key that has gone cannot be asked for.
-local isLast = redis.call('ZCARD', ending) == #members
-
-if part.kept then list(index, part.kept, redis.call('ZSCORE', ending, part.kept), redis.call('PTTL', index .. part.kept)) end
+local isLast = #members < AT_ONCE
+if part.kept then
+  local kept = ARGV[1]
+  list(index, kept, part.kept.lastAccessed, redis.call('ZSCORE', ending, kept), redis.call('PTTL', index .. kept))
+end
 unlist(index, part.gone)
 remove(index, part.leaving)
 unlist(ending, members)
