@@ -23,6 +23,10 @@ export class Examples {
     return join(this.folder, page.replace(/\.md$/, ''), file);
   }
 
+  filesOf({ path, blocks }: Page): string[] {
+    return blocks.flatMap(({ file }) => (file === null ? [] : [this.pathOf(path, file)]));
+  }
+
   /** The example as a module that runs here. */
   async load(page: string, file: string): Promise<Record<string, unknown>> {
     return (await import(this.pathOf(page, file))) as Record<string, unknown>;
