@@ -1,12 +1,30 @@
 import { jsonTextOf } from '../records/json-value.js';
 import { changedKeys, mergeInto, replaceIn, type KeyChange } from './object-changes.js';
+import { ObjectPicture } from './object-picture.js';
 
 /** `user` or `data` of a session as its holder has it, and the JSON text in which it is stored. */
 export class HeldPart<T extends object> {
-  constructor(
+  /** @param picture of the object when its text was `text`; null: none was taken */
+  private constructor(
     readonly object: T,
     readonly text: string,
+    private readonly picture: ObjectPicture | null = null,
   ) {}
+
+  /** @param object what was parsed from `text`, and nobody else has got */
+  static handedOut<T extends object>(object: T, text: string): HeldPart<T> {
+    return new HeldPart(object, text, new ObjectPicture(object));
+  }
+
+  /** Whether the holder has surely changed nothing. False: perhaps, which the JSON text tells. */
+  get isUntouched(): boolean {
+    return this.picture?.isUnchanged() ?? false;
+  }
+
+  /** The JSON text of the object as it is now. `check` makes it, unless the object has not changed. */
+  textBy(check: (object: T) => string): string {
+    return this.isUntouched ? this.text : check(this.object);
+  }
 
   /** The top-level keys in which `text`, the object as it is now, differs from what is stored. */
   changedKeys(text: string): readonly KeyChange[] {

@@ -28,6 +28,11 @@ export class SessionFlash {
     return this.#taken.length > 0 || this.#removed.length > 0;
   }
 
+  /** Whether a commit has something to store. */
+  get hasChanges(): boolean {
+    return this.#added.length > 0 || this.#taken.length > 0;
+  }
+
   /** What a commit has to store. */
   get changes(): Change[] {
     return [

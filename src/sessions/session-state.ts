@@ -27,8 +27,8 @@ export interface PendingChanges {
 export type HeldStatus = 'active' | 'ended' | 'invalidated';
 
 /**
- * Behind a `Session`: the stored session as this holder read it, and what the holder did to it since. Changes are told by comparing
- * texts, and only of the parts that were looked at, so that reading costs next to nothing.
+ * Behind a `Session`: the stored session as this holder read it, and what the holder did to it since. Finds changes only in the
+ * parts that the holder has accessed: by a picture of the object, which is quick, and where that differs by comparing JSON text.
  */
 export class SessionState {
   #stored: StoredSession;
@@ -102,7 +102,7 @@ export class SessionState {
   get data(): SessionData {
     this.listener?.accessed();
     const { content } = this.#stored;
-    this.#data ??= new HeldPart(content.data, content.dataText);
+    this.#data ??= HeldPart.handedOut(content.data, content.dataText);
     return this.#data.object;
   }
 
@@ -143,25 +143,24 @@ export class SessionState {
   /** Whether there is something to store. Once the holder has ended the session: whether it was changed since, which cannot be stored. */
   hasChanges(): boolean {
     if (this.#textAtEnd !== null) return this.#textAtEnd !== this.#visibleText();
-    return this.pendingChanges().changes.length > 0;
+    const isUntouched =
+      (this.#user === null || this.#user.isUntouched) &&
+      (this.#data === null || this.#data.isUntouched) &&
+      (this.#flash === null || !this.#flash.hasChanges);
+    return !isUntouched && this.pendingChanges().changes.length > 0;
   }
 
   /** @throws SessionDataError when the holder put in a value that cannot be stored, or changed the user's id */
   pendingChanges(): PendingChanges {
     const { content } = this.#stored;
     const changes: Change[] = [];
-    let { userText, dataText } = content;
-    if (this.#user !== null) {
-      userText = this.#checkedUserText(this.#user.object);
-      for (const { key, value, removed } of this.#user.changedKeys(userText)) {
-        changes.push(removed ? { op: 'remove-user-field', field: key } : { op: 'set-user-field', field: key, value });
-      }
+    const userText = this.#user?.textBy((user) => this.#checkedUserText(user)) ?? content.userText;
+    const dataText = this.#data?.textBy((data) => this.#checkedDataText(data)) ?? content.dataText;
+    for (const { key, value, removed } of this.#user?.changedKeys(userText) ?? []) {
+      changes.push(removed ? { op: 'remove-user-field', field: key } : { op: 'set-user-field', field: key, value });
     }
-    if (this.#data !== null) {
-      dataText = this.#checkedDataText(this.#data.object);
-      for (const { key, value, removed } of this.#data.changedKeys(dataText)) {
-        changes.push(removed ? { op: 'remove', key } : { op: 'set', key, value });
-      }
+    for (const { key, value, removed } of this.#data?.changedKeys(dataText) ?? []) {
+      changes.push(removed ? { op: 'remove', key } : { op: 'set', key, value });
     }
     if (this.#flash !== null) changes.push(...this.#flash.changes);
     return { changes, userText, dataText };
@@ -236,7 +235,7 @@ export class SessionState {
     if (this.#user !== null || user === null) return this.#user;
     // Before its holder can change it.
     this.#userId = user.userId;
-    this.#user = new HeldPart(user, userText);
+    this.#user = HeldPart.handedOut(user, userText);
     return this.#user;
   }
 

@@ -17,6 +17,21 @@ describe.each(everyBackend())('changes of one session are merged, on $name', (st
 
   afterAll(() => instances.stop());
 
+  it('what another client stored stays when the session takes messages meanwhile, and stores something else', async () => {
+    const { session, token } = await one.sessions.createSession({ user: { userId: 'ann' }, data: { count: 1 } });
+    session.addFlashMessage('hello');
+    await one.sessions.updateSession(session);
+    const held = await one.sessions.getSession(token);
+    expect(held.data).toEqual({ count: 1 });
+    await one.sessions.update(session.sessionId, ({ data }) => void (data.count = 2));
+    expect(await one.sessions.takeFlash(held)).toHaveLength(1);
+    held.user!.email = 'ann@example.org';
+    await one.sessions.updateSession(held);
+    held.user!.email = 'ann@example.com';
+    await one.sessions.updateSession(held);
+    expect((await one.sessions.getSession(token)).data).toEqual({ count: 2 });
+  });
+
   it('keeps all 50 keys of 50 requests that each set their own', async () => {
     const { token } = await one.sessions.createSession({ user: { userId: 'ann' } });
     const loaded = await atOnce(50, (index) => (index % 2 === 0 ? one : two).sessions.getSession(token));
