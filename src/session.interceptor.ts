@@ -40,11 +40,11 @@ export function UseSession(): MethodDecorator & ClassDecorator {
 }
 
 async function commitThen(request: RequestSession, value: unknown): Promise<unknown> {
-  await request.commitChanges();
+  await request.commit.commitChanges();
   return value;
 }
 
 async function commitThenThrow(request: RequestSession, error: unknown): Promise<never> {
-  await request.commitAfter(error);
+  await request.commit.commitAfter(error);
   throw error;
 }

@@ -1,0 +1,202 @@
+import type { ExecutionContext } from '@nestjs/common';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+import { CsrfCheck, type CheckedRequest } from '../csrf/csrf-check.js';
+import type { CsrfProtection } from '../csrf/csrf-protection.js';
+import type { SessionError } from '../errors/session-error.js';
+import { SessionUsageError } from '../errors/session-errors.js';
+import type { SessionCause, SessionEventOrigin } from '../events/session-event.js';
+import type { SessionRejections } from '../events/session-rejections.js';
+import type { RequestClient } from '../http/client-identity.js';
+import type { GateOwner } from '../http/gate-owner.interface.js';
+import {
+  clientOf,
+  rawRequestOf,
+  rawResponseOf,
+  type PlatformRequest,
+  type PlatformResponse,
+} from '../http/http-messages.js';
+import { ResponseGate } from '../http/response-gate.js';
+import type { ResponseLayer } from '../http/response-layer.js';
+import { routeOf } from '../http/route-of.js';
+import type { Vary } from '../http/vary.js';
+import type { TokenSource } from '../options/session-options.js';
+import { identityOf } from '../sessions/session-binding.js';
+import type { SessionId } from '../tokens/session-secret.js';
+import type { SessionResponse } from './session-response.js';
+import type { SessionResponses } from './session-responses.js';
+import type { TokenSearch } from './token-finder.js';
+
+const NO_TOKEN: TokenSearch = { token: null, refused: [], hasSeveralCookies: false, rivalIds: null };
+
+/** What a {@link KnownRequest} works with. */
+export interface KnownRequestServices {
+  readonly csrf: CsrfProtection;
+  readonly responses: SessionResponses;
+  readonly rejections: SessionRejections;
+}
+
+/**
+ * What is known of one request by now: the framework's request, the route, the token, the response and its gate. More of it becomes known
+ * while the request goes from middleware to guards and handler.
+ */
+export class KnownRequest implements CheckedRequest {
+  readonly #services: KnownRequestServices;
+  #request: PlatformRequest;
+  #context: ExecutionContext | null;
+  #search: TokenSearch = NO_TOKEN;
+  #gate: ResponseGate | null = null;
+  #headersAreWritten = false;
+  #csrf: CsrfCheck | undefined;
+  #said: SessionResponse | undefined;
+
+  constructor(services: KnownRequestServices, request: PlatformRequest, context: ExecutionContext | null) {
+    this.#services = services;
+    this.#request = request;
+    this.#context = context;
+  }
+
+  /** The framework's request; Node's, if a middleware came first. */
+  get request(): PlatformRequest {
+    return this.#request;
+  }
+
+  /** The route, for the marks on it; null: not known yet. */
+  get context(): ExecutionContext | null {
+    return this.#context;
+  }
+
+  /** The client, for bindings and events. */
+  get client(): RequestClient {
+    return clientOf(this.#request);
+  }
+
+  /** For the log. */
+  get route(): string {
+    return routeOf(this.#request);
+  }
+
+  /** The token of the request; nothing before it was looked for. */
+  get search(): TokenSearch {
+    return this.#search;
+  }
+
+  protected set search(search: TokenSearch) {
+    this.#search = search;
+  }
+
+  /** The gate of its response; null: the response is not known yet, or its head was sent before. */
+  get gate(): ResponseGate | null {
+    return this.#gate;
+  }
+
+  get headersAreWritten(): boolean {
+    return this.#headersAreWritten;
+  }
+
+  /** Whether Node knows this request as `raw`. */
+  isOf(raw: IncomingMessage): boolean {
+    return rawRequestOf(this.#request) === raw;
+  }
+
+  /**
+   * Learns of the framework's request, which knows address, scheme, host and body, where a middleware had only Node's; and of the route.
+   *
+   * @returns what is new; null: nothing
+   */
+  protected learn(request: PlatformRequest, context: ExecutionContext | null): 'request' | 'route' | null {
+    const isNewRequest = request !== this.#request && Object.is(rawRequestOf(request), this.#request);
+    const isNewRoute = context !== null && !isSameRoute(context, this.#context);
+    if (isNewRequest) this.#request = request;
+    if (isNewRoute) this.#context = context;
+    if (isNewRequest) return 'request';
+    return isNewRoute ? 'route' : null;
+  }
+
+  /** Called when the response is known. After its head is sent, nothing can be stored or sent with it any more. */
+  protected attachTo(response: PlatformResponse, layer: ResponseLayer | null, owner: () => GateOwner): void {
+    if (this.#gate !== null || this.#headersAreWritten) return;
+    const raw = rawResponseOf(response);
+    if (raw.headersSent) this.#headersAreWritten = true;
+    else this.#gate = new ResponseGate(raw, owner(), layer);
+  }
+
+  /** The CSRF check. Used only if the token came from the cookie, or a cookie is to be set. */
+  get csrf(): CsrfCheck {
+    return (this.#csrf ??= new CsrfCheck(this.#services.csrf, this, (error, sessionId) => {
+      this.report(error, sessionId);
+    }));
+  }
+
+  /** The same, if it was used. */
+  get csrfInUse(): CsrfCheck | undefined {
+    return this.#csrf;
+  }
+
+  /** What the response says about the session. A session that is only read needs none. */
+  get said(): SessionResponse {
+    return (this.#said ??= this.#services.responses.create(this, this.#search));
+  }
+
+  /** The same, if it says anything. */
+  get saidInUse(): SessionResponse | undefined {
+    return this.#said;
+  }
+
+  /** `Vary`, if the response with `status` says nothing else about the session, as for nearly every request. */
+  varyAlone(status: number): Vary | null {
+    if (this.#said !== undefined) return null;
+    const vary = this.#services.responses.varyAlone(rawRequestOf(this.#request), status, this.#dependsOnOrigin);
+    if (vary !== null) this.#headersAreWritten = true;
+    return vary;
+  }
+
+  writeHeaders(response: ServerResponse): void {
+    this.#headersAreWritten = true;
+    const request = rawRequestOf(this.#request);
+    this.#services.responses.write(request, response, this.#said ?? null, this.#dependsOnOrigin);
+  }
+
+  get #dependsOnOrigin(): boolean {
+    return this.#csrf?.dependsOnOrigin === true;
+  }
+
+  /**
+   * Where the token of a new session goes.
+   *
+   * @throws SessionUsageError when it is too late for a cookie, or the response is not known
+   */
+  sourceFor(transport: TokenSource | undefined): TokenSource {
+    if (this.#gate === null && !this.#headersAreWritten) throw responseUnknown();
+    const source = transport ?? this.#source ?? this.#services.responses.transports.preferred;
+    if (source !== 'cookie' || !this.#headersAreWritten) return source;
+    throw new SessionUsageError(
+      'The response has begun, so no cookie can be sent with it: call this before, or use another transport.',
+    );
+  }
+
+  /** The client and the call that an event names. */
+  origin(cause: SessionCause, transport: TokenSource | null = this.#source): SessionEventOrigin {
+    return { cause, ...identityOf(this.client), transport };
+  }
+
+  get #source(): TokenSource | null {
+    return this.#said?.source ?? this.#search.token?.source ?? null;
+  }
+
+  /** Reports why the request has no session. */
+  report(error: SessionError, sessionId: SessionId | null): void {
+    this.#services.rejections.report(error, this.client, sessionId);
+  }
+}
+
+function responseUnknown(): SessionUsageError {
+  return new SessionUsageError(
+    'The response of this request is not known to SessionModule, so no token can be sent with it. Call this behind SessionGuard, a session decorator or @UseSession(), or pass the ExecutionContext.',
+  );
+}
+
+function isSameRoute(context: ExecutionContext, known: ExecutionContext | null): boolean {
+  if (context === known) return true;
+  return known?.getHandler() === context.getHandler() && known.getClass() === context.getClass();
+}

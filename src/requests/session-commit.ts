@@ -1,0 +1,179 @@
+import { HttpStatus } from '@nestjs/common';
+import type { ServerResponse } from 'node:http';
+
+import { nameOf } from '../errors/message-of.js';
+import { isRefusal, SessionError } from '../errors/session-error.js';
+import type { GateOwner, ReplacementResponse } from '../http/gate-owner.interface.js';
+import { INTERNAL_ERROR } from '../http/response-gate.js';
+import type { Vary } from '../http/vary.js';
+import type { SessionEndings } from '../sessions/session-endings.js';
+import type { SessionWriter } from '../sessions/session-writer.js';
+import { Session } from '../sessions/session.js';
+import type { SessionStore } from '../store/session-store.js';
+import type { FlashDelivery } from './flash-delivery.js';
+import type { KnownRequest } from './known-request.js';
+import { isChanged, type LateChanges } from './late-changes.js';
+import type { RequestLog } from './request-log.js';
+import type { StoreBudget } from '../store/store-budget.js';
+
+const FIRST_ERROR_STATUS = 400;
+
+/** What a {@link SessionCommit} works with. */
+export interface CommitServices {
+  readonly store: SessionStore;
+  readonly writer: SessionWriter;
+  readonly endings: SessionEndings;
+  readonly log: RequestLog;
+}
+
+/** The request whose sessions are stored. */
+export interface CommittedRequest extends KnownRequest {
+  readonly budget: StoreBudget;
+  readonly session: Session | null;
+  readonly livingSession: Session | null;
+  /** Sessions that this request has ended, before it made another. */
+  readonly formerSessions: readonly Session[];
+  readonly flashInUse: FlashDelivery | undefined;
+  readonly lateChanges: LateChanges;
+  /** Whether the use of the session is still to be noted, because no route has admitted it. */
+  readonly needsRenewal: boolean;
+  renewWithoutRoute(): Promise<void>;
+  /** Called when the session has been ended by another client. */
+  lost(error: SessionError, session: Session): void;
+}
+
+/** Stores what a request has changed in its session, before the first byte of the response. */
+export class SessionCommit implements GateOwner {
+  /** A failed write may have an unknown outcome, so the error response that follows does not try it again; null: none has failed. */
+  #failure: { readonly error: unknown } | null = null;
+
+  constructor(
+    private readonly services: CommitServices,
+    private readonly request: CommittedRequest,
+  ) {}
+
+  needsCommit(status: number): boolean {
+    // Whatever the application makes of a failed commit, it must not look like a success.
+    if (this.#failure !== null) return status < FIRST_ERROR_STATUS;
+    const { session, saidInUse, flashInUse, needsRenewal, formerSessions } = this.request;
+    if (session === null) return false;
+    if (needsRenewal || saidInUse?.renewsCookie === true) return true;
+    if (Session.stateOf(session).hasChanges() || flashInUse?.loses(session, status) === true) return true;
+    return formerSessions.some((former) => Session.stateOf(former).hasChanges());
+  }
+
+  async commit(status: number): Promise<void> {
+    if (this.#failure !== null) throw this.#failure.error;
+    await this.commitChanges(status);
+    if (this.request.needsRenewal) await this.request.renewWithoutRoute();
+    if (this.request.session !== null && this.request.saidInUse?.renewsCookie === true) {
+      await this.#confirmRenewal(this.request.session);
+    }
+  }
+
+  /**
+   * Stores what has changed, if anything has.
+   *
+   * @param status that of the response, if it is known; flash messages that it does not deliver are put back
+   * @throws SessionError when that fails; the session is as it was
+   */
+  async commitChanges(status: number = HttpStatus.OK): Promise<void> {
+    if (this.#failure !== null) return;
+    const { session, formerSessions, flashInUse } = this.request;
+    if (session !== null && flashInUse?.loses(session, status) === true) await flashInUse.putBack(session);
+    try {
+      for (const former of formerSessions) await this.#commitOne(former);
+      if (session !== null) await this.#commitOne(session);
+    } catch (error) {
+      this.#failure = { error };
+      await this.#takeBackToken(isRefusal(error));
+      throw error;
+    }
+  }
+
+  async #commitOne(session: Session): Promise<void> {
+    try {
+      await this.services.writer.commit(session, this.request.budget);
+    } catch (error) {
+      if (isRefusal(error)) this.request.lost(error, session);
+      throw error;
+    }
+  }
+
+  /**
+   * The client is told that its login failed, so it gets no token; and the session is ended, because it would count against the user's limit.
+   * A regenerated session that may live keeps its token: the client could not use it otherwise.
+   */
+  async #takeBackToken(sessionHasEnded: boolean): Promise<void> {
+    const { saidInUse, headersAreWritten, livingSession, budget } = this.request;
+    const kind = saidInUse?.outgoingKind ?? null;
+    if (kind === null || headersAreWritten || (kind === 'regenerated' && !sessionHasEnded)) return;
+    saidInUse?.withdrawToken();
+    if (kind !== 'renewed' && livingSession !== null) await this.services.endings.abandon(livingSession, budget);
+  }
+
+  /**
+   * Stores what a handler has changed before it threw `error`, as if it had sent the error itself. The client is told `error`, even if the
+   * commit fails too.
+   */
+  async commitAfter(error: unknown): Promise<void> {
+    const { log } = this.services;
+    log.misuse(this.request.route, error);
+    await this.request.flashInUse?.handlerThrew();
+    try {
+      await this.commitChanges();
+    } catch (commitError) {
+      log.notStored(this.request.route, commitError, nameOf(error));
+    }
+  }
+
+  /**
+   * While the handler ran, another request may have given the browser the cookie of a new session, which a renewal of this one would
+   * overwrite. Without it nothing is lost: the next use of the session renews its cookie.
+   */
+  async #confirmRenewal({ sessionId }: Session): Promise<void> {
+    const { store, log } = this.services;
+    try {
+      const stored = await store.read(sessionId, this.request.budget);
+      if (stored !== null && store.isAlive(stored)) return;
+    } catch (error) {
+      log.cookieNotRenewed(error);
+    }
+    this.request.saidInUse?.withdrawToken();
+  }
+
+  varyAlone(status: number): Vary | null {
+    return this.request.varyAlone(status);
+  }
+
+  writeHeaders(response: ServerResponse): void {
+    this.request.writeHeaders(response);
+  }
+
+  /** A response that is an error already stays as it is, because its reader has to know what went wrong first. */
+  replacement(error: unknown, status: number): ReplacementResponse | null {
+    const { log } = this.services;
+    if (status >= FIRST_ERROR_STATUS) {
+      log.notStored(this.request.route, error, `response ${status}`);
+      return null;
+    }
+    log.replaced(this.request.route, error);
+    return error instanceof SessionError
+      ? { status: error.getStatus(), body: error.getResponse() as object }
+      : INTERNAL_ERROR;
+  }
+
+  /** A handler may keep a part of the session and change it without notice, so streams are looked at when they end. */
+  streamEnds(): void {
+    const { session, lateChanges } = this.request;
+    if (session !== null && isChanged(session)) lateChanges.expect(session);
+  }
+
+  ignored(error: Error): void {
+    this.services.log.secondResponse(this.request.route, error);
+  }
+
+  broken(error: unknown): void {
+    this.services.log.notSent(this.request.route, error);
+  }
+}
