@@ -36,7 +36,7 @@ export class ResponseListener {
   ) {
     const note = (request: IncomingMessage, response: ServerResponse): void => {
       // Usually the socket knows it. To keep it for each request would cost a route without a session more than all else of ours.
-      if ((request.socket as HttpSocket)._httpMessage !== response) this.#note(request, response);
+      if ((request.socket as HttpSocket | undefined)?._httpMessage !== response) this.#note(request, response);
     };
     application.server.prependListener('request', note);
     try {
@@ -53,7 +53,7 @@ export class ResponseListener {
   responseTo(request: IncomingMessage): ServerResponse | undefined {
     const noted = this.#noted.get(request);
     if (noted !== undefined) return noted;
-    const current = (request.socket as HttpSocket)._httpMessage;
+    const current = (request.socket as HttpSocket | undefined)?._httpMessage;
     return current?.req === request ? current : undefined;
   }
 
