@@ -23,6 +23,8 @@ export interface AppOptions extends Pick<ModuleMetadata, 'imports' | 'providers'
   readonly controllers: Type[];
   readonly session?: Partial<SessionModuleOptions>;
   readonly clock?: FakeClock;
+  /** Default: one that is free. */
+  readonly port?: number;
   /** What the framework takes for its own proxies, as either calls it. */
   readonly trustProxy?: string | boolean;
   readonly configure?: (app: INestApplication) => void | Promise<void>;
@@ -36,6 +38,7 @@ export async function startApp({
   clock = new FakeClock(),
   imports = [],
   providers,
+  port = 0,
   trustProxy,
   configure,
 }: AppOptions): Promise<AppUnderTest> {
@@ -59,7 +62,7 @@ export async function startApp({
     (app as NestExpressApplication).set('trust proxy', trustProxy);
   app.useLogger(false);
   await configure?.(app);
-  await app.listen(0, '127.0.0.1');
+  await app.listen(port, '127.0.0.1');
   const url = await app.getUrl();
   return {
     app,
