@@ -185,7 +185,9 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     redis.resume();
     await healed();
     const observer = redis.client();
-    expect(await observer.dbsize()).toBe(2);
+    // Of a backend that still looks at its server there may be other keys.
+    const records = (await observer.keys('*')).filter((key) => /\}[\w-]{43}$/.test(key));
+    expect(records).toHaveLength(1);
     await observer.quit();
   });
 

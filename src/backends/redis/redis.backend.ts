@@ -70,7 +70,7 @@ export class RedisBackend implements SessionBackend {
       this.#connection.ownedBy === 'module'
         ? newSessionRedis(this.#connection.options, context.timeoutMs)
         : this.#connection.client;
-    inspect(client, context);
+    inspect(client, isOwn, context);
     const link = this.#linkTo(client, isOwn, context);
     await link.open();
     if (link.bootRefusal === null) return;
@@ -250,7 +250,7 @@ function onEvictionOf(options: unknown): 'report' | 'refuse' {
 }
 
 /** @throws TypeError that lists the options which would break a promise; lesser ones are logged */
-function inspect(client: Redis | Cluster, { timeoutMs, logger }: BackendContext): void {
+function inspect(client: Redis | Cluster, isOwn: boolean, { timeoutMs, logger }: BackendContext): void {
   const { refused, warned } = inspectClient(client, timeoutMs);
   if (refused.length > 0) {
     const faults = refused.map((fault) => `- ${fault}`).join('\n');
@@ -258,6 +258,8 @@ function inspect(client: Redis | Cluster, { timeoutMs, logger }: BackendContext)
       `RedisBackend refuses this client; make it with sessionRedisOptions() or sessionClusterOptions():\n${faults}`,
     );
   }
+  // A connection of the module's own has timeouts of another kind.
+  if (isOwn) return;
   for (const fault of warned)
     logger.warn(`RedisBackend: ${fault}; sessionRedisOptions() and sessionClusterOptions() have what fits.`);
 }
