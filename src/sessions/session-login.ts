@@ -7,7 +7,6 @@ import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
 import { apply } from '../records/changes.js';
 import { encodePayload, type SessionContent } from '../records/payload.js';
-import type { SessionRecord } from '../records/session-record.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf, type UserTag } from '../tokens/session-secret.js';
@@ -142,7 +141,7 @@ export class SessionLogin {
    * Within one slot the store does it in one step; when somebody changed the old session meanwhile, his change is let in first. Null: the
    * old session has ended.
    */
-  async #exchange(
+  #exchange(
     previous: SessionState,
     tag: UserTag,
     succeed: Succession,
@@ -150,16 +149,13 @@ export class SessionLogin {
     budget: StoreBudget,
   ): Promise<Exchanged | null> {
     const startsAt = this.context.clock.now();
-    let old: StoredSession | null = previous.snapshot();
-    for (;;) {
-      if (old === null || !this.store.isAlive(old)) return null;
+    return this.store.retry(previous.record.id, previous.snapshot(), budget, async (old) => {
+      if (!this.store.isAlive(old)) return null;
       const prepared = await this.issuer.prepare(succeed(old), startsAt, tag);
-      const replaces: SessionRecord = old.record;
-      const stored = await this.issuer.insert(prepared, { replaces }, origin, budget);
+      const stored = await this.issuer.insert(prepared, { replaces: old.record }, origin, budget);
       if (stored === 'missing') return null;
-      if (stored !== 'changed') return { prepared, stored };
-      old = await this.store.read(replaces.id, budget);
-    }
+      return stored === 'changed' ? stored : { prepared, stored };
+    });
   }
 
   /**
@@ -210,20 +206,15 @@ export class SessionLogin {
   }
 
   /** What follows from the old session as it was when it was deleted; null: another client had ended it. */
-  async #deleteAsRead(
-    previous: SessionState,
-    prepare: Succession,
-    budget: StoreBudget,
-  ): Promise<SessionContent | null> {
-    let old: StoredSession | null = previous.snapshot();
-    while (old !== null && this.store.isAlive(old)) {
-      const { id, version }: SessionRecord = old.record;
+  #deleteAsRead(previous: SessionState, prepare: Succession, budget: StoreBudget): Promise<SessionContent | null> {
+    return this.store.retry(previous.record.id, previous.snapshot(), budget, async (old) => {
+      if (!this.store.isAlive(old)) return null;
       const content = prepare(old);
+      const { id, version } = old.record;
       const outcome = await this.store.delete(id, budget, { ifVersion: version });
-      if (outcome === 'deleted') return content;
-      old = outcome === 'missing' ? null : await this.store.read(id, budget);
-    }
-    return null;
+      if (outcome === 'missing') return null;
+      return outcome === 'changed' ? outcome : content;
+    });
   }
 }
 

@@ -339,26 +339,19 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     );
   }
 
-  async #changeInTurn(
+  #changeInTurn(
     id: SessionId,
     known: StoredSession | null,
     revise: (stored: StoredSession) => SessionRevision | null,
     budget: StoreBudget,
   ): Promise<StoredSession | null> {
-    let isLatest = known === null;
-    let stored = known ?? (await this.read(id, budget));
-    for (;;) {
-      if (stored === null) return null;
+    return this.retry(id, known, budget, async (stored, isLatest) => {
       const revision = revise(stored);
       if (revision === null) return stored;
-
       const next = revisedRecord(stored.record, revision);
       if (changesNothing(next, stored.record)) {
-        if (isLatest) return stored;
-        // Of what the caller knew; another writer may have changed it since, and the last one wins.
-        stored = await this.read(id, budget);
-        isLatest = true;
-        continue;
+        // As far as the caller knew. Another writer may have changed it since, and the last one wins.
+        return isLatest ? stored : 'outdated';
       }
       this.assertFits(next, stored.record);
       const ifVersion = stored.record.version;
@@ -369,14 +362,37 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
         case 'missing':
           return null;
         case 'changed':
-          await this.#pause(budget);
-          stored = await this.read(id, budget);
-          isLatest = true;
-          break;
+          return 'changed';
         default:
-          outcome satisfies never;
+          return outcome satisfies never;
       }
+    });
+  }
+
+  /**
+   * Calls `attempt` with a stored session, and again with the newer one each time that another writer was faster.
+   *
+   * @param known what the caller has read already; null: nothing
+   * @param attempt returns `changed` if another writer was faster, `outdated` if it has to know the latest
+   * @returns null: there is no such session any more
+   * @throws SessionConflictError when the budget ends before
+   */
+  async retry<Result>(
+    id: SessionId,
+    known: StoredSession | null,
+    budget: StoreBudget,
+    attempt: (stored: StoredSession, isLatest: boolean) => Promise<Result | 'changed' | 'outdated'>,
+  ): Promise<Result | null> {
+    let isLatest = known === null;
+    let stored = known ?? (await this.read(id, budget));
+    while (stored !== null) {
+      const result = await attempt(stored, isLatest);
+      if (result !== 'changed' && result !== 'outdated') return result;
+      if (result === 'changed') await this.#pause(budget);
+      stored = await this.read(id, budget);
+      isLatest = true;
     }
+    return null;
   }
 
   /** A random pause, so that writers who met once do not meet again and again. */
