@@ -1,6 +1,5 @@
-import { crc32 } from 'node:zlib';
-
 import type { SessionId } from '../tokens/session-secret.js';
+import { checksumFrom } from './checksum.js';
 import { filledNumber } from './fixed-width.js';
 import type { StoredFlashMessage } from './flash-message.js';
 import type { SessionData, SessionUser } from './session-user.js';
@@ -77,7 +76,7 @@ export function encodePayload(id: SessionId, { facts, user, data, flash }: Sessi
   ];
   const lines = [user, { ipAddress, userAgent }, flash, data].map((part) => JSON.stringify(part));
   const covered = times.join('') + END_OF_LINE + lines.join('\n');
-  return BEFORE_ID + id + BEFORE_CHECKSUM + filledNumber(crc32(covered), CHECKSUM_CHARS) + covered;
+  return BEFORE_ID + id + BEFORE_CHECKSUM + filledNumber(checksumFrom(covered, 0), CHECKSUM_CHARS) + covered;
 }
 
 /** Whether a later version of this module wrote `payload`. */

@@ -1,6 +1,5 @@
-import { crc32 } from 'node:zlib';
-
 import { SessionNotFoundError } from '../errors/session-errors.js';
+import { checksumFrom } from './checksum.js';
 import { filledNumberAt } from './fixed-width.js';
 import type { StoredFlashMessage } from './flash-message.js';
 import { isStorable } from './json-value.js';
@@ -46,7 +45,7 @@ export function decodePayload(record: PayloadOfRecord, report?: DamageReport): S
   if (!payload.startsWith(BEFORE_ID)) throw new DamagedRecordError('it has no schema number of ours');
   if (!payload.startsWith(id, ID_AT)) throw new DamagedRecordError('it belongs to another session');
   // Bytes that are not UTF-8 fail here too: the decoder has put other characters in their place.
-  if (crc32(payload.slice(COVERED_AT)) !== filledNumberAt(payload, CHECKSUM_AT, CHECKSUM_CHARS)) {
+  if (checksumFrom(payload, COVERED_AT) !== filledNumberAt(payload, CHECKSUM_AT, CHECKSUM_CHARS)) {
     throw new DamagedRecordError('its checksum is wrong, so it was changed or cut off');
   }
   return new StoredPayload(record, report);
