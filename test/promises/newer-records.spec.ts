@@ -40,6 +40,8 @@ describe.each([rawRedis(), rawMemcached()])('sessions that a later version has s
     const { session, token } = await service.sessions.createSession({ user, data: { kept: true } });
     const held = await service.sessions.getSession(token);
     held.data.more = true;
+    // The least recently used session is the one of a later version: a login at the limit would have to end it.
+    service.clock.advance(1);
     const other = await service.sessions.createSession({ user });
     const id = session.sessionId;
     const before = await store.read(id);
