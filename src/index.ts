@@ -1,4 +1,11 @@
-export { isListed, laterTimes, leastRecentlyUsedFirst, type Usage } from './backends/backend-rules.js';
+export {
+  backoffMs,
+  isListed,
+  laterTimes,
+  leastRecentlyUsedFirst,
+  retryPauseMs,
+  type Usage,
+} from './backends/backend-rules.js';
 export { closeBackend, openBackend } from './backends/backend-opening.js';
 export { MemoryBackend, type MemoryBackendOptions } from './backends/memory/memory.backend.js';
 export { MigratingBackend } from './backends/migrating/migrating.backend.js';

@@ -1,5 +1,6 @@
 import type { LoggerService } from '@nestjs/common';
 
+import { backoffMs } from '../backends/backend-rules.js';
 import type { SessionId } from '../tokens/session-secret.js';
 
 /** The most that wait at once; beyond it the store is down for so many logins that a rest must end by itself. */
@@ -105,8 +106,7 @@ export class AbandonedSessions {
   }
 
   #pause(): number {
-    const longestMs = Math.min(this.pauseMs * 2 ** this.#failures, LONGEST_PAUSE_MS);
-    return longestMs * (0.5 + Math.random() / 2);
+    return backoffMs(this.#failures, 2 * this.pauseMs, LONGEST_PAUSE_MS);
   }
 
   #giveUpOld(): void {

@@ -1,6 +1,7 @@
 import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { setImmediate as eventLoopTurn, setTimeout as sleep } from 'node:timers/promises';
 
+import { retryPauseMs } from '../backends/backend-rules.js';
 import {
   SESSION_BACKEND,
   type CreateOptions,
@@ -45,7 +46,6 @@ import {
 } from '../records/stored-session.js';
 import { Waits } from './waits.js';
 
-const LONGEST_RETRY_PAUSE_MS = 8;
 /** Decoded in one turn of the event loop. */
 const RECORDS_AT_ONCE = 500;
 /** The answer itself may be a payload, and stays out of the message. */
@@ -383,12 +383,13 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     budget: StoreBudget,
     attempt: (stored: StoredSession, isLatest: boolean) => Promise<Result | 'changed' | 'outdated'>,
   ): Promise<Result | null> {
+    let lost = 0;
     let isLatest = known === null;
     let stored = known ?? (await this.read(id, budget));
     while (stored !== null) {
       const result = await attempt(stored, isLatest);
       if (result !== 'changed' && result !== 'outdated') return result;
-      if (result === 'changed') await this.#pause(budget);
+      if (result === 'changed') await this.#pause(++lost, budget);
       stored = await this.read(id, budget);
       isLatest = true;
     }
@@ -396,8 +397,8 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   /** A random pause, so that writers who met once do not meet again and again. */
-  async #pause(budget: StoreBudget): Promise<void> {
-    const pauseMs = Math.random() * LONGEST_RETRY_PAUSE_MS;
+  async #pause(tries: number, budget: StoreBudget): Promise<void> {
+    const pauseMs = retryPauseMs(tries);
     if (budget.remainingMs <= pauseMs) {
       throw new SessionConflictError(
         'Other writers kept changing this session until backendTimeout was over; try again.',

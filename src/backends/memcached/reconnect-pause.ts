@@ -1,3 +1,5 @@
+import { backoffMs } from '../backend-rules.js';
+
 /** A connection that breaks now and then is made anew at once; only a server that goes on failing is left alone for a while. */
 const FAILURES_WITHOUT_PAUSE = 4;
 const FIRST_PAUSE_MS = 50;
@@ -16,8 +18,8 @@ export class ReconnectPause {
   /** A new connection has ended without a single response. */
   failed(): void {
     this.#failures++;
-    const longestMs = Math.min(FIRST_PAUSE_MS * 2 ** (this.#failures - FAILURES_WITHOUT_PAUSE - 1), LONGEST_PAUSE_MS);
-    this.#endsAt = performance.now() + longestMs * (0.5 + Math.random() / 2);
+    this.#endsAt =
+      performance.now() + backoffMs(this.#failures - FAILURES_WITHOUT_PAUSE, FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
   }
 
   answered(): void {

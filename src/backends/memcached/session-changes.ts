@@ -6,7 +6,7 @@ import { inBatches } from './in-batches.js';
 import type { DeleteByUserOptions } from '../session-backend.interface.js';
 import type { Item } from './items.js';
 import { MemcachedError } from './memcached-error.js';
-import { Patience } from './patience.js';
+import { RetryBudget } from './retry-budget.js';
 import { tryDecode, type UserSessions } from './user-sessions.js';
 
 /**
@@ -19,8 +19,8 @@ export async function replaceRecord(
   ifVersion: number,
   { deadline = Infinity }: ReplaceOptions = {},
 ): Promise<ReplaceResult> {
-  const patience = user.patience();
-  const lateness = new Patience(deadline);
+  const retryBudget = user.retryBudget();
+  const lateness = new RetryBudget(deadline);
   // A record that is too large must change nothing, not even the list.
   user.textOf(record);
   for (;;) {
@@ -32,7 +32,7 @@ export async function replaceRecord(
 
     const next = { ...record, ...laterTimes(found.record, record) };
     if (isListed(next) && next.expiresAt > found.record.expiresAt) {
-      if (!(await user.list.prolong(found.list, next.id, next.expiresAt, patience))) return 'missing';
+      if (!(await user.list.prolong(found.list, next.id, next.expiresAt, retryBudget))) return 'missing';
       if (lateness.isOver()) return 'late';
     }
     const outcome = await user.replace(next, found.cas);
@@ -41,16 +41,16 @@ export async function replaceRecord(
       return outcome;
     }
     if (outcome === 'stored') {
-      if (isListed(found.record) && !isListed(next)) await user.list.remove(found.list, next.id, patience);
+      if (isListed(found.record) && !isListed(next)) await user.list.remove(found.list, next.id, retryBudget);
       return 'replaced';
     }
-    await patience.pause();
+    await retryBudget.pause();
   }
 }
 
 /** As `SessionBackend.touch`. */
 export async function touchRecord(user: UserSessions, id: SessionId, times: SessionTimes): Promise<boolean> {
-  const patience = user.patience();
+  const retryBudget = user.retryBudget();
   for (;;) {
     const found = await user.findLiving(id);
     if (found?.record.status !== 'active') return false;
@@ -59,7 +59,7 @@ export async function touchRecord(user: UserSessions, id: SessionId, times: Sess
     if (next.expiresAt === record.expiresAt && next.lastAccessed === record.lastAccessed) return true;
 
     if (isListed(next) && next.expiresAt > record.expiresAt) {
-      if (!(await user.list.prolong(found.list, id, next.expiresAt, patience))) return false;
+      if (!(await user.list.prolong(found.list, id, next.expiresAt, retryBudget))) return false;
     }
     const outcome = await user.replace(next, found.cas);
     if (outcome === 'stored') return true;
@@ -67,7 +67,7 @@ export async function touchRecord(user: UserSessions, id: SessionId, times: Sess
       await assertMissing(user, id);
       return false;
     }
-    await patience.pause();
+    await retryBudget.pause();
   }
 }
 
@@ -80,7 +80,7 @@ export async function deleteRecord(
   id: SessionId,
   ifVersion: number | undefined,
 ): Promise<'deleted' | 'changed' | 'missing'> {
-  const patience = user.patience();
+  const retryBudget = user.retryBudget();
   for (;;) {
     const [item, list] = await Promise.all([user.items.get(user.keyOf(id)), user.list.read()]);
     const record = tryDecode(id, item);
@@ -89,10 +89,10 @@ export async function deleteRecord(
     // A value that is no record of ours stays where it is.
     const outcome = item === null || record === null ? 'missing' : await user.items.delete(user.keyOf(id), item.cas);
     if (outcome === 'changed') {
-      await patience.pause();
+      await retryBudget.pause();
       continue;
     }
-    await user.list.remove(list, id, patience);
+    await user.list.remove(list, id, retryBudget);
     return lives ? outcome : 'missing';
   }
 }
@@ -119,7 +119,7 @@ export async function deleteRecordsOfUser(
       );
       return ended.length === 0 ? { ended } : { ended, entries: entries.filter(({ member }) => member === kept) };
     },
-    user.patience(),
+    user.retryBudget(),
   );
   const living = await user.recordsOf(
     ended.map(({ member }) => member),

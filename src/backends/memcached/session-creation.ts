@@ -6,7 +6,7 @@ import type { CreateOptions, CreateResult } from '../session-backend.interface.j
 import { inBatches } from './in-batches.js';
 import type { Item } from './items.js';
 import { isRefusal, MemcachedError } from './memcached-error.js';
-import { Patience } from './patience.js';
+import { RetryBudget } from './retry-budget.js';
 import type { ListEntry } from './session-list.js';
 import type { UserSessions } from './user-sessions.js';
 
@@ -32,7 +32,7 @@ type Entered =
  * later makes a session of it. What step 3 took out stays out.
  */
 export class SessionCreation {
-  readonly #patience: Patience;
+  readonly #retryBudget: RetryBudget;
   /** The user's other sessions, as far as the limit made it necessary to read them; null: there is no record. */
   readonly #others = new Map<string, SessionRecord | null>();
 
@@ -41,11 +41,11 @@ export class SessionCreation {
     private readonly record: SessionRecord,
     private readonly options: CreateOptions,
   ) {
-    this.#patience = new Patience(options.deadline);
+    this.#retryBudget = new RetryBudget(options.deadline);
   }
 
   async run(): Promise<CreateResult> {
-    if (this.#patience.isOver()) return { outcome: 'late' };
+    if (this.#retryBudget.isOver()) return { outcome: 'late' };
     const { user, record, options } = this;
     const lifetimeMs = record.expiresAt - user.now();
     const trialMs = Math.min(lifetimeMs, Math.max(1, options.deadline));
@@ -57,8 +57,8 @@ export class SessionCreation {
 
     const result = await this.#enterOrRemove(list);
     if (result.outcome !== 'created') return result;
-    if (!this.#patience.isOver()) await this.#keep(lifetimeMs, result.evicted);
-    if (!this.#patience.isOver()) return result;
+    if (!this.#retryBudget.isOver()) await this.#keep(lifetimeMs, result.evicted);
+    if (!this.#retryBudget.isOver()) return result;
     // The caller has been told that it failed.
     await this.#undo();
     return { outcome: 'late' };
@@ -95,8 +95,8 @@ export class SessionCreation {
     try {
       return await this.user.list.change(
         list,
-        (entries) => (this.#patience.isOver() ? { outcome: 'late' as const } : this.#revise(entries)),
-        this.#patience,
+        (entries) => (this.#retryBudget.isOver() ? { outcome: 'late' as const } : this.#revise(entries)),
+        this.#retryBudget,
       );
     } catch (error) {
       // The list is as long as an item can be.
@@ -151,7 +151,7 @@ export class SessionCreation {
     const [kept] = await Promise.all([
       user.items.keep(user.keyOf(record.id), lifetimeMs),
       // They have ended already; this only makes room, as far as there is time.
-      inBatches(evicted, (id) => user.items.delete(user.keyOf(id)), { goesOn: () => !this.#patience.isOver() }),
+      inBatches(evicted, (id) => user.items.delete(user.keyOf(id)), { goesOn: () => !this.#retryBudget.isOver() }),
     ]);
     if (kept || (isListed(record) && (await this.#wasEnded()))) return;
     await this.#undo();
@@ -164,10 +164,10 @@ export class SessionCreation {
   /** Whether another client has ended the session. Where one is just doing so, its record goes first and its entry a moment later. */
   async #wasEnded(): Promise<boolean> {
     const { user, record } = this;
-    const patience = new Patience(LONGEST_END_MS);
+    const retryBudget = new RetryBudget(LONGEST_END_MS);
     while (user.list.find(await user.list.read(), record.id) !== undefined) {
-      if (patience.isOver()) return false;
-      await patience.pause();
+      if (retryBudget.isOver()) return false;
+      await retryBudget.pause();
     }
     return true;
   }
@@ -175,7 +175,7 @@ export class SessionCreation {
   async #undo(): Promise<void> {
     const { user, record } = this;
     await user.items.delete(user.keyOf(record.id));
-    if (isListed(record)) await user.list.remove(await user.list.read(), record.id, user.patience());
+    if (isListed(record)) await user.list.remove(await user.list.read(), record.id, user.retryBudget());
   }
 
   async #endReplaced({ id, version }: NonNullable<CreateOptions['replaces']>) {
@@ -184,7 +184,7 @@ export class SessionCreation {
       const found = await user.findLiving(id);
       if (found === null) return 'missing';
       if (found.record.version !== version) return 'changed';
-      if (this.#patience.isOver()) return 'late';
+      if (this.#retryBudget.isOver()) return 'late';
       const outcome = await user.items.delete(user.keyOf(id), found.cas);
       // Changed: a touch, which leaves the version, or another writer. Looked at again.
       if (outcome !== 'changed') return outcome;

@@ -2,7 +2,7 @@ import { DamagedRecordError } from '../../records/record-errors.js';
 import { memberOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
 import type { Item, Items } from './items.js';
 import { isRefusal } from './memcached-error.js';
-import type { Patience } from './patience.js';
+import type { RetryBudget } from './retry-budget.js';
 import { decodeList, encodeList, findEntry, type ListEntry } from './session-list.js';
 
 /** What becomes of a list. */
@@ -48,19 +48,19 @@ export class UserList {
   async change<Result extends ListRevision | { readonly entries?: undefined }>(
     known: Item | null,
     revise: (entries: ListEntry[]) => Result | Promise<Result>,
-    patience: Patience,
+    retryBudget: RetryBudget,
   ): Promise<Result> {
     let item = known;
     for (;;) {
       const result = await revise(this.entriesOf(item));
       if (result.entries === undefined || (await this.#write(item, result.entries))) return result;
-      await patience.pause();
+      await retryBudget.pause();
       item = await this.read();
     }
   }
 
   /** Moves the end of an entry forward; false: there is none. The list goes before the record, which must never outlive its entry. */
-  async prolong(known: Item | null, id: SessionId, expiresAt: number, patience: Patience): Promise<boolean> {
+  async prolong(known: Item | null, id: SessionId, expiresAt: number, retryBudget: RetryBudget): Promise<boolean> {
     const member = memberOf(id);
     const result = await this.change(
       known,
@@ -70,13 +70,13 @@ export class UserList {
         if (entry.expiresAt >= expiresAt) return { listed: true };
         return { listed: true, entries: [...entries.filter((one) => one !== entry), { member, expiresAt }] };
       },
-      patience,
+      retryBudget,
     );
     return result.listed;
   }
 
   /** Takes the entry of a session out that has ended. */
-  async remove(known: Item | null, id: SessionId, patience: Patience): Promise<void> {
+  async remove(known: Item | null, id: SessionId, retryBudget: RetryBudget): Promise<void> {
     const member = memberOf(id);
     try {
       await this.change(
@@ -85,7 +85,7 @@ export class UserList {
           const others = entries.filter((one) => one.member !== member);
           return others.length < entries.length ? { entries: others } : {};
         },
-        patience,
+        retryBudget,
       );
     } catch (error) {
       // A server that is full can still delete: the record is gone, which ends the session, and an entry alone opens nothing.

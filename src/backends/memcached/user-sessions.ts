@@ -7,7 +7,7 @@ import { isListed } from '../backend-rules.js';
 import { inBatches } from './in-batches.js';
 import type { Item, Items } from './items.js';
 import { MemcachedError } from './memcached-error.js';
-import { Patience } from './patience.js';
+import { RetryBudget } from './retry-budget.js';
 import { UserList } from './user-list.js';
 
 /** A session that was found, in the state in which a compare-and-set may change it. */
@@ -42,8 +42,8 @@ export class UserSessions {
     this.list = new UserList(context.items, tag, this.#listKey, context.now);
   }
 
-  patience(): Patience {
-    return new Patience(this.context.timeoutMs);
+  retryBudget(): RetryBudget {
+    return new RetryBudget(this.context.timeoutMs);
   }
 
   keyOf(id: SessionId): string {

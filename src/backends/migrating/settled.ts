@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { SessionBackendError } from '../../errors/session-errors.js';
-
-const LONGEST_PAUSE_MS = 8;
+import { retryPauseMs } from '../backend-rules.js';
 
 /** A session is being moved, so that nothing can be said of it yet. */
 export const UNSETTLED = Symbol('unsettled');
@@ -14,7 +13,7 @@ export const UNSETTLED = Symbol('unsettled');
  */
 export async function settled<T>(attempt: () => Promise<T | typeof UNSETTLED>, timeoutMs: number): Promise<T> {
   const endsAt = performance.now() + timeoutMs;
-  for (;;) {
+  for (let tries = 1; ; tries++) {
     const result = await attempt();
     if (result !== UNSETTLED) return result;
     if (performance.now() >= endsAt) {
@@ -23,6 +22,6 @@ export async function settled<T>(attempt: () => Promise<T | typeof UNSETTLED>, t
         'A session was being moved from one store to the other for longer than backendTimeout; try again.',
       );
     }
-    await sleep(Math.random() * LONGEST_PAUSE_MS);
+    await sleep(retryPauseMs(tries));
   }
 }

@@ -1,7 +1,9 @@
 import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis';
 
+import { backoffMs } from '../backend-rules.js';
 import { isDatabase } from './redis-connection.js';
 
+const FIRST_RECONNECT_PAUSE_MS = 50;
 const LONGEST_RECONNECT_PAUSE_MS = 1000;
 /** Between two tries of a command that a node refused because its slot moves, or because the cluster is electing a master. */
 const REFUSED_PAUSE_MS = 50;
@@ -115,7 +117,7 @@ export function sessionClusterOptions(
 }
 
 function reconnectPause(attempt: number): number {
-  return Math.min(2 ** attempt * 25, LONGEST_RECONNECT_PAUSE_MS) * (0.5 + Math.random() / 2);
+  return backoffMs(attempt, FIRST_RECONNECT_PAUSE_MS, LONGEST_RECONNECT_PAUSE_MS);
 }
 
 /** What is wrong with the options of a client that the application made. */

@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { SessionConflictError } from '../../errors/session-errors.js';
-
-const LONGEST_PAUSE_MS = 8;
+import { retryPauseMs } from '../backend-rules.js';
 
 /** How long a compare-and-set that others keep winning is tried. Each try is made on what was read anew, so none is done twice. */
-export class Patience {
+export class RetryBudget {
   readonly #endsAt: number;
   #tries = 0;
 
@@ -26,6 +25,6 @@ export class Patience {
     if (this.isOver()) {
       throw new SessionConflictError("Other writers kept changing the list of this user's sessions; try again.");
     }
-    await sleep(Math.random() * Math.min(2 ** this.#tries++, LONGEST_PAUSE_MS));
+    await sleep(retryPauseMs(++this.#tries));
   }
 }
