@@ -44,7 +44,7 @@ import {
   storedSession,
   type SessionRevision,
 } from '../records/stored-session.js';
-import { Waits } from './waits.js';
+import { Waits } from '../backends/waits.js';
 
 /** Decoded in one turn of the event loop. */
 const RECORDS_AT_ONCE = 500;

@@ -1,5 +1,5 @@
 import { SessionBackendError } from '../errors/session-errors.js';
-import { Wait, type Waits } from './waits.js';
+import { Wait, type Waits } from '../backends/waits.js';
 
 /**
  * The time that the store calls of one request may take together. Time between the calls is not counted, calls that run side by side are

@@ -2,9 +2,28 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 
 import { SessionError } from '../../src/errors/session-error.js';
 import { StoreBudget } from '../../src/store/store-budget.js';
-import { Waits } from '../../src/store/waits.js';
+import { Wait, Waits } from '../../src/backends/waits.js';
 
 const TIMEOUT_MS = 1000;
+
+/** Ends others with it. */
+class ChainedWait extends Wait {
+  givenUp = 0;
+  others: ChainedWait[] = [];
+
+  constructor(
+    private readonly waits: Waits,
+    endsInMs: number,
+  ) {
+    super(performance.now() + endsInMs);
+    waits.add(this);
+  }
+
+  giveUp(): void {
+    this.givenUp++;
+    for (const other of this.others) this.waits.remove(other);
+  }
+}
 
 function never(): Promise<string> {
   return new Promise(() => undefined);
@@ -48,6 +67,15 @@ describe('the time budget of a request', () => {
     await jest.advanceTimersByTimeAsync(0);
     waits.rest();
     expect([outcome.current, jest.getTimerCount()]).toEqual(['value', 0]);
+  });
+
+  it('gives up no wait that one before it has ended, and forgets none behind it', async () => {
+    const [first, second, third, last] = [100, 100, 100, 200].map((endsInMs) => new ChainedWait(waits, endsInMs));
+    first!.others = [second!];
+    await jest.advanceTimersByTimeAsync(101);
+    expect([first, second, third, last].map((wait) => wait!.givenUp)).toEqual([1, 0, 1, 0]);
+    await jest.advanceTimersByTimeAsync(100);
+    expect([first, second, third, last].map((wait) => wait!.givenUp)).toEqual([1, 0, 1, 1]);
   });
 
   it('gives each call up in its own time', async () => {

@@ -1,5 +1,6 @@
 import type { Response } from 'memjs';
 
+import { Wait, type Waits } from '../waits.js';
 import { OPCODES, type BinaryRequest } from './binary-request.js';
 import { MemcachedError } from './memcached-error.js';
 import type { MemcachedLink } from './memcached-link.js';
@@ -9,6 +10,8 @@ const SILENT_PART = 1 / 3;
 
 export interface CallContext {
   readonly timeoutMs: number;
+  /** The calls of one connection, on one timer. */
+  readonly waits: Waits;
   /** Another connection than `doubtful`, on which the next calls go too; null: there is none to be had now. */
   readonly freshLink: (doubtful: MemcachedLink) => MemcachedLink | null;
   readonly onSuccess: () => void;
@@ -19,9 +22,11 @@ export interface CallContext {
  * One call. A connection that was good and now says nothing at all, or breaks without a word, may be one that the network has forgotten: a
  * read then gets a second try, on a fresh one. A write never does, as the server may have carried it out.
  */
-export class MemcachedCall {
+export class MemcachedCall extends Wait {
   readonly #silentMs: number;
-  #timer: NodeJS.Timeout | undefined;
+  #link: MemcachedLink | undefined;
+  #bytesHeard = 0;
+  #isListening = false;
   #isOver = false;
   #underWay = 0;
   #hasSecondTry = false;
@@ -32,16 +37,19 @@ export class MemcachedCall {
     private readonly resolve: (response: Response) => void,
     private readonly reject: (error: Error) => void,
   ) {
+    super(Infinity);
     this.#silentMs = context.timeoutMs * SILENT_PART;
   }
 
   begin(link: MemcachedLink): void {
     const { timeoutMs } = this.context;
     const heard = link.bytesHeard;
+    this.#link = link;
+    this.#bytesHeard = heard;
     this.#hasSecondTry = link.isProven && isRead(this.request);
-    this.#timer = this.#hasSecondTry
-      ? setTimeout(() => this.#listen(link, heard), this.#silentMs)
-      : setTimeout(() => this.#expire(link), timeoutMs);
+    this.#isListening = this.#hasSecondTry;
+    this.endsAt = performance.now() + (this.#hasSecondTry ? this.#silentMs : timeoutMs);
+    this.context.waits.add(this);
     this.#underWay++;
     link.send(this.request, (error, response) => {
       this.#underWay--;
@@ -51,9 +59,19 @@ export class MemcachedCall {
     });
   }
 
+  /** The first part of the time is over, or all of it. */
+  override giveUp(): void {
+    const link = this.#link;
+    if (link === undefined) return;
+    if (this.#isListening) this.#listen(link, this.#bytesHeard);
+    else this.#expire(link);
+  }
+
   /** What has come while the process was busy is read before this decides. */
   #listen(link: MemcachedLink, heard: number): void {
-    this.#timer = setTimeout(() => this.#expire(link), this.context.timeoutMs - this.#silentMs);
+    this.#isListening = false;
+    this.endsAt = performance.now() + this.context.timeoutMs - this.#silentMs;
+    this.context.waits.add(this);
     setImmediate(() => {
       if (!this.#isOver && this.#isSilent(link, heard)) this.#tryAgain(link);
     });
@@ -104,7 +122,7 @@ export class MemcachedCall {
 
   #end(): void {
     this.#isOver = true;
-    clearTimeout(this.#timer);
+    this.context.waits.remove(this);
   }
 }
 

@@ -2,6 +2,7 @@ import type { Response } from 'memjs';
 
 import { describeDriverFailure } from '../driver-failure.js';
 import type { BackendContext } from '../session-backend.interface.js';
+import { Waits } from '../waits.js';
 import type { BinaryRequest } from './binary-request.js';
 import { MemcachedCall, type CallContext } from './memcached-call.js';
 import { MemcachedError } from './memcached-error.js';
@@ -29,12 +30,14 @@ export interface ConnectionOptions {
 export class MemcachedConnection {
   readonly #address: string;
   readonly #links = new Set<MemcachedLink>();
-  readonly #calls = new Set<Promise<unknown>>();
+  readonly #waits = new Waits();
   readonly #pause = new ReconnectPause();
   readonly #callContext: CallContext;
   readonly #linkOptions: LinkOptions;
   readonly #idleMs: number;
   #link: MemcachedLink | undefined;
+  #underWay = 0;
+  #onIdle: (() => void) | undefined;
   #lost = false;
   #closed = false;
 
@@ -46,9 +49,10 @@ export class MemcachedConnection {
     const { timeoutMs } = context;
     this.#address = addressOf(target);
     this.#idleMs = idleMs;
-    this.#linkOptions = { timeoutMs, lastSequence, onEnd: (link) => this.#ended(link) };
+    this.#linkOptions = { timeoutMs, lastSequence, onEnd: (link) => this.#linkEnded(link) };
     this.#callContext = {
       timeoutMs,
+      waits: this.#waits,
       freshLink: (doubtful) => this.#freshLink(doubtful),
       onSuccess: () => this.#answered(),
       onFailure: (error) => this.#failed(error),
@@ -62,20 +66,18 @@ export class MemcachedConnection {
     if (link === null) {
       return Promise.reject(new MemcachedError('UNREACHABLE', 'Memcached was out of reach a moment ago.'));
     }
-    const call = new Promise<Response>((resolve, reject) => {
+    this.#underWay++;
+    return new Promise((resolve, reject) => {
       new MemcachedCall(request, this.#callContext, resolve, reject).begin(link);
     });
-    this.#calls.add(call);
-    const forget = () => void this.#calls.delete(call);
-    call.then(forget, forget);
-    return call;
   }
 
   /** Waits for the responses that are under way, each of which has its deadline, and lets no further call in. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.allSettled(this.#calls);
+    if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
     for (const link of this.#links) link.discard();
+    this.#waits.rest();
   }
 
   /** Null: the server was out of reach, and is not tried again yet. */
@@ -101,7 +103,12 @@ export class MemcachedConnection {
     return link;
   }
 
-  #ended(link: MemcachedLink): void {
+  /** One call is over. */
+  #ended(): void {
+    if (--this.#underWay === 0) this.#onIdle?.();
+  }
+
+  #linkEnded(link: MemcachedLink): void {
     this.#links.delete(link);
     if (this.#link === link) this.#link = undefined;
     if (!link.isProven && !this.#closed) this.#pause.failed();
@@ -109,6 +116,7 @@ export class MemcachedConnection {
 
   /** Said once for an outage. */
   #failed(error: Error): void {
+    this.#ended();
     if (this.#lost || this.#closed) return;
     this.#lost = true;
     this.context.logger.warn(
@@ -117,6 +125,7 @@ export class MemcachedConnection {
   }
 
   #answered(): void {
+    this.#ended();
     this.#pause.answered();
     if (!this.#lost) return;
     this.#lost = false;

@@ -69,17 +69,12 @@ export class Waits {
   #fire(): void {
     this.#firesAt = Infinity;
     const now = performance.now();
+    const due: Wait[] = [];
+    for (let wait = this.#first; wait !== null; wait = wait.next) if (wait.endsAt <= now) due.push(wait);
+    // One that ends may end others with it, as the calls of a connection that is given up.
+    for (const wait of due) if (this.remove(wait)) wait.giveUp();
     let earliest = Infinity;
-    for (let wait = this.#first; wait !== null;) {
-      const { next } = wait;
-      if (wait.endsAt <= now) {
-        this.remove(wait);
-        wait.giveUp();
-      } else if (wait.endsAt < earliest) {
-        earliest = wait.endsAt;
-      }
-      wait = next;
-    }
+    for (let wait = this.#first; wait !== null; wait = wait.next) earliest = Math.min(earliest, wait.endsAt);
     if (earliest < this.#firesAt) this.#start(earliest);
   }
 }
