@@ -192,7 +192,7 @@ export class KnownRequest implements CheckedRequest {
 
 function responseUnknown(): SessionUsageError {
   return new SessionUsageError(
-    'The response of this request is not known to SessionModule, so no token can be sent with it. Call this behind SessionGuard, a session decorator or @UseSession(), or pass the ExecutionContext.',
+    'The response of this request is not known to SessionModule, or was sent already, so no token can be sent with it. Call this before the response, behind SessionGuard, a session decorator or @UseSession(), or pass the ExecutionContext.',
   );
 }
 

@@ -25,6 +25,7 @@ import {
   SessionGuard,
   SessionModule,
   SessionService,
+  SessionUsageError,
   SkipCsrf,
   type SessionModuleOptions,
 } from 'nestjs-sessionx';
@@ -377,6 +378,27 @@ describe.each(PLATFORMS)('a request that is at hand anywhere, on %s', (platform:
     await isLogged;
     expect([seen, barrier.calls.touch]).toEqual([['ann'], undefined]);
   });
+
+  it.each(['known', 'not known'])(
+    'after the response no login by cookie is possible, with a session that was %s before',
+    async (known) => {
+      const errors: unknown[] = [];
+      let refused!: () => void;
+      const isRefused = new Promise<void>((resolve) => (refused = resolve));
+      await start(async (sessions, request, response) => {
+        if (known === 'known') await sessions.current(request);
+        void once(response, 'finish')
+          .then(() => sessions.login(request, { userId: 'bob' }))
+          .catch((error: unknown) => errors.push(error))
+          .finally(refused);
+      });
+      await get('/plain', await loggedIn());
+      await isRefused;
+      expect(errors).toEqual([expect.any(SessionUsageError)]);
+      expect(String(errors[0])).toMatch(/response .*(has begun|was sent already)/);
+      expect(await app.get(SessionService).listUserSessions('bob')).toEqual([]);
+    },
+  );
 
   it('two pipelined requests have their own sessions and responses', async () => {
     await start((sessions, request) =>
