@@ -95,6 +95,8 @@ const readsOfOne = (store.calls.read ?? 0) - reads;
 const guests = await series(4, () => send('/news'));
 const forged = await series(1, () => send('/news', { authorization: 'Bearer forged' }));
 const guestElsewhere = await series(1, () => send('/news', { 'x-forwarded-for': '192.0.2.3' }));
+const named = { authorization: `Bearer ${await tokenOf('192.0.2.1')}` };
+const userNamedLikeTheirAddress = await series(1, () => send('/news', named));
 const userOnTheAddressOfGuests = await series(1, () => send('/news', bob));
 const withoutSession = await series(4, () => send('/search'));
 
@@ -112,6 +114,7 @@ const results = {
   forged,
   guestElsewhere,
   userOnTheAddressOfGuests,
+  userNamedLikeTheirAddress,
   withoutSession,
   ofAnotherSite,
   storeFails,
