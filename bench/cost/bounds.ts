@@ -3,4 +3,31 @@ import type { FIXED_FIGURES } from './counting.js';
 /** The most that a request may make of each. A change that needs more says why. */
 export type Bounds = Readonly<Record<(typeof FIXED_FIGURES)[number], number>>;
 
-export const BOUNDS: Readonly<Record<string, Bounds>> = {};
+function bounds(promises: number, commands: number, roundTrips: number, bytesToStore: number): Bounds {
+  // The one timer is Node's own, for the date of the response; the module has none for a request.
+  return { promises, timers: 1, commands, roundTrips, bytesToStore };
+}
+
+const BARE = bounds(14, 0, 0, 0);
+const LIMIT = bounds(18, 1, 1, 62);
+const READ = bounds(40, 1, 1, 90);
+
+const ANY_PLATFORM: Readonly<Record<string, Bounds>> = {
+  bare: BARE,
+  unused: BARE,
+  limit: LIMIT,
+  read: READ,
+  'read-cookie': READ,
+  'read-memory': bounds(39, 0, 0, 0),
+  'read-memcached': bounds(51, 0, 1, 140),
+  // The commands that scripts call are counted too.
+  write: bounds(72, 7, 2, 1040),
+  // A login, and the change of `session.data` behind it.
+  login: bounds(104, 13, 2, 1800),
+};
+
+export const BOUNDS: Readonly<Record<string, Bounds>> = Object.fromEntries(
+  ['fastify', 'express'].flatMap((platform) =>
+    Object.entries(ANY_PLATFORM).map(([name, one]) => [`${platform}/${name}`, one]),
+  ),
+);
