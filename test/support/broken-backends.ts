@@ -33,8 +33,12 @@ export class LosesUpdates extends MemoryBackend {
     const present = await this.read(record.id);
     if (present === null) return 'missing';
     if (present.version !== ifVersion) return 'changed';
-    await turn();
-    return super.replace(record, (await this.read(record.id))?.version ?? ifVersion);
+    for (;;) {
+      await turn();
+      const version = (await this.read(record.id))?.version ?? ifVersion;
+      const outcome = await super.replace(record, version);
+      if (outcome !== 'changed') return outcome;
+    }
   }
 }
 
@@ -214,6 +218,9 @@ export class ReplacesTooLate extends MemoryBackend {
 export class LooksAtTheDeadlineOnlyAtFirst extends MemoryBackend {
   override async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
     if (options.deadline <= 0) return { outcome: 'late' };
+    // Longer than a read takes.
+    await turn();
+    await turn();
     await turn();
     return super.create(record, { ...options, deadline: Infinity });
   }
@@ -224,6 +231,9 @@ export class LooksAtTheDeadlineOnlyAtFirst extends MemoryBackend {
     options: ReplaceOptions = {},
   ): Promise<ReplaceResult> {
     if ((options.deadline ?? Infinity) <= 0) return 'late';
+    // Longer than a read takes.
+    await turn();
+    await turn();
     await turn();
     return super.replace(record, ifVersion);
   }

@@ -18,6 +18,7 @@ import type {
 import { RecordTable } from './record-table.js';
 import { sessionRecord, type StoredRecord } from './stored-record.js';
 import { startSweeping } from './sweep-timer.js';
+import { TurnEnd } from './turn-end.js';
 import { warningFor } from './surroundings.js';
 
 /** Between two turns of the event loop; about a millisecond's work. */
@@ -42,6 +43,7 @@ export interface MemoryBackendOptions {
  */
 export class MemoryBackend implements SessionBackend {
   readonly #maxRecords: number;
+  readonly #turnEnd = new TurnEnd();
   #records = new RecordTable();
   #context: BackendContext | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -76,8 +78,12 @@ export class MemoryBackend implements SessionBackend {
   }
 
   read(id: SessionId): Promise<SessionRecord | null> {
-    const present = this.#find(id);
-    return Promise.resolve(present === undefined ? null : sessionRecord(present));
+    return new Promise((resolve) => {
+      this.#turnEnd.wait(() => {
+        const present = this.#find(id);
+        resolve(present === undefined ? null : sessionRecord(present));
+      });
+    });
   }
 
   replace(
