@@ -162,13 +162,13 @@ export class SessionService {
     const all = await this.store.listByUser(this.issuer.tagOfUser(userId), this.store.newBudget());
     return all
       .filter((stored) => this.store.isAlive(stored))
-      .map(({ record, content: { facts } }) => ({
+      .map(({ record, content: { metadata } }) => ({
         sessionId: record.id,
-        createdAt: new Date(facts.createdAt),
+        createdAt: new Date(metadata.createdAt),
         lastAccessed: new Date(record.lastAccessed),
-        expiresAt: new Date(this.store.expiryOf(record, { facts })),
-        ipAddress: facts.ipAddress,
-        userAgent: facts.userAgent,
+        expiresAt: new Date(this.store.expiryOf(record, { metadata })),
+        ipAddress: metadata.ipAddress,
+        userAgent: metadata.userAgent,
       }))
       .sort((a, b) => b.lastAccessed.getTime() - a.lastAccessed.getTime());
   }

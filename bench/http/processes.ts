@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-import type { Credential, LoginAnswer, Platform, Stores } from './apps/app-definition.js';
+import type { Credential, LoginResponse, Platform, Stores } from './apps/app-definition.js';
 import type { Burst, BurstResult, CpuUsed, Listening } from './messages.js';
 import type { Variant } from './variants.js';
 
@@ -77,7 +77,7 @@ export class ServerProcess {
     if (!response.ok) throw new Error(`${this.variant.label}: the login answered ${response.status}.`);
     const [cookie] = response.headers.getSetCookie();
     if (cookie !== undefined) return { header: 'Cookie', value: cookie.split(';', 1)[0]! };
-    const { token } = (await response.json()) as LoginAnswer;
+    const { token } = (await response.json()) as LoginResponse;
     return { header: 'X-Session-Token', value: token };
   }
 

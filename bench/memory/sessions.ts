@@ -36,7 +36,7 @@ export async function sessionMaker(layout: Layout, now: number): Promise<(index:
     const id = sessionIdOf(newSecret(tag, random));
     const lastAccessed = now - ((index * 7919) % TTL_MS);
     const payload = encodePayload(id, {
-      facts: {
+      metadata: {
         createdAt: lastAccessed,
         ttlMs: TTL_MS,
         absoluteExpiresAt: lastAccessed + 24 * TTL_MS,

@@ -29,7 +29,7 @@ export class SessionEvents implements OnApplicationShutdown {
   }
 
   /** For this module: whether anybody listens, so that an event is worth a look at the store. */
-  get areHeard(): boolean {
+  get hasListeners(): boolean {
     return this.#subject.observed;
   }
 

@@ -44,7 +44,7 @@ export function apply(content: SessionContent, changes: readonly Change[]): Sess
         change satisfies never;
     }
   }
-  return { facts: content.facts, user, data: Object.fromEntries<unknown>(data), flash };
+  return { metadata: content.metadata, user, data: Object.fromEntries<unknown>(data), flash };
 }
 
 /** `messages` among those that are stored, oldest first; both keep their own order, whatever the clocks of their writers said. */

@@ -31,8 +31,8 @@ export const TTL_AT = CREATED_AT_AT + NUMBER_CHARS + BEFORE_TTL.length;
 export const ABSOLUTE_END_AT = TTL_AT + NUMBER_CHARS + BEFORE_ABSOLUTE_END.length;
 export const USER_AT = ABSOLUTE_END_AT + NUMBER_CHARS + END_OF_LINE.length;
 
-/** The facts of a session that never change after its creation. */
-export interface SessionFacts {
+/** The metadata of a session that never change after its creation. */
+export interface SessionMetadata {
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
   /** The idle lifetime of this session, milliseconds. */
@@ -44,11 +44,11 @@ export interface SessionFacts {
 }
 
 /** The client for which a session was created. */
-export type StoredClient = Pick<SessionFacts, 'ipAddress' | 'userAgent'>;
+export type StoredClient = Pick<SessionMetadata, 'ipAddress' | 'userAgent'>;
 
 /** What a payload says. */
 export interface SessionContent {
-  readonly facts: SessionFacts;
+  readonly metadata: SessionMetadata;
   readonly user: SessionUser | null;
   readonly data: SessionData;
   readonly flash: readonly StoredFlashMessage[];
@@ -67,8 +67,8 @@ export interface SessionContent {
  * `crc32` is the CRC-32 of all that follows it, in UTF-8. As the first line has a fixed width, a session is loaded without parsing JSON, and
  * each part is parsed when it is first read; the data stands last, so that nothing searches it for its end.
  */
-export function encodePayload(id: SessionId, { facts, user, data, flash }: SessionContent): string {
-  const { createdAt, ttlMs, absoluteExpiresAt, ipAddress, userAgent } = facts;
+export function encodePayload(id: SessionId, { metadata, user, data, flash }: SessionContent): string {
+  const { createdAt, ttlMs, absoluteExpiresAt, ipAddress, userAgent } = metadata;
   const times = [
     BEFORE_CREATED_AT + filledNumber(createdAt, NUMBER_CHARS),
     BEFORE_TTL + filledNumber(ttlMs, NUMBER_CHARS),

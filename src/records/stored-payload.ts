@@ -17,7 +17,7 @@ import {
   TTL_AT,
   USER_AT,
   type SessionContent,
-  type SessionFacts,
+  type SessionMetadata,
   type StoredClient,
 } from './payload.js';
 import { DamagedRecordError, NewerRecordError, type DamageReport } from './record-errors.js';
@@ -58,7 +58,7 @@ export function decodePayload(record: PayloadOfRecord, report?: DamageReport): S
  * A part that is not ours shows only then. Its reader gets a SessionNotFoundError, as if the session had not been found.
  */
 export class StoredPayload implements SessionContent {
-  readonly facts: SessionFacts;
+  readonly metadata: SessionMetadata;
   readonly #record: PayloadOfRecord;
   readonly #report: DamageReport | undefined;
   /** Where the lines end. */
@@ -75,7 +75,7 @@ export class StoredPayload implements SessionContent {
     const { payload } = record;
     this.#record = record;
     this.#report = report;
-    this.facts = new StoredFacts(payload, this);
+    this.metadata = new StoredFacts(payload, this);
     this.#userEnd = endOfLine(payload, USER_AT);
     this.#clientEnd = endOfLine(payload, this.#userEnd + 1);
     this.#flashEnd = endOfLine(payload, this.#clientEnd + 1);
@@ -101,7 +101,7 @@ export class StoredPayload implements SessionContent {
     return this.#user;
   }
 
-  /** The client, as `facts` names it. @throws SessionNotFoundError, which leaves the session out of a list */
+  /** The client, as `metadata` names it. @throws SessionNotFoundError, which leaves the session out of a list */
   readClient(): StoredClient {
     const text = this.#record.payload.slice(this.#userEnd + 1, this.#clientEnd);
     return (this.#client ??= this.#read(text, isClient, 'its client is not ours'));
@@ -135,7 +135,7 @@ export class StoredPayload implements SessionContent {
 }
 
 /** The times are read at once, as each load looks at them, the client when somebody asks. */
-class StoredFacts implements SessionFacts {
+class StoredFacts implements SessionMetadata {
   readonly createdAt: number;
   readonly ttlMs: number;
   readonly absoluteExpiresAt: number | null;

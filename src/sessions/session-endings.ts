@@ -62,7 +62,7 @@ export class SessionEndings {
     budget: StoreBudget,
     origin?: SessionEventOrigin,
   ): Promise<boolean> {
-    const ended = this.events.areHeard ? await this.#peek(sessionId, budget) : null;
+    const ended = this.events.hasListeners ? await this.#peek(sessionId, budget) : null;
     const outcome = await this.store.delete(sessionId, budget);
     if (outcome === 'missing') return false;
     const known = origin ?? originOf(ending.cause, ended?.client ?? UNKNOWN_CLIENT);

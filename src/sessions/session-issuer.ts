@@ -8,7 +8,7 @@ import type { SessionEventOrigin } from '../events/session-event.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
 import { assertJsonValue } from '../records/json-value.js';
-import { encodePayload, type SessionContent, type SessionFacts } from '../records/payload.js';
+import { encodePayload, type SessionContent, type SessionMetadata } from '../records/payload.js';
 import { decodePayload } from '../records/stored-payload.js';
 import type { SessionRecord } from '../records/session-record.js';
 import { isObject } from '../records/stored-user.js';
@@ -114,10 +114,10 @@ export class SessionIssuer {
    */
   contentOf({ user, client, data = {}, lifetime = {} }: NewSession): SessionContent {
     this.assertData(data);
-    return { facts: this.#factsOf(client, lifetime), user, data, flash: [] };
+    return { metadata: this.#factsOf(client, lifetime), user, data, flash: [] };
   }
 
-  #factsOf(client: RequestClient, { ttl, absoluteTimeout }: SessionLifetime): SessionFacts {
+  #factsOf(client: RequestClient, { ttl, absoluteTimeout }: SessionLifetime): SessionMetadata {
     const now = this.context.clock.now();
     const capMs = Math.min(
       toMilliseconds(absoluteTimeout, 'absoluteTimeout') ?? Infinity,
@@ -154,12 +154,12 @@ export class SessionIssuer {
    */
   async prepare(
     content: SessionContent,
-    startsAt: number = content.facts.createdAt,
+    startsAt: number = content.metadata.createdAt,
     tag: UserTag = this.#tagFor(content.user),
   ): Promise<PreparedSession> {
     const secret = newSecret(tag, this.context.random);
     const id = sessionIdOf(secret);
-    const { ttlMs, absoluteExpiresAt } = content.facts;
+    const { ttlMs, absoluteExpiresAt } = content.metadata;
     return {
       token: await this.sign(secret),
       userId: content.user?.userId ?? null,

@@ -95,7 +95,7 @@ export class SessionLoader {
           'The session was made under another indexKey, so log out everywhere would miss it. Keep indexKey the same when you rotate keys.',
         );
       }
-      if (this.binding.isOn) this.binding.check(content.facts, from.client);
+      if (this.binding.isOn) this.binding.check(content.metadata, from.client);
       return null;
     } catch (error) {
       // The session is bound to another client, or its stored user or client is damaged.

@@ -74,16 +74,16 @@ export class SessionRenewal {
    */
   #needsToken(session: Session, { outdated, claims }: VerifiedToken, inCookie: boolean): boolean {
     if (outdated) return true;
-    const { record, facts } = Session.stateOf(session);
-    return inCookie && claims.issuedAt + facts.ttlMs < record.expiresAt;
+    const { record, metadata } = Session.stateOf(session);
+    return inCookie && claims.issuedAt + metadata.ttlMs < record.expiresAt;
   }
 
   /** What this use has to store; null: nothing. */
   #timesDue(session: Session): SessionTimes | null {
-    const { record, facts } = Session.stateOf(session);
+    const { record, metadata } = Session.stateOf(session);
     const now = this.clock.now();
-    const passedMs = facts.ttlMs - (record.expiresAt - now);
-    if (this.options.slidingExpiration && passedMs >= this.options.slidingThreshold * facts.ttlMs) {
+    const passedMs = metadata.ttlMs - (record.expiresAt - now);
+    if (this.options.slidingExpiration && passedMs >= this.options.slidingThreshold * metadata.ttlMs) {
       const renewed = this.renewedTimes(session);
       if (renewed.expiresAt > record.expiresAt) return renewed;
     }
@@ -94,9 +94,9 @@ export class SessionRenewal {
 
   /** The times of a renewal at this instant, due or not. */
   renewedTimes(session: Session): SessionTimes {
-    const { facts } = Session.stateOf(session);
+    const { metadata } = Session.stateOf(session);
     const now = this.clock.now();
-    return { lastAccessed: now, expiresAt: Math.min(now + facts.ttlMs, facts.absoluteExpiresAt ?? Infinity) };
+    return { lastAccessed: now, expiresAt: Math.min(now + metadata.ttlMs, metadata.absoluteExpiresAt ?? Infinity) };
   }
 
   async #tryTouch(session: Session, times: SessionTimes, budget: StoreBudget): Promise<boolean> {

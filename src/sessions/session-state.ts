@@ -2,7 +2,7 @@ import { originOf, type SessionCause, type SessionEventOrigin } from '../events/
 import { SessionDataError } from '../errors/session-errors.js';
 import type { Change } from '../records/changes.js';
 import { assertJsonValue, jsonTextOf, wrongType } from '../records/json-value.js';
-import type { SessionContent, SessionFacts } from '../records/payload.js';
+import type { SessionContent, SessionMetadata } from '../records/payload.js';
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { SessionData, SessionUser } from '../records/session-user.js';
@@ -63,8 +63,8 @@ export class SessionState {
     return this.#stored.record;
   }
 
-  get facts(): SessionFacts {
-    return this.#stored.content.facts;
+  get metadata(): SessionMetadata {
+    return this.#stored.content.metadata;
   }
 
   get status(): HeldStatus {
@@ -77,7 +77,7 @@ export class SessionState {
 
   /** What an event says of the call that `cause` names: the request where it is known, else the client of the session. */
   originOf(cause: SessionCause): SessionEventOrigin {
-    return this.listener?.origin(cause) ?? originOf(cause, this.facts);
+    return this.listener?.origin(cause) ?? originOf(cause, this.metadata);
   }
 
   /** Milliseconds since the epoch; exact, while the store may be up to `touchInterval` behind. */

@@ -51,7 +51,7 @@ export class Session {
   /** When the session was created. A regeneration keeps it. */
   @Expose()
   get createdAt(): Date {
-    return new Date(this.#state.facts.createdAt);
+    return new Date(this.#state.metadata.createdAt);
   }
 
   /** The last use before or by this request. */
@@ -68,12 +68,12 @@ export class Session {
 
   /** The client's address at the creation, normalised; null when none was given. */
   get ipAddress(): string | null {
-    return this.#state.facts.ipAddress;
+    return this.#state.metadata.ipAddress;
   }
 
   /** The client's User-Agent at the creation; null when none was given. */
   get userAgent(): string | null {
-    return this.#state.facts.userAgent;
+    return this.#state.metadata.userAgent;
   }
 
   /**

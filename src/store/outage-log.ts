@@ -16,7 +16,7 @@ export class OutageLog {
     this.logger.error(`The session store fails (${kind}), requests that need it get 503: ${message}`);
   }
 
-  answered(call: StoreCall): void {
+  responded(call: StoreCall): void {
     const kind = kindOf(call);
     if (!this.#failing[kind]) return;
     this.#failing[kind] = false;

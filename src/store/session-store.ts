@@ -28,14 +28,14 @@ import {
   isReplacement,
   isSessionIds,
   isTimedReplacement,
-  type AnswerCheck,
-} from './backend-answers.js';
+  type ResponseCheck,
+} from './backend-responses.js';
 import { BackendLifecycle } from './backend-lifecycle.js';
 import { DamageLog } from './damage-log.js';
 import { describeDriverFailure } from '../backends/driver-failure.js';
 import { OutageLog, type StoreCall } from './outage-log.js';
 import { assertRecordSize } from './record-size.js';
-import { SessionLanes } from './session-lanes.js';
+import { KeyedQueue } from './keyed-queue.js';
 import { StoreBudget } from './store-budget.js';
 import {
   changesNothing,
@@ -63,7 +63,7 @@ export interface NewRecordOptions extends Pick<CreateOptions, 'limit'> {
 @Injectable()
 export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   readonly #logger = new Logger('SessionModule');
-  readonly #lanes = new SessionLanes();
+  readonly #queues = new KeyedQueue();
   readonly #waits = new Waits();
   readonly #outages = new OutageLog(this.#logger);
   readonly #damage = new DamageLog(this.#logger);
@@ -218,7 +218,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
 
   #storedIn(record: unknown, id: SessionId): StoredSession | 'damaged' | null {
     if (!isRecordOrNull(record)) throw this.#outage('read', BROKEN_CONTRACT);
-    this.#outages.answered('read');
+    this.#outages.responded('read');
     try {
       return record === null ? null : storedSession(record, id, this.#damage);
     } catch (error) {
@@ -308,8 +308,8 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   /** The instant that ends the session: the record's expiry, which no touch may push past the absolute one. */
-  expiryOf(record: SessionRecord, { facts }: Pick<SessionContent, 'facts'>): number {
-    return Math.min(record.expiresAt, facts.absoluteExpiresAt ?? Infinity);
+  expiryOf(record: SessionRecord, { metadata }: Pick<SessionContent, 'metadata'>): number {
+    return Math.min(record.expiresAt, metadata.absoluteExpiresAt ?? Infinity);
   }
 
   /**
@@ -328,7 +328,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     budget: StoreBudget,
   ): Promise<StoredSession | null> {
     let current = known;
-    return this.#lanes.run(
+    return this.#queues.run(
       id,
       async (turn) => {
         await budget.run(() => turn);
@@ -410,7 +410,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   async #call<T>(
     kind: StoreCall,
     budget: StoreBudget,
-    isAllowed: AnswerCheck<T>,
+    isAllowed: ResponseCheck<T>,
     call: () => Promise<unknown>,
   ): Promise<T> {
     // What the backend says when it is opened is for the developer, and no driver's failure.
@@ -423,7 +423,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       throw this.#failure(kind, error, hadAllTime);
     }
     if (!isAllowed(answer)) throw this.#outage(kind, BROKEN_CONTRACT);
-    this.#outages.answered(kind);
+    this.#outages.responded(kind);
     return answer;
   }
 

@@ -46,7 +46,7 @@ export function fakeSession({
   const id = sessionIdOf(newSecret(tag, random));
   const createdAt = clock.now();
   const ttlMs = (ttl ?? sessionTtl) * 1000;
-  const facts = {
+  const metadata = {
     createdAt,
     ttlMs,
     absoluteExpiresAt: null,
@@ -61,7 +61,7 @@ export function fakeSession({
     userTag: owner === null ? null : tag,
     lastAccessed: createdAt,
     expiresAt: createdAt + ttlMs,
-    payload: encodePayload(id, { facts, user: owner, data, flash: [] }),
+    payload: encodePayload(id, { metadata, user: owner, data, flash: [] }),
   };
   const stored = { record, content: decodePayload(record) };
   return new Session(new SessionState(stored, { clock, random, maxSessionBytes }));

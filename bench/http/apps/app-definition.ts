@@ -16,7 +16,7 @@ export interface Credential {
   readonly value: string;
 }
 
-/** An application under measurement. It answers `POST /login` with a {@link LoginAnswer} or a cookie, and its path with the user. */
+/** An application under measurement. It answers `POST /login` with a {@link LoginResponse} or a cookie, and its path with the user. */
 export interface AppDefinition {
   readonly module: Type;
   /** Before it listens: what has no place in a module, such as middleware. */
@@ -24,6 +24,6 @@ export interface AppDefinition {
 }
 
 /** A token for the header `X-Session-Token`. */
-export interface LoginAnswer {
+export interface LoginResponse {
   readonly token: string;
 }

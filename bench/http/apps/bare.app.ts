@@ -1,7 +1,7 @@
 import { Controller, Get, Module, Post } from '@nestjs/common';
 
 import { USER } from '../session-content.js';
-import type { AppDefinition, LoginAnswer } from './app-definition.js';
+import type { AppDefinition, LoginResponse } from './app-definition.js';
 
 /** As long as one of ours, because Node parses it with each request. */
 const TOKEN = 'x'.repeat(100);
@@ -9,7 +9,7 @@ const TOKEN = 'x'.repeat(100);
 @Controller()
 class BareController {
   @Post('login')
-  login(): LoginAnswer {
+  login(): LoginResponse {
     return { token: TOKEN };
   }
 

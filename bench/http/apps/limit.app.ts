@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 
 import { DATA, TTL_SECONDS, USER } from '../session-content.js';
-import type { AppDefinition, LoginAnswer, Platform } from './app-definition.js';
+import type { AppDefinition, LoginResponse, Platform } from './app-definition.js';
 
 /** A request of either platform, with what the hook has found. */
 interface KnownRequest {
@@ -22,7 +22,7 @@ class LimitController {
   constructor(@Inject(Redis) private readonly redis: Redis) {}
 
   @Post('login')
-  async login(): Promise<LoginAnswer> {
+  async login(): Promise<LoginResponse> {
     const token = randomUUID();
     await this.redis.set(`limit:${token}`, JSON.stringify({ user: USER, data: DATA }), 'EX', TTL_SECONDS);
     return { token };

@@ -13,7 +13,7 @@ import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { RedisBackend } from 'nestjs-sessionx/redis';
 
 import { DATA, SECRET, TTL_SECONDS, USER } from '../session-content.js';
-import type { AppDefinition, LoginAnswer, Stores } from './app-definition.js';
+import type { AppDefinition, LoginResponse, Stores } from './app-definition.js';
 
 /** A bit less than the largest session that the module stores. */
 const LARGE_DATA = { notes: 'x'.repeat(63 * 1024) };
@@ -26,7 +26,7 @@ function sessionxApp(options: Partial<SessionModuleOptions>, data: object = DATA
 
     @UseSession()
     @Post('login')
-    async login(@Req() request: object): Promise<LoginAnswer> {
+    async login(@Req() request: object): Promise<LoginResponse> {
       const { session, token } = await this.sessions.login(request, USER);
       Object.assign(session.data, data);
       return { token: token ?? 'in a cookie' };

@@ -54,7 +54,7 @@ export class MemcachedConnection {
       timeoutMs,
       waits: this.#waits,
       freshLink: (doubtful) => this.#freshLink(doubtful),
-      onSuccess: () => this.#answered(),
+      onSuccess: () => this.#responded(),
       onFailure: (error) => this.#failed(error),
     };
   }
@@ -124,9 +124,9 @@ export class MemcachedConnection {
     );
   }
 
-  #answered(): void {
+  #responded(): void {
     this.#ended();
-    this.#pause.answered();
+    this.#pause.responded();
     if (!this.#lost) return;
     this.#lost = false;
     this.context.logger.log(`Memcached at ${this.#address} is back.`);

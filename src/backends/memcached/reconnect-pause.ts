@@ -22,7 +22,7 @@ export class ReconnectPause {
       performance.now() + backoffMs(this.#failures - FAILURES_WITHOUT_PAUSE, FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
   }
 
-  answered(): void {
+  responded(): void {
     this.#failures = 0;
   }
 }

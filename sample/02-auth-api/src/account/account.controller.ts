@@ -11,10 +11,10 @@ import {
 } from 'nestjs-sessionx';
 
 import { ApiSession } from '../api-docs.js';
-import { MessageAnswer } from '../message.answer.js';
+import { MessageResponse } from '../message.dto.js';
 import { UsersService } from '../users/users.service.js';
-import { MessagesAnswer } from './messages.answer.js';
-import { ProfileAnswer } from './profile.answer.js';
+import { MessagesResponse } from './messages.dto.js';
+import { ProfileResponse } from './profile.dto.js';
 import { UpdateUserDto } from './update-user.dto.js';
 
 @ApiTags('account')
@@ -24,31 +24,31 @@ export class AccountController {
   constructor(private readonly users: UsersService) {}
 
   @Get('user/profile')
-  @ApiOkResponse({ type: ProfileAnswer })
-  profile(@CurrentSession() session: Session, @CurrentUser() user: SessionUser): ProfileAnswer {
-    return new ProfileAnswer(user, session);
+  @ApiOkResponse({ type: ProfileResponse })
+  profile(@CurrentSession() session: Session, @CurrentUser() user: SessionUser): ProfileResponse {
+    return new ProfileResponse(user, session);
   }
 
   /** Changes of the session are made in place; they are stored before the answer leaves, or the answer is an error. */
   @HttpCode(200)
   @Post('user/update')
-  @ApiOkResponse({ type: MessageAnswer })
+  @ApiOkResponse({ type: MessageResponse })
   update(
     @Body() { email, theme }: UpdateUserDto,
     @CurrentUser() user: SessionUser,
     @CurrentSession('data') data: SessionData,
-  ): MessageAnswer {
+  ): MessageResponse {
     if (email !== undefined) {
       this.users.changeEmail(user.userId, email);
       user.email = email;
     }
     if (theme !== undefined) data.theme = theme;
-    return new MessageAnswer('Updated');
+    return new MessageResponse('Updated');
   }
 
   @Get('messages')
-  @ApiOkResponse({ type: MessagesAnswer })
-  messages(@FlashMessages() messages: FlashMessage[]): MessagesAnswer {
-    return new MessagesAnswer(messages);
+  @ApiOkResponse({ type: MessagesResponse })
+  messages(@FlashMessages() messages: FlashMessage[]): MessagesResponse {
+    return new MessagesResponse(messages);
   }
 }

@@ -4,8 +4,8 @@ import { ThrottlerGuard } from '@nestjs/throttler';
 import { CurrentUser, Public, SessionService, UseSession, type SessionUser } from 'nestjs-sessionx';
 
 import { ApiSession } from '../api-docs.js';
-import { MessageAnswer } from '../message.answer.js';
-import { LoginAnswer } from './login.answer.js';
+import { MessageResponse } from '../message.dto.js';
+import { LoginResponse } from './login-response.dto.js';
 import { LoginDto } from './login.dto.js';
 import { LoginService } from './login.service.js';
 
@@ -23,32 +23,32 @@ export class AuthController {
   @UseGuards(ThrottlerGuard)
   @HttpCode(200)
   @Post('login')
-  @ApiOkResponse({ type: LoginAnswer })
+  @ApiOkResponse({ type: LoginResponse })
   @ApiUnauthorizedResponse({ description: 'Unknown user or wrong password: it does not say which' })
   @ApiTooManyRequestsResponse({ description: 'Too many attempts from this address' })
-  async login(@Body() credentials: LoginDto, @Req() request: object): Promise<LoginAnswer> {
+  async login(@Body() credentials: LoginDto, @Req() request: object): Promise<LoginResponse> {
     const { token } = await this.logins.logIn(request, credentials);
-    return new LoginAnswer(token);
+    return new LoginResponse(token);
   }
 
   @ApiSession()
   @HttpCode(200)
   @Post('logout')
-  @ApiOkResponse({ type: MessageAnswer })
-  async logout(@Req() request: object): Promise<MessageAnswer> {
+  @ApiOkResponse({ type: MessageResponse })
+  async logout(@Req() request: object): Promise<MessageResponse> {
     await this.sessions.logout(request);
-    return new MessageAnswer('Logged out');
+    return new MessageResponse('Logged out');
   }
 
   /** For a stolen phone, or after a change of the password. The session that asks ends too. */
   @ApiSession()
   @HttpCode(200)
   @Post('logout-all')
-  @ApiOkResponse({ type: MessageAnswer })
-  async logoutAll(@CurrentUser() { userId }: SessionUser, @Req() request: object): Promise<MessageAnswer> {
+  @ApiOkResponse({ type: MessageResponse })
+  async logoutAll(@CurrentUser() { userId }: SessionUser, @Req() request: object): Promise<MessageResponse> {
     const devices = await this.sessions.deleteUserSessions(userId);
     // There is nothing left to end, but perhaps a cookie to take back.
     await this.sessions.logout(request);
-    return new MessageAnswer(`Logged out from ${devices} ${devices === 1 ? 'device' : 'devices'}`);
+    return new MessageResponse(`Logged out from ${devices} ${devices === 1 ? 'device' : 'devices'}`);
   }
 }

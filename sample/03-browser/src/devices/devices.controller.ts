@@ -3,8 +3,8 @@ import { ApiNotFoundResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { CurrentSession, CurrentUser, Session, SessionService, type SessionUser } from 'nestjs-sessionx';
 
 import { ApiSession } from '../../../02-auth-api/src/api-docs.js';
-import { MessageAnswer } from '../../../02-auth-api/src/message.answer.js';
-import { DeviceAnswer } from './device.answer.js';
+import { MessageResponse } from '../../../02-auth-api/src/message.dto.js';
+import { DeviceResponse } from './device.dto.js';
 
 /** Where a user is signed in. To sign out everywhere, this device included, is `auth/logout-all`. */
 @ApiTags('page')
@@ -15,25 +15,25 @@ export class DevicesController {
 
   /** The one in hand, then the latest used. */
   @Get()
-  @ApiOkResponse({ type: [DeviceAnswer] })
+  @ApiOkResponse({ type: [DeviceResponse] })
   async list(
     @CurrentSession() { sessionId }: Session,
     @CurrentUser() { userId }: SessionUser,
-  ): Promise<DeviceAnswer[]> {
+  ): Promise<DeviceResponse[]> {
     const all = await this.sessions.listUserSessions(userId);
-    const devices = all.map((session) => new DeviceAnswer(session, sessionId));
+    const devices = all.map((session) => new DeviceResponse(session, sessionId));
     return devices.sort((a, b) => Number(b.current) - Number(a.current));
   }
 
   @HttpCode(200)
   @Post('sign-out-others')
-  @ApiOkResponse({ type: MessageAnswer })
+  @ApiOkResponse({ type: MessageResponse })
   async signOutOthers(
     @CurrentSession() session: Session,
     @CurrentUser() { userId }: SessionUser,
-  ): Promise<MessageAnswer> {
+  ): Promise<MessageResponse> {
     const count = await this.sessions.deleteUserSessions(userId, { except: session.sessionId });
-    return new MessageAnswer(`Signed out ${count} other ${count === 1 ? 'device' : 'devices'}`);
+    return new MessageResponse(`Signed out ${count} other ${count === 1 ? 'device' : 'devices'}`);
   }
 
   /** An id is no secret, so it must belong to the user who asks; to anybody else there is no such device. */

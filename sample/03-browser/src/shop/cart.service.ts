@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { SessionService, type Session } from 'nestjs-sessionx';
 
-import { CartAnswer } from './cart.answer.js';
+import { CartResponse } from './cart.dto.js';
 import type { CartItemDto } from './cart-item.dto.js';
 
 declare module 'nestjs-sessionx' {
@@ -18,12 +18,12 @@ const MOST_OF_ONE = 99;
 export class CartService {
   constructor(private readonly sessions: SessionService) {}
 
-  contentOf(session: Session | null): CartAnswer {
-    return new CartAnswer(session?.data.cartItems ?? {});
+  contentOf(session: Session | null): CartResponse {
+    return new CartResponse(session?.data.cartItems ?? {});
   }
 
   /** A quantity depends on the one before: `update()` counts right when two tabs add to it at once. */
-  async change(request: object, { sku, change }: CartItemDto): Promise<CartAnswer> {
+  async change(request: object, { sku, change }: CartItemDto): Promise<CartResponse> {
     const { session } = await this.sessions.start(request, { transport: 'cookie' });
     await this.sessions.update(session, ({ data }) => {
       const items = (data.cartItems ??= {});

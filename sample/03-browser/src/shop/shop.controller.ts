@@ -2,7 +2,7 @@ import { Body, Controller, Get, HttpCode, Post, Req } from '@nestjs/common';
 import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { Public, UseSession } from 'nestjs-sessionx';
 
-import { CartAnswer } from './cart.answer.js';
+import { CartResponse } from './cart.dto.js';
 import { CartItemDto } from './cart-item.dto.js';
 import { CartService } from './cart.service.js';
 import { CATALOGUE, type Product } from './catalogue.js';
@@ -22,8 +22,8 @@ export class ShopController {
   @UseSession()
   @HttpCode(200)
   @Post('cart')
-  @ApiOkResponse({ type: CartAnswer })
-  change(@Body() item: CartItemDto, @Req() request: object): Promise<CartAnswer> {
+  @ApiOkResponse({ type: CartResponse })
+  change(@Body() item: CartItemDto, @Req() request: object): Promise<CartResponse> {
     return this.carts.change(request, item);
   }
 }

@@ -3,7 +3,7 @@ import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { CsrfToken, FlashMessages, OptionalSession, Public, type FlashMessage, type Session } from 'nestjs-sessionx';
 
 import { CartService } from '../shop/cart.service.js';
-import { StateAnswer, type DemoAnswer } from './state.answer.js';
+import { StateResponse, type DemoResponse } from './state.dto.js';
 
 /** Injection token of the user whom everybody may try; null: there is none. */
 export const DEMO = Symbol('DEMO');
@@ -13,18 +13,18 @@ export const DEMO = Symbol('DEMO');
 export class StateController {
   constructor(
     private readonly carts: CartService,
-    @Inject(DEMO) private readonly demo: DemoAnswer | null,
+    @Inject(DEMO) private readonly demo: DemoResponse | null,
   ) {}
 
   /** All that the page shows, whoever looks at it. The messages are handed out once: to the first tab that asks. */
   @Public()
   @Get()
-  @ApiOkResponse({ type: StateAnswer })
+  @ApiOkResponse({ type: StateResponse })
   state(
     @OptionalSession() session: Session | null,
     @FlashMessages() messages: FlashMessage[],
     @CsrfToken() csrfToken: string | null,
-  ): StateAnswer {
-    return new StateAnswer({ session, cart: this.carts.contentOf(session), messages, csrfToken, demo: this.demo });
+  ): StateResponse {
+    return new StateResponse({ session, cart: this.carts.contentOf(session), messages, csrfToken, demo: this.demo });
   }
 }

@@ -1,13 +1,13 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 
 import { ShopModule } from '../shop/shop.module.js';
-import type { DemoAnswer } from './state.answer.js';
+import type { DemoResponse } from './state.dto.js';
 import { DEMO, StateController } from './state.controller.js';
 
 @Module({ imports: [ShopModule], controllers: [StateController] })
 export class StateModule {
   /** @param demo a user whom everybody may try; null: there is none */
-  static with(demo: DemoAnswer | null): DynamicModule {
+  static with(demo: DemoResponse | null): DynamicModule {
     return { module: StateModule, providers: [{ provide: DEMO, useValue: demo }] };
   }
 }

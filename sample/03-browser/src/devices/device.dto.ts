@@ -3,7 +3,7 @@ import type { SessionSummary } from 'nestjs-sessionx';
 
 import { browserName, isHandheld } from './browser-name.js';
 
-export class DeviceAnswer {
+export class DeviceResponse {
   /** The session's id: it opens nothing, so it may be shown. */
   @ApiProperty()
   readonly id: string;

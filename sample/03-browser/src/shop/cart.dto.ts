@@ -23,7 +23,7 @@ class CartLine {
   }
 }
 
-export class CartAnswer {
+export class CartResponse {
   @ApiProperty({ type: [CartLine] })
   readonly lines: readonly CartLine[];
 

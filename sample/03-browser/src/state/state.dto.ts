@@ -1,11 +1,11 @@
 import { ApiProperty } from '@nestjs/swagger';
 import type { FlashMessage, Session } from 'nestjs-sessionx';
 
-import { MessagesAnswer } from '../../../02-auth-api/src/account/messages.answer.js';
-import { CartAnswer } from '../shop/cart.answer.js';
+import { MessagesResponse } from '../../../02-auth-api/src/account/messages.dto.js';
+import { CartResponse } from '../shop/cart.dto.js';
 
 /** A user whom everybody may try. */
-export class DemoAnswer {
+export class DemoResponse {
   @ApiProperty()
   readonly username!: string;
 
@@ -13,18 +13,18 @@ export class DemoAnswer {
   readonly password!: string;
 }
 
-/** What a {@link StateAnswer} is made of. */
+/** What a {@link StateResponse} is made of. */
 export interface ShownState {
   readonly session: Session | null;
-  readonly cart: CartAnswer;
+  readonly cart: CartResponse;
   readonly messages: readonly FlashMessage[];
   readonly csrfToken: string | null;
   /** Null: there is none. */
-  readonly demo: DemoAnswer | null;
+  readonly demo: DemoResponse | null;
 }
 
 /** What the page shows. Each field is named: what is in the session besides does not get out by itself. */
-export class StateAnswer extends MessagesAnswer {
+export class StateResponse extends MessagesResponse {
   @ApiProperty({ type: String, nullable: true, description: 'Null: nobody is signed in' })
   readonly username: string | null;
 
@@ -35,11 +35,11 @@ export class StateAnswer extends MessagesAnswer {
   @ApiProperty({ type: String, nullable: true, description: 'For X-CSRF-Token, where a browser tells no origin' })
   readonly csrfToken: string | null;
 
-  @ApiProperty({ type: CartAnswer })
-  readonly cart: CartAnswer;
+  @ApiProperty({ type: CartResponse })
+  readonly cart: CartResponse;
 
-  @ApiProperty({ type: DemoAnswer, nullable: true, description: 'Null in production, and for who is signed in' })
-  readonly demo: DemoAnswer | null;
+  @ApiProperty({ type: DemoResponse, nullable: true, description: 'Null in production, and for who is signed in' })
+  readonly demo: DemoResponse | null;
 
   constructor({ session, cart, messages, csrfToken, demo }: ShownState) {
     super(messages);

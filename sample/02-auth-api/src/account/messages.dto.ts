@@ -12,7 +12,7 @@ class MessageSchema implements FlashMessage {
   readonly timestamp!: Date;
 }
 
-export class MessagesAnswer {
+export class MessagesResponse {
   @ApiProperty({ type: [MessageSchema] })
   readonly messages: readonly FlashMessage[];
 

@@ -21,7 +21,7 @@ class ProfileUser {
   }
 }
 
-export class ProfileAnswer {
+export class ProfileResponse {
   @ApiProperty()
   readonly user: ProfileUser;
 
