@@ -51,6 +51,11 @@ export function decodePayload(record: PayloadOfRecord, report?: DamageReport): S
   return new StoredPayload(record, report);
 }
 
+/** The same for a payload that was encoded a moment ago, which needs no check. */
+export function encodedPayload(record: PayloadOfRecord): StoredPayload {
+  return new StoredPayload(record, undefined);
+}
+
 /**
  * What a payload says, each part parsed and checked when it is first read, and kept from then on. What comes out of here can be written back:
  * the rules are those for new values.

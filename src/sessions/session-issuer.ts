@@ -9,7 +9,7 @@ import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
 import { assertJsonValue } from '../records/json-value.js';
 import { encodePayload, type SessionContent, type SessionMetadata } from '../records/payload.js';
-import { decodePayload } from '../records/stored-payload.js';
+import { encodedPayload } from '../records/stored-payload.js';
 import type { SessionRecord } from '../records/session-record.js';
 import { isObject } from '../records/stored-user.js';
 import { SessionStore, type NewRecordOptions } from '../store/session-store.js';
@@ -102,7 +102,7 @@ export class SessionIssuer {
   async create(created: NewSession, origin: SessionEventOrigin, budget: StoreBudget): Promise<IssuedSession> {
     const prepared = await this.prepare(this.contentOf(created));
     const stored = await this.insertNew(prepared, origin, budget);
-    this.announce(stored, origin);
+    this.announce(prepared, origin);
     return this.issue(prepared, stored);
   }
 
@@ -197,7 +197,7 @@ export class SessionIssuer {
     switch (result.outcome) {
       case 'created':
         for (const evictedId of result.evicted) this.endings.report(evictedId, userId, EVICTED, origin);
-        return { record, content: decodePayload(record) };
+        return { record, content: encodedPayload(record) };
       case 'changed':
       case 'missing':
         return result.outcome;
@@ -219,8 +219,8 @@ export class SessionIssuer {
   }
 
   /** Emits `created`. */
-  announce({ record, content }: StoredSession, origin: SessionEventOrigin): void {
-    this.events.emit({ type: 'created', sessionId: record.id, userId: content.user?.userId ?? null, ...origin });
+  announce({ record, userId }: PreparedSession, origin: SessionEventOrigin): void {
+    this.events.emit({ type: 'created', sessionId: record.id, userId, ...origin });
   }
 
   issue({ token }: PreparedSession, stored: StoredSession): IssuedSession {

@@ -76,7 +76,7 @@ export class SessionLogin {
     const { prepared, stored } = exchanged ?? (await this.#insertNew(fresh, login.origin, budget));
     if (carried === null || exchanged === null) state.replaceBy(stored);
     else state.continueAs(stored, carried);
-    this.issuer.announce(stored, login.origin);
+    this.issuer.announce(prepared, login.origin);
     if (exchanged !== null) {
       this.endings.report(sessionId, userId, { reason: 'replaced-at-login', by: null }, login.origin);
     }

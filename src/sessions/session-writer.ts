@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { SessionNotFoundError, SessionUsageError } from '../errors/session-errors.js';
 import { apply, type Change } from '../records/changes.js';
 import { encodePayload, type SessionContent } from '../records/payload.js';
-import { decodePayload } from '../records/stored-payload.js';
+import { encodedPayload } from '../records/stored-payload.js';
 import type { SessionRecord } from '../records/session-record.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
@@ -161,5 +161,5 @@ export class SessionWriter {
 /** The session as it is when `content` is stored in `record`. */
 function storedWith(record: SessionRecord, content: SessionContent): StoredSession {
   const changed = { ...record, payload: encodePayload(record.id, content) };
-  return { record: changed, content: decodePayload(changed) };
+  return { record: changed, content: encodedPayload(changed) };
 }
