@@ -12,7 +12,7 @@ import { RETRY_AFTER_S } from './requests/session-responses.js';
 export class BackendErrorFilter extends BaseExceptionFilter {
   constructor(config: ApplicationConfig) {
     super();
-    // Of global filters, the one that was added first is asked last. The application's are added after providers are made.
+    // Of global filters, the one that was added first comes last. The application's are added after providers are made.
     config.addGlobalFilter(this);
   }
 

@@ -13,7 +13,7 @@ export class LineLimit {
     private readonly pauseMs: number,
   ) {}
 
-  /** Says a line now, or counts it. `write` is told how many were left out since the last one, in words: empty, or to be put behind it. */
+  /** Says a line now, or counts it. `write` gets how many were left out since the last one, in words: empty, or to be put behind it. */
   say(kind: string, write: (more: string) => void): void {
     const now = this.clock.now();
     const last = this.#byKind.get(kind);

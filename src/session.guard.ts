@@ -60,7 +60,7 @@ export class SessionGuard implements CanActivate {
   /**
    * Called for a request without a session that may pass. Default: throws `error`, which is a 401.
    *
-   * @param error its `code` is the exact reason, which the client is not told
+   * @param error its `code` is the exact reason, which is not sent to the client
    * @returns true: the request may pass without a session
    */
   protected handleRefusal(error: SessionError, context: ExecutionContext): boolean | Promise<boolean>;

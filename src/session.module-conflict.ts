@@ -20,7 +20,7 @@ export interface ModuleIdentity {
 /**
  * Runs when a SessionModule is made, when the providers of those that were made before it in the same application are there.
  *
- * @throws TypeError when another one takes the tokens of `own` and cannot know their sessions: whoever is signed in by the one is unknown to
+ * @throws TypeError when another one takes the tokens of `own` and cannot know their sessions: a user of the one is unknown to
  * the other, which then clears the cookie; or when it has the same backend object and another clock
  */
 export function assertNoConflict(modules: ModulesContainer, own: ModuleIdentity): void {

@@ -47,7 +47,7 @@ export interface EndAllOptions extends EndOptions {
 }
 
 /**
- * Creates, reads, changes and ends sessions. Each method may throw `SessionBackendError` (503) when the store fails or does not answer
+ * Creates, reads, changes and ends sessions. Each method may throw `SessionBackendError` (503) when the store fails or does not respond
  * within `backendTimeout`; the outcome of a write is then unknown.
  */
 @Injectable()
@@ -67,7 +67,7 @@ export class SessionService {
   ) {}
 
   /**
-   * Makes a session outside of a request, or for a client that you answer yourself. In a handler `login()` and `start()` are shorter.
+   * Makes a session outside of a request, or for a client to which you send the token yourself. In a handler `login()` and `start()` are shorter.
    *
    * @throws SessionDataError, SessionUsageError
    */
@@ -173,7 +173,7 @@ export class SessionService {
       .sort((a, b) => b.lastAccessed.getTime() - a.lastAccessed.getTime());
   }
 
-  /** Ends a session and keeps its record until it expires, so that a later use is told apart from an unknown token. */
+  /** Ends a session and keeps its record until it expires, so that a later use can be distinguished from an unknown token. */
   async invalidateSession(session: Session, { by = null }: EndOptions = {}): Promise<boolean> {
     return this.#end(session, () => this.endings.invalidate(session, by, this.store.newBudget()));
   }
@@ -285,7 +285,7 @@ export class SessionService {
   }
 
   /**
-   * A token by which requests of a page of `session` are told from another site's; see `enableCsrf`. Another text at each call, each as good
+   * A token that distinguishes requests of a page of `session` from those of another site; see `enableCsrf`. Another text at each call, each as good
    * for as long as the session has its id: renewal leaves it, login and regeneration end it.
    */
   csrfToken(session: Session): string {

@@ -36,7 +36,7 @@ export interface CreateOptions {
   readonly limit?: SessionLimit;
   /** A session of the same tag that ceases in the same atomic step, if it still has this version; else nothing happens. */
   readonly replaces?: { readonly id: SessionId; readonly version: number };
-  /** Milliseconds from this call. A store that gets to it later must not carry it out: its caller was told that it failed. */
+  /** Milliseconds from this call. A store that gets to it later must not carry it out: for its caller it has failed. */
   readonly deadline: number;
 }
 
@@ -84,7 +84,7 @@ export type CreateResult =
  * - A record of a form that only a later version of the backend knows: each call that would have to understand it throws
  *   `NewerRecordError` and writes nothing, also where it is one among others, as for `listByUser`, `deleteByUser` and a limit that would have to
  *   evict it. It stays in the index. `create` finds its id taken.
- * - The index of a user lists his `active` and `pending` sessions: those with a `userTag`. Expired ones leave it as it is used.
+ * - The index of a user lists the user's `active` and `pending` sessions: those with a `userTag`. Expired ones leave it as it is used.
  */
 export interface SessionBackend {
   /**
@@ -128,7 +128,7 @@ export interface SessionBackend {
   /** For stores that do not expire by themselves: removes expired records and returns how many. */
   clearExpired?(): Promise<number>;
 
-  /** Resolves when the store answers. */
+  /** Resolves when the store responds. */
   ping(): Promise<void>;
 
   /** Gives up what `open` opened, and nothing that the application handed in. It must not wait longer than `timeoutMs`. */

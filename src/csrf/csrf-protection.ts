@@ -14,7 +14,7 @@ import { originOf } from './request-origin.js';
 /** RFC 9110, section 9.2.1: these change nothing, so there is nothing to forge. */
 const SAFE_METHODS: ReadonlySet<string | undefined> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
-/** What becomes of a request for which the cookie speaks: it can do no harm, its route answers for it, or it has to be checked. */
+/** How a request is treated whose session came in the cookie: it can do no harm, its route is exempt, or it is checked. */
 export type CsrfRule = 'safe' | 'skipped' | 'checked';
 
 /**
@@ -44,7 +44,7 @@ export class CsrfProtection {
     this.#allowedOrigins = new Set(csrf.allowedOrigins);
   }
 
-  /** A token for the pages of the session `id`; null when none is asked for. */
+  /** A token for the pages of the session `id`; null when none is needed. */
   issue(id: SessionId): string | null {
     return this.#enabled ? this.tokens.issue(id) : null;
   }
@@ -89,7 +89,7 @@ export class CsrfProtection {
 
   /**
    * Why the living `session` is not for a request of our own origin: it sends the token of another session, as the page of a user who was
-   * signed in before does. Without a user there is nobody to be mistaken for, unless `requireToken` asks for the token in any case.
+   * signed in before does. Without a user there is no user to be mistaken for, unless `requireToken` asks for the token in any case.
    */
   refusalOfToken(request: PlatformRequest, { sessionId, isAnonymous }: Session): SessionCsrfError | null {
     const token = this.#tokenIn(request);

@@ -28,7 +28,7 @@ export function originOf(request: PlatformRequest, allowedOrigins: ReadonlySet<s
   return origin === targetOf(request) ? 'own' : 'foreign';
 }
 
-/** The origin that the request is addressed to; null: it cannot be told. */
+/** The origin that the request is addressed to; null: it is not known. */
 function targetOf(request: PlatformRequest): string | null {
   const target = `${request.protocol ?? 'http'}://${request.host ?? rawRequestOf(request).headers.host ?? ''}`;
   const origin = URL.canParse(target) ? new URL(target).origin : 'null';

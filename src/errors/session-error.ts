@@ -1,6 +1,6 @@
 import { HttpException, HttpStatus } from '@nestjs/common';
 
-/** What went wrong, for programs. It goes to events and logs; the client is told the HTTP status only. */
+/** What went wrong, for programs. It goes to events and logs; the client gets the HTTP status only. */
 export type SessionErrorCode =
   | 'TOKEN_MISSING'
   | 'TOKEN_MALFORMED'
@@ -32,7 +32,7 @@ export type SessionErrorCode =
 export interface SessionErrorOptions {
   /** What led to this error. Never a driver's raw error: that one carries keys, payloads, even passwords. */
   readonly cause?: unknown;
-  /** Whether the client is told `code`, because it can do something about it. Default false. */
+  /** Whether `code` is sent to the client, because it can do something about it. Default false. */
   readonly tellsCode?: boolean;
 }
 

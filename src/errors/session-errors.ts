@@ -46,7 +46,7 @@ export class SessionSecurityError extends SessionError {
   }
 }
 
-/** Another site may have made the browser send this request, for which the cookie spoke. 403, and the client is told the code. */
+/** Another site may have made the browser send this request, whose session came in the cookie. 403, and the code is sent to the client. */
 export class SessionCsrfError extends SessionError {
   constructor(code: 'CSRF_CROSS_SITE' | 'CSRF_TOKEN_MISSING' | 'CSRF_TOKEN_INVALID', message: string) {
     super(code, message, HttpStatus.FORBIDDEN, { tellsCode: true });
@@ -64,7 +64,7 @@ export class SessionBackendError extends SessionError {
   }
 }
 
-/** Somebody else's change won and a retry could not merge it in time, or a login lost its race. 409, and the client is told the code. */
+/** Another request's change won and a retry could not merge it in time, or a login lost its race. 409, and the code is sent to the client. */
 export class SessionConflictError extends SessionError {
   constructor(message: string, code: Extract<SessionErrorCode, 'CONFLICT' | 'SESSION_LIMIT'> = 'CONFLICT') {
     super(code, message, HttpStatus.CONFLICT, { tellsCode: true });
@@ -83,12 +83,12 @@ export type DataFault = 'value' | 'input' | 'size' | 'user-id';
 
 /**
  * A value that cannot be stored without changing it. 500 if only the application can have made it; 400 or 413 if a client can have sent it,
- * and the client is told the code. The session is as it was.
+ * and the code is sent to the client. The session is as it was.
  */
 export class SessionDataError extends SessionError {
   constructor(
     message: string,
-    /** Where the value stands, such as `data.cart[2].price`. The client is not told. */
+    /** Where the value stands, such as `data.cart[2].price`. It is not sent to the client. */
     readonly path: string,
     fault: DataFault = 'value',
   ) {

@@ -52,12 +52,12 @@ export interface SessionRegeneratedEvent extends SessionFact, SessionEventOrigin
   readonly previousSessionId: string;
 }
 
-/** A session is over. Expiry sends no event: nobody watches the store for it. */
+/** A session is over. Expiry sends no event: nothing watches the store for it. */
 export interface SessionEndedEvent extends SessionFact, SessionEventOrigin {
   readonly type: 'ended';
   /** Why it ended. */
   readonly reason: SessionEndReason;
-  /** Who ended it, as the caller has told: `deleteSession(session, { by: admin.userId })`. Null: the caller has told nothing. */
+  /** Who ended it, as the caller says: `deleteSession(session, { by: admin.userId })`. Null: the caller did not say. */
   readonly by: string | null;
 }
 
@@ -66,7 +66,7 @@ export interface SessionRejectedEvent {
   readonly type: 'rejected';
   /** Milliseconds since the epoch, by the module's clock. */
   readonly at: number;
-  /** The exact reason, which the client is not told. */
+  /** The exact reason, which is not sent to the client. */
   readonly reason: SessionErrorCode;
   /** null when the token did not verify. */
   readonly sessionId: string | null;

@@ -11,7 +11,7 @@ const PAUSE_MS = 1000;
 
 /**
  * Reports why a request has no session: to the listeners of `SessionEvents`, and to the log for the developer who wonders about a 401. The
- * client is never told the exact reason.
+ * exact reason is never sent to the client.
  *
  * At most one log line a second for each reason, so that a flood of forged tokens does not flood the log. A line holds nothing that a client
  * has sent.

@@ -21,7 +21,7 @@ const OF_THE_LOST_RESPONSE =
   /^(content-(?!security-policy).*|transfer-encoding|etag|last-modified|cache-control|expires|pragma|age|accept-ranges|(repr-)?digest|set-cookie|clear-site-data|location|refresh|retry-after|www-authenticate|trailer|link|x-accel-.*|x-sendfile)$/i;
 
 /**
- * Stands between the application and the first byte of a response, whoever sends it: Nest, `@Res()`, a stream, a redirect, an exception
+ * Stands between the application and the first byte of a response, from any sender: Nest, `@Res()`, a stream, a redirect, an exception
  * filter, a hijacked reply. All of them end in four methods of Node's response. If there is something to commit, calls wait until that is
  * done, and are then made in their order; if it fails, they are dropped and another response is sent. With nothing to commit, nothing
  * waits.

@@ -93,13 +93,13 @@ export class SessionOptions {
   tokenFormat: 'simple' | TokenSerializer = 'simple';
 
   /**
-   * Whether a session answers only to the address that it was made for: true the same address, prefixes the same network. The address is
+   * Whether a session works only from the address for which it was created: true the same address, prefixes the same network. The address is
    * what the framework says (`trust proxy`, `trustProxy`). Default false.
    */
   @IsIpBinding()
   ipBinding: boolean | IpNetworkBinding = false;
 
-  /** Whether a session answers only to the User-Agent that it was made for. Default false. */
+  /** Whether a session works only with the User-Agent for which it was created. Default false. */
   @IsBoolean()
   userAgentBinding: boolean = false;
 
@@ -121,7 +121,7 @@ export class SessionOptions {
   })
   backendKeyPrefix: string = 'session:';
 
-  /** Milliseconds that all store calls of one request may take together; then the answer is 503. Default 1000. */
+  /** Milliseconds that all store calls of one request may take together; then the response is a 503. Default 1000. */
   @IsNumberBetween(1, LONGEST_TIMEOUT_MS, 'milliseconds', { whole: true })
   backendTimeout: number = 1000;
 
@@ -134,7 +134,7 @@ export class SessionOptions {
 
   /**
    * Whether unsafe requests (all but GET, HEAD, OPTIONS and TRACE) whose session came in the cookie must prove that they come from our own
-   * pages, and those too that a cookie would answer with a new session. Default true; it asks nothing of tokens in headers. ASVS 3.5.1.
+   * pages, and so must requests whose response would set a cookie with a new session. Default true; it does not apply to tokens in headers. ASVS 3.5.1.
    */
   @IsBoolean()
   enableCsrf: boolean = true;

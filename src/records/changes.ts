@@ -31,7 +31,7 @@ export function apply(content: SessionContent, changes: readonly Change[]): Sess
         user = user && withoutField(user, change.field);
         break;
       case 'add-flash':
-        // A commit whose answer was lost may come again.
+        // A commit whose response was lost may come again.
         if (!flash.some(({ id }) => id === change.message.id)) flash = [...flash, change.message];
         break;
       case 'take-flash':

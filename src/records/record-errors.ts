@@ -12,7 +12,7 @@ export class DamagedRecordError extends Error {
   }
 }
 
-/** Is told of records that count as no session. */
+/** Called with records that count as no session. */
 export interface DamageReport {
   note(id: SessionId, error: DamagedRecordError): void;
 }

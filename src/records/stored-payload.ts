@@ -33,9 +33,9 @@ const LONGEST_TTL_MS = 3_153_600_000_000;
 type PayloadOfRecord = Pick<SessionRecord, 'id' | 'payload'>;
 
 /**
- * Reads a record's payload. What passes here is what was written, byte for byte, unless somebody has computed the checksum of other JSON.
+ * Reads a record's payload. What passes here is what was written, byte for byte, unless the checksum was computed for other JSON.
  *
- * @param report told of JSON that turns out not to be ours when it is read. Default: nothing, for a payload that was just encoded
+ * @param report called with JSON that turns out not to be ours when it is read. Default: nothing, for a payload that was just encoded
  * @throws DamagedRecordError when it is not ours, not whole, or belongs to another id
  * @throws NewerRecordError when a later version of this module wrote it
  */
@@ -86,7 +86,7 @@ export class StoredPayload implements SessionContent {
     this.#flashEnd = endOfLine(payload, this.#clientEnd + 1);
   }
 
-  /** Whether nobody is signed in. */
+  /** Whether no user is signed in. */
   get isAnonymous(): boolean {
     return this.#record.payload.startsWith(NO_USER, USER_AT);
   }
@@ -121,7 +121,7 @@ export class StoredPayload implements SessionContent {
     return (this.#data ??= this.#read(this.dataText, isData, 'its data is not an object of what can be stored'));
   }
 
-  /** The same payload with none of its parts read, for whoever may not get objects that others have changed. */
+  /** The same payload with none of its parts read, for a caller that must not get objects which another one has changed. */
   unread(): StoredPayload {
     return new StoredPayload(this.#record, this.#report);
   }
@@ -139,7 +139,7 @@ export class StoredPayload implements SessionContent {
   }
 }
 
-/** The times are read at once, as each load looks at them, the client when somebody asks. */
+/** The times are read at once, as each load looks at them, the client at first use. */
 class StoredFacts implements SessionMetadata {
   readonly createdAt: number;
   readonly ttlMs: number;

@@ -21,7 +21,7 @@ export interface SessionRevision {
 /**
  * A record with its payload, of which the parts are parsed when they are first read. Whatever passes here can be used and written back.
  *
- * @param report told of a part that turns out not to be ours then
+ * @param report called with a part that turns out not to be ours then
  * @throws DamagedRecordError, or SessionBackendError when a later version of this module wrote it
  */
 export function storedSession(record: SessionRecord, id: SessionId, report: DamageReport): StoredSession {

@@ -29,7 +29,7 @@ export class AddressNotice {
     );
   }
 
-  /** The address of a proxy that the framework does not trust is the same for all of its clients, so the binding keeps nobody out. */
+  /** The address of a proxy that the framework does not trust is the same for all of its clients, so the binding refuses no client. */
   #checkProxy(ip: string, request: PlatformRequest): void {
     const { headers, socket } = rawRequestOf(request);
     const forwarded = headers['x-forwarded-for'];

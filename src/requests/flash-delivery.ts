@@ -55,7 +55,7 @@ export class FlashDelivery {
     this.#statusOfHandler = status;
   }
 
-  /** What it was given is shown to nobody. */
+  /** Nobody sees what it was given. */
   async handlerThrew(): Promise<void> {
     this.#statusOfHandler = null;
     if (this.request.session !== null) await this.putBack(this.request.session);
@@ -100,7 +100,7 @@ export class FlashDelivery {
     return status < FIRST_ERROR_STATUS || this.#statusOfHandler === 'running' || this.#statusOfHandler === status;
   }
 
-  /** A session that has ended takes its messages along; a store that fails for a moment is asked again. */
+  /** A session that has ended takes its messages along; a store that fails for a moment is tried again. */
   async #returnInBackground(session: Session): Promise<void> {
     const { writer, store, log } = this.services;
     let failure: unknown;

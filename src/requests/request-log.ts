@@ -116,7 +116,7 @@ export class RequestLog {
   }
 }
 
-/** A client may have sent the value: no fault of the application, and no reason for a line that somebody is called up for. */
+/** A client may have sent the value: no fault of the application, and no reason for a line that wakes somebody up. */
 function isOfClient(error: SessionError): boolean {
   return error.getStatus() < INTERNAL_ERROR;
 }

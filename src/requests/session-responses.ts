@@ -51,7 +51,7 @@ export class SessionResponses implements SessionResponseServices {
    * Adds the headers of the session to those of the application.
    *
    * @param said null: the response says nothing about the session, which was only read
-   * @param dependsOnOrigin whether another origin would have been answered otherwise
+   * @param dependsOnOrigin whether another origin would have got another response
    */
   write(
     request: IncomingMessage,

@@ -11,7 +11,7 @@ export class HeldPart<T extends object> {
     private readonly picture: ObjectPicture | null = null,
   ) {}
 
-  /** @param object what was parsed from `text`, and nobody else has got */
+  /** @param object what was parsed from `text` and has no other user */
   static handedOut<T extends object>(object: T, text: string): HeldPart<T> {
     return new HeldPart(object, text, new ObjectPicture(object));
   }

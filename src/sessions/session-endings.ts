@@ -70,7 +70,7 @@ export class SessionEndings {
     return true;
   }
 
-  /** For the event only, which has less to say where the store does not answer. The session is ended all the same. */
+  /** For the event only, which has less to say where the store does not respond. The session is ended all the same. */
   async #peek(id: SessionId, budget: StoreBudget): Promise<EndedSession | null> {
     try {
       const stored = await this.store.read(id, budget);

@@ -53,7 +53,7 @@ export class SessionLogin {
 
   /**
    * @returns `previous`, where there is one: it has become the new session
-   * @throws SessionConflictError when `previous` was ended or exchanged by somebody else meanwhile; it is then as it was
+   * @throws SessionConflictError when `previous` was ended or exchanged by another client meanwhile; it is then as it was
    */
   async login(previous: Session | null, login: Login, budget: StoreBudget): Promise<IssuedSession> {
     if (previous !== null) return Session.stateOf(previous).inTurn(() => this.#replace(previous, login, budget));
@@ -93,7 +93,7 @@ export class SessionLogin {
     return this.options.regenerateOnLogin && (userId === null || userId === user.userId);
   }
 
-  /** Null: `previous` had a user and has ended, so there is nothing to exchange, and nothing that somebody else could have planted. */
+  /** Null: `previous` had a user and has ended, so there is nothing to exchange, and nothing that an attacker could have planted. */
   async #exchangeAtLogin(
     previous: SessionState,
     { user, origin }: Login,
@@ -112,7 +112,7 @@ export class SessionLogin {
 
   /**
    * @returns in a request, `session`, which has become the one with the new id; else another object, and `session` has ended
-   * @throws SessionConflictError when `session` was ended or exchanged by somebody else meanwhile
+   * @throws SessionConflictError when `session` was ended or exchanged by another client meanwhile
    */
   regenerate(session: Session, budget: StoreBudget): Promise<IssuedSession> {
     return Session.stateOf(session).inTurn(() => this.#regenerate(session, budget));
@@ -138,7 +138,7 @@ export class SessionLogin {
   }
 
   /**
-   * Within one slot the store does it in one step; when somebody changed the old session meanwhile, his change is let in first. Null: the
+   * Within one slot the store does it in one step; if another request has changed the old session meanwhile, that change is let in first. Null: the
    * old session has ended.
    */
   #exchange(
@@ -160,7 +160,7 @@ export class SessionLogin {
 
   /**
    * Across slots no step is atomic, so: the new session as `pending`, then the old one is deleted as it was read, then the new one is
-   * activated. A crash in between leaves at most the old one usable, and whoever deletes the old one is the only one to go on. Null: the old session has ended.
+   * activated. A crash in between leaves at most the old one usable, and only the caller that deletes the old one goes on. Null: the old session has ended.
    */
   async #exchangeAcrossSlots(
     previous: SessionState,

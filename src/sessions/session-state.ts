@@ -16,7 +16,7 @@ import { assertUser } from './user-input.js';
 
 const FLASH_ID_BYTES = 9;
 
-/** What a commit has to do, and the texts of the view that it was told from. */
+/** What a commit has to do, and the texts that it was computed from. */
 export interface PendingChanges {
   readonly changes: readonly Change[];
   readonly userText: string;
@@ -36,7 +36,7 @@ export class SessionState {
   #user: HeldPart<SessionUser> | null = null;
   #data: HeldPart<SessionData> | null = null;
   #flash: SessionFlash | null = null;
-  /** As stored; undefined: not asked for yet. */
+  /** As stored; undefined: not used yet. */
   #userId: string | undefined;
   #status: HeldStatus = 'active';
   /** What the holder saw when it ended the session; null: it has not. */
@@ -89,7 +89,7 @@ export class SessionState {
     return this.#stored.content.isAnonymous;
   }
 
-  /** The user's id as stored, without the notice that somebody may change the user. */
+  /** The user's id as stored, without noting that the caller may change the user. */
   get userId(): string | null {
     return (this.#userId ??= this.#stored.content.user?.userId) ?? null;
   }
@@ -129,12 +129,12 @@ export class SessionState {
     return !clear || this.mayTakeFlash() ? this.flash.read(clear) : [];
   }
 
-  /** Called before flash messages are taken. False: there are none, or the request shows them to nobody. */
+  /** Called before flash messages are taken. False: there are none, or nobody reads the response of the request. */
   mayTakeFlash(): boolean {
     return !this.flash.isEmpty && this.listener?.mayTakeFlash() !== false;
   }
 
-  /** Runs one write after the other: two that were told from the same changes would store them twice. */
+  /** Runs one write after the other: two that were computed from the same changes would store them twice. */
   inTurn<T>(write: () => Promise<T>): Promise<T> {
     this.#queue ??= new TaskQueue();
     return this.#queue.run(write);
@@ -196,7 +196,7 @@ export class SessionState {
 
   /**
    * Called after `pending` has become a part of `stored`, the same session under another id. The holder's objects stay and show it, and
-   * what was changed since `pending` was told is still to be stored.
+   * what was changed since `pending` was computed is still to be stored.
    */
   continueAs(stored: StoredSession, { changes, userText, dataText }: PendingChanges): void {
     const { content } = stored;
@@ -229,7 +229,7 @@ export class SessionState {
     if (!this.isEnded) this.#status = 'ended';
   }
 
-  /** null: nobody is signed in. */
+  /** null: no user is signed in. */
   #heldUser(): HeldPart<SessionUser> | null {
     const { user, userText } = this.#stored.content;
     if (this.#user !== null || user === null) return this.#user;

@@ -109,7 +109,7 @@ export class SessionWriter {
     return state.flashTaken(taken, stored).map(toFlashMessage);
   }
 
-  /** Puts back the messages that were taken by `session` and have reached nobody; those that came meanwhile stay. */
+  /** Puts back the messages that were taken by `session` and have not reached the client; those that came meanwhile stay. */
   returnFlash(session: Session, budget: StoreBudget): Promise<void> {
     const state = Session.stateOf(session);
     return state.inTurn(() => this.#returnFlash(state, budget));
@@ -123,7 +123,7 @@ export class SessionWriter {
     state.flashReturned(messages, stored);
   }
 
-  /** @throws SessionNotFoundError, of which `state` is told too */
+  /** @throws SessionNotFoundError, after `state` is notified */
   async #changeHeld(
     state: SessionState,
     revise: (stored: StoredSession) => SessionContent | null,

@@ -31,13 +31,13 @@ export class Session {
     return this.#state.record.id;
   }
 
-  /** Who is signed in; null: nobody. The fields may be changed, `userId` only by `login()`. */
+  /** Who is signed in; null: no user. The fields may be changed, `userId` only by `login()`. */
   @Expose()
   get user(): SessionUser | null {
     return this.#state.user;
   }
 
-  /** Whether nobody is signed in. */
+  /** Whether no user is signed in. */
   get isAnonymous(): boolean {
     return this.#state.isAnonymous;
   }

@@ -11,7 +11,7 @@ const LONGEST_PAUSE_MS = 30_000;
 /** For clocks of store and process that do not run at the same speed. */
 const MARGIN_MS = 50;
 
-/** A session whose creator was told that it failed, while the store may have it. No client has its token. */
+/** A session whose creation has failed for its caller, while the store may have it. No client has its token. */
 export interface AbandonedSession {
   readonly id: SessionId;
   /** The versions in which the failed calls may have left it, the earliest first. */
@@ -92,7 +92,7 @@ export class AbandonedSessions {
       try {
         await this.#end(next);
       } catch {
-        // The store has told its failure to the log. To the back: one that always fails must not stop the others.
+        // The store has logged its failure. To the back: one that always fails must not stop the others.
         if (!this.#closed) this.#waiting.push(next);
         return true;
       }

@@ -40,7 +40,7 @@ export class BackendLifecycle {
       await this.#opening;
       return this.#opening !== undefined;
     } catch {
-      // Thrown to whoever opened it.
+      // The caller that opened it gets the error.
       return false;
     }
   }

@@ -17,7 +17,7 @@ type Sized = Pick<SessionRecord, 'payload'>;
  * @throws SessionDataError 413, with the largest part of the record as its path
  */
 export function assertRecordSize(record: Sized, before: Sized | null, most: number): void {
-  // Nearly every record is so short that nobody has to count.
+  // Nearly every record is so short that its bytes need no count.
   if (HEAD_CHARS + record.payload.length * MOST_BYTES_OF_A_CHARACTER <= most) return;
   const bytes = bytesOf(record);
   if (bytes <= most || (before !== null && bytes <= bytesOf(before))) return;

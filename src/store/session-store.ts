@@ -48,7 +48,7 @@ import { Waits } from '../backends/waits.js';
 
 /** Decoded in one turn of the event loop. */
 const RECORDS_AT_ONCE = 500;
-/** The answer itself may be a payload, and stays out of the message. */
+/** The response itself may be a payload, and stays out of the message. */
 const BROKEN_CONTRACT = 'the backend answered with something that its contract does not know';
 
 /** What stands beside a new record. */
@@ -313,7 +313,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   /**
-   * Compare-and-set: `revise` says what becomes of the stored session, and is asked again with the newer one whenever another writer was
+   * Compare-and-set: `revise` says what becomes of the stored session, and is called again with the newer one whenever another writer was
    * faster. It must be pure. Null from it leaves everything as it is, and what would change nothing is not written.
    *
    * @param known what the caller read already; saves a read, and costs nothing if it is outdated
@@ -416,18 +416,18 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     // What the backend says when it is opened is for the developer, and no driver's failure.
     if (!this.#lifecycle.isOpen) await budget.run(() => this.#lifecycle.open());
     const hadAllTime = budget.isUntouched;
-    let answer: unknown;
+    let response: unknown;
     try {
-      answer = await budget.run(call);
+      response = await budget.run(call);
     } catch (error) {
       throw this.#failure(kind, error, hadAllTime);
     }
-    if (!isAllowed(answer)) throw this.#outage(kind, BROKEN_CONTRACT);
+    if (!isAllowed(response)) throw this.#outage(kind, BROKEN_CONTRACT);
     this.#outages.responded(kind);
-    return answer;
+    return response;
   }
 
-  /** What the caller is told. Only what the store itself failed at is logged as an outage, not what one request has brought upon itself. */
+  /** The error for the caller. Only what the store itself failed at is logged as an outage, not what one request has brought upon itself. */
   #failure(kind: StoreCall, error: unknown, hadAllTime: boolean): Error {
     if (error instanceof DamagedRecordError && kind === 'read') return error;
     if (error instanceof NewerRecordError) return newer(error);

@@ -14,7 +14,7 @@ export interface BrowserResponse {
 
 /**
  * A plugin for agents of supertest that makes them send what a browser sends from a page of the application: `Sec-Fetch-Site: same-origin`,
- * without which requests that a cookie answers are a 403, and the cookies, also `Secure` ones, which agents do not send over plain HTTP.
+ * without which requests with a cookie are a 403, and the cookies, also `Secure` ones, which agents do not send over plain HTTP.
  * Each call is a browser of its own.
  *
  * @example

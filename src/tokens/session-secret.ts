@@ -19,7 +19,7 @@ const SECRET = /^[A-Za-z0-9_-]{48}$/;
 const SESSION_ID = /^[A-Za-z0-9_-]{58}[AEIMQUYcgkosw048]$/;
 const TAG_PURPOSE = 'nestjs-sessionx/user-tag/v1\0';
 
-/** The tag of a user: 12 bytes of HMAC-SHA256, so that it can be recomputed here and guessed by nobody. */
+/** The tag of a user: 12 bytes of HMAC-SHA256, so that it can be recomputed here and cannot be guessed. */
 export function userTag(indexKey: string, userId: string): UserTag {
   const digest = createHmac('sha256', indexKey)
     .update(TAG_PURPOSE + userId)

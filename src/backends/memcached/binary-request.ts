@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 
 /**
  * The commands that sessions need. `replace` and not `set`: a `set` that the server refuses (too large, out of memory) removes the value
- * that was there before. `getWithKey` and not `get`: its answer says which key it belongs to.
+ * that was there before. `getWithKey` and not `get`: its response says which key it belongs to.
  */
 export const OPCODES = { add: 0x02, replace: 0x03, delete: 0x04, noop: 0x0a, getWithKey: 0x0c, touch: 0x1c } as const;
 
@@ -27,10 +27,10 @@ export interface BinaryRequest {
 }
 
 /**
- * The bytes of a request. This is all that memjs lacks: it speaks the binary protocol but has no compare-and-set, so its own request is
- * taken and the CAS is put where the protocol has it. `Client.perform` then sends it, and matches the answer, like any of memjs's own.
+ * The bytes of a request. This is all that memjs lacks: it uses the binary protocol but has no compare-and-set, so its own request is
+ * taken and the CAS is put where the protocol has it. `Client.perform` then sends it, and matches the response, like any of memjs's own.
  *
- * @param sequence comes back in the answer, by which memjs tells whose it is
+ * @param sequence comes back in the response, by which memjs finds its request
  */
 export function encodeRequest({ opcode, key, extras, value, cas }: BinaryRequest, sequence: number): Buffer {
   const request = Utils.makeRequestBuffer(opcode, key, extras ?? '', value ?? '', sequence);
@@ -52,7 +52,7 @@ export function touchExtras(expiry: number): Buffer {
 }
 
 /**
- * Whether `response` can be the answer to `request`: memjs looks at the sequence number alone, which bytes out of step may hit. An item with
+ * Whether `response` can be the response to `request`: memjs looks at the sequence number alone, which bytes out of step may hit. An item with
  * flags that are not 0 is one of ours, so that a value other than the one which was stored shows.
  */
 export function isAnswerTo({ opcode, key }: BinaryRequest, { header, key: named, extras, val }: Response): boolean {

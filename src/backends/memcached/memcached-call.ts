@@ -5,7 +5,7 @@ import { OPCODES, type BinaryRequest } from './binary-request.js';
 import { MemcachedError } from './memcached-error.js';
 import type { MemcachedLink } from './memcached-link.js';
 
-/** After this part of its time a read that has heard nothing at all is sent by a fresh connection too. */
+/** After this part of its time a read that has received nothing at all is sent by a fresh connection too. */
 const SILENT_PART = 1 / 3;
 
 export interface CallContext {
@@ -25,7 +25,7 @@ export interface CallContext {
 export class MemcachedCall extends Wait {
   readonly #silentMs: number;
   #link: MemcachedLink | undefined;
-  #bytesHeard = 0;
+  #bytesReceived = 0;
   #isListening = false;
   #isOver = false;
   #underWay = 0;
@@ -43,9 +43,9 @@ export class MemcachedCall extends Wait {
 
   begin(link: MemcachedLink): void {
     const { timeoutMs } = this.context;
-    const heard = link.bytesHeard;
+    const received = link.bytesReceived;
     this.#link = link;
-    this.#bytesHeard = heard;
+    this.#bytesReceived = received;
     this.#hasSecondTry = link.isProven && isRead(this.request);
     this.#isListening = this.#hasSecondTry;
     this.endsAt = performance.now() + (this.#hasSecondTry ? this.#silentMs : timeoutMs);
@@ -55,7 +55,7 @@ export class MemcachedCall extends Wait {
       this.#underWay--;
       if (this.#isOver) return;
       if (response !== null) this.#succeed(response);
-      else if (!this.#isSilent(link, heard) || !this.#tryAgain(link)) this.#fail(error);
+      else if (!this.#isSilent(link, received) || !this.#tryAgain(link)) this.#fail(error);
     });
   }
 
@@ -63,22 +63,22 @@ export class MemcachedCall extends Wait {
   override giveUp(): void {
     const link = this.#link;
     if (link === undefined) return;
-    if (this.#isListening) this.#listen(link, this.#bytesHeard);
+    if (this.#isListening) this.#listen(link, this.#bytesReceived);
     else this.#expire(link);
   }
 
   /** What has come while the process was busy is read before this decides. */
-  #listen(link: MemcachedLink, heard: number): void {
+  #listen(link: MemcachedLink, received: number): void {
     this.#isListening = false;
     this.endsAt = performance.now() + this.context.timeoutMs - this.#silentMs;
     this.context.waits.add(this);
     setImmediate(() => {
-      if (!this.#isOver && this.#isSilent(link, heard)) this.#tryAgain(link);
+      if (!this.#isOver && this.#isSilent(link, received)) this.#tryAgain(link);
     });
   }
 
-  #isSilent(link: MemcachedLink, heard: number): boolean {
-    return this.#hasSecondTry && link.bytesHeard === heard;
+  #isSilent(link: MemcachedLink, received: number): boolean {
+    return this.#hasSecondTry && link.bytesReceived === received;
   }
 
   #tryAgain(doubtful: MemcachedLink): boolean {

@@ -21,7 +21,7 @@ export class MemcachedError extends Error {
   }
 }
 
-/** Whether the server has answered, and the answer was no: out of memory, too large. The connection is as good as before. */
+/** Whether the server has responded, and has refused: out of memory, too large. The connection is as good as before. */
 export function isRefusal(error: unknown): error is MemcachedError {
   return error instanceof MemcachedError && (error.code === 'REFUSED' || error.code === 'TOO_LARGE');
 }

@@ -14,7 +14,7 @@ export interface LinkOptions {
   readonly timeoutMs: number;
   /** The last number that a request may have. */
   readonly lastSequence: number;
-  /** Called once, when it takes no further request, whoever ended it. */
+  /** Called once, when it takes no further request, whichever side ended it. */
   readonly onEnd: (link: MemcachedLink) => void;
 }
 
@@ -64,7 +64,7 @@ export class MemcachedLink {
   }
 
   /** How much the server has said; it grows with anything that comes. */
-  get bytesHeard(): number {
+  get bytesReceived(): number {
     return this.#socket?.bytesRead ?? 0;
   }
 

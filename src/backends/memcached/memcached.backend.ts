@@ -42,15 +42,15 @@ interface Opened {
  * Two kinds of items, both texts: `<prefix><session id>` is a record, of the form of `encodeRecord`; `<prefix><tag>` is the list of a
  * user's sessions: `sxl1 <tag>`, then a line for each with the rest of its id and its expiry (14 digits, ms since the epoch). A signed-in
  * session lives if and only if its record is there *and* the list has it, so that one compare-and-set of the list logs a user out
- * everywhere. An anonymous session is a record alone. A read asks for both at once. All items of a user lie on one server, chosen by his
- * tag; a server that dies takes its own users' sessions along and nobody else's, and is used again as soon as it answers.
+ * everywhere. An anonymous session is a record alone. A read requests both at once. All items of a user lie on one server, chosen by the user's
+ * tag; a server that dies takes its own users' sessions along and no others, and is used again as soon as it responds.
  *
  * Limits:
  * - Memcached forgets: at a restart, and when it is full. What it forgets is logged out, never in: a list that was evicted ends all
  *   sessions of its user. Give it memory enough, and watch `evictions` in its statistics.
  * - A session is at most `maxItemSize` (1 MiB) large, and so is a list (some 17,000 sessions of one user).
- * - Memcached does not look at deadlines. A login that it carries out after the client was told 503 is undone as soon as Memcached
- *   answers again; but the sessions which that login replaced or evicted have ended.
+ * - Memcached does not look at deadlines. A login that it carries out after the client got a 503 is undone as soon as Memcached
+ *   responds again; but the sessions which that login replaced or evicted have ended.
  * - Binary protocol: not through proxies that speak text only.
  */
 export class MemcachedBackend implements SessionBackend {
@@ -127,12 +127,12 @@ export class MemcachedBackend implements SessionBackend {
     return deleteRecordsOfUser(this.#of(tag), options);
   }
 
-  /** All servers must answer: each has users of its own. */
+  /** All servers must respond: each has users of its own. */
   async ping(): Promise<void> {
     await Promise.all(this.#opened().all.map((items) => items.ping()));
   }
 
-  /** Waits for the answers under way, each of which has a deadline. */
+  /** Waits for the responses under way, each of which has a deadline. */
   async close(): Promise<void> {
     await Promise.all((this.#state?.connections ?? []).map((connection) => connection.close()));
   }

@@ -9,7 +9,7 @@ interface Candidate<Server> {
 }
 
 /**
- * Which server has a user's items: the one with the highest score for his tag (rendezvous hashing). One that is added or taken away
+ * Which server has a user's items: the one with the highest score for the user's tag (rendezvous hashing). One that is added or taken away
  * moves its own share of the users and no others; the order in which the servers are named means nothing.
  */
 export class Placement<Server> {

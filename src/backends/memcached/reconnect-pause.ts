@@ -3,10 +3,10 @@ import { backoffMs } from '../backend-rules.js';
 /** A connection that breaks now and then is made anew at once; only a server that goes on failing is left alone for a while. */
 const FAILURES_WITHOUT_PAUSE = 4;
 const FIRST_PAUSE_MS = 50;
-/** As long as clients are told to wait (`Retry-After: 1`). */
+/** As long as clients have to wait (`Retry-After: 1`). */
 const LONGEST_PAUSE_MS = 1000;
 
-/** Pauses between attempts to reach a server that does not answer, each longer than the one before, and each process has its own. */
+/** Pauses between attempts to reach a server that does not respond, each longer than the one before, and each process has its own. */
 export class ReconnectPause {
   #failures = 0;
   #endsAt = 0;

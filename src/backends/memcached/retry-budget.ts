@@ -19,7 +19,7 @@ export class RetryBudget {
   /**
    * A random pause, longer each time, so that writers who met once do not meet again and again.
    *
-   * @throws SessionConflictError when the time is over: the server has answered all the while, so this is no outage
+   * @throws SessionConflictError when the time is over: the server has responded all the while, so this is no outage
    */
   async pause(): Promise<void> {
     if (this.isOver()) {

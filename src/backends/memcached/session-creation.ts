@@ -26,8 +26,8 @@ type Entered =
  * 3. One compare-and-set of the list takes the new one in, and those that it replaces or evicts out.
  * 4. The record is kept for its lifetime. A touch makes nothing: if Memcached comes to it late, the record has left.
  *
- * Memcached has no clock that a request can be told to obey, so a step that was sent in time and is carried out late takes effect. What
- * is answered late is undone. What is never answered leaves a session whose token no client has. It ends with step 1's short life, or, if
+ * Memcached has no deadline for a request, so a step that was sent in time and is carried out late takes effect. What
+ * is confirmed late is undone. What is never confirmed leaves a session whose token no client has. It ends with step 1's short life, or, if
  * step 4 came through as well, when the module deletes it (`AbandonedSessions`): without its record, no step that is carried out even
  * later makes a session of it. What step 3 took out stays out.
  */
@@ -59,7 +59,7 @@ export class SessionCreation {
     if (result.outcome !== 'created') return result;
     if (!this.#retryBudget.isOver()) await this.#keep(lifetimeMs, result.evicted);
     if (!this.#retryBudget.isOver()) return result;
-    // The caller has been told that it failed.
+    // For the caller it has failed.
     await this.#undo();
     return { outcome: 'late' };
   }
@@ -109,7 +109,7 @@ export class SessionCreation {
   async #revise(entries: readonly ListEntry[]): Promise<Entered> {
     const { record, options } = this;
     const replaced = options.replaces && memberOf(options.replaces.id);
-    // Logged out everywhere since it was read: its heir must not slip through.
+    // Logged out everywhere since it was read: its successor must not slip through.
     if (replaced !== undefined && !entries.some(({ member }) => member === replaced)) return { outcome: 'missing' };
 
     const entry = { member: memberOf(record.id), expiresAt: record.expiresAt };
@@ -145,7 +145,7 @@ export class SessionCreation {
       .map(({ entry }) => entry);
   }
 
-  /** @throws MemcachedError `EVICTED` when the record has left already, though nobody has ended the session */
+  /** @throws MemcachedError `EVICTED` when the record has left already, though no client has ended the session */
   async #keep(lifetimeMs: number, evicted: readonly SessionId[]): Promise<void> {
     const { user, record } = this;
     const [kept] = await Promise.all([

@@ -40,7 +40,7 @@ export class UserList {
   }
 
   /**
-   * Compare-and-set: `revise` says what becomes of the entries that have not expired, and is asked again when another writer was faster.
+   * Compare-and-set: `revise` says what becomes of the entries that have not expired, and is called again when another writer was faster.
    *
    * @param known the item as it was read already
    * @returns what `revise` said; a result without `entries` leaves the list as it is

@@ -51,7 +51,7 @@ export class UserSessions {
   }
 
   /**
-   * A session, if both its record and the list say that it lives; an anonymous or invalidated one is in no list. The two are asked for at
+   * A session, if both its record and the list say that it lives; an anonymous or invalidated one is in no list. The two are requested at
    * once, which costs one round trip. It may have expired.
    *
    * @throws DamagedRecordError when one of the items is not ours

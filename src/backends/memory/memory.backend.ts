@@ -31,7 +31,7 @@ const ENDED = 0;
 /** How much memory the sessions may take. */
 export interface MemoryBackendOptions {
   /**
-   * The most records that are kept. Beyond it the oldest leave that sign nobody in: anonymous and invalidated ones. Where there are none, a
+   * The most records that are kept. Beyond it the oldest leave that sign no user in: anonymous and invalidated ones. Where there are none, a
    * new session is a 503, and no user is signed out by another one's login. Default 100,000.
    */
   readonly maxRecords?: number;

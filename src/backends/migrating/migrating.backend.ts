@@ -27,7 +27,7 @@ interface Opened {
 
 /**
  * Two stores as one, to move from `old` to `next` while the application runs. A session is read from wherever it is, moves to `next` with
- * its first write or touch, and is ended wherever it is. At any time at most one of the stores has it alive, so that nobody who was
+ * its first write or touch, and is ended wherever it is. At any time at most one of the stores has it alive, so that no user who was
  * logged out comes back through the other. For the moment in which neither has it, calls for it wait. A small record that opens nothing
  * stays in the store that it has left, until the session would have expired there.
  *

@@ -47,14 +47,14 @@ export type SessionClusterOptions<NodeOptions> = Required<
 
 /**
  * The options of an ioredis client that fit sessions. ioredis's own suit a cache: with them a call to a server that hangs never returns, and
- * a write whose answer is lost is sent again and done twice.
+ * a write whose response is lost is sent again and done twice.
  *
  * @param timeoutMs the longest that a call may take, as `backendTimeout`
  */
 export function sessionRedisOptions(timeoutMs: number): SessionRedisOptions {
   return {
     ...connectionOptions(timeoutMs),
-    // A command for a connection that is down fails at once. In a queue it would run after its caller was told that it failed.
+    // A command for a connection that is down fails at once. In a queue it would run after it has failed for its caller.
     enableOfflineQueue: false,
     retryStrategy: reconnectPause,
   };
@@ -80,7 +80,7 @@ function connectionOptions(timeoutMs: number): ConnectionOptions {
 
 /**
  * The options of an ioredis Cluster client that fit sessions, for the reasons of {@link sessionRedisOptions}. A command that a node refuses
- * without carrying it out (`MOVED`, `ASK`, `TRYAGAIN`, `CLUSTERDOWN`) is sent again until `timeoutMs` is over; one whose answer is lost is not.
+ * without carrying it out (`MOVED`, `ASK`, `TRYAGAIN`, `CLUSTERDOWN`) is sent again until `timeoutMs` is over; one whose response is lost is not.
  *
  * @param timeoutMs the longest that a call may take, as `backendTimeout`
  */

@@ -98,7 +98,7 @@ export class RedisLink {
     return this.#clocks.of(this.client.slots[slot]?.[0] ?? '');
   }
 
-  /** Waits for answers that are under way, but not for a server that hangs: there, QUIT never returns. */
+  /** Waits for responses that are under way, but not for a server that hangs: there, QUIT never returns. */
   async close(): Promise<void> {
     this.#readiness.stop();
     if (!this.isOwn) {
@@ -256,7 +256,7 @@ function checksOf(client: Redis | Cluster, { keyPrefix }: BackendContext, onEvic
     ...(isCluster(client) || database === 0 ? [] : [databaseCheck(client, database)]),
     evictionCheck(client, { onEviction, mayUseInfo }),
     rightsCheck(client, keyPrefix),
-    // A cluster is asked by the slot, and its client knows where each lies.
+    // A cluster is addressed by the slot, and its client knows where each lies.
     ...(isCluster(client) ? [] : [shardingCheck(client, keyPrefix)]),
   ];
 }

@@ -13,7 +13,7 @@ export interface RecordPlace {
 }
 
 /**
- * One GET, whose reply is believed if it names the session that was asked for.
+ * One GET, whose reply is accepted if it names the requested session.
  *
  * Redis replies in order and names no call, so that after one reply too many on a connection each call gets the reply to the call before it.
  * A record of another session shows that by its id. But *nothing* looks the same for all: read as "no session", the shifted nil of a session

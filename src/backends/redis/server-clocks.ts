@@ -1,4 +1,4 @@
-/** How long what a server has told of its clock is believed, milliseconds. */
+/** How long a server time is used after the server has sent it, milliseconds. */
 const BELIEVED_MS = 1000;
 /** By how much a clock that is being adjusted may fall behind meanwhile, and what rounding takes. */
 const TOLERANCE_MS = 5;

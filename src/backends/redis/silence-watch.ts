@@ -15,7 +15,7 @@ export class SilenceWatch {
   readonly #partMs: number;
   #timer: NodeJS.Timeout | undefined;
   #stream: Redis['stream'] | undefined;
-  #bytesHeard = 0;
+  #bytesReceived = 0;
   #silentParts = 0;
 
   constructor(
@@ -35,7 +35,7 @@ export class SilenceWatch {
   #note(): void {
     this.#stream = this.client.stream;
     // A connection that is being made has no stream yet.
-    this.#bytesHeard = bytesRead(this.#stream);
+    this.#bytesReceived = bytesRead(this.#stream);
     this.#silentParts = 0;
   }
 
@@ -52,7 +52,7 @@ export class SilenceWatch {
     this.#timer = undefined;
     const { stream, commandQueue } = this.client;
     if (commandQueue.length === 0) return;
-    if (stream !== this.#stream || bytesRead(stream) !== this.#bytesHeard) this.#note();
+    if (stream !== this.#stream || bytesRead(stream) !== this.#bytesReceived) this.#note();
     else if (++this.#silentParts >= PARTS_OF_A_TIMEOUT) {
       stream.destroy(new Error('Nothing came while a command waited.'));
       return;

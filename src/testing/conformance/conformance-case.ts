@@ -2,7 +2,7 @@ import type { Arena } from './arena.js';
 
 /** One requirement of the contract. */
 export interface ConformanceCase {
-  /** What a backend has to do; a failure is told by this sentence. */
+  /** What a backend has to do; this sentence names a failure. */
   readonly name: string;
   /** Rejects when the backend does something else. */
   run(): Promise<void>;

@@ -4,7 +4,7 @@ import { isRefused } from '../redis-refusal.js';
 import { PASSED, type Finding, type ReadinessCheck } from './readiness-check.js';
 
 /**
- * Whether the connection is in the database that was asked for. ioredis takes a SELECT that the server refuses for one warning, and goes on
+ * Whether the connection is in the database that was requested. ioredis takes a SELECT that the server refuses for one warning, and goes on
  * in database 0, with the sessions of another application perhaps.
  *
  * `CLIENT INFO` changes nothing on a client of the application's. A user who may not run it may at least run the SELECT that the

@@ -9,7 +9,7 @@ const REPORTED_PAUSE_MS = 60_000;
 const NOT_CONNECTED = 'Redis is not connected, or the connection has not been checked yet.';
 
 /**
- * Whether the connection is the one that was asked for, to a server that can keep the promises. The checks run one after the other when
+ * Whether the connection is the one that was requested, to a server that can keep the promises. The checks run one after the other when
  * the connection is ready, and again while one of them has found something; a request only looks at `refusal`.
  */
 export class Readiness {
@@ -96,7 +96,7 @@ export class Readiness {
     return ++this.#round;
   }
 
-  /** A probe that told nothing is not repeated with each connection: while a server fails there may be many. */
+  /** A probe without a result is not repeated with each connection: while a server fails there may be many. */
   #triedJustNow(check: ReadinessCheck): boolean {
     if (check.runs === 'each-connection') return false;
     return performance.now() - (this.#undeterminedAt.get(check) ?? -Infinity) < UNDETERMINED_PAUSE_MS / 2;

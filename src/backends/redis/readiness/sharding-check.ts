@@ -35,7 +35,7 @@ return redis.call('DEL', string.sub(KEYS[1], 1, -44))
 
 /**
  * Whether all keys of one tag lie on one server. A proxy that spreads them by the whole key runs a script where its declared key lies: the
- * index of a user is then somewhere else than his sessions, and logging out everywhere misses some.
+ * index of a user is then somewhere else than the sessions, and logging out everywhere misses some.
  *
  * @param keyPrefix the prefix of the backend; a client adds its own to it
  */
