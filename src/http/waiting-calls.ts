@@ -2,6 +2,7 @@ import { ServerResponse } from 'node:http';
 
 import { Http1SentResponse } from './http1-sent-response.js';
 import { OtherSentResponse } from './other-sent-response.js';
+import { overlay } from './overlay.js';
 import type { SendingArguments, SendingMethod, SentResponse } from './sent-response.js';
 
 type Call = readonly [method: SendingMethod, args: SendingArguments];
@@ -15,6 +16,9 @@ export class WaitingCalls {
   #calls: Call[] = [];
   #bytes = 0;
   #areDropped = false;
+  #showDestroy: (() => void) | null = null;
+  /** With what the application has destroyed the response after its end; null: it has not. */
+  #destroyed: { readonly error: Error | undefined } | null = null;
 
   /**
    * @param beforeHead is called before a call makes the head without `writeHead`
@@ -64,6 +68,34 @@ export class WaitingCalls {
 
   show(): void {
     this.#sent.show();
+    this.#deferDestroy();
+  }
+
+  /**
+   * Without us, a response that has ended is with the client before `destroy()` closes the connection. Fastify calls it when a stream that it
+   * sends meets a response that another call has ended.
+   */
+  #deferDestroy(): void {
+    const { response } = this;
+    const destroy = (error?: Error): ServerResponse => {
+      if (this.#sent.writableEnded) {
+        this.#destroyed ??= { error };
+        return response;
+      }
+      this.#restoreDestroy();
+      return response.destroy(error);
+    };
+    this.#showDestroy = overlay(response, { destroy: { value: destroy, writable: true } });
+  }
+
+  #restoreDestroy(): void {
+    this.#showDestroy?.();
+    this.#showDestroy = null;
+  }
+
+  #destroyNow(): void {
+    this.#restoreDestroy();
+    if (this.#destroyed !== null) this.response.destroy(this.#destroyed.error);
   }
 
   /** Makes the calls, in their order. */
@@ -81,6 +113,7 @@ export class WaitingCalls {
     showLaterStatus();
     // A caller that got false from write() waits for this. If a buffer below is full, the event comes from there.
     if (tookAll !== false) this.#drain();
+    this.#destroyNow();
   }
 
   /** Drops these calls and all later ones. `send()` sends another response. */
@@ -92,6 +125,7 @@ export class WaitingCalls {
     this.#calls = [];
     // A stream that is piped into the response ends with it. One that waits for `drain` has to go on first.
     this.#drain();
+    this.#destroyNow();
   }
 
   #keep(method: SendingMethod, args: SendingArguments): void {
