@@ -195,6 +195,8 @@ describe('one reply too many on a connection', () => {
     const client = new Redis({ ...sessionRedisOptions(BUDGET_MS), host, port: Number(port) });
     let closed = 0;
     client.on('close', () => closed++);
+    // As an application has one: a late reply may come after the module has taken its own listener away.
+    client.on('error', () => undefined);
     await start(new RedisBackend(client));
     const all = await signIn(5);
     const other = (await observer.get(keyOf(all[4]!.sessionId)))!;
@@ -210,7 +212,7 @@ describe('one reply too many on a connection', () => {
       errors.mock.calls.map(([line]) => String(line)).filter((line) => line.includes('gives replies to other calls')),
     ).toHaveLength(1);
     await service.close();
-    expect(client.listenerCount('error')).toBe(0);
+    expect(client.listenerCount('error')).toBe(1);
     expect(client.status).toBe('ready');
     client.disconnect();
     errors.mockRestore();
