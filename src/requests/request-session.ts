@@ -12,8 +12,7 @@ import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../ht
 import type { ResponseLayer } from '../http/response-layer.js';
 import { hasReader } from '../http/response-reader.js';
 import type { TokenSource } from '../options/session-options.js';
-import type { LoginResult } from '../sessions/login-result.js';
-import type { IssuedSession } from '../sessions/session-issuer.js';
+import type { IssuedSession, LoginResult } from '../sessions/session-results.js';
 import type { SessionListener } from '../sessions/session-listener.js';
 import type { LoadResult, SessionLoader } from '../sessions/session-loader.js';
 import type { SessionRenewal } from '../sessions/session-renewal.js';

@@ -4,7 +4,7 @@ import { SessionUsageError } from '../errors/session-errors.js';
 import type { RequestClient } from '../http/client-identity.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { NewSessionUser } from '../records/session-user.js';
-import type { LoginResult } from '../sessions/login-result.js';
+import type { LoginResult } from '../sessions/session-results.js';
 import { SessionBinding } from '../sessions/session-binding.js';
 import { SessionEndings, type Ending } from '../sessions/session-endings.js';
 import { SessionIssuer } from '../sessions/session-issuer.js';

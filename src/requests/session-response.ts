@@ -7,7 +7,7 @@ import { SessionNotFoundError, SessionSecurityError } from '../errors/session-er
 import { isBackground } from '../http/fetch-metadata.js';
 import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
 import type { TokenSource } from '../options/session-options.js';
-import type { LoginResult } from '../sessions/login-result.js';
+import type { LoginResult } from '../sessions/session-results.js';
 import type { Session } from '../sessions/session.js';
 import { exposeHeader } from '../transports/exposed-headers.js';
 import { forbidStoring } from './cache-headers.js';

@@ -2,21 +2,21 @@ import { jsonTextOf } from '../records/json-value.js';
 import { changedKeys, mergeInto, replaceIn, type KeyChange } from './object-changes.js';
 import { ObjectPicture } from './object-picture.js';
 
-/** `user` or `data` of a session as its holder has it, and the JSON text in which it is stored. */
+/** `user` or `data` of a session as its holder sees it, and the JSON text in which it is stored. */
 export class HeldPart<T extends object> {
-  /** @param picture of the object when its text was `text`; null: none was taken */
+  /** @param picture of the object when its text was `text`; `null` if none was taken */
   private constructor(
     readonly object: T,
     readonly text: string,
     private readonly picture: ObjectPicture | null = null,
   ) {}
 
-  /** @param object what was parsed from `text` and has no other user */
+  /** @param object parsed from `text`, and not referenced by other code */
   static handedOut<T extends object>(object: T, text: string): HeldPart<T> {
     return new HeldPart(object, text, new ObjectPicture(object));
   }
 
-  /** Whether the holder has surely changed nothing. False: perhaps, which the JSON text tells. */
+  /** Whether it is certain that the holder has changed nothing. If `false`, compare the JSON text. */
   get isUntouched(): boolean {
     return this.picture?.isUnchanged() ?? false;
   }
@@ -37,22 +37,22 @@ export class HeldPart<T extends object> {
   }
 
   /**
-   * Called after a part of what the holder has changed was stored, by which the object became `next`. What was changed since it was
-   * `beforeText` stays.
+   * Called after some changes of the holder were stored, which made the stored object `next`. Changes made after `beforeText` was computed
+   * are kept.
    */
   mergedWith(beforeText: string, next: T, nextText: string): HeldPart<T> {
     return new HeldPart(mergeInto(this.object, beforeText, next), nextText);
   }
 
-  /** Called after `next` has taken its place, whatever the holder has changed. */
+  /** Called after `next` has replaced the object. Changes of the holder are discarded. */
   replacedBy(next: T, nextText: string): HeldPart<T> {
     return new HeldPart(replaceIn(this.object, next), nextText);
   }
 
-  /** What the holder sees, as a text to compare; null: something that cannot be stored, or is longer than `mostChars`. */
+  /** The content that the holder sees, as text for comparison; `null` if it cannot be stored, or is longer than `mostChars`. */
   visibleText(mostChars: number): string | null {
     const text = jsonTextOf(this.object, mostChars);
-    // The stored text may be spelled in another way, with spaces or a key twice.
+    // The stored text may differ in spelling, for example by spaces or a duplicate key.
     return text !== null && this.changedKeys(text).length === 0 ? this.text : text;
   }
 }

@@ -1,13 +1,13 @@
 import { jsonTextOf } from '../records/json-value.js';
 
-/** A top-level key in which an object differs from an earlier form of itself. */
+/** A top-level key in which an object differs from its earlier version. */
 export interface KeyChange {
   readonly key: string;
   readonly value: unknown;
   readonly removed: boolean;
 }
 
-/** The keys in which two objects, given as JSON, differ. The values are copies, which the holder cannot reach any more. */
+/** The keys in which two objects, given as JSON, differ. The values are copies, so the holder cannot change them. */
 export function changedKeys(beforeText: string, afterText: string): KeyChange[] {
   const before = entriesOf(beforeText);
   const after = entriesOf(afterText);
@@ -21,8 +21,8 @@ export function changedKeys(beforeText: string, afterText: string): KeyChange[] 
 }
 
 /**
- * Gives `object` the content of `next`, in place, so that references to it stay good. What its holder has changed since it was
- * `beforeText` stays; nested values that are the same in `next` keep their identity.
+ * Gives `object` the content of `next`, in place, so that references to it stay valid. Changes that the holder made after `beforeText` was
+ * computed are kept; nested values that are equal in `next` keep their identity.
  *
  * @returns `object`, or a new object where it cannot be changed in place (it was frozen)
  */
@@ -37,7 +37,7 @@ export function mergeInto<T extends object>(object: T, beforeText: string, next:
   return assign(object, Object.keys(object), wanted);
 }
 
-/** Gives `object` the content of `next`, in place, whatever its holder has put into it. @returns as `mergeInto()` */
+/** Gives `object` the content of `next`, in place, and discards changes of its holder. @returns as `mergeInto()` */
 export function replaceIn<T extends object>(object: T, next: T): T {
   return assign(object, Reflect.ownKeys(object), new Map<string, unknown>(Object.entries(next)));
 }
@@ -60,7 +60,7 @@ function entriesOf(text: string): Map<string, unknown> {
   return new Map(Object.entries(JSON.parse(text) as object));
 }
 
-/** @param stored has come from a text; the other one may be anything, as the holder may have put it there */
+/** @param stored parsed from JSON text; `other` may be any value, because the holder may have set it */
 function sameJson(stored: unknown, other: unknown): boolean {
   const text = JSON.stringify(stored);
   return jsonTextOf(other, text.length) === text;

@@ -6,7 +6,7 @@ export class ObjectPicture {
   /** For each object: itself, the number of its keys, then each key and its value. For each array: itself, its length, then its elements. */
   readonly #parts: unknown[] = [];
 
-  /** @param value what `JSON.parse` has made, before anybody else gets it */
+  /** @param value what `JSON.parse` has made, before other code can change it */
   constructor(value: object) {
     this.#add(value);
   }

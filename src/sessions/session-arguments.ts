@@ -3,30 +3,30 @@ import { isSessionId, type SessionId } from '../tokens/session-secret.js';
 import { Session } from './session.js';
 
 /**
- * The id that an argument should be. It may come from a client, so another text names no session, as one that has ended.
+ * Checks that an argument is a session id. The text may come from a client, so any other text counts as a session that does not exist.
  *
  * @throws SessionNotFoundError
  */
 export function knownIdOf(argument: unknown): SessionId {
   if (isSessionId(argument)) return argument;
-  throw new SessionNotFoundError('This is not a session id. Is it a token?');
+  throw new SessionNotFoundError('Not a session id. Did you pass a token? Pass session.sessionId.');
 }
 
-/** The session that an argument should be. @throws SessionUsageError */
+/** Checks that an argument is a session object. @throws SessionUsageError */
 export function sessionOf(argument: unknown): Session {
   if (argument instanceof Session) return argument;
   throw new SessionUsageError(
-    'This is not a session: pass the object that @CurrentSession(), current() or getSession() gives, not a copy of it.',
+    'Not a session object. Pass the object that @CurrentSession(), current() or getSession() returns, not a copy of it.',
   );
 }
 
 /**
- * The id of the session that is spared when all others of its user end. It never comes from a client, so another text is a mistake, which
- * must not end all.
+ * Checks the id of the session that is kept when all others of its user end. It never comes from a client, so another text is a programming
+ * error. It must not end all sessions.
  *
  * @throws SessionUsageError
  */
 export function sparedIdOf(argument: unknown): SessionId | undefined {
   if (argument === undefined || isSessionId(argument)) return argument;
-  throw new SessionUsageError('`except` is not a session id: pass session.sessionId. A token is none.');
+  throw new SessionUsageError('`except` is not a session id. Pass session.sessionId, not a token.');
 }

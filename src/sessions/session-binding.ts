@@ -5,7 +5,7 @@ import { SessionOptions } from '../options/session-options.js';
 import type { ClientIdentity, RequestClient } from '../http/client-identity.js';
 import { inSameNetwork, normaliseIp, shownAddress } from '../http/ip-address.js';
 
-/** A client's identity as a session keeps it. */
+/** The identity of a client as it is stored in a session. */
 export interface StoredIdentity {
   readonly ipAddress: string | null;
   readonly userAgent: string | null;
@@ -13,7 +13,7 @@ export interface StoredIdentity {
 
 const LONGEST_USER_AGENT = 512;
 
-/** Ties a session to the network and the User-Agent that it was made for, as far as the options ask. */
+/** Binds a session to the network and the User-Agent for which it was created, if the options require it. */
 @Injectable()
 export class SessionBinding {
   readonly #prefixes: { readonly ipv4: number; readonly ipv6: number } | null;
@@ -25,27 +25,29 @@ export class SessionBinding {
     this.#bindsUserAgent = userAgentBinding;
   }
 
-  /** Whether sessions are bound to anything. */
+  /** Whether sessions are bound to an address or a User-Agent. */
   get isOn(): boolean {
     return this.#prefixes !== null || this.#bindsUserAgent;
   }
 
-  /** Whether sessions belong to addresses. */
+  /** Whether sessions are bound to addresses. */
   get bindsAddress(): boolean {
     return this.#prefixes !== null;
   }
 
   /**
-   * What a new session keeps of its client.
+   * The identity to store in a new session.
    *
-   * @throws SessionUsageError when a binding is on and there is nothing to bind to: such a session could never be used
-   * @throws SessionSecurityError when the client has gone, and its address with it
+   * @throws SessionUsageError when a binding is on and its value is not known: such a session could never be used
+   * @throws SessionSecurityError when the client has disconnected, so that its address is not known
    */
   identityToStore({ ipAddress, userAgent, hasGone }: RequestClient): StoredIdentity {
     const identity = identityOf({ ipAddress, userAgent });
     if (this.#prefixes !== null && identity.ipAddress === null) {
       if (hasGone === true) throw addressUnknown();
-      throw new SessionUsageError(`ipBinding is on, so a session needs the client's address: ${howToTell(ipAddress)}`);
+      throw new SessionUsageError(
+        `ipBinding is on, so a session needs the client's address: ${howToProvideAddress(ipAddress)}`,
+      );
     }
     if (this.#bindsUserAgent && identity.userAgent === null) {
       throw new SessionUsageError(
@@ -56,8 +58,8 @@ export class SessionBinding {
   }
 
   /**
-   * @throws SessionSecurityError when the session is bound to another client; one that was never bound counts so too. Also when the client
-   * has gone, and its address with it, so that nothing is known.
+   * @throws SessionSecurityError when the session is bound to another client, or was stored without a binding. Also when the client has
+   * disconnected, so that its address is not known.
    */
   check(stored: StoredIdentity, client: RequestClient): void {
     if (this.#prefixes !== null) checkNetwork(stored.ipAddress, client, this.#prefixes);
@@ -67,7 +69,7 @@ export class SessionBinding {
   }
 }
 
-/** A client as sessions and events name it. */
+/** The identity of a client as sessions and events contain it. */
 export function identityOf({ ipAddress, userAgent }: ClientIdentity): StoredIdentity {
   return { ipAddress: ipAddress ? normaliseIp(ipAddress) : null, userAgent: shorten(userAgent) };
 }
@@ -82,26 +84,26 @@ function checkNetwork(
   if (stored !== null && client !== null && inSameNetwork(stored, client, prefixes)) return;
   throw new SessionSecurityError(
     'BINDING_IP_MISMATCH',
-    `The session belongs to another network address.${client === null ? ` The request has none: ${howToTell(ipAddress)}` : ''}`,
+    `The session belongs to another network address.${client === null ? ` The request has none: ${howToProvideAddress(ipAddress)}` : ''}`,
   );
 }
 
-/** @param given what should be an address and is none */
-function howToTell(given: string | null | undefined): string {
+/** @param given a value that should be an address and is not one */
+function howToProvideAddress(given: string | null | undefined): string {
   return given
-    ? `${shownAddress(given)} is none. Let the proxy in front write the address of the client, and 'trust proxy' (Express) or trustProxy (Fastify) name only proxies that do.`
-    : 'pass ipAddress to createSession(), or let the server listen on a network socket.';
+    ? `${shownAddress(given)} is not an IP address. Configure the proxy to forward the address of the client, and list in 'trust proxy' (Express) or trustProxy (Fastify) only proxies that do.`
+    : 'pass ipAddress to createSession(), or let the server listen on a TCP port.';
 }
 
-/** For a client that does not wait for the response any more. */
+/** The error for a client that has disconnected and no longer waits for the response. */
 function addressUnknown(): SessionSecurityError {
   return new SessionSecurityError(
     'BINDING_IP_UNKNOWN',
-    'The connection of the client was closed before its address was compared.',
+    'The client closed its connection before its address could be checked.',
   );
 }
 
-/** Enough to tell clients apart; a header of 16 KB does not belong into each session. */
+/** 512 characters distinguish clients. A header may have 16 KB, which is too much for each session. */
 function shorten(userAgent: string | null | undefined): string | null {
   return userAgent?.slice(0, LONGEST_USER_AGENT) ?? null;
 }

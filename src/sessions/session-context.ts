@@ -4,13 +4,12 @@ import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { SessionOptions } from '../options/session-options.js';
 import { RandomPool } from '../tokens/random-pool.js';
 import { Session } from './session.js';
-import { SessionState } from './session-state.js';
+import { SessionState, type SessionEnvironment } from './session-state.js';
 import type { StoredSession } from '../records/stored-session.js';
-import type { SessionSurroundings } from './session-surroundings.js';
 
-/** Makes session objects, all with the one clock and the one source of random bytes. */
+/** Makes session objects, all with the same clock and the same source of random bytes. */
 @Injectable()
-export class SessionContext implements SessionSurroundings {
+export class SessionContext implements SessionEnvironment {
   readonly random = new RandomPool();
 
   readonly maxSessionBytes: number;
@@ -22,7 +21,7 @@ export class SessionContext implements SessionSurroundings {
     this.maxSessionBytes = maxSessionBytes;
   }
 
-  /** @param accessedAt the use that the session is loaded for, milliseconds since the epoch; default: the stored one */
+  /** @param accessedAt when the session is used, in milliseconds since the epoch. Default: the stored last use. */
   open(stored: StoredSession, accessedAt?: number): Session {
     return new Session(new SessionState(stored, this, accessedAt));
   }

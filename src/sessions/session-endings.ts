@@ -10,10 +10,10 @@ import type { SessionId, UserTag } from '../tokens/session-secret.js';
 import type { SessionState } from './session-state.js';
 import { Session } from './session.js';
 
-/** Why a session is ended, by which call, and by whom. */
+/** Why a session is ended, by which call and by which user. */
 export type Ending = Pick<SessionEndedEvent, 'reason' | 'cause' | 'by'>;
 
-/** What the event of an ended session says of it. */
+/** The fields of an ended session that its event contains. */
 interface EndedSession {
   readonly userId: string | null;
   readonly client: StoredClient;
@@ -34,7 +34,7 @@ export class SessionEndings {
     this.events.emit({ type: 'ended', sessionId, userId, ...origin, ...ending });
   }
 
-  /** Ends the session. False: it had ended already. */
+  /** Ends the session. @returns `false` if it had already ended */
   end(session: Session, ending: Ending, budget: StoreBudget): Promise<boolean> {
     const state = Session.stateOf(session);
     return state.inTurn(() => this.#end(state, ending, budget));
@@ -52,9 +52,10 @@ export class SessionEndings {
   }
 
   /**
-   * Ends a session of which only the id is known. False: there was none.
+   * Ends a session of which only the id is known.
    *
-   * @param origin that of a request; default: the client of the session
+   * @param origin the origin of the request. Default: the client for which the session was created.
+   * @returns `false` if there is no such session
    */
   async endById(
     sessionId: SessionId,
@@ -70,7 +71,7 @@ export class SessionEndings {
     return true;
   }
 
-  /** For the event only, which has less to say where the store does not respond. The session is ended all the same. */
+  /** Reads the session for the event. If that fails, the event has fewer fields, and the session is ended anyway. */
   async #peek(id: SessionId, budget: StoreBudget): Promise<EndedSession | null> {
     try {
       const stored = await this.store.read(id, budget);
@@ -82,7 +83,7 @@ export class SessionEndings {
     }
   }
 
-  /** Ends the session and keeps its record, so that a later request learns why. False: it had ended already. */
+  /** Ends the session and keeps its record, so that a later request gets the exact reason. @returns `false` if it had already ended */
   invalidate(session: Session, by: string | null, budget: StoreBudget): Promise<boolean> {
     const state = Session.stateOf(session);
     return state.inTurn(() => this.#invalidate(state, by, budget));
@@ -109,7 +110,7 @@ export class SessionEndings {
     return true;
   }
 
-  /** Ends all sessions of a user but one. @returns how many there were */
+  /** Ends all sessions of a user, except one if `except` is given. @returns how many were ended */
   async endAllOfUser(
     userId: string,
     tag: UserTag,
@@ -122,7 +123,7 @@ export class SessionEndings {
     return ended.length;
   }
 
-  /** Ends a session whose token no client gets, because the request that made it has failed. Never throws. */
+  /** Ends a session whose token is sent to no client, because the request that created it has failed. Never throws. */
   async abandon(session: Session, budget: StoreBudget): Promise<void> {
     const state = Session.stateOf(session);
     const { id, version } = state.record;
@@ -132,9 +133,11 @@ export class SessionEndings {
       await this.store.delete(id, budget);
       this.report(id, state.userId, { reason: 'deleted', by: null }, origin);
     } catch (error) {
-      // The store has just failed to store a change too; that change may still arrive, and make the next version.
+      // A change may have failed before the deletion. It may still take effect and create the next version.
       this.store.abandon({ id, versions: [version, version + 1] }, budget);
-      this.#logger.debug(`A session that no client has the token of is ended later: ${messageOf(error)}`);
+      this.#logger.debug(
+        `A session whose token was sent to no client could not be deleted. It is deleted later: ${messageOf(error)}`,
+      );
     }
   }
 }

@@ -1,14 +1,14 @@
 import { withReturned, type Change } from '../records/changes.js';
 import type { StoredFlashMessage } from '../records/flash-message.js';
 
-/** The flash messages of a session as one holder sees them, and what the holder has added and taken since the last commit. */
+/** The flash messages of a session as its holder sees them, and those that the holder added and took since the last commit. */
 export class SessionFlash {
   /** As stored, without those that the holder has taken. */
   #stored: readonly StoredFlashMessage[];
   #added: readonly StoredFlashMessage[] = [];
   /** Taken by the holder; the next commit removes them from the store. */
   #taken: readonly StoredFlashMessage[] = [];
-  /** Taken by the holder, and in the store no more. */
+  /** Taken by the holder, and no longer in the store. */
   #removed: readonly StoredFlashMessage[] = [];
 
   constructor(stored: readonly StoredFlashMessage[]) {
@@ -23,7 +23,7 @@ export class SessionFlash {
     return this.#stored.length > 0;
   }
 
-  /** Whether the holder has taken messages that were not `delivered()` yet. */
+  /** Whether the holder has taken messages whose delivery is not confirmed by `delivered()` yet. */
   get hasTaken(): boolean {
     return this.#taken.length > 0 || this.#removed.length > 0;
   }
@@ -56,7 +56,7 @@ export class SessionFlash {
     return messages;
   }
 
-  /** Called after `messages` were removed from the store, in which `stored` are left. Takes those too that no commit has stored yet. */
+  /** Called after `messages` were removed from the store, where `stored` remain. Also takes messages that no commit has stored yet. */
   takeRemoved(
     messages: readonly StoredFlashMessage[],
     stored: readonly StoredFlashMessage[],
@@ -69,15 +69,15 @@ export class SessionFlash {
     return taken;
   }
 
-  /** The client has got what the holder has taken. */
+  /** Called after the client has received the messages that the holder took. */
   delivered(): void {
     this.#removed = [];
   }
 
   /**
-   * Undoes what the holder has taken and no commit has stored.
+   * Undoes the removals that no commit has stored yet.
    *
-   * @returns what has to be put back into the store
+   * @returns the messages that have to be put back into the store
    */
   undoTaken(): readonly StoredFlashMessage[] {
     this.#stored = withReturned(this.#stored, this.#taken);
@@ -85,7 +85,7 @@ export class SessionFlash {
     return this.#removed;
   }
 
-  /** Called after `messages` were put back into the store, in which `stored` are by now. */
+  /** Called after `messages` were put back into the store, which now holds `stored`. */
   returned(messages: readonly StoredFlashMessage[], stored: readonly StoredFlashMessage[]): void {
     const settled = new Set(messages.map(({ id }) => id));
     this.#removed = this.#removed.filter(({ id }) => !settled.has(id));
@@ -106,7 +106,7 @@ export class SessionFlash {
     this.#stored = stored.filter(({ id }) => !taken.has(id));
   }
 
-  /** Shows `stored`, whatever the holder has added and taken. */
+  /** Shows `stored` and discards what the holder has added and taken. */
   replaceBy(stored: readonly StoredFlashMessage[]): void {
     this.#stored = stored;
     this.#added = [];

@@ -23,30 +23,24 @@ import {
   type SessionSecret,
   type UserTag,
 } from '../tokens/session-secret.js';
-import type { Session } from './session.js';
 import { SessionContext } from './session-context.js';
 import { SessionEndings } from './session-endings.js';
+import type { IssuedSession } from './session-results.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { NewSessionUser, SessionData, SessionUser } from '../records/session-user.js';
 import { toSessionUser } from './user-input.js';
-
-/** A session and the token that opens it. */
-export interface IssuedSession {
-  readonly session: Session;
-  readonly token: string;
-}
 
 /** How long a new session lasts. */
 export interface SessionLifetime {
   /** Seconds of idle lifetime. Default: `sessionTtl`. */
   readonly ttl?: number;
-  /** Seconds until the end however much it is used. Default: the option of that name, which it can only shorten. */
+  /** Seconds until the session ends, regardless of use. Default: the option `absoluteTimeout`, which it can only shorten. */
   readonly absoluteTimeout?: number;
 }
 
-/** What a new session is made from. */
+/** The values of a new session. */
 export interface NewSession {
-  /** null: anonymous. */
+  /** `null` for an anonymous session. */
   readonly user: SessionUser | null;
   readonly client: RequestClient;
   /** Default: none. */
@@ -55,15 +49,15 @@ export interface NewSession {
   readonly lifetime?: SessionLifetime;
 }
 
-/** A record that is ready to be stored, and its token. The token is signed first: if that fails, nothing is lost. */
+/** A record that is ready to be stored, and its token. The token is signed before the record is stored: if signing fails, no session is left behind. */
 export interface PreparedSession {
   readonly token: string;
   readonly record: SessionRecord;
-  /** null: anonymous. */
+  /** `null` for an anonymous session. */
   readonly userId: string | null;
 }
 
-/** RFC 6265bis, section 4.1.1: what the value of a cookie holds without quotes; short of what browsers keep of a cookie. */
+/** RFC 6265bis, section 4.1.1: the characters that a cookie value may have without quotes. The length stays below the limit of browsers. */
 const SENDABLE_TOKEN = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{1,4000}$/;
 const EVICTED = { reason: 'evicted-by-limit', by: null } as const;
 const LONGEST_LIFETIME_S = 3_153_600_000;
@@ -109,15 +103,15 @@ export class SessionIssuer {
   /**
    * The content of a new session.
    *
-   * @throws SessionUsageError when a lifetime is not a positive number of seconds, a binding has nothing to bind to, or `data` is no object
+   * @throws SessionUsageError when a lifetime is not a positive number of seconds, a binding is on and its value is not known, or `data` is not an object
    * @throws SessionDataError when `data` cannot be stored as it is
    */
   contentOf({ user, client, data = {}, lifetime = {} }: NewSession): SessionContent {
     this.assertData(data);
-    return { metadata: this.#factsOf(client, lifetime), user, data, flash: [] };
+    return { metadata: this.#metadataOf(client, lifetime), user, data, flash: [] };
   }
 
-  #factsOf(client: RequestClient, { ttl, absoluteTimeout }: SessionLifetime): SessionMetadata {
+  #metadataOf(client: RequestClient, { ttl, absoluteTimeout }: SessionLifetime): SessionMetadata {
     const now = this.context.clock.now();
     const capMs = Math.min(
       toMilliseconds(absoluteTimeout, 'absoluteTimeout') ?? Infinity,
@@ -131,11 +125,11 @@ export class SessionIssuer {
     };
   }
 
-  /** @throws SessionUsageError when `data` is no object, SessionDataError when it cannot be stored as it is */
+  /** @throws SessionUsageError when `data` is not an object, SessionDataError when it cannot be stored as it is */
   assertData(data: unknown): void {
     if (!isObject(data)) {
       throw new SessionUsageError(
-        'The data of a session is an object, such as { cart: [] }: put the value under a key.',
+        'The data of a session must be an object, such as { cart: [] }. Put the value under a key.',
       );
     }
     assertJsonValue(data, 'data', this.options.maxSessionBytes);
@@ -182,8 +176,8 @@ export class SessionIssuer {
   /**
    * Stores a prepared session.
    *
-   * @param options which session it replaces, if it does
-   * @returns the session, or what became of the one that it was to replace
+   * @param options the session that it replaces, if any
+   * @returns the stored session; `changed` or `missing` if the session that it should replace has changed or ended
    * @throws SessionConflictError when the user has too many sessions
    */
   async insert(
@@ -202,7 +196,10 @@ export class SessionIssuer {
       case 'missing':
         return result.outcome;
       case 'limit':
-        throw new SessionConflictError('The user has as many sessions as maxSessionsPerUser allows.', 'SESSION_LIMIT');
+        throw new SessionConflictError(
+          "The user has reached maxSessionsPerUser. End a session, raise the limit, or set onSessionLimit to 'evict-oldest'.",
+          'SESSION_LIMIT',
+        );
       case 'exists':
       case 'late':
         throw cutShort();
@@ -230,14 +227,14 @@ export class SessionIssuer {
   /**
    * A token for `secret`, issued now, under the current key.
    *
-   * @throws SessionUsageError when the serializer makes one that no header or cookie holds as it is
+   * @throws SessionUsageError when the serializer returns a token that no header or cookie can carry unchanged
    * @throws SessionBackendError when the serializer does not settle in time
    */
   async sign(secret: SessionSecret): Promise<string> {
     const token: unknown = await this.serializer.serialize({ secret, issuedAt: this.context.clock.now() });
     if (typeof token === 'string' && SENDABLE_TOKEN.test(token)) return token;
     throw new SessionUsageError(
-      'The TokenSerializer has made a token that cannot be sent: 1 to 4,000 characters of printable ASCII, without spaces, quotes, commas, semicolons and backslashes.',
+      'The TokenSerializer returned a token that cannot be sent. A token has 1 to 4,000 characters of printable ASCII, without spaces, quotes, commas, semicolons and backslashes.',
     );
   }
 }
@@ -245,7 +242,7 @@ export class SessionIssuer {
 function cutShort(): SessionBackendError {
   return new SessionBackendError(
     'BACKEND_TIMEOUT',
-    'The store came to the new session too late and has not made it; try again.',
+    'The session store processed the new session after backendTimeout and did not create it. Try again.',
   );
 }
 
@@ -253,5 +250,5 @@ function toMilliseconds(seconds: number | null | undefined, name: string): numbe
   if (seconds === null || seconds === undefined) return null;
   const milliseconds = Math.round(seconds * 1000);
   if (Number.isFinite(seconds) && milliseconds >= 1 && seconds <= LONGEST_LIFETIME_S) return milliseconds;
-  throw new SessionUsageError(`${name} is a number of seconds, more than 0 and at most ${LONGEST_LIFETIME_S}.`);
+  throw new SessionUsageError(`${name} must be a number of seconds, more than 0 and at most ${LONGEST_LIFETIME_S}.`);
 }

@@ -1,15 +1,15 @@
 import type { SessionCause, SessionEventOrigin } from '../events/session-event.js';
 
-/** Notified of what the holder of a session does. The request that loaded the session implements it. */
+/** Is notified when the holder of a session uses it. The request that loaded the session implements it. */
 export interface SessionListener {
-  /** The holder is given `user`, `data` or a flash message to change. */
+  /** The holder accesses `user` or `data`, or adds a flash message. */
   accessed(): void;
-  /** Something is about to be stored for the holder. @throws SessionCsrfError when another site may have sent the request */
+  /** A change of the holder is about to be stored. @throws SessionCsrfError when another site may have sent the request */
   beforeWrite(): void;
-  /** The holder wants to take flash messages. False: not for this request, because nobody reads its response. */
+  /** The holder wants to take flash messages. @returns `false` if no client reads the response of this request */
   mayTakeFlash(): boolean;
   /** The holder has used the session wrongly. The error is thrown next. */
   misused(error: Error): void;
-  /** The client and call that an event names. */
+  /** The client and the call for an event. */
   origin(cause: SessionCause): SessionEventOrigin;
 }

@@ -32,7 +32,7 @@ export interface ClientSource {
   readonly client: RequestClient;
 }
 
-/** Loads the living session of a token, by one read. */
+/** Loads the living session of a token, with one read of the store. */
 @Injectable()
 export class SessionLoader {
   constructor(
@@ -64,7 +64,7 @@ export class SessionLoader {
   }
 
   /**
-   * The session in what was read for `token`, if it may be used.
+   * Checks the record that was read for `token`.
    *
    * @param from its `client` is read only if needed, because some frameworks have to compute the address
    */
@@ -81,9 +81,9 @@ export class SessionLoader {
 
   #refusalOf(stored: StoredSession, token: VerifiedToken, now: number, from: ClientSource): SessionError | null {
     const { record, content } = stored;
-    // Not distinguished from a session that never was: most stores forget an expired record, each at a time of its own.
+    // Same error as for a session that never existed, because each store removes expired records at a time of its own.
     if (this.store.expiryOf(record, content) <= now) return new SessionNotFoundError();
-    // A pending login has given its token to no client yet.
+    // The token of a pending login has not been sent to any client yet.
     if (record.status === 'pending') return new SessionNotFoundError();
     if (record.status === 'invalidated') {
       return new SessionInvalidError('SESSION_INVALIDATED', 'The session was ended by invalidateSession().');
@@ -92,7 +92,7 @@ export class SessionLoader {
       if (!this.#isIndexed(stored, token)) {
         return new SessionInvalidError(
           'INDEX_KEY_CHANGED',
-          'The session was made under another indexKey, so log out everywhere would miss it. Keep indexKey the same when you rotate keys.',
+          'The session was created under another indexKey, so log out everywhere would miss it. Keep indexKey unchanged when you rotate keys.',
         );
       }
       if (this.binding.isOn) this.binding.check(content.metadata, from.client);
@@ -104,9 +104,9 @@ export class SessionLoader {
     }
   }
 
-  /** A session under a tag that is not its user's is not in the user's index, so no log-out everywhere would end it. */
+  /** A session under a tag that is not its user's is not in the index of the user, so log out everywhere would not end it. */
   #isIndexed({ record, content }: StoredSession, token: VerifiedToken): boolean {
-    // The user is parsed at the first use of a token only.
+    // The user is parsed only at the first use of a token.
     token.hasTagOfUser ??= content.user === null || this.issuer.tagOfUser(content.user.userId) === tagOf(record.id);
     return token.hasTagOfUser;
   }
@@ -121,7 +121,9 @@ export class SessionLoader {
 }
 
 const TOKEN_FAULTS = {
-  TOKEN_MALFORMED: 'The session token does not have the form of a token.',
-  TOKEN_FORGED: 'The session token is not signed with any of our keys.',
-  TOKEN_AMBIGUOUS: 'The request carries more than one session token in one place.',
+  TOKEN_MALFORMED:
+    'The session token is malformed. It must be the text that login(), start() or createSession() returned.',
+  TOKEN_FORGED:
+    'The session token is not signed with any key of secretKey. Was a key removed, or does the token come from another application?',
+  TOKEN_AMBIGUOUS: 'The request carries more than one session token in the same place.',
 } as const;

@@ -11,11 +11,11 @@ import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf, type UserTag } from '../tokens/session-secret.js';
 import { Session } from './session.js';
-import { sessionEnded } from './session-ended.js';
 import { SessionContext } from './session-context.js';
 import { SessionEndings } from './session-endings.js';
-import { SessionIssuer, type PreparedSession, type IssuedSession, type SessionLifetime } from './session-issuer.js';
-import type { SessionState } from './session-state.js';
+import { SessionIssuer, type PreparedSession, type SessionLifetime } from './session-issuer.js';
+import type { IssuedSession } from './session-results.js';
+import { sessionEnded, type SessionState } from './session-state.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { SessionUser } from '../records/session-user.js';
 
@@ -27,8 +27,8 @@ export interface Login {
   readonly origin: SessionEventOrigin;
 }
 
-/** What the new session is, given the old one as it was when it ended. */
-type Succession = (old: StoredSession) => SessionContent;
+/** Returns the content of the new session, computed from the old one as it was when it ended. */
+type SuccessorContent = (old: StoredSession) => SessionContent;
 
 /** A new session that is stored. */
 interface Exchanged {
@@ -37,8 +37,8 @@ interface Exchanged {
 }
 
 /**
- * Gives a client a new id: at login and at regeneration. The old id is dead when the new one lives, and of two that exchange one old
- * session at once, one gets its data (session fixation: ASVS 7.2.4).
+ * Gives a client a new id: at login and at regeneration. The old id is dead when the new one lives. If two requests exchange the same
+ * old session at once, only one of them gets its data (session fixation: ASVS 7.2.4).
  */
 @Injectable()
 export class SessionLogin {
@@ -52,8 +52,8 @@ export class SessionLogin {
   ) {}
 
   /**
-   * @returns `previous`, where there is one: it has become the new session
-   * @throws SessionConflictError when `previous` was ended or exchanged by another client meanwhile; it is then as it was
+   * @returns `previous` if it is given; it is then the new session
+   * @throws SessionConflictError when `previous` was ended or exchanged by another client in the meantime; it is then unchanged
    */
   async login(previous: Session | null, login: Login, budget: StoreBudget): Promise<IssuedSession> {
     if (previous !== null) return Session.stateOf(previous).inTurn(() => this.#replace(previous, login, budget));
@@ -65,14 +65,14 @@ export class SessionLogin {
     const { sessionId } = previous;
     const { userId } = state;
     const fresh = this.issuer.contentOf(login);
-    // Told first: a value that cannot be stored must show before anything has been deleted.
+    // Checked first: a value that cannot be stored must throw before anything is deleted.
     const carried = this.#carriesOver(state, login) ? state.pendingChanges() : null;
-    const succeed: Succession = ({ content }) => {
+    const contentFrom: SuccessorContent = ({ content }) => {
       if (carried === null) return fresh;
       const { data, flash } = apply(content, carried.changes);
       return { ...fresh, data, flash };
     };
-    const exchanged = await this.#exchangeAtLogin(state, login, fresh, succeed, budget);
+    const exchanged = await this.#exchangeAtLogin(state, login, fresh, contentFrom, budget);
     const { prepared, stored } = exchanged ?? (await this.#insertNew(fresh, login.origin, budget));
     if (carried === null || exchanged === null) state.replaceBy(stored);
     else state.continueAs(stored, carried);
@@ -88,30 +88,30 @@ export class SessionLogin {
     return { prepared, stored: await this.issuer.insertNew(prepared, origin, budget) };
   }
 
-  /** The data and flash messages of an anonymous session, or of the same user's, move on; another user's never do. */
+  /** Data and flash messages are carried over from an anonymous session or from one of the same user, never from another user's. */
   #carriesOver({ userId }: SessionState, { user }: Login): boolean {
     return this.options.regenerateOnLogin && (userId === null || userId === user.userId);
   }
 
-  /** Null: `previous` had a user and has ended, so there is nothing to exchange, and nothing that an attacker could have planted. */
+  /** @returns `null` if `previous` had a user and has ended: there is nothing to exchange, and nothing that an attacker could have planted */
   async #exchangeAtLogin(
     previous: SessionState,
     { user, origin }: Login,
     fresh: SessionContent,
-    succeed: Succession,
+    contentFrom: SuccessorContent,
     budget: StoreBudget,
   ): Promise<Exchanged | null> {
     const tag = this.issuer.tagOfUser(user.userId);
     const exchanged =
       tagOf(previous.record.id) === tag
-        ? await this.#exchange(previous, tag, succeed, origin, budget)
-        : await this.#exchangeAcrossSlots(previous, fresh, succeed, origin, budget);
+        ? await this.#exchange(previous, tag, contentFrom, origin, budget)
+        : await this.#exchangeAcrossSlots(previous, fresh, contentFrom, origin, budget);
     if (exchanged === null && previous.userId === null) throw lostRace();
     return exchanged;
   }
 
   /**
-   * @returns in a request, `session`, which has become the one with the new id; else another object, and `session` has ended
+   * @returns in a request: `session`, which now has the new id. Outside of a request: another object, and `session` has ended.
    * @throws SessionConflictError when `session` was ended or exchanged by another client meanwhile
    */
   regenerate(session: Session, budget: StoreBudget): Promise<IssuedSession> {
@@ -123,9 +123,9 @@ export class SessionLogin {
     if (state.isEnded) throw sessionEnded();
     const previousSessionId = session.sessionId;
     const pending = state.pendingChanges();
-    const succeed: Succession = ({ content }) => apply(content, pending.changes);
+    const contentFrom: SuccessorContent = ({ content }) => apply(content, pending.changes);
     const origin = state.originOf('regenerated');
-    const exchanged = await this.#exchange(state, tagOf(previousSessionId), succeed, origin, budget);
+    const exchanged = await this.#exchange(state, tagOf(previousSessionId), contentFrom, origin, budget);
     if (exchanged === null) throw lostRace();
     const { id: sessionId } = exchanged.stored.record;
     this.events.emit({ type: 'regenerated', sessionId, previousSessionId, userId: state.userId, ...origin });
@@ -138,20 +138,22 @@ export class SessionLogin {
   }
 
   /**
-   * Within one slot the store does it in one step; if another request has changed the old session meanwhile, that change is let in first. Null: the
-   * old session has ended.
+   * Within one slot the store exchanges the sessions in one step. If another request has changed the old session in the meantime, the exchange is
+   * repeated with that change.
+   *
+   * @returns `null` if the old session has ended
    */
   #exchange(
     previous: SessionState,
     tag: UserTag,
-    succeed: Succession,
+    contentFrom: SuccessorContent,
     origin: SessionEventOrigin,
     budget: StoreBudget,
   ): Promise<Exchanged | null> {
     const startsAt = this.context.clock.now();
     return this.store.retry(previous.record.id, previous.snapshot(), budget, async (old) => {
       if (!this.store.isAlive(old)) return null;
-      const prepared = await this.issuer.prepare(succeed(old), startsAt, tag);
+      const prepared = await this.issuer.prepare(contentFrom(old), startsAt, tag);
       const stored = await this.issuer.insert(prepared, { replaces: old.record }, origin, budget);
       if (stored === 'missing') return null;
       return stored === 'changed' ? stored : { prepared, stored };
@@ -159,20 +161,22 @@ export class SessionLogin {
   }
 
   /**
-   * Across slots no step is atomic, so: the new session as `pending`, then the old one is deleted as it was read, then the new one is
-   * activated. A crash in between leaves at most the old one usable, and only the caller that deletes the old one goes on. Null: the old session has ended.
+   * Across slots no single step is atomic. Therefore the new session is stored as `pending`, then the old one is deleted in the version that was
+   * read, then the new one is activated. A crash in between leaves at most the old one usable, and only the caller that deletes it continues.
+   *
+   * @returns `null` if the old session has ended
    */
   async #exchangeAcrossSlots(
     previous: SessionState,
     fresh: SessionContent,
-    succeed: Succession,
+    contentFrom: SuccessorContent,
     origin: SessionEventOrigin,
     budget: StoreBudget,
   ): Promise<Exchanged | null> {
     const prepared = await this.issuer.prepare(fresh);
-    // What is too large must show before anything is deleted.
-    const prepare: Succession = (old) => {
-      const content = succeed(old);
+    // A content that is too large must throw before anything is deleted.
+    const prepare: SuccessorContent = (old) => {
+      const content = contentFrom(old);
       this.store.assertFits({ payload: encodePayload(prepared.record.id, content) }, null);
       return content;
     };
@@ -188,7 +192,7 @@ export class SessionLogin {
       }
       const { expiresAt } = prepared.record;
       const active = await this.store.activate(pending, { content, expiresAt }, budget);
-      // Logged out everywhere while the login was under way.
+      // The user was logged out everywhere during the login.
       if (active === null) throw lostRace();
       return { prepared, stored: active };
     } catch (error) {
@@ -198,15 +202,19 @@ export class SessionLogin {
     }
   }
 
-  /** A pending session that a crash leaves behind counts against the user's limit, so it is gone when no activation can come any more. */
+  /** A pending session that a crash leaves behind counts against the user's limit, so it expires as soon as no activation is possible any more. */
   #asPending(prepared: PreparedSession): PreparedSession {
     const { record } = prepared;
     const expiresAt = Math.min(record.expiresAt, this.context.clock.now() + 2 * this.options.backendTimeout);
     return { ...prepared, record: { ...record, status: 'pending', expiresAt } };
   }
 
-  /** What follows from the old session as it was when it was deleted; null: another client had ended it. */
-  #deleteAsRead(previous: SessionState, prepare: Succession, budget: StoreBudget): Promise<SessionContent | null> {
+  /** @returns the new content, computed from the old session as it was deleted; `null` if another client had ended it */
+  #deleteAsRead(
+    previous: SessionState,
+    prepare: SuccessorContent,
+    budget: StoreBudget,
+  ): Promise<SessionContent | null> {
     return this.store.retry(previous.record.id, previous.snapshot(), budget, async (old) => {
       if (!this.store.isAlive(old)) return null;
       const content = prepare(old);
@@ -219,5 +227,5 @@ export class SessionLogin {
 }
 
 function lostRace(): SessionConflictError {
-  return new SessionConflictError('The session was ended or exchanged by another request meanwhile; log in again.');
+  return new SessionConflictError('Another request ended or replaced this session in the meantime. Log in again.');
 }

@@ -14,7 +14,7 @@ import { Session } from './session.js';
 
 const PAUSE_MS = 60_000;
 
-/** Decides when a use is worth a write, and moves a session's times: forward only, never past the absolute expiry. */
+/** Decides when a use is stored, and moves the times of a session: only forward, never past the absolute expiry. */
 @Injectable()
 export class SessionRenewal {
   readonly #logger = new Logger('SessionModule');
@@ -31,12 +31,12 @@ export class SessionRenewal {
   }
 
   /**
-   * Renews what this use makes due: the times of the session, and the token that the client has.
+   * Renews the times of the session and the token of the client, if they are due.
    *
    * A failure is logged and the request goes on, because the session lives and the older token stays valid.
    *
-   * @param inCookie whether the client keeps the token in a cookie, which the browser drops at the end that it was given
-   * @returns null: nothing is due, as for nearly every request. Else a promise of the new token; of null if the client keeps the one it has
+   * @param inCookie whether the token is in a cookie, which the browser removes when the lifetime of the cookie ends
+   * @returns `null` if nothing is due, as for nearly every request. Otherwise a promise of the new token, or of `null` if the client keeps its token.
    */
   renew(session: Session, token: VerifiedToken, inCookie: boolean, budget: StoreBudget): Promise<string | null> | null {
     const times = this.#timesDue(session);
@@ -62,7 +62,9 @@ export class SessionRenewal {
       return await this.issuer.sign(token.claims.secret);
     } catch (error) {
       this.#unsigned.say('not signed', (more) => {
-        this.#logger.warn(`A token was not signed anew, the older one stays good: ${messageOf(error)}${more}`);
+        this.#logger.warn(
+          `A new session token could not be signed. The client keeps its old token, which stays valid: ${messageOf(error)}${more}`,
+        );
       });
       return null;
     }
@@ -78,7 +80,7 @@ export class SessionRenewal {
     return inCookie && claims.issuedAt + metadata.ttlMs < record.expiresAt;
   }
 
-  /** What this use has to store; null: nothing. */
+  /** The times that this use has to store; `null` if none are due. */
   #timesDue(session: Session): SessionTimes | null {
     const { record, metadata } = Session.stateOf(session);
     const now = this.clock.now();
@@ -103,13 +105,13 @@ export class SessionRenewal {
     try {
       return (await this.touch(session, times, budget)) === 'renewed';
     } catch (error) {
-      // The store reports its failure once by itself; this may happen to every request until it works again.
+      // The store logs an outage once; this line would come with every request until it ends.
       this.#logger.debug(`A session was not renewed, the request goes on: ${messageOf(error)}`);
       return false;
     }
   }
 
-  /** Stores `times`. The idle expiry is moved, or only the use is noted, or the session has ended meanwhile. */
+  /** Stores `times`. @returns `renewed` if the idle expiry was moved, `noted` if only the last use was stored, `ended` if the session has ended */
   async touch(session: Session, times: SessionTimes, budget: StoreBudget): Promise<'renewed' | 'noted' | 'ended'> {
     const state = Session.stateOf(session);
     const renews = times.expiresAt > state.record.expiresAt;

@@ -1,5 +1,6 @@
+import type { Clock } from '../clock.js';
 import { originOf, type SessionCause, type SessionEventOrigin } from '../events/session-event.js';
-import { SessionDataError } from '../errors/session-errors.js';
+import { SessionDataError, SessionNotFoundError } from '../errors/session-errors.js';
 import type { Change } from '../records/changes.js';
 import { assertJsonValue, jsonTextOf, wrongType } from '../records/json-value.js';
 import type { SessionContent, SessionMetadata } from '../records/payload.js';
@@ -7,14 +8,21 @@ import type { SessionRecord, SessionTimes } from '../records/session-record.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { SessionData, SessionUser } from '../records/session-user.js';
 import type { StoredFlashMessage } from '../records/flash-message.js';
+import type { RandomPool } from '../tokens/random-pool.js';
 import { HeldPart } from './held-part.js';
 import { SessionFlash } from './session-flash.js';
 import { TaskQueue } from './task-queue.js';
 import type { SessionListener } from './session-listener.js';
-import type { SessionSurroundings } from './session-surroundings.js';
 import { assertUser } from './user-input.js';
 
 const FLASH_ID_BYTES = 9;
+
+/** The clock, the random source and the size limit that all session objects share. */
+export interface SessionEnvironment {
+  readonly clock: Clock;
+  readonly random: RandomPool;
+  readonly maxSessionBytes: number;
+}
 
 /** What a commit has to do, and the texts that it was computed from. */
 export interface PendingChanges {
@@ -32,14 +40,14 @@ export type HeldStatus = 'active' | 'ended' | 'invalidated';
  */
 export class SessionState {
   #stored: StoredSession;
-  /** null: the holder has not looked at it, so it is as stored. */
+  /** `null` until the holder accesses it; until then it is as stored. */
   #user: HeldPart<SessionUser> | null = null;
   #data: HeldPart<SessionData> | null = null;
   #flash: SessionFlash | null = null;
   /** As stored; undefined: not used yet. */
   #userId: string | undefined;
   #status: HeldStatus = 'active';
-  /** What the holder saw when it ended the session; null: it has not. */
+  /** The content that the holder saw when it ended the session. `null` if the holder has not ended it. */
   #textAtEnd: string | null = null;
   #queue: TaskQueue | null = null;
   /** The request that the session was loaded for; null: loaded outside of a request. */
@@ -47,7 +55,7 @@ export class SessionState {
 
   constructor(
     stored: StoredSession,
-    private readonly surroundings: SessionSurroundings,
+    private readonly environment: SessionEnvironment,
     private accessedAt: number = stored.record.lastAccessed,
   ) {
     this.#stored = stored;
@@ -75,7 +83,7 @@ export class SessionState {
     return this.#status !== 'active';
   }
 
-  /** What an event says of the call that `cause` names: the request where it is known, else the client of the session. */
+  /** The origin for an event: the current request if there is one, otherwise the client for which the session was created. */
   originOf(cause: SessionCause): SessionEventOrigin {
     return this.listener?.origin(cause) ?? originOf(cause, this.metadata);
   }
@@ -115,7 +123,7 @@ export class SessionState {
     if (typeof category !== 'string') {
       this.#refuse(wrongType(category, 'A flash category is a string.', 'flash.category'));
     }
-    const { clock, random } = this.surroundings;
+    const { clock, random } = this.environment;
     this.listener?.accessed();
     this.flash.add({ id: random.base64url(FLASH_ID_BYTES), message, category, timestamp: clock.now() });
   }
@@ -129,18 +137,18 @@ export class SessionState {
     return !clear || this.mayTakeFlash() ? this.flash.read(clear) : [];
   }
 
-  /** Called before flash messages are taken. False: there are none, or nobody reads the response of the request. */
+  /** Called before flash messages are taken. False: there are none, or no client reads the response of the request. */
   mayTakeFlash(): boolean {
     return !this.flash.isEmpty && this.listener?.mayTakeFlash() !== false;
   }
 
-  /** Runs one write after the other: two that were computed from the same changes would store them twice. */
+  /** Runs one write after the other. Two writes that were computed from the same changes would store them twice. */
   inTurn<T>(write: () => Promise<T>): Promise<T> {
     this.#queue ??= new TaskQueue();
     return this.#queue.run(write);
   }
 
-  /** Whether there is something to store. Once the holder has ended the session: whether it was changed since, which cannot be stored. */
+  /** Whether there is something to store. After the end of the session: whether it was changed since, which can no longer be stored. */
   hasChanges(): boolean {
     if (this.#textAtEnd !== null) return this.#textAtEnd !== this.#visibleText();
     const isUntouched =
@@ -166,7 +174,7 @@ export class SessionState {
     return { changes, userText, dataText };
   }
 
-  /** Called after `pending` was stored as `stored`: what was pending is so no longer. */
+  /** Called after `pending` was stored as `stored`. Those changes are no longer pending. */
   committed(pending: PendingChanges, stored: StoredSession): void {
     this.#stored = stored;
     this.#user &&= this.#user.storedAs(pending.userText);
@@ -207,7 +215,7 @@ export class SessionState {
   }
 
   /**
-   * Called after `stored` has taken the place of the session. The holder's objects show it, and nothing of what was in them moves over.
+   * Called after `stored` has replaced the session. The holder's objects show the new content and keep nothing of the old one.
    */
   replaceBy(stored: StoredSession): void {
     const { content } = stored;
@@ -233,13 +241,13 @@ export class SessionState {
   #heldUser(): HeldPart<SessionUser> | null {
     const { user, userText } = this.#stored.content;
     if (this.#user !== null || user === null) return this.#user;
-    // Before its holder can change it.
+    // Read now, because the holder may change it later.
     this.#userId = user.userId;
     this.#user = HeldPart.handedOut(user, userText);
     return this.#user;
   }
 
-  /** One user stays one object. Another user is another one: code that keeps the former must not take it for the new one. */
+  /** The same user keeps the same object. Another user gets a new one, so that code with the old object never sees the new user in it. */
   #continuedUser(
     { user: next }: SessionContent,
     inPlace: (held: HeldPart<SessionUser>, next: SessionUser) => HeldPart<SessionUser>,
@@ -247,7 +255,7 @@ export class SessionState {
     const held = this.#user;
     if (held === null || next === null) return null;
     if (next.userId === this.userId) return inPlace(held, next);
-    // A change of it could be stored nowhere.
+    // A change of the old user could not be stored any more, so it must fail.
     Object.freeze(held.object);
     return null;
   }
@@ -258,12 +266,12 @@ export class SessionState {
     this.accessedAt = stored.record.lastAccessed;
   }
 
-  /** A session that is larger than the limit may stay as large, so that it can be made smaller bit by bit. */
+  /** A session that already exceeds the limit may keep its size, so that it can be reduced step by step. */
   get #mostChars(): number {
-    return Math.max(this.surroundings.maxSessionBytes, this.record.payload.length);
+    return Math.max(this.environment.maxSessionBytes, this.record.payload.length);
   }
 
-  /** What the holder sees, as a text to compare. What cannot be stored is left out. */
+  /** The content that the holder sees, as text for comparison, without values that cannot be stored. */
   #visibleText(): string {
     const { userText, dataText } = this.#stored.content;
     const parts = [
@@ -290,4 +298,12 @@ export class SessionState {
     assertJsonValue(data, 'data', this.#mostChars);
     return JSON.stringify(data);
   }
+}
+
+/** The error for a change of a session that has already ended. */
+export function sessionEnded(): SessionNotFoundError {
+  return new SessionNotFoundError(
+    'The session has ended, so the change was not stored. After a logout use the session that start() or login() returns; outside of a request use the one that regenerateSessionId() returns.',
+    'SESSION_ENDED',
+  );
 }

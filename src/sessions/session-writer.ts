@@ -10,9 +10,8 @@ import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import { toFlashMessage, type FlashMessage } from '../records/flash-message.js';
 import { Session } from './session.js';
-import { sessionEnded } from './session-ended.js';
 import { SessionContext } from './session-context.js';
-import type { SessionState } from './session-state.js';
+import { sessionEnded, type SessionState } from './session-state.js';
 import type { StoredSession } from '../records/stored-session.js';
 
 /** A pure function that changes the session that it is given. */
@@ -54,7 +53,7 @@ export class SessionWriter {
     return this.context.open(await this.#changeAlive(id, null, revise, budget));
   }
 
-  /** The same for a session that is held: what its holder has changed is stored too, and then the holder sees the result. */
+  /** The same for a loaded session. Also stores what its holder has changed; afterwards the holder sees the result. */
   updateHeld(session: Session, change: SessionChange, budget: StoreBudget): Promise<Session> {
     const state = Session.stateOf(session);
     return state.inTurn(() => this.#updateHeld(session, change, budget));
@@ -78,14 +77,14 @@ export class SessionWriter {
     const session = this.context.open(current);
     const result = change(session);
     if (result instanceof Promise) {
-      // Its failure is of no interest any more, and must not end the process.
+      // The caller gets the usage error; an unhandled rejection would end the process.
       result.catch(() => undefined);
       throw new SessionUsageError('The function given to update() may run several times and must not be async.');
     }
     return apply(current.content, Session.stateOf(session).pendingChanges().changes);
   }
 
-  /** Removes the messages from the store and returns them: of many takers at once, each message goes to one. */
+  /** Removes the messages from the store and returns them. If several requests take them at once, each message goes to one request. */
   takeFlash(session: Session, budget: StoreBudget): Promise<FlashMessage[]> {
     const state = Session.stateOf(session);
     return state.inTurn(() => this.#takeFlash(state, budget));
@@ -109,7 +108,7 @@ export class SessionWriter {
     return state.flashTaken(taken, stored).map(toFlashMessage);
   }
 
-  /** Puts back the messages that were taken by `session` and have not reached the client; those that came meanwhile stay. */
+  /** Puts back the messages that `session` took and that did not reach the client. Messages added in the meantime stay. */
   returnFlash(session: Session, budget: StoreBudget): Promise<void> {
     const state = Session.stateOf(session);
     return state.inTurn(() => this.#returnFlash(state, budget));

@@ -16,22 +16,22 @@ export class Session {
   /** @internal Sessions come from the decorators and from `SessionService`. */
   constructor(state: SessionState) {
     this.#state = state;
-    // A property put here would not be stored; in data it is.
+    // A property added here would not be stored, so adding one throws. Applications use `data`.
     Object.preventExtensions(this);
   }
 
-  /** @internal For this module: what is behind a session. */
+  /** @internal The state behind a session. */
   static stateOf(session: Session): SessionState {
     return session.#state;
   }
 
-  /** 59 characters of base64url; safe to show and to log. It opens nothing: the token does. */
+  /** 59 characters of base64url; safe to show and to log. It does not authenticate a client; only the token does. */
   @Expose()
   get sessionId(): SessionId {
     return this.#state.record.id;
   }
 
-  /** Who is signed in; null: no user. The fields may be changed, `userId` only by `login()`. */
+  /** The signed-in user; `null` for an anonymous session. Fields may be changed, but `userId` only by `login()`. */
   @Expose()
   get user(): SessionUser | null {
     return this.#state.user;
@@ -77,7 +77,7 @@ export class Session {
   }
 
   /**
-   * `active`, or how it ended while this object was held: `invalidated` by `invalidateSession()`, `ended` by a logout, a deletion or
+   * `active`, or how the session ended while this object was in use: `invalidated` by `invalidateSession()`, `ended` by a logout, a deletion or
    * otherwise. A change after the end is refused with `SESSION_ENDED`.
    */
   @Expose()
@@ -109,8 +109,8 @@ export class Session {
   }
 
   /**
-   * What `JSON.stringify` and a handler that returns the session give the client. Nothing in it opens the session. Nest's
-   * `ClassSerializerInterceptor` looks at properties only; it gives the same by `@Expose()` above.
+   * The result of `JSON.stringify`, and of a handler that returns the session. It contains no token. Nest's
+   * `ClassSerializerInterceptor` reads properties only; `@Expose()` above gives the same result.
    */
   toJSON(): Record<string, unknown> {
     const { sessionId, user, data, createdAt, lastAccessed, expiresAt, status } = this;

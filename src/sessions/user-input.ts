@@ -5,13 +5,13 @@ import type { NewSessionUser, SessionUser } from '../records/session-user.js';
 /**
  * The user of a new session, with the lists that were left out, as a copy that the caller cannot change afterwards.
  *
- * @param mostChars the longest JSON text that may come of it
+ * @param mostChars the most characters that its JSON text may have
  * @throws SessionDataError when the user cannot be stored
  */
 export function toSessionUser(user: NewSessionUser, mostChars: number): SessionUser {
-  // The types say so already; what arrives may come from plain JavaScript, or from a body.
+  // Checked in spite of the type: the value may come from plain JavaScript or from a request body.
   const given: unknown = user;
-  if (!isObject(given)) throw wrongType(given, 'The user of a session is an object with a userId.', 'user');
+  if (!isObject(given)) throw wrongType(given, 'The user of a session must be an object with a userId.', 'user');
   const complete: SessionUser = { roles: [], permissions: [], metadata: {}, ...withoutUndefined(user) };
   assertUser(complete, mostChars);
   return JSON.parse(JSON.stringify(complete)) as SessionUser;
@@ -50,7 +50,7 @@ function kindOf(value: unknown): string {
   return `a ${typeof value}`;
 }
 
-/** Optional fields are often passed as `undefined`; in an argument that means the same as to leave them out. */
+/** Optional fields are often passed as `undefined`, which has the same meaning as leaving them out. */
 function withoutUndefined(user: NewSessionUser): NewSessionUser {
   const entries = Object.entries(user).filter(([, value]: [string, unknown]) => value !== undefined);
   return Object.fromEntries(entries) as unknown as NewSessionUser;

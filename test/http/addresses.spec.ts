@@ -139,7 +139,9 @@ describe.each(PLATFORMS)('the address of a client, on %s', (platform) => {
     const { status, body } = await post(app, '/login', { 'x-forwarded-for': sent });
     expect([status, body]).toEqual([500, { statusCode: 500, message: 'Internal Server Error' }]);
     expect(app.errors).toHaveLength(1);
-    expect(app.errors[0]).toMatch(/ipBinding is on.* is none\..*'trust proxy' \(Express\) or trustProxy \(Fastify\)/);
+    expect(app.errors[0]).toMatch(
+      /ipBinding is on.* is not an IP address\..*'trust proxy' \(Express\) or trustProxy \(Fastify\)/,
+    );
     expect(app.errors[0]).toMatch(/^[\x20-\x7e…]{1,400}$/);
     if (/^[\w.]+$/.test(text)) expect(app.errors[0]).toContain(`"${text}"`);
 

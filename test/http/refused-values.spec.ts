@@ -292,7 +292,7 @@ describe.each(PLATFORMS)('what a client sends and no session can hold, on %s', (
     expect(await response.json()).toEqual({ statusCode: 500, message: 'Internal Server Error' });
     expect(response.headers.get('x-session-token')).toBeNull();
     expect(error.mock.calls).toEqual([
-      [expect.stringContaining('POST /start-with: The data of a session is an object')],
+      [expect.stringContaining('POST /start-with: The data of a session must be an object')],
     ]);
   });
 

@@ -155,7 +155,7 @@ describe.each(PLATFORMS)('what requests leave in the log on %s', (platform) => {
     await get('unknown');
     expect(log.of('error')).toEqual([
       expect.stringContaining('GET /api/reset/data/:secret: '),
-      expect.stringContaining('GET /api/reset/unknown/:secret: The data of a session is an object'),
+      expect.stringContaining('GET /api/reset/unknown/:secret: The data of a session must be an object'),
     ]);
     expect(log.all.join('\n')).not.toContain(SECRET);
   });

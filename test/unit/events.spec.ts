@@ -84,15 +84,15 @@ it('the reasons of refused tokens are in the log too, a line a second for each, 
   }
   await sessions.getSession(hostile, { userAgent: hostile }).catch(() => undefined);
   expect(lines).toEqual([
-    'A session was refused to a request: TOKEN_FORGED. The session token is not signed with any of our keys.',
-    'A session was refused to a request: TOKEN_MALFORMED. The session token does not have the form of a token.',
+    'A session was refused to a request: TOKEN_FORGED. The session token is not signed with any key of secretKey. Was a key removed, or does the token come from another application?',
+    'A session was refused to a request: TOKEN_MALFORMED. The session token is malformed. It must be the text that login(), start() or createSession() returned.',
   ]);
   clock.advance(1000);
   await sessions.deleteSession(session.sessionId);
   await sessions.getSession(`${token.slice(0, 57)}${'A'.repeat(43)}`).catch(() => undefined);
   await sessions.getSession(token).catch(() => undefined);
   expect(lines.slice(2)).toEqual([
-    'A session was refused to a request: TOKEN_FORGED, and 9999 times more since this was last said. The session token is not signed with any of our keys.',
+    'A session was refused to a request: TOKEN_FORGED, and 9999 times more since this was last said. The session token is not signed with any key of secretKey. Was a key removed, or does the token come from another application?',
     'A session was refused to a request: SESSION_NOT_FOUND. There is no such session: it has expired, was logged out, or never existed.',
   ]);
   debug.mockRestore();

@@ -1,0 +1,32 @@
+import type { Session } from './session.js';
+
+/** A session and its token. */
+export interface IssuedSession {
+  readonly session: Session;
+  readonly token: string;
+}
+
+/** The result of `login()`, `start()` and `regenerateSessionId()`. */
+export interface LoginResult {
+  readonly session: Session;
+  /** `null` if the client gets the token in a cookie, which no script can read. */
+  readonly token: string | null;
+  /** The CSRF token for the pages of the client. `null` if none is needed: `enableCsrf` is off, or the token is not in a cookie. */
+  readonly csrfToken: string | null;
+}
+
+/** One line of a user's list of devices. */
+export interface SessionSummary {
+  /** For `deleteSession()`. Check first that it is in the list of the current user. */
+  readonly sessionId: string;
+  /** When the session was created. */
+  readonly createdAt: Date;
+  /** Up to `touchInterval` behind. */
+  readonly lastAccessed: Date;
+  /** The earlier of idle and absolute expiry. */
+  readonly expiresAt: Date;
+  /** The client's address at creation; `null` if not known. */
+  readonly ipAddress: string | null;
+  /** The client's User-Agent at creation; `null` if not known. */
+  readonly userAgent: string | null;
+}
