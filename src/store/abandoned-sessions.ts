@@ -3,15 +3,15 @@ import type { LoggerService } from '@nestjs/common';
 import { backoffMs } from '../backends/backend-rules.js';
 import type { SessionId } from '../tokens/session-secret.js';
 
-/** The most that wait at once; beyond it the store is down for so many logins that a rest must end by itself. */
+/** The most sessions that wait at once. Further ones are left to expire. */
 const MOST_WAITING = 1000;
-/** An outage that lasts longer leaves sessions that end by themselves. */
+/** After a longer outage, sessions are left to expire. */
 const GIVE_UP_AFTER_MS = 300_000;
 const LONGEST_PAUSE_MS = 30_000;
-/** For clocks of store and process that do not run at the same speed. */
+/** Tolerance for clocks of store and process that do not run at the same speed. */
 const MARGIN_MS = 50;
 
-/** A session whose creation has failed for its caller, while the store may have it. No client has its token. */
+/** A session whose creation has failed for its caller, although the store may have created it. No client has its token. */
 export interface AbandonedSession {
   readonly id: SessionId;
   /** The versions in which the failed calls may have left it, the earliest first. */
@@ -19,22 +19,22 @@ export interface AbandonedSession {
 }
 
 interface Waiting extends AbandonedSession {
-  /** When the store carries out no call for it any more; by `performance.now()`, as all here. */
+  /** The instant, by `performance.now()`, after which no failed call can take effect any more. */
   readonly dueAt: number;
 }
 
 /**
- * Ends abandoned sessions in the background, as they would count against `maxSessionsPerUser` until they expire. Each is deleted only in
- * a version that the failed calls may have left, after their deadline: a deletion that came earlier could be overtaken by them.
+ * Ends abandoned sessions in the background, because they would count against `maxSessionsPerUser` until they expire. Each is deleted only
+ * in a version that the failed calls may have left, and after their timeout: they could overtake an earlier deletion.
  *
- * One call at a time; while the store fails, with growing pauses. Bounded in number and time, and nothing here keeps the process alive.
+ * Makes one call at a time, with growing pauses while the store fails. Bounded in number and time. Does not keep the process alive.
  */
 export class AbandonedSessions {
   readonly #waiting: Waiting[] = [];
   #timer: NodeJS.Timeout | undefined;
   #running = false;
   #closed = false;
-  /** In a row. */
+  /** Consecutive failures. */
   #failures = 0;
   #warned = false;
 
@@ -44,18 +44,18 @@ export class AbandonedSessions {
     private readonly logger: Pick<LoggerService, 'warn'>,
   ) {}
 
-  /** @param deadlineMs milliseconds from now, after which the store carries out no failed call for it any more */
-  add(session: AbandonedSession, deadlineMs: number): void {
+  /** @param timeoutMs milliseconds from now, after which no failed call can take effect any more */
+  add(session: AbandonedSession, timeoutMs: number): void {
     if (this.#closed) return;
     if (this.#waiting.length >= MOST_WAITING) {
       this.#warn();
       return;
     }
-    this.#waiting.push({ ...session, dueAt: performance.now() + Math.max(0, deadlineMs) + MARGIN_MS });
+    this.#waiting.push({ ...session, dueAt: performance.now() + Math.max(0, timeoutMs) + MARGIN_MS });
     this.#schedule(0);
   }
 
-  /** Forgets what waits. A call that is under way may still end, and its outcome no longer matters. */
+  /** Forgets the waiting sessions. A running call may still finish; its outcome is ignored. */
   close(): void {
     this.#closed = true;
     this.#waiting.length = 0;
@@ -83,7 +83,7 @@ export class AbandonedSessions {
     this.#schedule(failed ? this.#pause() : 0);
   }
 
-  /** Ends those that are due. True: the store has failed. */
+  /** Ends the sessions that are due. @returns whether the store has failed */
   async #endDue(): Promise<boolean> {
     for (;;) {
       const [next] = this.#waiting;
@@ -92,7 +92,7 @@ export class AbandonedSessions {
       try {
         await this.#end(next);
       } catch {
-        // The store has logged its failure. To the back: one that always fails must not stop the others.
+        // The store logs its failure. Moved to the end of the list: a session that always fails must not block the others.
         if (!this.#closed) this.#waiting.push(next);
         return true;
       }
@@ -117,12 +117,12 @@ export class AbandonedSessions {
     this.#warn();
   }
 
-  /** Once for an outage. */
+  /** Logs once per outage. */
   #warn(): void {
     if (this.#warned) return;
     this.#warned = true;
     this.logger.warn(
-      'The session store fails for so long that sessions of failed logins stay in it; they count against maxSessionsPerUser until they expire.',
+      'The session store has failed for so long that sessions of failed logins stay in it. They count against maxSessionsPerUser until they expire. Check the connection to the store.',
     );
   }
 }

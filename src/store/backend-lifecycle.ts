@@ -3,11 +3,11 @@ import type { BackendContext, SessionBackend } from '../backends/session-backend
 import { SessionBackendError } from '../errors/session-errors.js';
 
 /**
- * Opens the backend once: when the application starts, or at the first use if that comes before (an async provider, a test that does not
- * call `init()`, a module that is loaded lazily and gets no start hook).
+ * Opens the backend once: when the application starts, or at the first use if that is earlier (an async provider, a test that does not
+ * call `init()`, a lazily loaded module, for which Nest calls no start hook).
  */
 export class BackendLifecycle {
-  /** Whether calls may go to the backend as it is. */
+  /** Whether the backend is open, so that calls need not wait for `open()`. */
   isOpen = false;
   #isClosed = false;
   #opening: Promise<void> | undefined;
@@ -49,6 +49,6 @@ export class BackendLifecycle {
 function closedError(): SessionBackendError {
   return new SessionBackendError(
     'BACKEND_UNAVAILABLE',
-    'The session store is closed, as the application has shut down: use sessions before its last shutdown hook.',
+    'The session store is closed, because the application has shut down. Use sessions before its last shutdown hook.',
   );
 }

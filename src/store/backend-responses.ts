@@ -3,14 +3,14 @@ import type { SessionRecord } from '../records/session-record.js';
 import type { SessionId } from '../tokens/session-secret.js';
 
 /**
- * Whether a backend's response is one that its contract allows. A third party's may be wrong, a driver may hand out what was meant for
- * another call, and a response that is taken for a success could mean that a user is logged out who is not.
+ * Checks whether the contract allows a backend's response. A backend of a third party may be wrong, or a driver may return the reply to
+ * another call. An unchecked response could, for example, report a user as logged out who is not.
  */
 export type ResponseCheck<T> = (response: unknown) => response is T;
 
 export const isReplacement: ResponseCheck<Exclude<ReplaceResult, 'late'>> = oneOf('replaced', 'changed', 'missing');
 
-/** With a deadline. */
+/** For a call with a time limit. */
 export const isTimedReplacement: ResponseCheck<ReplaceResult> = oneOf('replaced', 'changed', 'missing', 'late');
 
 export const isDeletion: ResponseCheck<'deleted' | 'changed' | 'missing'> = oneOf('deleted', 'changed', 'missing');
@@ -19,7 +19,7 @@ export const isBoolean: ResponseCheck<boolean> = (response) => typeof response =
 
 export const isCount: ResponseCheck<number> = (response): response is number => Number.isSafeInteger(response);
 
-/** As far as it is read before its payload, which is checked when it is decoded. */
+/** Checks all fields but the content of the payload, which is checked when it is decoded. */
 const isRecord: ResponseCheck<SessionRecord> = (response): response is SessionRecord =>
   isObject(response) &&
   typeof response.id === 'string' &&

@@ -4,12 +4,12 @@ import type { DamagedRecordError, DamageReport } from '../records/record-errors.
 import { ownCopy } from '../tokens/own-copy.js';
 import type { SessionId } from '../tokens/session-secret.js';
 
-/** How many damaged records are remembered, some 100 KB. */
+/** The number of damaged records that are remembered, about 100 KB. */
 const REMEMBERED_RECORDS = 1_000;
 
-/** Warns of a damaged record once, not at each read: a client with its token may send it again and again. */
+/** Warns once for each damaged record, not at each read: its client may send the token many times. */
 export class DamageLog implements DamageReport {
-  /** The one that was met least recently is the first. */
+  /** Ordered by last read, the oldest first. */
   readonly #known = new Set<SessionId>();
 
   constructor(private readonly logger: Pick<LoggerService, 'warn'>) {}

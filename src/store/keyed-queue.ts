@@ -1,12 +1,12 @@
 /**
- * Runs tasks with the same key one after the other, within this process. Compare-and-set alone would keep every promise. The queue keeps the
- * writers of one process from conflicting with each other, so that 200 updates cost 200 round trips and not 20,000.
+ * Runs tasks with the same key one after the other, within this process. Correctness does not depend on it, because every write is a
+ * compare-and-set. It avoids conflicts between writers of one process, so that 200 updates cost 200 round trips and not 20,000.
  */
 export class KeyedQueue {
   readonly #tails = new Map<string, Promise<void>>();
 
   /**
-   * Runs `task` after those that came before it with the same key, whether they succeed or fail.
+   * Runs `task` after the earlier tasks with the same key, whether they succeed or fail.
    *
    * @param wait waits for the turn; if it gives up, its error is thrown and the queue goes on without this task
    */

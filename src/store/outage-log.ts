@@ -1,9 +1,9 @@
 import type { LoggerService } from '@nestjs/common';
 
-/** What a call of the store is for. */
+/** The purpose of a call to the store. */
 export type StoreCall = 'read' | 'list' | 'write';
 
-/** Logs an outage once, and its end, not once for each of its thousands of requests. A store may refuse writes and still be read. */
+/** Logs the start and the end of an outage, not each failed request. Reads and writes are tracked apart, because a store may refuse only writes. */
 export class OutageLog {
   readonly #failing = { read: false, write: false };
 

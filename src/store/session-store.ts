@@ -48,17 +48,17 @@ import { Waits } from '../backends/waits.js';
 
 /** Decoded in one turn of the event loop. */
 const RECORDS_AT_ONCE = 500;
-/** The response itself may be a payload, and stays out of the message. */
-const BROKEN_CONTRACT = 'the backend answered with something that its contract does not know';
+/** Without the value itself, which may be a payload. */
+const BROKEN_CONTRACT = 'the backend returned a value that the SessionBackend contract does not allow';
 
-/** What stands beside a new record. */
+/** Options for a new record. */
 export interface NewRecordOptions extends Pick<CreateOptions, 'limit'> {
   readonly replaces?: SessionRecord;
 }
 
 /**
- * The backend as the rest of the module sees it: calls keep to a time budget, payloads are decoded, a driver's failure is a typed error
- * without its text, and every change is a compare-and-set that is retried until it is in or the time is up.
+ * Wraps the backend for the rest of the module: calls keep to a time budget, payloads are decoded, a failure of a driver becomes a typed
+ * error without the driver's text, and every change is a compare-and-set that is retried until it succeeds or the time is up.
  */
 @Injectable()
 export class SessionStore implements OnModuleInit, OnApplicationShutdown {
@@ -104,7 +104,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   /**
-   * @param replaces the session, as it was read, in whose place the new one comes
+   * @param replaces the session that the new one replaces, as it was read
    * @throws SessionDataError when the record is too large
    */
   async create(
@@ -122,16 +122,16 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
         this.backend.create(record, { ...options, deadline: budget.remainingMs }),
       );
     } catch (error) {
-      // The store may have it, but no client gets its token.
+      // The store may have created the session, but no client gets its token.
       if (isUnknownOutcome(error)) this.abandon({ id: record.id, versions: [record.version] }, budget);
       throw error;
     }
   }
 
   /**
-   * Makes a pending session active, which no late call can: its caller would not give the token to a client.
+   * Makes a pending session active. A call that reaches the store too late changes nothing, because its caller has already failed.
    *
-   * @returns null: it was ended meanwhile
+   * @returns `null` if the session has ended in the meantime
    */
   async activate(
     { record }: StoredSession,
@@ -151,7 +151,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       case 'late':
         throw new SessionBackendError(
           'BACKEND_TIMEOUT',
-          'The store came to the new session too late and has not made it usable; try again.',
+          'The session store processed the new session after backendTimeout and did not activate it. Try again.',
         );
       default:
         return outcome satisfies never;
@@ -159,8 +159,8 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   /**
-   * Ends in the background a session that no client gets the token of, when the calls that failed for it within `budget` can no longer
-   * take effect.
+   * Ends in the background a session whose token is sent to no client. It waits until the calls that failed within `budget` can no longer take
+   * effect.
    */
   abandon(session: AbandonedSession, budget: StoreBudget): void {
     this.#abandoned.add(session, budget.remainingMs);
@@ -169,7 +169,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   /**
    * Refuses a record that is larger than `maxSessionBytes` allows, on every backend alike.
    *
-   * @param before the one in whose place it comes; null: none
+   * @param before the record that it replaces; `null` if there is none
    * @throws SessionDataError 413
    */
   assertFits(record: Pick<SessionRecord, 'payload'>, before: Pick<SessionRecord, 'payload'> | null): void {
@@ -177,11 +177,10 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   /**
-   * The session, living or not; null: there is none, or what is there is no record of ours, which is logged.
+   * Reads a session, living or not. Every request calls this, so it is written without `await`.
    *
-   * Every request comes by here, so it is written without `await`.
-   *
-   * @param use makes of it what the caller wants, in the turn in which the store has responded
+   * @param use is called with the session in the same turn of the event loop in which the store responds; its result is returned
+   * @returns `null` if there is no session, or if its record is damaged, which is logged
    */
   read(id: SessionId, budget: StoreBudget): Promise<StoredSession | null>;
   read<Result>(
@@ -227,7 +226,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     }
   }
 
-  /** What was damaged on its way, and not in the store, is whole the second time, or the connection fails by then. */
+  /** Reads again: a record that was damaged only on its way from the store is intact the second time, or the connection fails. */
   async #readDamaged<Result>(
     id: SessionId,
     budget: StoreBudget,
@@ -249,7 +248,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     return this.#call('write', budget, isBoolean, () => this.backend.touch(id, times));
   }
 
-  /** Without `ifVersion`: whatever its version. */
+  /** Deletes a session; without `ifVersion`, in any version. */
   delete(
     id: SessionId,
     budget: StoreBudget,
@@ -272,11 +271,11 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     return sessions;
   }
 
-  /** null: what is there is no record of ours, or does not say for whom it was made. */
+  /** @returns `null` if the record is damaged, or its client cannot be read */
   #listed(record: SessionRecord): StoredSession | null {
     try {
       const stored = storedSession(record, record.id, this.#damage);
-      // A list shows it.
+      // Read now, because the list shows the client: damage must be found here.
       stored.content.readClient();
       return stored;
     } catch (error) {
@@ -288,7 +287,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     }
   }
 
-  /** Takes as long as it takes, if only each part of it is done within the budget. */
+  /** May take longer than the budget, which is renewed after each completed part. */
   deleteByUser(tag: UserTag, budget: StoreBudget, options?: { readonly except?: SessionId }): Promise<SessionId[]> {
     const progress = () => {
       budget.renew();
@@ -296,7 +295,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     return this.#call('write', budget, isSessionIds, () => this.backend.deleteByUser(tag, { ...options, progress }));
   }
 
-  /** Without a time limit: there may be millions of records to go through, and no request waits for it. */
+  /** Without a time limit: there may be millions of records, and no request waits for it. */
   clearExpired(): Promise<number> {
     const unlimited = new StoreBudget(Infinity, this.#waits);
     return this.#call('write', unlimited, isCount, async () => (await this.backend.clearExpired?.()) ?? 0);
@@ -313,13 +312,13 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   /**
-   * Compare-and-set: `revise` says what becomes of the stored session, and is called again with the newer one whenever another writer was
-   * faster. It must be pure. Null from it leaves everything as it is, and what would change nothing is not written.
+   * Compare-and-set. `revise` returns the revision of the stored session, and is called again with the newer session if another writer was
+   * faster. It must be pure. If it returns `null`, or a revision that changes nothing, nothing is written.
    *
-   * @param known what the caller read already; saves a read, and costs nothing if it is outdated
-   * @returns the session as stored; null: there is none that lives
-   * @throws SessionConflictError when the budget ends before a try is won
-   * @throws SessionDataError when what becomes of it is too large
+   * @param known the session as the caller has already read it; saves a read, and may be outdated
+   * @returns the session as stored; `null` if there is no such session
+   * @throws SessionConflictError when the budget ends before an attempt succeeds
+   * @throws SessionDataError when the revision is too large
    */
   change(
     id: SessionId,
@@ -332,7 +331,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       id,
       async (turn) => {
         await budget.run(() => turn);
-        // Whoever was before us has changed it: what the caller knows could only lose.
+        // The previous writer has changed the session, so a compare-and-set on the known version would fail.
         current = null;
       },
       () => this.#changeInTurn(id, current, revise, budget),
@@ -350,7 +349,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       if (revision === null) return stored;
       const next = revisedRecord(stored.record, revision);
       if (changesNothing(next, stored.record)) {
-        // As far as the caller knew. Another writer may have changed it since, and the last one wins.
+        // True only for the version that the caller knows. Another writer may have changed it since, and the last write wins.
         return isLatest ? stored : 'outdated';
       }
       this.assertFits(next, stored.record);
@@ -372,9 +371,9 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   /**
    * Calls `attempt` with a stored session, and again with the newer one each time that another writer was faster.
    *
-   * @param known what the caller has read already; null: nothing
-   * @param attempt returns `changed` if another writer was faster, `outdated` if it has to know the latest
-   * @returns null: there is no such session any more
+   * @param known the session as the caller has already read it; `null` if it has not
+   * @param attempt returns `changed` if another writer was faster, `outdated` if it needs the latest version
+   * @returns `null` if there is no such session any more
    * @throws SessionConflictError when the budget ends before
    */
   async retry<Result>(
@@ -396,12 +395,12 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     return null;
   }
 
-  /** A random pause, so that writers who met once do not meet again and again. */
+  /** A random pause, so that writers that collided once do not collide again. */
   async #pause(tries: number, budget: StoreBudget): Promise<void> {
     const pauseMs = retryPauseMs(tries);
     if (budget.remainingMs <= pauseMs) {
       throw new SessionConflictError(
-        'Other writers kept changing this session until backendTimeout was over; try again.',
+        'Other requests kept changing this session until backendTimeout was over. Try again.',
       );
     }
     await budget.run(() => sleep(pauseMs));
@@ -413,7 +412,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     isAllowed: ResponseCheck<T>,
     call: () => Promise<unknown>,
   ): Promise<T> {
-    // What the backend says when it is opened is for the developer, and no driver's failure.
+    // An error of `open()` is thrown unchanged: its message is for the developer, and it is not an outage.
     if (!this.#lifecycle.isOpen) await budget.run(() => this.#lifecycle.open());
     const hadAllTime = budget.isUntouched;
     let response: unknown;
@@ -427,7 +426,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     return response;
   }
 
-  /** The error for the caller. Only what the store itself failed at is logged as an outage, not what one request has brought upon itself. */
+  /** The error for the caller. Only a failure of the store is logged as an outage, not one that a single request has caused. */
   #failure(kind: StoreCall, error: unknown, hadAllTime: boolean): Error {
     if (error instanceof DamagedRecordError && kind === 'read') return error;
     if (error instanceof NewerRecordError) return newer(error);

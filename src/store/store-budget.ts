@@ -2,7 +2,7 @@ import { SessionBackendError } from '../errors/session-errors.js';
 import { Wait, type Waits } from '../backends/waits.js';
 
 /**
- * The time that the store calls of one request may take together. Time between the calls is not counted, calls that run side by side are
+ * The time that the store calls of one request may take together. Time between the calls is not counted, calls that run in parallel are
  * counted once.
  */
 export class StoreBudget {
@@ -15,7 +15,7 @@ export class StoreBudget {
     private readonly waits: Waits,
   ) {}
 
-  /** Milliseconds left; 0 or less: nothing. */
+  /** Milliseconds left; 0 or less if the time is used up. */
   get remainingMs(): number {
     return this.#remainingMs(performance.now());
   }
@@ -25,14 +25,14 @@ export class StoreBudget {
     return this.#spentMs === 0 && this.#running === 0;
   }
 
-  /** A long call has done a part of its work: all of the time is there again. */
+  /** Called when a long call has completed a part of its work. Restores the full time. */
   renew(): void {
     this.#spentMs = 0;
     this.#runningSince = performance.now();
   }
 
   /**
-   * Waits for `call` as long as the budget lasts. Without `await`, as every request comes by here.
+   * Waits for `call` as long as the budget lasts. Written without `await`, because every request calls this.
    *
    * @throws SessionBackendError `BACKEND_TIMEOUT`; the call may still take effect, its outcome is unknown
    */
@@ -59,7 +59,7 @@ export class StoreBudget {
     });
   }
 
-  /** Called when the time of `pending` is over by the clock of the timer; the budget may have been renewed since. */
+  /** Called when the timer of `pending` fires. The budget may have been renewed since the timer was set. */
   timeIsUp(pending: PendingCall<never>): void {
     const now = performance.now();
     const renewedMs = this.#remainingMs(now);
@@ -98,7 +98,7 @@ class PendingCall<T> extends Wait {
     this.resolve(value);
   }
 
-  /** @param error whatever a driver may throw; the caller makes a typed error of it */
+  /** @param error any value that a driver may throw; the caller converts it to a typed error */
   failed(error: unknown): void {
     this.budget.ended();
     this.reject(error);
@@ -112,6 +112,6 @@ class PendingCall<T> extends Wait {
 function timedOut(timeoutMs: number): SessionBackendError {
   return new SessionBackendError(
     'BACKEND_TIMEOUT',
-    `The session store did not answer within backendTimeout (${timeoutMs} ms).`,
+    `The session store did not respond within backendTimeout (${timeoutMs} ms).`,
   );
 }

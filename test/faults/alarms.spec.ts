@@ -98,11 +98,11 @@ describe('an outage of the store', () => {
     await close();
   });
 
-  it('is an answer that the contract does not know', async () => {
+  it('is a response that the contract does not allow', async () => {
     const { change, close } = await service(10_000);
     backend.beforeReplace = () => Promise.resolve('perhaps');
     await expect(change()).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE', status: 503 });
-    expect(error.mock.calls).toEqual([[expect.stringContaining('its contract does not know')]]);
+    expect(error.mock.calls).toEqual([[expect.stringContaining('the SessionBackend contract does not allow')]]);
     await close();
   });
 
