@@ -6,26 +6,26 @@ import type { Session } from '../sessions/session.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import type { CsrfProtection, CsrfRule } from './csrf-protection.js';
 
-/** The request that is checked, and its route; both may become known step by step. */
+/** The request that is checked, and its route. The route may become known later. */
 export interface CheckedRequest {
   readonly request: PlatformRequest;
-  /** For the marks of the route, such as `@SkipCsrf()`; null: not known yet. */
+  /** For decorators of the route, such as `@SkipCsrf()`; `null` if the route is not known yet. */
   readonly context: ExecutionContext | null;
 }
 
 /** CSRF check of one request. Made only if the session token came from the cookie, or a cookie is to be set. */
 export class CsrfCheck {
-  /** By method and marks of the route; null: not determined yet. */
+  /** Determined by the method and the decorators of the route; `null` if not determined yet. */
   #rule: CsrfRule | null = null;
-  /** The session for which the origin was checked, null for none; undefined: it was not checked. */
+  /** The session for which the origin was checked, `null` for a new session; `undefined` if it was not checked. */
   #checkedId: SessionId | null | undefined;
-  /** The session of the cookie; null: none is loaded, or it has been replaced. */
+  /** The session of the cookie; `null` if none is loaded, or it has been replaced. */
   #session: Session | null = null;
-  /** Why the request may change nothing; null: its origin is ours, or was not checked. */
+  /** Why the request may change nothing; `null` if its origin is allowed or was not checked. */
   #originRefusal: SessionError | null = null;
   /** Why the request may not use that session. */
   #tokenRefusal: SessionError | null = null;
-  /** Whether another origin would have got another response. */
+  /** Whether the response depends on the origin of the request. */
   dependsOnOrigin = false;
 
   /** @param report is called with each refusal */
@@ -40,7 +40,7 @@ export class CsrfCheck {
     return this.#checkedId !== undefined;
   }
 
-  /** Repeats the checks that were made, for another route or for a request of which more is known. @throws SessionCsrfError */
+  /** Repeats the checks that were made, because the route or the request is now known in full. @throws SessionCsrfError */
   repeat(): void {
     this.#rule = null;
     if (this.#checkedId !== undefined) this.assertSameOrigin(this.#checkedId);
@@ -48,9 +48,9 @@ export class CsrfCheck {
   }
 
   /**
-   * Checks what is known before the session is read.
+   * Checks the origin, before the session is read.
    *
-   * @param sessionId that of the cookie; null: the response is to set a cookie
+   * @param sessionId the session of the cookie; `null` if the response will set a cookie for a new session
    * @throws SessionCsrfError
    */
   assertSameOrigin(sessionId: SessionId | null): void {
@@ -59,7 +59,7 @@ export class CsrfCheck {
     if (!this.#applies) return;
     this.dependsOnOrigin = true;
     try {
-      this.csrf.assertOwnOrigin(this.checked.request, sessionId);
+      this.csrf.assertAllowedOrigin(this.checked.request, sessionId);
     } catch (error) {
       this.#originRefusal = error as SessionError;
       this.report(this.#originRefusal, sessionId);
@@ -85,13 +85,13 @@ export class CsrfCheck {
     throw this.#tokenRefusal;
   }
 
-  /** Throws again what the checks have found, for a session that was given out before them. @throws SessionCsrfError */
+  /** Throws the refusal of earlier checks again, for a session that was handed out before them. @throws SessionCsrfError */
   assertPassed(): void {
     if (this.#originRefusal !== null) throw this.#originRefusal;
     this.assertToken();
   }
 
-  /** Called when the session of the cookie is not that of the request any more. */
+  /** Called when the request has another session than that of the cookie. */
   replaced(): void {
     this.#checkedId ??= null;
     this.#session = null;

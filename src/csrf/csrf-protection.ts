@@ -11,19 +11,19 @@ import type { SessionId } from '../tokens/session-secret.js';
 import { CsrfTokens } from './csrf-tokens.js';
 import { originOf } from './request-origin.js';
 
-/** RFC 9110, section 9.2.1: these change nothing, so there is nothing to forge. */
+/** RFC 9110, section 9.2.1: these methods change nothing, so a forged request does no harm. */
 const SAFE_METHODS: ReadonlySet<string | undefined> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
-/** How a request is treated whose session came in the cookie: it can do no harm, its route is exempt, or it is checked. */
+/** The rule for a request whose token came from the cookie: `safe` by its method, `skipped` by `@SkipCsrf()`, or `checked`. */
 export type CsrfRule = 'safe' | 'skipped' | 'checked';
 
 /**
- * Tells requests of our own pages from those that another site makes a browser send with our cookie (OWASP: Fetch Metadata first, else a
- * token bound to the session). What carries its token in a header needs none of this: no other site can make a browser do that.
+ * Distinguishes same-origin requests from those that another site makes a browser send with our cookie (OWASP: Fetch Metadata first,
+ * otherwise a token bound to the session). A request with its session token in a header needs no check: another site cannot make a browser send it.
  */
 @Injectable()
 export class CsrfProtection {
-  /** The header of the token, both ways. */
+  /** The header that carries the CSRF token in requests and responses. */
   readonly headerName: string;
   readonly #headerKey: string;
   readonly #fieldName: string;
@@ -44,12 +44,12 @@ export class CsrfProtection {
     this.#allowedOrigins = new Set(csrf.allowedOrigins);
   }
 
-  /** A token for the pages of the session `id`; null when none is needed. */
+  /** A CSRF token for the pages of the session `id`; `null` if `enableCsrf` is off. */
   issue(id: SessionId): string | null {
     return this.#enabled ? this.tokens.issue(id) : null;
   }
 
-  /** Whether a page of another site, which `csrf.allowedOrigins` does not name, has sent `request`. With `enableCsrf` off: unknown, so false. */
+  /** Whether a page of another site that `csrf.allowedOrigins` does not list sent `request`. Always false with `enableCsrf` off. */
   isCrossSite(request: PlatformRequest): boolean {
     const isMarked = rawRequestOf(request).headers['sec-fetch-site'] === 'cross-site';
     return isMarked && this.#enabled && originOf(request, this.#allowedOrigins) !== 'own';
@@ -61,18 +61,18 @@ export class CsrfProtection {
   }
 
   /**
-   * By the headers of the browser, and by the token where they do not say.
+   * Checks the headers of the browser; if they are missing, checks the CSRF token.
    *
-   * @param id the session that the cookie names; null: there is none, and the response is to set one
+   * @param id the session of the cookie; `null` if the response will set a cookie for a new session
    * @throws SessionCsrfError
    */
-  assertOwnOrigin(request: PlatformRequest, id: SessionId | null): void {
+  assertAllowedOrigin(request: PlatformRequest, id: SessionId | null): void {
     const origin = originOf(request, this.#allowedOrigins);
     switch (origin) {
       case 'foreign':
         throw new SessionCsrfError(
           'CSRF_CROSS_SITE',
-          'A page of another origin has sent this request; if it may, name its origin in csrf.allowedOrigins.',
+          'A page of another origin sent this request. To allow it, add its origin to csrf.allowedOrigins.',
         );
       case 'own':
         return;
@@ -88,8 +88,10 @@ export class CsrfProtection {
   }
 
   /**
-   * Why the living `session` is not for a request of our own origin: it sends the token of another session, as the page of a user who was
-   * signed in before does. Without a user there is no user to be mistaken for, unless `requireToken` asks for the token in any case.
+   * Checks the CSRF token of a same-origin request. A page that was loaded for an earlier user sends the token of another session. For an
+   * anonymous session there is no user to confuse, so the token is checked only with `requireToken`.
+   *
+   * @returns the refusal, or `null` if the request may use `session`
    */
   refusalOfToken(request: PlatformRequest, { sessionId, isAnonymous }: Session): SessionCsrfError | null {
     const token = this.#tokenIn(request);
@@ -102,12 +104,12 @@ export class CsrfProtection {
     return new SessionCsrfError(
       'CSRF_TOKEN_MISSING',
       this.#requireToken
-        ? `An unsafe request with a cookie needs a token in ${this.headerName}, as csrf.requireToken says.`
-        : `An unsafe request with a cookie needs Sec-Fetch-Site, an Origin or a token in ${this.headerName}; clients that are no browsers had better carry the session's token in a header.`,
+        ? `An unsafe request with a session cookie needs a CSRF token in the header ${this.headerName}, because csrf.requireToken is on.`
+        : `An unsafe request with a session cookie needs Sec-Fetch-Site, Origin or a CSRF token in the header ${this.headerName}. A client that is not a browser should send the session token in a header instead of a cookie.`,
     );
   }
 
-  /** In the header, else in the body; never in the URL, which ends up in logs, nor in a cookie, which others may set. */
+  /** Reads the token from the header, otherwise from the body. Not from the URL, which is written to logs, nor from a cookie, which other sites may set. */
   #tokenIn(request: PlatformRequest): string | null {
     const header = rawRequestOf(request).headers[this.#headerKey];
     if (typeof header === 'string' && header !== '') return header;
@@ -118,11 +120,14 @@ export class CsrfProtection {
   }
 
   #isSkipped(context: ExecutionContext): boolean {
-    const marked = [context.getHandler(), context.getClass()];
-    return this.reflector.getAllAndOverride<boolean | undefined>(SKIP_CSRF, marked) ?? false;
+    const targets = [context.getHandler(), context.getClass()];
+    return this.reflector.getAllAndOverride<boolean | undefined>(SKIP_CSRF, targets) ?? false;
   }
 }
 
 function wrongToken(): SessionCsrfError {
-  return new SessionCsrfError('CSRF_TOKEN_INVALID', 'The CSRF token does not belong to this session.');
+  return new SessionCsrfError(
+    'CSRF_TOKEN_INVALID',
+    'The CSRF token does not belong to this session. Reload the page, or send the token that @CsrfToken() provides for the current session.',
+  );
 }

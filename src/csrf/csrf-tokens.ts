@@ -9,9 +9,9 @@ const MAC_BYTES = 32;
 const TOKEN = /^[A-Za-z0-9_-]{85}[AQgw]$/;
 
 /**
- * Tokens that prove that a request was made by a page of ours: HMAC-SHA256 over a purpose and the session's id, so that one is good for as
- * long as its session has that id. Each time it is handed out it is masked anew: 32 random bytes, then the MAC XORed with them, as 86
- * characters of base64url. A page that is compressed together with what an attacker puts into it then tells nothing about it (BREACH).
+ * Tokens that prove that a request was made by a page of the application: HMAC-SHA256 over a purpose and the session's id. A token is valid as
+ * long as its session has that id. Each issued token is masked anew: 32 random bytes, then the MAC XORed with them, as 86 characters of
+ * base64url. Therefore a compressed page that contains input of an attacker reveals nothing about the token (BREACH).
  */
 @Injectable()
 export class CsrfTokens {
@@ -23,7 +23,7 @@ export class CsrfTokens {
     this.#purpose = `nestjs-sessionx/csrf-token/v1\0${backendKeyPrefix}\0`;
   }
 
-  /** A token for the session `id`, under the current key; another text at each call. */
+  /** A token for the session `id`, under the current key. Each call returns another text. */
   issue(id: SessionId): string {
     const [signingKey] = this.#keys;
     if (signingKey === undefined) throw new Error('CsrfTokens needs at least one key.');
@@ -31,7 +31,7 @@ export class CsrfTokens {
     return Buffer.concat([mask, xor(mask, this.#mac(signingKey, id))]).toString('base64url');
   }
 
-  /** Whether `token`, from anybody, was issued for the session `id`. */
+  /** Whether `token`, which any client may have sent, was issued for the session `id`. */
   verify(token: string, id: SessionId): boolean {
     if (!TOKEN.test(token)) return false;
     const bytes = Buffer.from(token, 'base64url');

@@ -2,16 +2,16 @@ import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
 
 /** Where a request comes from, by the headers that a browser sets and no page can forge. */
 export type RequestOrigin =
-  /** A page of ours, or of an origin that the application trusts. */
+  /** A same-origin page, or one of an origin in `csrf.allowedOrigins`. */
   | 'own'
-  /** Another site, or another host of our own. */
+  /** Another site, or another host of the same site. */
   | 'foreign'
-  /** It does not say: an old browser or none, or a browser that withholds the origin (`Origin: null`), as for `no-referrer` pages. */
+  /** Not known: an old browser, another client, or a browser that withholds the origin (`Origin: null`), as for `no-referrer` pages. */
   | 'unknown';
 
 /**
  * By Fetch Metadata (`Sec-Fetch-Site`) and by `Origin` (RFC 6454, section 7). The former is sent over TLS and to localhost only; the latter
- * is compared with the origin that the framework says the request is for (`trust proxy`, `trustProxy`).
+ * is compared with the origin of the request's target, as the framework reports it (`trust proxy`, `trustProxy`).
  */
 export function originOf(request: PlatformRequest, allowedOrigins: ReadonlySet<string>): RequestOrigin {
   const { headers } = rawRequestOf(request);
@@ -28,10 +28,10 @@ export function originOf(request: PlatformRequest, allowedOrigins: ReadonlySet<s
   return origin === targetOf(request) ? 'own' : 'foreign';
 }
 
-/** The origin that the request is addressed to; null: it is not known. */
+/** The origin to which the request is addressed; `null` if not known. */
 function targetOf(request: PlatformRequest): string | null {
   const target = `${request.protocol ?? 'http'}://${request.host ?? rawRequestOf(request).headers.host ?? ''}`;
   const origin = URL.canParse(target) ? new URL(target).origin : 'null';
-  // A scheme that only a proxy knows has no origin.
+  // A non-standard scheme from a proxy has no origin in the URL standard.
   return origin === 'null' ? null : origin;
 }

@@ -1,6 +1,6 @@
 import { HttpException, HttpStatus } from '@nestjs/common';
 
-/** What went wrong, for programs. It goes to events and logs; the client gets the HTTP status only. */
+/** The machine-readable reason of an error. It is written to events and logs; the client gets only the HTTP status. */
 export type SessionErrorCode =
   | 'TOKEN_MISSING'
   | 'TOKEN_MALFORMED'
@@ -30,15 +30,15 @@ export type SessionErrorCode =
 
 /** Options common to all errors of this module. */
 export interface SessionErrorOptions {
-  /** What led to this error. Never a driver's raw error: that one carries keys, payloads, even passwords. */
+  /** What led to this error. Never the original error of a driver, which may contain keys, payloads and passwords. */
   readonly cause?: unknown;
-  /** Whether `code` is sent to the client, because it can do something about it. Default false. */
+  /** Whether `code` is sent to the client, because the client can react to it. Default false. */
   readonly tellsCode?: boolean;
 }
 
 /**
- * The base of every error that this module throws. `message` explains the matter to the developer and says how to mend
- * it; `getResponse()`, the body that the client gets, is the bare status (ASVS 16.5.1), with `code` only where it helps an honest client.
+ * The base of every error that this module throws. `message` explains the error to the developer and how to fix
+ * it. `getResponse()`, the body that the client gets, contains only the status (ASVS 16.5.1), and `code` where the client can react to it.
  */
 export abstract class SessionError extends HttpException {
   constructor(

@@ -2,7 +2,7 @@ import { HttpStatus } from '@nestjs/common';
 
 import { SessionError, type SessionErrorCode, type SessionErrorOptions } from './session-error.js';
 
-/** No token, or one that does not verify. 401. */
+/** The token is missing or invalid. 401. */
 export class SessionTokenError extends SessionError {
   constructor(
     code: 'TOKEN_MISSING' | 'TOKEN_MALFORMED' | 'TOKEN_FORGED' | 'TOKEN_EXPIRED' | 'TOKEN_AMBIGUOUS',
@@ -14,7 +14,7 @@ export class SessionTokenError extends SessionError {
 
 /**
  * The token is older than a `TokenSerializer` of the application allows (`TOKEN_EXPIRED`). A session that has expired is a
- * {@link SessionNotFoundError}: the stores forget it, each at a time of its own. 401.
+ * {@link SessionNotFoundError}, because each store removes it at a time of its own. 401.
  */
 export class SessionExpiredError extends SessionTokenError {
   constructor(message = 'The session token has expired.') {
@@ -32,21 +32,21 @@ export class SessionNotFoundError extends SessionError {
   }
 }
 
-/** The session was ended by `invalidateSession()`, was made under another `indexKey`, or has no user where one is wanted. 401. */
+/** The session was ended by `invalidateSession()`, was created under another `indexKey`, or has no user where one is required. 401. */
 export class SessionInvalidError extends SessionError {
   constructor(code: 'SESSION_INVALIDATED' | 'INDEX_KEY_CHANGED' | 'SESSION_ANONYMOUS', message: string) {
     super(code, message, HttpStatus.UNAUTHORIZED);
   }
 }
 
-/** The session is bound to another network address or User-Agent, 401; or the client has gone, and its address is not known, 503. */
+/** The session is bound to another network address or User-Agent, 401; or the client has disconnected, so that its address is not known, 503. */
 export class SessionSecurityError extends SessionError {
   constructor(code: 'BINDING_IP_MISMATCH' | 'BINDING_IP_UNKNOWN' | 'BINDING_USER_AGENT_MISMATCH', message: string) {
     super(code, message, code === 'BINDING_IP_UNKNOWN' ? HttpStatus.SERVICE_UNAVAILABLE : HttpStatus.UNAUTHORIZED);
   }
 }
 
-/** Another site may have made the browser send this request, whose session came in the cookie. 403, and the code is sent to the client. */
+/** Another site may have made the browser send this request, whose session token came from the cookie. 403, and the code is sent to the client. */
 export class SessionCsrfError extends SessionError {
   constructor(code: 'CSRF_CROSS_SITE' | 'CSRF_TOKEN_MISSING' | 'CSRF_TOKEN_INVALID', message: string) {
     super(code, message, HttpStatus.FORBIDDEN, { tellsCode: true });
@@ -64,7 +64,7 @@ export class SessionBackendError extends SessionError {
   }
 }
 
-/** Another request's change won and a retry could not merge it in time, or a login lost its race. 409, and the code is sent to the client. */
+/** Another request changed the session first, and retries did not succeed in time, or another login was faster. 409, and the code is sent to the client. */
 export class SessionConflictError extends SessionError {
   constructor(message: string, code: Extract<SessionErrorCode, 'CONFLICT' | 'SESSION_LIMIT'> = 'CONFLICT') {
     super(code, message, HttpStatus.CONFLICT, { tellsCode: true });
@@ -74,7 +74,7 @@ export class SessionConflictError extends SessionError {
 /**
  * Why a value cannot be stored:
  *
- * - `value`: only the application can have made it, such as a `Date` or `undefined`. 500.
+ * - `value`: only the application can have created it, such as a `Date` or `undefined`. 500.
  * - `input`: a JSON body can hold it, such as a key `__proto__` or more than 100 levels. 400.
  * - `size`: the session would be larger than `maxSessionBytes`, or than what the store takes. 413.
  * - `user-id`: `userId` of a session was changed. 500.
@@ -82,8 +82,8 @@ export class SessionConflictError extends SessionError {
 export type DataFault = 'value' | 'input' | 'size' | 'user-id';
 
 /**
- * A value that cannot be stored without changing it. 500 if only the application can have made it; 400 or 413 if a client can have sent it,
- * and the code is sent to the client. The session is as it was.
+ * A value that cannot be stored without changing it. 500 if only the application can have created it; 400 or 413 if a client can have sent it,
+ * and the code is sent to the client. The session is unchanged.
  */
 export class SessionDataError extends SessionError {
   constructor(
@@ -112,7 +112,7 @@ function describeFault(fault: DataFault): Pick<SessionError, 'code'> & { status:
   }
 }
 
-/** The module was called in a way that cannot work; the message says what to do instead. 500. */
+/** The module was used in a wrong way; the message explains what to do instead. 500. */
 export class SessionUsageError extends SessionError {
   constructor(message: string) {
     super('USAGE', message, HttpStatus.INTERNAL_SERVER_ERROR);

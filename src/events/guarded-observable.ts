@@ -3,8 +3,8 @@ import { Observable, Subscriber, type Observer, type Operator, type Subscription
 type Listener<T> = Partial<Observer<T>> | ((value: T) => void) | null;
 
 /**
- * An observable whose listeners cannot harm anybody: RxJS rethrows a listener's error in a timer, where it ends the process; here it goes to
- * `report`. The guard stays on through `pipe()`.
+ * An observable that passes errors of its listeners to `report`. RxJS would rethrow such an error in a timer, where it ends the process.
+ * Observables that `pipe()` returns are guarded, too.
  */
 export class GuardedObservable<T> extends Observable<T> {
   constructor(

@@ -9,12 +9,12 @@ export type SessionCause =
 export type SessionEndReason =
   'logout' | 'logout-everywhere' | 'deleted' | 'invalidated' | 'replaced-at-login' | 'evicted-by-limit';
 
-interface SessionFact {
+interface SessionEventBase {
   /** Milliseconds since the epoch, by the module's clock. */
   readonly at: number;
   /** The session, under its new id for `regenerated`. */
   readonly sessionId: string;
-  /** null: anonymous, or not known here. */
+  /** `null` for an anonymous session, or if not known. */
   readonly userId: string | null;
 }
 
@@ -23,54 +23,54 @@ export interface SessionEventOrigin {
   /** The call that led to it. */
   readonly cause: SessionCause;
   /**
-   * The address of the client whose request led to it. Where the call knows no request, as `deleteSession(id)`, that of the client for
-   * which the session was made. Null: not known.
+   * The address of the client whose request led to it. For a call without a request, such as `deleteSession(id)`, the address of the client
+   * for which the session was created. `null` if not known.
    */
   readonly ipAddress: string | null;
   /** The User-Agent of the same client. */
   readonly userAgent: string | null;
-  /** How the token of the session travels in that request; null: the call knows no request. */
+  /** How that request carries the token; `null` for a call without a request. */
   readonly transport: TokenSource | null;
 }
 
-/** A session was made. */
-export interface SessionCreatedEvent extends SessionFact, SessionEventOrigin {
+/** A session was created. */
+export interface SessionCreatedEvent extends SessionEventBase, SessionEventOrigin {
   readonly type: 'created';
 }
 
-/** The idle expiry of a session was put off. */
-export interface SessionRenewedEvent extends SessionFact {
+/** The idle expiry of a session was moved to a later time. */
+export interface SessionRenewedEvent extends SessionEventBase {
   readonly type: 'renewed';
   /** Milliseconds since the epoch. */
   readonly expiresAt: number;
 }
 
 /** A session got a new id; the old one is dead. */
-export interface SessionRegeneratedEvent extends SessionFact, SessionEventOrigin {
+export interface SessionRegeneratedEvent extends SessionEventBase, SessionEventOrigin {
   readonly type: 'regenerated';
   /** The id that the session had before. */
   readonly previousSessionId: string;
 }
 
-/** A session is over. Expiry sends no event: nothing watches the store for it. */
-export interface SessionEndedEvent extends SessionFact, SessionEventOrigin {
+/** A session has ended. Expiry emits no event, because nothing watches the store for it. */
+export interface SessionEndedEvent extends SessionEventBase, SessionEventOrigin {
   readonly type: 'ended';
   /** Why it ended. */
   readonly reason: SessionEndReason;
-  /** Who ended it, as the caller says: `deleteSession(session, { by: admin.userId })`. Null: the caller did not say. */
+  /** Who ended it, if the caller passed it: `deleteSession(session, { by: admin.userId })`. Otherwise `null`. */
   readonly by: string | null;
 }
 
-/** A request wanted a session and had none that it could use, presented a token that opened nothing, or changed a session that had ended. */
+/** A request needed a session and had none that it could use, sent an invalid token, or changed a session that had ended. */
 export interface SessionRejectedEvent {
   readonly type: 'rejected';
   /** Milliseconds since the epoch, by the module's clock. */
   readonly at: number;
   /** The exact reason, which is not sent to the client. */
   readonly reason: SessionErrorCode;
-  /** null when the token did not verify. */
+  /** `null` if the token is invalid. */
   readonly sessionId: string | null;
-  /** The address of the client; null: not known. */
+  /** The address of the client; `null` if not known. */
   readonly ipAddress: string | null;
 }
 
@@ -85,10 +85,10 @@ export type SessionEventBody = SessionEvent extends infer Event
     : never
   : never;
 
-/** For the origin of a call that knows neither request nor session. */
+/** The client of a call that has neither a request nor a session. */
 export const UNKNOWN_CLIENT = { ipAddress: null, userAgent: null } as const;
 
-/** The origin of a call that knows no request. */
+/** The origin of a call without a request. */
 export function originOf(
   cause: SessionCause,
   { ipAddress, userAgent }: Pick<SessionEventOrigin, 'ipAddress' | 'userAgent'>,

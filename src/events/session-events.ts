@@ -6,8 +6,8 @@ import { GuardedObservable } from './guarded-observable.js';
 import type { SessionEvent, SessionEventBody } from './session-event.js';
 
 /**
- * Tells the application what happens to sessions: for an audit log, alerts, metrics. Listeners run in the request that causes the event,
- * so they should be short; one that throws is logged and harms nothing.
+ * Notifies the application of events of sessions: for an audit log, alerts, metrics. Listeners run in the request that causes the event,
+ * so they should be short. An error of a listener is logged and does not affect the request.
  *
  * @example events.on('rejected').subscribe(({ reason }) => metrics.increment(`session.rejected.${reason}`));
  */
@@ -28,12 +28,12 @@ export class SessionEvents implements OnApplicationShutdown {
     return this.all.pipe(filter((event): event is Extract<SessionEvent, { type: T }> => event.type === type));
   }
 
-  /** For this module: whether anybody listens, so that an event is worth a look at the store. */
+  /** @internal Whether there is a listener, so that a read of the store for an event is worthwhile. */
   get hasListeners(): boolean {
     return this.#subject.observed;
   }
 
-  /** For this module. */
+  /** @internal */
   emit(event: SessionEventBody): void {
     if (!this.#subject.observed) return;
     this.#subject.next({ ...event, at: this.clock.now() });

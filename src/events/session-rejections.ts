@@ -10,10 +10,10 @@ import { SessionEvents } from './session-events.js';
 const PAUSE_MS = 1000;
 
 /**
- * Reports why a request has no session: to the listeners of `SessionEvents`, and to the log for the developer who wonders about a 401. The
+ * Reports why a request has no session: to the listeners of `SessionEvents`, and to the log, for a developer who looks for the cause of a 401. The
  * exact reason is never sent to the client.
  *
- * At most one log line a second for each reason, so that a flood of forged tokens does not flood the log. A line holds nothing that a client
+ * At most one log line a second for each reason, so that a flood of forged tokens does not flood the log. A line contains nothing that a client
  * has sent.
  */
 @Injectable()
@@ -28,7 +28,7 @@ export class SessionRejections {
     this.#limit = new LineLimit(clock, PAUSE_MS);
   }
 
-  /** @param sessionId null: no token verified */
+  /** @param sessionId `null` if the token is invalid or missing */
   report(error: SessionError, { ipAddress }: ClientIdentity, sessionId: string | null): void {
     this.#limit.say(error.code, (more) => {
       this.#logger.debug(`A session was refused to a request: ${error.code}${more}. ${error.message}`);

@@ -7,7 +7,7 @@ import type { TokenClaims, TokenSerializer, TokenVerdict } from './token-seriali
 
 const PAUSE_MS = 60_000;
 
-/** The application's serializer, with a time limit: one that never settles must not keep a request for ever. */
+/** The application's serializer, with a time limit: a promise that never settles must not block a request for ever. */
 export class BoundedSerializer implements TokenSerializer {
   readonly #logger = new Logger('SessionModule');
   readonly #timeouts: LineLimit;
@@ -37,7 +37,7 @@ export class BoundedSerializer implements TokenSerializer {
     return isThenable(verdict) ? this.#inTime(verdict, 'verify') : verdict;
   }
 
-  /** A timer of its own: only serializers that are slow by themselves come by here. */
+  /** Uses a timer of its own, because only asynchronous serializers need it. */
   #inTime<T>(result: PromiseLike<T>, method: keyof TokenSerializer): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const timer = setTimeout(() => {

@@ -1,6 +1,6 @@
 /**
- * The same text in memory of its own, for what is kept. V8 makes a slice or a concatenation refer to the texts that it came from: a token of
- * 100 characters would keep a whole Cookie header in memory, a session id the secret that it was made from.
+ * Copies a text that is kept for long into memory of its own. In V8 a slice or a concatenation refers to its source texts: a token of
+ * 100 characters would keep a whole Cookie header in memory, and a session id would keep the secret from which it was computed.
  */
 export function ownCopy<Text extends string>(text: Text): Text {
   return Buffer.from(text).toString() as Text;

@@ -2,7 +2,7 @@ import { createHmac, hash } from 'node:crypto';
 
 import type { RandomPool } from './random-pool.js';
 
-/** What the client's token stands for: tag and random secret, 48 characters of base64url. Whoever has it, has the session. */
+/** The content of the client's token: tag and random secret, 48 characters of base64url. Any client that has it can use the session. */
 export type SessionSecret = string & { readonly __brand: 'SessionSecret' };
 
 /** The public name of a session: tag and the secret's SHA-256, 59 characters of base64url. Safe to show and to log. */
@@ -19,7 +19,7 @@ const SECRET = /^[A-Za-z0-9_-]{48}$/;
 const SESSION_ID = /^[A-Za-z0-9_-]{58}[AEIMQUYcgkosw048]$/;
 const TAG_PURPOSE = 'nestjs-sessionx/user-tag/v1\0';
 
-/** The tag of a user: 12 bytes of HMAC-SHA256, so that it can be recomputed here and cannot be guessed. */
+/** The tag of a user: 12 bytes of HMAC-SHA256. It can be recomputed with the key, and cannot be guessed without it. */
 export function userTag(indexKey: string, userId: string): UserTag {
   const digest = createHmac('sha256', indexKey)
     .update(TAG_PURPOSE + userId)
@@ -37,7 +37,7 @@ export function newSecret(tag: UserTag, random: RandomPool): SessionSecret {
   return (tag + random.base64url(RANDOM_BYTES)) as SessionSecret;
 }
 
-/** The id of the session that `secret` opens. The way back would be to invert SHA-256. */
+/** The id of the session that `secret` authenticates. The secret cannot be computed from the id, because SHA-256 cannot be inverted. */
 export function sessionIdOf(secret: SessionSecret): SessionId {
   return (secret.slice(0, TAG_CHARS) + hash('sha256', secret, 'base64url')) as SessionId;
 }
@@ -52,12 +52,12 @@ export function memberOf(id: SessionId): string {
   return id.slice(TAG_CHARS);
 }
 
-/** Whether `text` is spelled like a session id, in the one spelling that we accept. */
+/** Whether `text` has the form of a session id, in its only valid spelling. */
 export function isSessionId(text: unknown): text is SessionId {
   return typeof text === 'string' && SESSION_ID.test(text);
 }
 
-/** Whether `text` is spelled like a session secret. */
+/** Whether `text` has the form of a session secret. */
 export function isSessionSecret(text: unknown): text is SessionSecret {
   return typeof text === 'string' && SECRET.test(text);
 }

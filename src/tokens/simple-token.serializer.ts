@@ -10,7 +10,7 @@ const CLAIMS_CHARS = SECRET_CHARS + TIME_CHARS;
 const MAC_CHARS = 43;
 const TOKEN = /^[A-Za-z0-9_-]{56}\.[A-Za-z0-9_-]{43}$/;
 
-/** What the {@link SimpleTokenSerializer} is made from. */
+/** Options of the {@link SimpleTokenSerializer}. */
 export interface SimpleTokenOptions {
   /** The first key signs, all of them verify. */
   readonly keys: readonly string[];
@@ -46,10 +46,10 @@ export class SimpleTokenSerializer implements TokenSerializer {
     if (!TOKEN.test(token)) return { valid: false, fault: 'TOKEN_MALFORMED' };
 
     const claims = token.slice(0, CLAIMS_CHARS);
-    // The text of the MAC is compared, not its bytes: Node decodes several spellings to the same bytes, we accept one.
-    const presented = Buffer.from(token.slice(-MAC_CHARS), 'latin1');
+    // The text of the MAC is compared, not its bytes: Node decodes several spellings to the same bytes, only one is accepted.
+    const tokenMac = Buffer.from(token.slice(-MAC_CHARS), 'latin1');
     const keyIndex = this.#keys.findIndex((key) =>
-      timingSafeEqual(presented, Buffer.from(this.#mac(key, claims), 'latin1')),
+      timingSafeEqual(tokenMac, Buffer.from(this.#mac(key, claims), 'latin1')),
     );
     if (keyIndex < 0) return { valid: false, fault: 'TOKEN_FORGED' };
 

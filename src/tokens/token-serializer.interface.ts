@@ -5,7 +5,7 @@ export const TOKEN_SERIALIZER = Symbol.for('nestjs-sessionx:token-serializer');
 
 /** What a token carries. It holds no session data. */
 export interface TokenClaims {
-  /** 48 characters of base64url. Whoever knows it has the session: never log it. */
+  /** 48 characters of base64url. Any client that knows it can use the session: never log it. */
   readonly secret: SessionSecret;
   /** When the token was signed, milliseconds since the epoch. */
   readonly issuedAt: number;
@@ -16,14 +16,14 @@ export type TokenVerdict =
   | {
       readonly valid: true;
       readonly claims: TokenClaims;
-      /** The signing key has been superseded: the client is given a token under the current one. */
+      /** The signing key has been superseded, so the client gets a new token under the current key. */
       readonly outdated: boolean;
     }
   | { readonly valid: false; readonly fault: 'TOKEN_MALFORMED' | 'TOKEN_FORGED' | 'TOKEN_EXPIRED' };
 
 /**
- * Turns claims into the token that the client holds, and back. It alone decides whether a token verifies; what it
- * accepts is looked up in the store.
+ * Turns claims into the token that the client holds, and back. It alone decides whether a token is valid. The session
+ * of a valid token is then read from the store.
  */
 export interface TokenSerializer {
   /** A token that verified once verifies for ever (no expiry inside), so that its verdict may be remembered. Default: false. */
@@ -33,8 +33,8 @@ export interface TokenSerializer {
   serialize(claims: TokenClaims): string | Promise<string>;
 
   /**
-   * The verdict on a token from a request: any string, from anybody. An error thrown here rejects the token (401), but a
-   * `SessionBackendError`, which says that nothing is known about it (503), as does a promise that does not settle within `backendTimeout`.
+   * The verdict on a token from a request: any string, from any client. An error thrown here rejects the token (401). Throw a
+   * `SessionBackendError` if the token could not be checked (503). A promise that does not settle within `backendTimeout` is a 503, too.
    */
   verify(token: string): TokenVerdict | Promise<TokenVerdict>;
 }

@@ -8,7 +8,7 @@ const LONGEST_TOKEN = 4_096;
 
 const MALFORMED = { valid: false, fault: 'TOKEN_MALFORMED' } as const;
 
-/** A token whose signature holds. Whether its session lives is another question. */
+/** A token with a valid signature. Its session may have ended. */
 export interface VerifiedToken {
   readonly valid: true;
   readonly sessionId: SessionId;
@@ -16,17 +16,17 @@ export interface VerifiedToken {
   readonly outdated: boolean;
   /** Whether the tag in the id is that of the session's user; set by the first load of the session, as neither ever changes. */
   hasTagOfUser?: boolean;
-  /** Whether this process has set a cookie with it, so that a browser has it as cookies are set now. Undefined: not known. */
+  /** Whether this process has set a cookie with this token and the current cookie options. `undefined` if not known. */
   isOwnCookie?: boolean;
 }
 
-/** The verdict on a token, with the id of the session that it opens. */
+/** The verdict on a token, with the id of its session. */
 export type VerifierVerdict = VerifiedToken | Extract<TokenVerdict, { valid: false }>;
 
 /**
- * Verifies tokens by the application's serializer and remembers the ones that held: an HMAC and a hash cost more in a serving
- * process than the read from Redis, and a client sends the same token again and again. Only exact text that has verified is
- * remembered, so a forger fills nothing, and the oldest makes room for the newest.
+ * Verifies tokens with the application's serializer and remembers the valid ones: an HMAC and a hash cost the process more CPU time
+ * than a read from Redis, and a client sends the same token many times. Only the exact text of a valid token is remembered, so forged
+ * tokens use no memory. The oldest token is forgotten first.
  */
 export class TokenVerifier {
   readonly #serializer: TokenSerializer;
@@ -37,8 +37,8 @@ export class TokenVerifier {
   }
 
   /**
-   * The verdict. A serializer that throws rejects the token; the promise rejects with a `SessionBackendError` when it could not decide, so
-   * that nothing is known about the token.
+   * A serializer that throws rejects the token. The promise rejects with a `SessionBackendError` if the serializer could not decide, so that
+   * nothing is known about the token.
    */
   verify(token: string): VerifierVerdict | Promise<VerifierVerdict> {
     const known = this.#remembered.get(token);
@@ -56,14 +56,14 @@ export class TokenVerifier {
     }
   }
 
-  /** Notes that a cookie with `token` goes out. Of serializers whose verdicts are not final nothing is remembered, this neither. */
+  /** Notes that a cookie with `token` is sent. Has no effect for serializers whose verdicts are not final, because none is remembered. */
   noteOwnCookie(token: string): void {
     if (this.#serializer.verdictsAreFinal !== true) return;
     const note = (verdict: VerifierVerdict): void => {
       if (verdict.valid) verdict.isOwnCookie = true;
     };
     const verdict = this.verify(token);
-    // What is not known by then is renewed once more.
+    // If the verdict comes too late, the cookie is only set once more than necessary.
     if (verdict instanceof Promise) void verdict.then(note, () => undefined);
     else note(verdict);
   }
@@ -73,10 +73,10 @@ export class TokenVerifier {
     const { claims, outdated } = verdict;
     if (!isSessionSecret(claims.secret)) return MALFORMED;
 
-    // An event may give the id to a listener that keeps it.
+    // Copied, because a listener of events may keep the id.
     const sessionId = ownCopy(sessionIdOf(claims.secret));
     if (this.#serializer.verdictsAreFinal !== true) return { valid: true, sessionId, claims, outdated };
-    // The token is a slice of a header, the secret one of the token, and the claims may hold more than these two.
+    // Copied, because the token is a slice of a header and the secret a slice of the token. The claims may have further fields.
     const own = { secret: ownCopy(claims.secret), issuedAt: claims.issuedAt };
     return this.#remember(ownCopy(token), { valid: true, sessionId, claims: own, outdated });
   }
