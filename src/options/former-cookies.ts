@@ -2,23 +2,23 @@ import { ValidateBy } from 'class-validator';
 
 import { COOKIE_DOMAIN, COOKIE_NAME, COOKIE_PATH, hasHostPrefix } from './cookie-attributes.js';
 
-/** A cookie as an earlier configuration has set it. What is left out is as it is now. */
+/** A cookie that an earlier configuration has set. Missing fields have their present value. */
 export interface FormerCookie {
-  /** One that differs from the present name is cleared, and never read. */
+  /** A name that differs from the present one is cleared, and never read. */
   readonly name?: string;
-  /** Default: the present domain, and none. */
+  /** Default: both the present domain and no domain. */
   readonly domain?: string;
   /** Default: the present path. */
   readonly path?: string;
-  /** Default: with and without. */
+  /** Default: both values. */
   readonly partitioned?: boolean;
 }
 
-/** Each one is cleared by two to four lines of a response, and proxies allow for a few kilobytes of headers. */
+/** Each one is cleared by two to four header lines, and proxies limit response headers to a few kilobytes. */
 const MOST_FORMER_COOKIES = 8;
 const ATTRIBUTES: ReadonlySet<string> = new Set(['name', 'domain', 'path', 'partitioned']);
 
-/** A list of {@link FormerCookie}. One that no browser can have is a mistake. */
+/** A list of {@link FormerCookie}. An entry that no browser can hold is refused. */
 export function AreFormerCookies(): PropertyDecorator {
   return ValidateBy({
     name: 'areFormerCookies',

@@ -11,8 +11,8 @@ interface CookieAttributes {
 }
 
 /**
- * The name of a cookie that a browser takes with the attributes beside it: one that it refuses would look like a login that is forgotten at
- * once. RFC 6265bis, sections 4.1.3 and 5.7; browsers compare the prefixes without regard to case.
+ * The name of a cookie that browsers accept with its attributes. A cookie that they refuse would look like a login that is lost
+ * immediately. RFC 6265bis, sections 4.1.3 and 5.7; browsers compare the prefixes without regard to case.
  */
 export function IsCookieName(): PropertyDecorator {
   return ValidateBy({
@@ -32,7 +32,7 @@ function faultOf(name: unknown, attributes: CookieAttributes): string | null {
   if (sameSite === 'none' && secure !== true) return "cookie.sameSite 'none' needs cookie.secure";
   if (partitioned === true && secure !== true) return 'cookie.partitioned needs cookie.secure';
   if (hasSecurePrefix(name) && secure !== true) {
-    return `a cookie named ${name} needs cookie.secure; give it a name without a prefix to do without TLS`;
+    return `a cookie named ${name} needs cookie.secure; without TLS choose a name without this prefix`;
   }
   if (!hasHostPrefix(name)) return null;
   if (domain !== undefined) return `a cookie named ${name} can have no cookie.domain; begin its name with __Secure-`;

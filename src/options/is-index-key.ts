@@ -2,13 +2,13 @@ import { ValidateBy } from 'class-validator';
 
 import { isSecretKey, secretKeyFault } from './is-secret-key.js';
 
-interface Surroundings {
+interface OtherOptions {
   readonly secretKey?: unknown;
 }
 
 /**
- * A key, or none where `secretKey` is a single one. With several the tag of a user would follow whichever of them stands last, and a
- * rotation would hide all sessions from log out everywhere.
+ * A key, which may be missing if `secretKey` is a single key. With several keys it is required: otherwise the tag of a user would change at a
+ * rotation, and log out everywhere would miss all earlier sessions.
  */
 export function IsIndexKey(): PropertyDecorator {
   return ValidateBy({
@@ -17,7 +17,7 @@ export function IsIndexKey(): PropertyDecorator {
       validate: (value: unknown, args) => (isMissing(value) ? !needsIndexKey(args?.object ?? {}) : isSecretKey(value)),
       defaultMessage: (args) =>
         isMissing(args?.value)
-          ? 'indexKey must be set where secretKey has several keys, or log out everywhere would miss the sessions that were made before the rotation: give it the key that has been the only one of secretKey so far'
+          ? 'indexKey must be set where secretKey has several keys, or log out everywhere would miss the sessions that were created before the rotation: set it to the key that was the only one of secretKey so far'
           : secretKeyFault('indexKey', args?.value, { list: false }),
     },
   });
@@ -27,6 +27,6 @@ function isMissing(value: unknown): boolean {
   return value === undefined || value === null;
 }
 
-function needsIndexKey({ secretKey }: Surroundings): boolean {
+function needsIndexKey({ secretKey }: OtherOptions): boolean {
   return Array.isArray(secretKey) && secretKey.length > 1;
 }

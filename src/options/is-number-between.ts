@@ -1,6 +1,6 @@
 import { ValidateBy } from 'class-validator';
 
-/** A finite number between two others, both included; one fault says all of it. */
+/** A finite number in a range, including its limits. A single message names all conditions. */
 export function IsNumberBetween(least: number, most: number, unit: string, { whole = false } = {}): PropertyDecorator {
   return ValidateBy({
     name: 'isNumberBetween',

@@ -2,12 +2,12 @@ import { ValidateBy } from 'class-validator';
 
 const SOURCES: readonly unknown[] = ['header', 'bearer', 'cookie'];
 
-interface Surroundings {
+interface OtherOptions {
   readonly useBearerToken?: unknown;
   readonly cookie?: unknown;
 }
 
-/** A non-empty list of different token sources, of which one at least is not switched off, and none that is set up is missing. */
+/** A non-empty list of different token sources. At least one is enabled, and `'cookie'` is listed if the option `cookie` is set. */
 export function IsTokenSources(): PropertyDecorator {
   return ValidateBy({
     name: 'isTokenSources',
@@ -18,7 +18,7 @@ export function IsTokenSources(): PropertyDecorator {
   });
 }
 
-function faultOf(value: unknown, { useBearerToken, cookie }: Surroundings): string | null {
+function faultOf(value: unknown, { useBearerToken, cookie }: OtherOptions): string | null {
   if (!Array.isArray(value) || value.length === 0 || !value.every((source) => SOURCES.includes(source))) {
     return `must be a list of values out of ${SOURCES.join(', ')}`;
   }

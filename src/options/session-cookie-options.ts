@@ -7,19 +7,19 @@ import { IsCookieName } from './is-cookie-name.js';
 /** The cookie that carries the token when `'cookie'` is in `tokenSourcePriority`. HttpOnly always; it lives as long as the session. */
 export class SessionCookieOptions {
   /**
-   * At most 64 characters. With the prefix `__Host-` a browser takes it from this host over TLS only, which no other host of the domain can
-   * replace; `__Host-Http-`, `__Secure-` and `__Http-` are held to their rules too. Default `__Host-session` (ASVS 3.3.3).
+   * At most 64 characters. With the prefix `__Host-` a browser accepts it only from this host over TLS, and no other host of the domain can
+   * replace it. The rules of `__Host-Http-`, `__Secure-` and `__Http-` are checked too. Default `__Host-session` (ASVS 3.3.3).
    */
   @IsCookieName()
   name: string = '__Host-session';
 
-  /** The part of the site that it is sent to. Default `/`, which `__Host-` asks for. */
+  /** The part of the site that it is sent to. Default `/`, which `__Host-` requires. */
   @Matches(COOKIE_PATH, {
     message: 'cookie.path begins with / and has no spaces and semicolons, at most 256 characters',
   })
   path: string = '/';
 
-  /** Sent to this domain and all below it. Default: to this host alone, which `__Host-` asks for. */
+  /** Sent to this domain and all below it. Default: this host only, which `__Host-` requires. */
   @IsOptional()
   @Matches(COOKIE_DOMAIN, { message: 'cookie.domain is the name of a domain, such as example.com' })
   domain?: string;
@@ -28,7 +28,7 @@ export class SessionCookieOptions {
   @IsIn(['lax', 'strict', 'none'], { message: "cookie.sameSite must be 'lax', 'strict' or 'none'" })
   sameSite: 'lax' | 'strict' | 'none' = 'lax';
 
-  /** Only over TLS; browsers take localhost for safe too. Default true (ASVS 3.3.1). */
+  /** Only over TLS; browsers treat localhost as secure too. Default true (ASVS 3.3.1). */
   @IsBoolean({ message: 'cookie.secure must be true or false' })
   secure: boolean = true;
 
@@ -37,9 +37,8 @@ export class SessionCookieOptions {
   partitioned: boolean = false;
 
   /**
-   * How earlier configurations have set the cookie, where `name`, `domain` or `path` have changed: a browser keeps each of these apart from
-   * the present one. They are cleared wherever a response clears cookies; the cookie with and without `domain` and `partitioned` needs no
-   * mention. At most 8. Default: none.
+   * Cookies of earlier configurations with another `name`, `domain` or `path`, which browsers keep beside the present one. They are cleared
+   * whenever a response clears cookies. The present cookie with and without `domain` and `partitioned` need not be listed. At most 8. Default: none.
    */
   @IsOptional()
   @AreFormerCookies()

@@ -5,13 +5,13 @@ import { IsHeaderName } from './is-header-name.js';
 
 const FIELD_NAME = /^(?!__proto__$)[A-Za-z_][\w-]{0,63}$/;
 
-/** What the protection against cross-site requests takes for a request of our own; see `enableCsrf`. */
+/** Which requests the protection against cross-site requests accepts; see `enableCsrf`. */
 export class SessionCsrfOptions {
-  /** Origins that may send unsafe requests besides our own, such as `https://app.example.com`. Default none. */
+  /** Origins that may send unsafe requests, besides the application's own, such as `https://app.example.com`. Default none. */
   @AreOrigins()
   allowedOrigins: string[] = [];
 
-  /** Whether unsafe requests need the token even when the browser says that they come from our own pages. Default false. */
+  /** Whether unsafe requests need the token even when the browser marks them as same-origin. Default false. */
   @IsBoolean({ message: 'csrf.requireToken must be true or false' })
   requireToken: boolean = false;
 

@@ -16,9 +16,9 @@ import { SessionCookieOptions } from './session-cookie-options.js';
 import { SessionCsrfOptions } from './session-csrf-options.js';
 
 const HUNDRED_YEARS_IN_SECONDS = 3_153_600_000;
-/** Node's timers hold no more. */
+/** The limit of Node's timers. */
 const LONGEST_TIMEOUT_MS = 2_147_483_647;
-/** What a string of Redis holds. */
+/** The limit of a Redis string. */
 const LARGEST_SESSION_BYTES = 536_870_912;
 const KEY_PREFIX = /^[\x21-\x7a|~]{0,100}$/;
 
@@ -37,31 +37,31 @@ export interface IpNetworkBinding {
 export class SessionOptions {
   /**
    * Signs the tokens: at least 32 characters, such as {@link generateSecretKey} makes. A list rotates keys: the first signs, all verify,
-   * and who comes with an old one is given a token under the new one.
+   * and a client with an old token gets a new one under the first key.
    */
   @IsSecretKeys()
   secretKey!: string | string[];
 
   /**
    * Key of the tag by which a user's sessions are found. Default: `secretKey`; required where that is a list of several keys. A change of it
-   * signs everybody out: sessions that were made under another one are refused, as log out everywhere would miss them.
+   * signs everybody out: sessions that were created under another key are refused, because log out everywhere would miss them.
    */
   @IsIndexKey()
   indexKey?: string;
 
   /**
-   * Seconds without a use after which a session ends, at the latest. As a use renews only when `slidingThreshold` of them have passed, one
-   * that is left alone ends after `1 - slidingThreshold` of them at the earliest. Default 3600. ASVS 7.3.1.
+   * Seconds without use after which a session ends, at the latest. A use renews the session only after the fraction `slidingThreshold` of
+   * them, so an unused session ends after `1 - slidingThreshold` of them at the earliest. Default 3600. ASVS 7.3.1.
    */
   @IsNumberBetween(0.001, HUNDRED_YEARS_IN_SECONDS, 'seconds')
   sessionTtl: number = 3600;
 
-  /** Seconds after which a session ends however much it is used; null: never. Default null. ASVS 7.3.2. */
+  /** Seconds after which a session ends, regardless of use; `null` for no limit. Default `null`. ASVS 7.3.2. */
   @IsOptional()
   @IsNumberBetween(0.001, HUNDRED_YEARS_IN_SECONDS, 'seconds')
   absoluteTimeout: number | null = null;
 
-  /** Whether use puts off the idle expiry. Default true. */
+  /** Whether use moves the idle expiry to a later time. Default true. */
   @IsBoolean()
   slidingExpiration: boolean = true;
 
@@ -69,7 +69,7 @@ export class SessionOptions {
   @IsNumberBetween(0, 1, '')
   slidingThreshold: number = 0.5;
 
-  /** Seconds. The store learns of the last use at most once in so many. Default 60. */
+  /** The least number of seconds between two writes of the last use to the store. Default 60. */
   @IsNumberBetween(0, HUNDRED_YEARS_IN_SECONDS, 'seconds')
   touchInterval: number = 60;
 
@@ -77,11 +77,11 @@ export class SessionOptions {
   @IsHeaderName('headerName')
   headerName: string = 'X-Session-Token';
 
-  /** Whether `Authorization: Bearer` is looked at (RFC 6750). Default true. */
+  /** Whether the token is read from `Authorization: Bearer` (RFC 6750). Default true. */
   @IsBoolean()
   useBearerToken: boolean = true;
 
-  /** Where a token is looked for, in this order. Default header, bearer; browsers want `'cookie'`. */
+  /** Where the token is searched for, in this order. Default header, bearer; for browsers add `'cookie'`. */
   @IsTokenSources()
   tokenSourcePriority: TokenSource[] = ['header', 'bearer'];
 
@@ -94,7 +94,7 @@ export class SessionOptions {
 
   /**
    * Whether a session works only from the address for which it was created: true the same address, prefixes the same network. The address is
-   * what the framework says (`trust proxy`, `trustProxy`). Default false.
+   * the one that the framework reports (`trust proxy`, `trustProxy`). Default false.
    */
   @IsIpBinding()
   ipBinding: boolean | IpNetworkBinding = false;
@@ -133,8 +133,8 @@ export class SessionOptions {
   cookie?: SessionCookieOptions;
 
   /**
-   * Whether unsafe requests (all but GET, HEAD, OPTIONS and TRACE) whose session came in the cookie must prove that they come from our own
-   * pages, and so must requests whose response would set a cookie with a new session. Default true; it does not apply to tokens in headers. ASVS 3.5.1.
+   * Whether unsafe requests (all but GET, HEAD, OPTIONS and TRACE) whose session came in the cookie must prove that they are same-origin, and so must
+   * requests whose response would set a cookie with a new session. Default true; it does not apply to tokens in headers. ASVS 3.5.1.
    */
   @IsBoolean()
   enableCsrf: boolean = true;
@@ -147,19 +147,19 @@ export class SessionOptions {
   csrf?: SessionCsrfOptions;
 
   /**
-   * The largest session, in bytes of UTF-8 as it is stored, on every store. What would make one larger is refused with a
-   * `SessionDataError` (413), and the stored one stays. Default 65,536.
+   * The largest session, in bytes of UTF-8 as it is stored, on every store. A change that makes a session larger is refused with
+   * a `SessionDataError` (413), and the stored session is unchanged. Default 65,536.
    */
   @IsNumberBetween(256, LARGEST_SESSION_BYTES, 'bytes', { whole: true })
   maxSessionBytes: number = 65_536;
 
-  /** The most living sessions of one user, at least 1; null: no limit. Default 100. ASVS 7.1.2. */
+  /** The most living sessions of one user, at least 1; `null` for no limit. Default 100. ASVS 7.1.2. */
   @IsOptional()
   @IsNumberBetween(1, Number.MAX_SAFE_INTEGER, 'sessions', { whole: true })
   maxSessionsPerUser: number | null = 100;
 
   /**
-   * What a login beyond that number does: `'evict-oldest'` ends the least recently used session (ties: by id), `'reject'` is a
+   * What happens at a login beyond that number: `'evict-oldest'` ends the least recently used session (ties: by id), `'reject'` is a
    * `SessionConflictError`. Default `'evict-oldest'`.
    */
   @IsIn(['evict-oldest', 'reject'])

@@ -10,7 +10,7 @@ import { SessionOptions, type GivenSessionOptions } from './session-options.js';
  * @throws TypeError that lists every fault, and never shows a value: some of them are secrets
  */
 export function validateOptions(given: GivenSessionOptions): SessionOptions {
-  // Objects of the application's own are kept as they are: a transformation would copy them.
+  // Objects of the application are passed unchanged, because a transformation would copy them.
   const { backend, tokenFormat, ...plain } = withoutUndefined(given);
   const options = plainToInstance(SessionOptions, plain, { exposeDefaultValues: true });
   if (backend !== undefined) options.backend = backend;
@@ -44,13 +44,13 @@ function suggestionFor(wrong: string): string {
   return near === undefined ? '' : `; is it ${near}?`;
 }
 
-/** Undefined: CSRF tokens are off. */
+/** `undefined` if CSRF tokens are off. */
 function csrfHeaderOf({ csrf, enableCsrf }: SessionOptions): unknown {
   if (csrf !== undefined) return csrf.headerName;
   return enableCsrf ? new SessionCsrfOptions().headerName : undefined;
 }
 
-/** Either may be anything yet. */
+/** Neither value is validated yet, so each may have any type. */
 function isSameName(one: unknown, other: unknown): boolean {
   return typeof one === 'string' && typeof other === 'string' && one.toLowerCase() === other.toLowerCase();
 }
@@ -70,7 +70,7 @@ function describe({ property, constraints = {}, children = [] }: ValidationError
           `there is no option named ${JSON.stringify(path + property)}${path === '' ? suggestionFor(property) : ''}`,
         ];
       case 'nestedValidation':
-        return []; // said in better words by the option itself
+        return []; // the option itself reports this with a better message
       default:
         return [message];
     }

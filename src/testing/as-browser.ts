@@ -7,7 +7,7 @@ export interface BrowserRequest {
   on(event: 'response', listener: (response: BrowserResponse) => void): unknown;
 }
 
-/** Its response. */
+/** The response to a {@link BrowserRequest}. */
 export interface BrowserResponse {
   readonly headers: Readonly<Record<string, unknown>>;
 }
@@ -15,7 +15,7 @@ export interface BrowserResponse {
 /**
  * A plugin for agents of supertest that makes them send what a browser sends from a page of the application: `Sec-Fetch-Site: same-origin`,
  * without which requests with a cookie are a 403, and the cookies, also `Secure` ones, which agents do not send over plain HTTP.
- * Each call is a browser of its own.
+ * Each call of `asBrowser()` creates a separate browser.
  *
  * @example
  * const agent = request.agent(app.getHttpServer()).use(asBrowser());
@@ -34,10 +34,10 @@ export function asBrowser(): (request: BrowserRequest) => void {
   };
 }
 
-/** Values stay as they are on the wire. */
+/** Keeps values unchanged, without decoding. */
 function store(jar: Map<string, SetCookie>, line: string): void {
   const cookie = parseSetCookie(line, { decode: (value) => value });
-  // RFC 6265bis, section 5.7: what makes a cookie another one; partitioned ones lie in a jar of their own.
+  // RFC 6265bis, section 5.7: these attributes identify a cookie; partitioned cookies have a jar of their own.
   const key = [cookie.name, cookie.domain, cookie.path, cookie.partitioned].join(';');
   if (isOver(cookie)) jar.delete(key);
   else jar.set(key, cookie);

@@ -17,7 +17,7 @@ export class FakeClock implements Clock {
     return this.#now;
   }
 
-  /** Moves it by so many milliseconds; a negative number sets it back. */
+  /** Moves the clock forward; a negative number moves it back. */
   advance(milliseconds: number): void {
     this.#now += milliseconds;
   }

@@ -11,7 +11,7 @@ import { toSessionUser } from '../sessions/user-input.js';
 import { RandomPool } from '../tokens/random-pool.js';
 import { anonymousTag, newSecret, sessionIdOf } from '../tokens/session-secret.js';
 
-/** What `fakeSession()` takes; everything may be left out. */
+/** Options of `fakeSession()`, all optional. */
 export interface FakeSessionOptions {
   /** Default: none, an anonymous session. */
   readonly user?: NewSessionUser | null;
@@ -25,7 +25,7 @@ export interface FakeSessionOptions {
 }
 
 /**
- * A session for unit tests of handlers, which is in no store: `SessionService` does not find it.
+ * A session for unit tests of handlers. It is in no store, so `SessionService` does not find it.
  *
  * @throws SessionDataError when user or data cannot be stored, as for a real session
  *

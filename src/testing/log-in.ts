@@ -7,11 +7,11 @@ import { SessionService, type CreateSessionOptions } from '../session.service.js
 import type { NewSessionUser } from '../records/session-user.js';
 import type { Session } from '../sessions/session.js';
 
-/** What an e2e test needs of a signed-in client. */
+/** A signed-in client for an e2e test. */
 export interface LoggedIn {
   readonly session: Session;
   readonly token: string;
-  /** To be sent with each request: the token as the application's options have it, and with a cookie a CSRF token too. */
+  /** Headers for each request: the token in the place that the options set, and with a cookie also a CSRF token. */
   readonly headers: Readonly<Record<string, string>>;
 }
 

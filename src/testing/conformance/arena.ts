@@ -25,13 +25,13 @@ const LIFETIME_MS = 3_600_000;
 const DEADLINE_MS = 20;
 const random = new RandomPool();
 
-/** What the suite needs to know of a backend. */
+/** Describes a backend to the suite. */
 export interface BackendSubject {
-  /** A new instance; instances that are made one after the other see the same store, unless `again` says how they can. */
+  /** A new instance. Instances that are created one after the other use the same store, unless `again` is given. */
   create(): SessionBackend | Promise<SessionBackend>;
-  /** A second instance on the store of `first`, as another process has it. Default: `create()`. */
+  /** A second instance on the store of `first`, as in another process. Default: `create()`. */
   again?(first: SessionBackend): SessionBackend | Promise<SessionBackend>;
-  /** Puts something that is no record of ours in the place of a record. Default: that requirement is left out. */
+  /** Replaces a record with a value that is not a record of this module. Default: that requirement is left out. */
   damage?(key: DamagedKey): Promise<void>;
   /**
    * Gives a record a form that only a later version of the backend knows, such as `encodeRecord` with a higher number. Default: that
@@ -40,14 +40,14 @@ export interface BackendSubject {
   writeNewer?(key: DamagedKey): Promise<void>;
 }
 
-/** Where a record lies that is to be damaged, or to be of a newer form. */
+/** The location of a record that is to be damaged, or to get a newer form. */
 export interface DamagedKey {
   readonly backend: SessionBackend;
   readonly keyPrefix: string;
   readonly id: SessionId;
 }
 
-/** Two instances on one store, a clock that both go by, and records to put into it. */
+/** Two instances on one store, their common clock, and records to store. */
 export class Arena {
   readonly clock = new FakeClock();
   readonly keyPrefix = `conformance-${random.base64url(6)}:`;
@@ -67,7 +67,7 @@ export class Arena {
     return arena;
   }
 
-  /** A further instance on the same store, under another `keyPrefix`; null: it refuses to be opened with one. */
+  /** A further instance on the same store, under another `keyPrefix`; `null` if it refuses to open with one. */
   async openWithOtherPrefix(): Promise<SessionBackend | null> {
     const other = await (this.subject.again?.(this.one) ?? this.subject.create());
     try {
@@ -86,7 +86,7 @@ export class Arena {
     return userTag('the key of the conformance suite', random.base64url(12));
   }
 
-  /** A record of `user`; null: an anonymous one. */
+  /** A record of `user`; an anonymous one if `null`. */
   record(
     user: UserTag | null = this.user,
     { status = 'active', lifetimeMs = LIFETIME_MS, payload = 'payload' }: RecordOptions = {},
@@ -127,20 +127,20 @@ export class Arena {
     return ids(await this.two.listByUser(user));
   }
 
-  /** The instances by turns. */
+  /** Alternates between the two instances. */
   turn(index: number): SessionBackend {
     return index % 2 === 0 ? this.one : this.two;
   }
 
-  /** Compare-and-set until it is in, as the module does it. */
+  /** Compare-and-set until it succeeds, as in the module. */
   async increment(id: SessionId, backend: SessionBackend): Promise<void> {
     for (let tries = 0; tries < 10_000; tries++) {
       const record = await backend.read(id);
-      ok(record, 'a record that nobody deletes is gone');
+      ok(record, 'a record that no call deletes is missing');
       const next = { ...record, version: record.version + 1, payload: String(Number(record.payload) + 1) };
       if ((await backend.replace(next, record.version)) === 'replaced') return;
     }
-    throw new Error('10,000 tries of a compare-and-set were all lost');
+    throw new Error('10,000 attempts of a compare-and-set have all failed');
   }
 
   #backends(): Set<SessionBackend> {
@@ -160,10 +160,10 @@ export interface RecordOptions {
 }
 
 /**
- * Makes a call that has a deadline, and keeps the process busy until the deadline has passed: whatever the call waits for cannot come before.
+ * Makes a call with a time limit, and blocks the process until the limit has passed, so that the call cannot receive any reply before.
  *
- * @param call is given the deadline
- * @param look is begun after the deadline and before the call goes on, so that what it does not find was not done in time
+ * @param call gets the time limit in milliseconds
+ * @param look starts after the time limit and before the call continues, so that what it does not find was not done in time
  */
 export async function overtakenByDeadline<Result, Found>(
   call: (deadlineMs: number) => Promise<Result>,
@@ -188,5 +188,5 @@ export function ids(records: readonly SessionRecord[]): SessionId[] {
 }
 
 function ignore(): void {
-  // The suite looks at what a backend does, not at what it says.
+  // The suite checks what a backend does, not what it logs.
 }

@@ -5,7 +5,7 @@ import type { Requirement } from './conformance-case.js';
 
 const ROUNDS = 20;
 
-/** What happens when two instances write at once. All calls of a round are under way before the first one is waited for. */
+/** What happens when two instances write at once. All calls of a round are started before the first one is awaited. */
 export const RACE_REQUIREMENTS: readonly Requirement[] = [
   [
     'of 20 compare-and-sets of one version, one wins',
@@ -64,13 +64,13 @@ export const RACE_REQUIREMENTS: readonly Requirement[] = [
       for (let round = 0; round < ROUNDS; round++) {
         const user = arena.newUser();
         const old = await arena.stored(user);
-        const heirs = [arena.sibling(old), arena.sibling(old)];
+        const successors = [arena.sibling(old), arena.sibling(old)];
         const replaces = { id: old.id, version: 1 };
         const results = await Promise.all(
-          heirs.map((heir, index) => arena.create(heir, { replaces }, arena.turn(index))),
+          successors.map((successor, index) => arena.create(successor, { replaces }, arena.turn(index))),
         );
         strictEqual(results.filter(({ outcome }) => outcome === 'created').length, 1);
-        const living = await Promise.all(heirs.map(({ id }) => arena.read(id)));
+        const living = await Promise.all(successors.map(({ id }) => arena.read(id)));
         const alive = living.filter((record) => record !== null);
         strictEqual(alive.length, 1);
         deepStrictEqual(await arena.listed(user), ids(alive));
@@ -96,7 +96,7 @@ export const RACE_REQUIREMENTS: readonly Requirement[] = [
     },
   ],
   [
-    'of two deletions of one version, one says that it deleted',
+    'of two deletions of one version, one returns that it deleted',
     async (arena) => {
       for (let round = 0; round < ROUNDS; round++) {
         const record = await arena.stored(null);

@@ -177,7 +177,7 @@ export const RECORD_REQUIREMENTS: readonly Requirement[] = [
     },
   ],
   [
-    'delete removes a record, says so, and to delete what is not there is no error',
+    'delete removes a record and returns that it did; to delete a missing record is no error',
     async (arena) => {
       const record = await arena.stored();
       strictEqual(await arena.one.delete(record.id), 'deleted');
@@ -212,7 +212,7 @@ export const RECORD_REQUIREMENTS: readonly Requirement[] = [
     async (arena) => {
       const record = await arena.stored();
       const other = await arena.openWithOtherPrefix();
-      // As good: it does not serve two prefixes at all.
+      // Equally correct: the backend refuses to serve two prefixes.
       if (other === null) return;
       try {
         strictEqual(await other.read(record.id), null);
@@ -234,7 +234,7 @@ export const RECORD_REQUIREMENTS: readonly Requirement[] = [
     },
   ],
   [
-    'ping resolves while the store answers',
+    'ping resolves while the store responds',
     async (arena) => {
       await arena.one.ping();
     },
@@ -261,7 +261,7 @@ export const NEWER_REQUIREMENT: Requirement = [
     const makeNewer = ({ id }: SessionRecord) =>
       arena.subject.writeNewer?.({ backend: arena.one, keyPrefix: arena.keyPrefix, id });
     await makeNewer(newer);
-    // Both have to go.
+    // A login under this limit would evict both.
     const limit = { max: 1, onLimit: 'evict-oldest' } as const;
     const calls: (() => Promise<unknown>)[] = [
       () => arena.two.read(newer.id),

@@ -8,7 +8,7 @@ import type { Requirement } from './conformance-case.js';
 /** What the sessions of one user do together: the index and the limit. */
 export const USER_REQUIREMENTS: readonly Requirement[] = [
   [
-    "listByUser lists a user's active and pending sessions, whole, and nobody else's",
+    "listByUser lists a user's active and pending sessions, whole, and no other user's",
     async (arena) => {
       const mine = [await arena.stored(), await arena.stored(), await arena.stored(arena.user, { status: 'pending' })];
       await arena.stored(arena.newUser());
