@@ -1,6 +1,6 @@
 import type { FIXED_FIGURES } from './counting.js';
 
-/** The most that a request may make of each. A change that needs more says why. */
+/** The most that a request may make of each. A change that needs more must give a reason. */
 export type Bounds = Readonly<Record<(typeof FIXED_FIGURES)[number], number>>;
 
 function bounds(promises: number, commands: number, roundTrips: number, bytesToStore: number): Bounds {

@@ -1,4 +1,4 @@
-// Makes bursts of requests, one after the other as it is told. Raw sockets: a full HTTP client would take the CPU that the server needs.
+// Makes a burst of requests for each message. Uses raw sockets, because a full HTTP client would take CPU time that the server needs.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
@@ -39,7 +39,7 @@ class Client {
   readonly #socket: Socket;
   readonly connected: Promise<unknown>;
   fault: string | null = null;
-  #answer = '';
+  #response = '';
   #sentAt = 0;
   #latencies: number[] = [];
   #until = 0;
@@ -58,7 +58,7 @@ class Client {
     this.#socket.on('close', () => {
       this.#fail('the server closed the connection');
     });
-    // Told by 'close', which follows.
+    // Handled at 'close', which follows.
     this.#socket.on('error', () => undefined);
   }
 
@@ -81,19 +81,19 @@ class Client {
   }
 
   #received(chunk: string): void {
-    this.#answer += chunk;
-    const headEnd = this.#answer.indexOf(HEAD_END);
+    this.#response += chunk;
+    const headEnd = this.#response.indexOf(HEAD_END);
     if (headEnd < 0) return;
-    const body = this.#answer.slice(headEnd + HEAD_END.length);
-    if (body.length < this.expectedBody.length && this.#answer.startsWith(OK)) return;
-    if (!this.#answer.startsWith(OK) || body !== this.expectedBody) {
-      this.#fail(this.#answer);
+    const body = this.#response.slice(headEnd + HEAD_END.length);
+    if (body.length < this.expectedBody.length && this.#response.startsWith(OK)) return;
+    if (!this.#response.startsWith(OK) || body !== this.expectedBody) {
+      this.#fail(this.#response);
       return;
     }
 
     const now = performance.now();
     this.#latencies.push(now - this.#sentAt);
-    this.#answer = '';
+    this.#response = '';
     if (now < this.#until) this.#send();
     else this.#finish(this.#latencies);
   }

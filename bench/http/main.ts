@@ -51,7 +51,7 @@ async function run(): Promise<void> {
   console.log(`Node ${process.version}, ${cpus().length} x ${model}; ${rounds} rounds of ${seconds} s`);
   const [redis, memcached] = await Promise.all([RedisServer.start(), MemcachedServer.start()]);
   const stop = () => Promise.all([redis.stop(), memcached.stop()]);
-  // Servers and load leave by themselves when this process does; the stores have to be told.
+  // Servers and load exit with this process; the stores have to be stopped.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => void stop().then(() => process.exit(1)));
   }

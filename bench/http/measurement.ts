@@ -88,7 +88,7 @@ export async function measure(
       const server = await ServerProcess.start(platform, variant, stores, profileFolder);
       servers.push(server);
       const credentials: Credential[] = [];
-      // One by one: a process that has just started, on a busy machine, would answer a crowd with 503.
+      // One by one: a process that has just started on a busy machine would respond to parallel logins with 503.
       while (credentials.length < most) credentials.push(await server.logIn());
       contestants.push({ server, credentials });
     }
@@ -124,7 +124,7 @@ async function burst(
   const result = await load.run({ port, path: variant.path, credentials, seconds, expectedBody: EXPECTED_BODY });
   const after = await server.cpuUsed();
   const callsAfter = await redis.calls();
-  if (result.fault !== null) throw new Error(`${variant.label} gave a wrong answer:\n${result.fault}`);
+  if (result.fault !== null) throw new Error(`${variant.label} returned a wrong response:\n${result.fault}`);
 
   const made = [...callsAfter].map(([command, count]): [string, number] => [
     command,

@@ -5,7 +5,7 @@ export interface Listening {
   readonly port: number;
 }
 
-/** From a server process, whenever it is asked: microseconds of CPU that it has used since its start, in its own code and in the kernel. */
+/** From a server process, on request: microseconds of CPU time since its start, in user code and in the kernel. */
 export type CpuUsed = Readonly<NodeJS.CpuUsage>;
 
 /** To the load process: as many connections as credentials, each with one request under way at a time. */
@@ -22,6 +22,6 @@ export interface BurstResult {
   readonly requests: number;
   readonly seconds: number;
   readonly p99Ms: number;
-  /** What was wrong with the first answer that was not the expected one. */
+  /** The first unexpected response. */
   readonly fault: string | null;
 }

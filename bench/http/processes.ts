@@ -6,7 +6,7 @@ import type { Credential, LoginResponse, Platform, Stores } from './apps/app-def
 import type { Burst, BurstResult, CpuUsed, Listening } from './messages.js';
 import type { Variant } from './variants.js';
 
-/** A process of ours that answers each message with one. It leaves when its channel closes, so it does not outlive the benchmark. */
+/** A child process that responds to each message with one. It exits when its channel closes, so it does not outlive the benchmark. */
 export class Worker {
   readonly #child: ChildProcess;
 
@@ -17,24 +17,24 @@ export class Worker {
     });
   }
 
-  async receive<Answer>(): Promise<Answer> {
+  async receive<Reply>(): Promise<Reply> {
     const gone = new AbortController();
     try {
-      const [answer] = (await Promise.race([
+      const [reply] = (await Promise.race([
         once(this.#child, 'message', { signal: gone.signal }),
         once(this.#child, 'exit', { signal: gone.signal }).then(() => {
           throw new Error('A process of the benchmark ended early.');
         }),
-      ])) as [Answer];
-      return answer;
+      ])) as [Reply];
+      return reply;
     } finally {
       gone.abort();
     }
   }
 
-  ask<Answer>(question: object): Promise<Answer> {
+  ask<Reply>(question: object): Promise<Reply> {
     this.#child.send(question);
-    return this.receive<Answer>();
+    return this.receive<Reply>();
   }
 
   async stop(): Promise<void> {
@@ -68,13 +68,13 @@ export class ServerProcess {
     readonly port: number,
   ) {}
 
-  /** Logs in, and has the header that later requests say so with. */
+  /** Logs in. @returns the header that authenticates later requests */
   async logIn(): Promise<Credential> {
     const response = await fetch(`http://127.0.0.1:${this.port}/login`, {
       method: 'POST',
       headers: { origin: 'http://bench.example' },
     });
-    if (!response.ok) throw new Error(`${this.variant.label}: the login answered ${response.status}.`);
+    if (!response.ok) throw new Error(`${this.variant.label}: the login returned ${response.status}.`);
     const [cookie] = response.headers.getSetCookie();
     if (cookie !== undefined) return { header: 'Cookie', value: cookie.split(';', 1)[0]! };
     const { token } = (await response.json()) as LoginResponse;

@@ -17,7 +17,7 @@ export const DATA = {
   lastPage: '/articles/42',
 };
 
-/** What every variant answers to the request that is measured. */
+/** The response of every variant to the measured request. */
 export const EXPECTED_BODY = JSON.stringify(USER);
 
 export const SECRET = 'a key for measurements only, 0123456789 0123456789';

@@ -45,7 +45,7 @@ function common(platform: Platform): readonly Variant[] {
     },
     {
       name: 'redis-64k',
-      label: 'sessionx on Redis, 64 KB of data that nobody reads',
+      label: 'sessionx on Redis, 64 KB of data that no handler reads',
       path: '/me',
       define: async (stores) => (await sessionx()).sessionxWithLargeData(stores),
     },

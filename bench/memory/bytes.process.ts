@@ -10,7 +10,7 @@ const WARM_UP_SESSIONS = 2_000;
 const [holder, layout, count] = process.argv.slice(2) as [Holder, Layout, string];
 const sessions = Number(count);
 const make = await sessionMaker(layout, Date.now());
-// Code that is compiled and tables that are set up by the first sessions are nobody's bytes.
+// Compiled code and tables that the first sessions set up are not counted for any session.
 await fill(newPlace(), WARM_UP_SESSIONS);
 
 const before = await heapUsed();

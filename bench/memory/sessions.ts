@@ -6,7 +6,7 @@ const USER_AGENT = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Fir
 
 export const LAYOUTS = ['one', 'five', 'anonymous'] as const;
 
-/** Whose the sessions are: each another user's, five each user's, or nobody's. */
+/** The owners of the sessions: one session per user, five per user, or anonymous sessions. */
 export type Layout = (typeof LAYOUTS)[number];
 
 /** The parts of the package that make ids and payloads, so that the strings are of the kind that V8 has to do with in an application. */

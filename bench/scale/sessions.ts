@@ -3,13 +3,13 @@ import type { SessionId, SessionRecord, UserTag } from 'nestjs-sessionx';
 
 export const TTL_MS = 3_600_000;
 
-/** One user's sessions, as many as asked for. */
+/** One user's sessions, `count` of them. */
 export function sessionsOf(userId: string, count: number): SessionRecord[] {
   const tag = randomBytes(12).toString('base64url') as UserTag;
   return Array.from({ length: count }, () => session(userId, tag));
 }
 
-/** Whose session it is, by what the record says. */
+/** The id of the user in the text of a record. */
 export function userIdOf(text: string): string | undefined {
   const [, , user = 'null'] = text.split('\n');
   return (JSON.parse(user) as { userId?: string } | null)?.userId;

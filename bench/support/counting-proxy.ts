@@ -29,7 +29,7 @@ export class CountingProxy {
       const server = connect({ port: targetPort, host: '127.0.0.1', noDelay: true });
       for (const socket of [client, server]) {
         this.#sockets.add(socket);
-        // Told by 'close', which follows.
+        // Handled at 'close', which follows.
         socket.on('error', () => undefined);
         socket.on('close', () => {
           client.destroy();

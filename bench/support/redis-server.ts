@@ -22,7 +22,7 @@ export class RedisServer {
       }),
     ]);
     const client = new Redis(port, '127.0.0.1', { maxRetriesPerRequest: null, retryStrategy: () => 20 });
-    // Refused until the server listens; a server that never does is told by the first command.
+    // Connections are refused until the server listens. If it never does, the first command fails.
     client.on('error', () => undefined);
     await client.ping();
     return new RedisServer(port, child, client);

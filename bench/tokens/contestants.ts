@@ -12,13 +12,13 @@ interface Internals {
   readonly TokenVerifier: new (serializer: TokenSerializer) => { verify(token: string): { readonly valid: boolean } };
 }
 
-/** One line of the table: `check` says whether a token is genuine, as `genuine` expects of all of `tokens`. */
+/** One line of the table: `check` returns whether a token is genuine; `genuine` is the expected result for all `tokens`. */
 export interface Contestant {
   readonly label: string;
   readonly tokens: readonly string[];
   readonly genuine: boolean;
   readonly check: (token: string) => boolean;
-  /** Before each round: forgets what the rounds before have taught. */
+  /** Called before each round, to clear what earlier rounds have cached. */
   readonly reset?: () => void;
 }
 
@@ -42,19 +42,19 @@ export async function contestants(): Promise<readonly [floor: Contestant, ...oth
   const knowing = newVerifier();
   for (const token of remembered) knowing.verify(token);
 
-  const serializerSays = (token: string) => (serializer.verify(token) as { valid: boolean }).valid;
-  const verifierSays = (token: string) => verifier.verify(token).valid;
+  const serializerAccepts = (token: string) => (serializer.verify(token) as { valid: boolean }).valid;
+  const verifierAccepts = (token: string) => verifier.verify(token).valid;
   const reset = () => {
     verifier = newVerifier();
   };
   return [
     { label: 'FLOOR: bare HMAC + timingSafeEqual', tokens: forged, genuine: false, check: bareCheck() },
-    { label: 'forged, serializer', tokens: forged, genuine: false, check: serializerSays },
-    { label: 'forged, verifier', tokens: forged, genuine: false, check: verifierSays },
-    { label: 'malformed, serializer', tokens: malformed, genuine: false, check: serializerSays },
-    { label: 'malformed, verifier', tokens: malformed, genuine: false, check: verifierSays },
-    { label: 'genuine, serializer', tokens: genuine, genuine: true, check: serializerSays },
-    { label: 'genuine, verifier, first sight', tokens: genuine, genuine: true, check: verifierSays, reset },
+    { label: 'forged, serializer', tokens: forged, genuine: false, check: serializerAccepts },
+    { label: 'forged, verifier', tokens: forged, genuine: false, check: verifierAccepts },
+    { label: 'malformed, serializer', tokens: malformed, genuine: false, check: serializerAccepts },
+    { label: 'malformed, verifier', tokens: malformed, genuine: false, check: verifierAccepts },
+    { label: 'genuine, serializer', tokens: genuine, genuine: true, check: serializerAccepts },
+    { label: 'genuine, verifier, first sight', tokens: genuine, genuine: true, check: verifierAccepts, reset },
     {
       label: 'genuine, verifier, remembered',
       tokens: remembered,
@@ -64,12 +64,12 @@ export async function contestants(): Promise<readonly [floor: Contestant, ...oth
   ];
 }
 
-/** What node:crypto charges for one MAC over as many bytes as ours covers, and nothing else: no parsing, no text. */
+/** The cost of one MAC in node:crypto over as many bytes as in a token, without parsing. */
 function bareCheck(): (token: string) => boolean {
   const key = createSecretKey(KEY, 'utf8');
   const bytes = randomBytes(`nestjs-sessionx/session-token/v1\0${NAMESPACE}\0`.length + 56);
-  const presented = randomBytes(32);
-  return () => timingSafeEqual(presented, createHmac('sha256', key).update(bytes).digest());
+  const tokenMac = randomBytes(32);
+  return () => timingSafeEqual(tokenMac, createHmac('sha256', key).update(bytes).digest());
 }
 
 function newSecret(): string {

@@ -46,14 +46,14 @@ export class SampleProcess {
     }
   }
 
-  /** Sends a message, and waits for the answer. */
+  /** Sends a message, and waits for the response. */
   async ask(question: unknown): Promise<unknown> {
-    const answer = once(this.#child, 'message');
+    const response = once(this.#child, 'message');
     this.#child.send(question as object);
     const ended = this.#exit.then(() => {
-      throw new Error(`It ended without an answer:\n${this.#output}`);
+      throw new Error(`It ended without a response:\n${this.#output}`);
     });
-    const [message] = (await Promise.race([answer, ended])) as unknown[];
+    const [message] = (await Promise.race([response, ended])) as unknown[];
     return message;
   }
 

@@ -10,13 +10,13 @@ export interface Stores {
   readonly memcachedAddress: string;
 }
 
-/** The header in which a request says whose it is. */
+/** The header that authenticates a request. */
 export interface Credential {
   readonly header: string;
   readonly value: string;
 }
 
-/** An application under measurement. It answers `POST /login` with a {@link LoginResponse} or a cookie, and its path with the user. */
+/** An application under measurement. It responds to `POST /login` with a {@link LoginResponse} or a cookie, and to its path with the user. */
 export interface AppDefinition {
   readonly module: Type;
   /** Before it listens: what has no place in a module, such as middleware. */

@@ -23,7 +23,7 @@ export function serveApiDocs(app: INestApplication, { cookieName }: ApiDocsOptio
     .setDescription(`Log in, then send the token as \`Authorization: Bearer\` or as \`${SESSION_HEADER}\`.`)
     .setVersion('1.0')
     .addBearerAuth(
-      { type: 'http', scheme: 'bearer', bearerFormat: 'opaque', description: 'The token that the login has answered' },
+      { type: 'http', scheme: 'bearer', bearerFormat: 'opaque', description: 'The token in the response of the login' },
       'bearer',
     )
     .addApiKey(

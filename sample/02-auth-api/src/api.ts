@@ -5,7 +5,7 @@ import { serveApiDocs, type ApiDocsOptions } from './api-docs.js';
 
 /** All that the API asks of an application, on Express and on Fastify. */
 export function serveApi(app: INestApplication, docs?: ApiDocsOptions): void {
-  // Answers hold personal data. Caches leave alone what was asked for with Authorization, but know nothing of X-Session-Token.
+  // Responses contain personal data. Shared caches do not store responses to requests with Authorization, but X-Session-Token is unknown to them.
   app.use('/api', (_request: IncomingMessage, response: ServerResponse, next: () => void) => {
     response.setHeader('Cache-Control', 'no-store');
     next();

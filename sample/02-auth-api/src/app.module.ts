@@ -13,7 +13,7 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [SessionModule.forRoot(sessionOptions(config)), AuthModule, AccountModule],
-      // Every route wants a session unless it says @Public(): to forget a decorator then closes a route, and does not open one.
+      // Every route requires a session unless it has @Public(): a forgotten decorator then closes a route and does not open one.
       providers: [{ provide: APP_GUARD, useClass: SessionGuard }],
     };
   }

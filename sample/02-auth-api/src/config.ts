@@ -18,7 +18,7 @@ export interface AppConfig {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** @throws Error that says which variable to set, and how */
+/** @throws Error that names the variable to set, and its form */
 export function readConfig(env: Environment, logger: Pick<Logger, 'warn'> = new Logger('Config')): AppConfig {
   const production = env.NODE_ENV === 'production';
   return {
@@ -44,7 +44,7 @@ function backendFrom(env: Environment, logger: Pick<Logger, 'warn'>): SessionBac
   return new MemoryBackend();
 }
 
-/** Two processes behind one load balancer would refuse each other's tokens, and each deployment would log everybody out. */
+/** With generated keys, two processes behind one load balancer would refuse each other's tokens, and each deployment would log out all users. */
 function secretForThisProcess(production: boolean, logger: Pick<Logger, 'warn'>): string {
   if (production) {
     throw new Error(

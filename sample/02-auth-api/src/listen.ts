@@ -2,7 +2,7 @@ import type { INestApplication } from '@nestjs/common';
 
 import type { AppConfig } from './config.js';
 
-/** Starts to listen, and answers with the URL. @throws Error that says what to set, if somebody else listens there */
+/** Starts to listen and returns the URL. @throws Error that names the variable to change, if the port is in use */
 export async function listen(app: INestApplication, { port, host }: AppConfig): Promise<string> {
   try {
     await app.listen(port, host);

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** A page of somebody else, that sends a form to the shop as soon as it is opened. */
+/** A page of another site that sends a form to the shop as soon as it is opened. */
 export class ForeignSite {
   static async start(): Promise<ForeignSite> {
     const server = createServer((request, response) => {

@@ -32,7 +32,7 @@ export class AppModule {
         ShopModule,
         DevicesModule,
       ],
-      // Every route wants a session unless it says @Public(): to forget a decorator then closes a route, and does not open one.
+      // Every route requires a session unless it has @Public(): a forgotten decorator then closes a route and does not open one.
       providers: [{ provide: APP_GUARD, useClass: SessionGuard }],
     };
   }

@@ -28,7 +28,7 @@ export async function createApp(config: AppConfig, sessionProviders: Provider[] 
       reply.helmet(securityHeaders(request.url));
       done();
     });
-  // With wildcard: false each file is a route, and whatever is not one of them goes to Nest, which answers 404.
+  // With wildcard: false each file is a route, and any other path goes to Nest, which responds with 404.
   await app.register(fastifyStatic, { root: PUBLIC_FOLDER, wildcard: false });
   serveApi(app, { cookieName: '__Host-session' });
   return app;

@@ -29,7 +29,7 @@ export class AccountController {
     return new ProfileResponse(user, session);
   }
 
-  /** Changes of the session are made in place; they are stored before the answer leaves, or the answer is an error. */
+  /** Changes of the session are made in place. They are stored before the response is sent; if that fails, the response is an error. */
   @HttpCode(200)
   @Post('user/update')
   @ApiOkResponse({ type: MessageResponse })

@@ -1,7 +1,7 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { IsNotEmpty, IsString, MaxLength } from 'class-validator';
 
-// The limits are for what may be asked, not for what a good password is: that belongs to the sign-up.
+// These limits bound the size of the request. Rules for good passwords belong to the sign-up.
 export class LoginDto {
   @ApiProperty({ example: 'alice' })
   @IsString()

@@ -16,8 +16,8 @@ export class LoginService {
   async logIn(request: object, { username, password }: LoginDto, options?: LoginOptions): Promise<LoginResult> {
     const user = await this.users.verify(username, password);
     if (user === null) throw new UnauthorizedException('Wrong username or password.');
-    const answered = await this.sessions.login(request, user, options);
-    answered.session.addFlashMessage('Login successful!', 'success');
-    return answered;
+    const result = await this.sessions.login(request, user, options);
+    result.session.addFlashMessage('Login successful!', 'success');
+    return result;
   }
 }

@@ -5,7 +5,7 @@ const COST = { N: 16_384, r: 8, p: 5 };
 const SALT_BYTES = 16;
 const KEY_BYTES = 32;
 
-/** Salt and cost stand in the hash, so that the cost can be raised later without locking anybody out. */
+/** The hash contains salt and cost, so that a later increase of the cost does not invalidate stored passwords. */
 export async function hashPassword(password: string): Promise<string> {
   const salt = randomBytes(SALT_BYTES);
   const key = await derive(password, salt, COST);

@@ -22,7 +22,7 @@ interface Account {
 @Injectable()
 export class UsersService {
   readonly #accounts = new Map<string, Account>();
-  /** Compared with when there is no such user, so that the answer takes as long as for a wrong password. */
+  /** Compared if there is no such user, so that the response takes as long as for a wrong password. */
   readonly #hashOfNobody = hashPassword(randomBytes(32).toString('hex'));
 
   async create({ password, ...user }: NewUser): Promise<User> {
@@ -30,7 +30,7 @@ export class UsersService {
     return user;
   }
 
-  /** The user whose name and password these are; null: there is none, and which of the two was wrong nobody learns. */
+  /** The user with this name and password; `null` otherwise, without a hint which of the two was wrong. */
   async verify(username: string, password: string): Promise<User | null> {
     const account = this.#accounts.get(username);
     const matches = await verifyPassword(password, account?.passwordHash ?? (await this.#hashOfNobody));

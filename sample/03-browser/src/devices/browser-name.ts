@@ -18,7 +18,7 @@ const SYSTEMS: readonly (readonly [RegExp, string])[] = [
   [/\bLinux\b/, 'Linux'],
 ];
 
-/** A name that its owner recognises: `Firefox on Windows`. What a client says of itself proves nothing. */
+/** A name that its owner recognises: `Firefox on Windows`. The header of a client proves nothing. */
 export function browserName(userAgent: string): string {
   const browser = firstMatch(BROWSERS, userAgent);
   const system = firstMatch(SYSTEMS, userAgent);

@@ -4,7 +4,7 @@ import type { SessionSummary } from 'nestjs-sessionx';
 import { browserName, isHandheld } from './browser-name.js';
 
 export class DeviceResponse {
-  /** The session's id: it opens nothing, so it may be shown. */
+  /** The session's id. It does not authenticate a client, so it may be shown. */
   @ApiProperty()
   readonly id: string;
 

@@ -36,7 +36,7 @@ export class DevicesController {
     return new MessageResponse(`Signed out ${count} other ${count === 1 ? 'device' : 'devices'}`);
   }
 
-  /** An id is no secret, so it must belong to the user who asks; to anybody else there is no such device. */
+  /** An id is not secret, so the session must belong to the current user. For another user there is no such device. */
   @HttpCode(204)
   @Delete(':id')
   @ApiNotFoundResponse({ description: 'Not one of your devices, or not any more' })

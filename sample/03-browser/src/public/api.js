@@ -1,13 +1,13 @@
-/** A call that did not work, in words for whoever looks at the page. */
+/** A failed call, with a message for the user of the page. */
 export class Failure extends Error {
-  /** @param {number} status 0: no answer at all */
+  /** @param {number} status 0 if there was no response */
   constructor(status, message) {
     super(message);
     this.status = status;
   }
 }
 
-/** The session is in a cookie that no script can read; this token is not it, and opens nothing. */
+/** The CSRF token. It does not authenticate: the session token is in a cookie that no script can read. */
 let csrfToken = null;
 
 export function useCsrfToken(token) {

@@ -2,10 +2,10 @@ import { call, Failure, useCsrfToken } from './api.js';
 import { isOver, showTimeLeft, whenItEnds } from './countdown.js';
 import { find, showCart, showDevices, showProducts, toast } from './view.js';
 
-/** Who the server said is signed in; null: nobody; undefined: not known yet. */
+/** The signed-in user according to the server; `null` if none; `undefined` if not known yet. */
 let username;
 
-/** Asks what there is to show. The messages in the answer are this tab's now: no other gets them. */
+/** Loads the state of the page. Flash messages in the response are delivered to this tab only. */
 async function refresh() {
   const state = await call('GET', 'state');
   useCsrfToken(state.csrfToken);
@@ -35,7 +35,7 @@ function showWho({ username, expiresInSeconds }) {
   find('cart-stays').hidden = signedIn;
 }
 
-/** Outside production there is a user whom everybody may try. */
+/** Outside production there is a demo user. */
 function showDemo(demo) {
   find('demo').hidden = demo === null;
   find('demo-username').textContent = demo?.username ?? '';
@@ -115,9 +115,9 @@ async function attempt(action) {
     find('trouble').hidden = true;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    // Not signed in (any more): what the server says now is the truth.
+    // Not signed in, or no longer: reload the state from the server.
     if (error.status === 401 && action !== refresh) return attempt(refresh);
-    // Whoever is signed in will wonder.
+    // Tell a signed-in user why.
     const reassurance = error.status === 503 && username ? ' You need not sign in again.' : '';
     find('trouble-text').textContent = error.message + reassurance;
     find('trouble').hidden = false;

@@ -6,7 +6,7 @@ const ending = document.getElementById('ending');
 /** Offers to stay signed in from here on, or from the half of a shorter session: from there any request renews it. */
 const WARN_SECONDS = 5 * 60;
 const SHOW_EXTENDED_MS = 4000;
-/** What an answer may take on its way: the end seems to be so much later, or earlier, without a renewal. */
+/** The time that a response may take on its way. Without a renewal, the end may appear this much later or earlier. */
 const TOLERANCE_MS = 2000;
 
 let endsAt = null;
@@ -23,7 +23,7 @@ export function isOver() {
   return endsAt !== null && Date.now() >= endsAt - TOLERANCE_MS;
 }
 
-/** @param {number | null} seconds what the server says is left; null: nobody is signed in */
+/** @param {number | null} seconds left according to the server; `null` if no user is signed in */
 export function showTimeLeft(seconds) {
   const before = endsAt;
   if (seconds === null) {
@@ -46,7 +46,7 @@ function celebrate() {
   }, SHOW_EXTENDED_MS);
 }
 
-let told = null;
+let notifiedFor = null;
 
 function tick() {
   const seconds = endsAt === null ? Infinity : Math.max(0, Math.round((endsAt - Date.now()) / 1000));
@@ -55,8 +55,8 @@ function tick() {
   ending.hidden = !soon || seconds === 0;
   if (endsAt === null) return;
   timeLeft.textContent = clockTime(seconds);
-  if (Date.now() >= endsAt && told !== endsAt) {
-    told = endsAt;
+  if (Date.now() >= endsAt && notifiedFor !== endsAt) {
+    notifiedFor = endsAt;
     onEnd();
   }
 }

@@ -18,7 +18,7 @@ export class ShopController {
     return CATALOGUE;
   }
 
-  /** Whoever puts something into the cart without a session gets an anonymous one. */
+  /** A client without a session that adds to the cart gets an anonymous session. */
   @UseSession()
   @HttpCode(200)
   @Post('cart')

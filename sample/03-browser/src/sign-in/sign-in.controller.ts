@@ -11,7 +11,7 @@ import { LoginService } from '../../../02-auth-api/src/auth/login.service.js';
 export class SignInController {
   constructor(private readonly logins: LoginService) {}
 
-  /** As `auth/login`, with the token in the cookie: the answer says nothing that a script could read. */
+  /** As `auth/login`, with the token in the cookie: the response contains no token that a script could read. */
   @Public()
   @UseSession()
   @UseGuards(ThrottlerGuard)

@@ -5,7 +5,7 @@ import { CsrfToken, FlashMessages, OptionalSession, Public, type FlashMessage, t
 import { CartService } from '../shop/cart.service.js';
 import { StateResponse, type DemoResponse } from './state.dto.js';
 
-/** Injection token of the user whom everybody may try; null: there is none. */
+/** Injection token of the demo user, whose password is shown; `null` if there is none. */
 export const DEMO = Symbol('DEMO');
 
 @ApiTags('page')
@@ -16,7 +16,7 @@ export class StateController {
     @Inject(DEMO) private readonly demo: DemoResponse | null,
   ) {}
 
-  /** All that the page shows, whoever looks at it. The messages are handed out once: to the first tab that asks. */
+  /** All that the page shows, for users and visitors. Each message is returned once: to the first tab that requests it. */
   @Public()
   @Get()
   @ApiOkResponse({ type: StateResponse })

@@ -4,7 +4,7 @@ import type { FlashMessage, Session } from 'nestjs-sessionx';
 import { MessagesResponse } from '../../../02-auth-api/src/account/messages.dto.js';
 import { CartResponse } from '../shop/cart.dto.js';
 
-/** A user whom everybody may try. */
+/** The demo user, whose password is shown. */
 export class DemoResponse {
   @ApiProperty()
   readonly username!: string;
@@ -25,7 +25,7 @@ export interface ShownState {
 
 /** What the page shows. Each field is named: what is in the session besides does not get out by itself. */
 export class StateResponse extends MessagesResponse {
-  @ApiProperty({ type: String, nullable: true, description: 'Null: nobody is signed in' })
+  @ApiProperty({ type: String, nullable: true, description: 'Null: no user is signed in' })
   readonly username: string | null;
 
   /** Seconds rather than a time: the browser's clock may be wrong. */

@@ -6,7 +6,7 @@ import { DEMO, StateController } from './state.controller.js';
 
 @Module({ imports: [ShopModule], controllers: [StateController] })
 export class StateModule {
-  /** @param demo a user whom everybody may try; null: there is none */
+  /** @param demo the demo user, whose password is shown; `null` if there is none */
   static with(demo: DemoResponse | null): DynamicModule {
     return { module: StateModule, providers: [{ provide: DEMO, useValue: demo }] };
   }
