@@ -10,7 +10,7 @@ import { startService } from '../support/services.js';
 const TTL_S = 0.001;
 const LOGINS = 300;
 
-describe('the index of a user who logs in again and again, and lets his sessions expire, does not grow', () => {
+describe('the index of a user who logs in again and again, and whose sessions expire, does not grow', () => {
   let redis: RedisServer;
   let memcached: MemcachedServer;
 

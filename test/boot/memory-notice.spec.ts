@@ -22,7 +22,7 @@ const SCRIPT = `
   }
 `;
 
-describe('what a store in memory says when it is opened', () => {
+describe('the notice of a store in memory when it is opened', () => {
   const folder = mkdtempSync(join(tmpdir(), 'sessionx-test-'));
   const file = join(folder, 'open.mjs');
 
@@ -42,18 +42,18 @@ describe('what a store in memory says when it is opened', () => {
   const PRODUCTION = /^Sessions are in the memory of this process: a restart ends them.*\n$/;
 
   it.each([
-    { surroundings: 'a process of its own', env: {}, says: /^$/ },
-    { surroundings: 'an empty NODE_APP_INSTANCE', env: { NODE_APP_INSTANCE: '' }, says: /^$/ },
-    { surroundings: 'production', env: { NODE_ENV: 'production' }, says: PRODUCTION },
-    { surroundings: 'one of the processes of PM2', env: { NODE_APP_INSTANCE: '1' }, says: SHARED },
-    { surroundings: 'PM2 in production', env: { NODE_ENV: 'production', NODE_APP_INSTANCE: '0' }, says: SHARED },
-    { surroundings: 'a worker of a cluster', env: { FORKS: 'yes' }, says: SHARED },
-    { surroundings: 'a cluster in production', env: { FORKS: 'yes', NODE_ENV: 'production' }, says: SHARED },
-  ])('in $surroundings: one line at most', async ({ env, says }) => {
+    { environment: 'a process of its own', env: {}, output: /^$/ },
+    { environment: 'an empty NODE_APP_INSTANCE', env: { NODE_APP_INSTANCE: '' }, output: /^$/ },
+    { environment: 'production', env: { NODE_ENV: 'production' }, output: PRODUCTION },
+    { environment: 'one of the processes of PM2', env: { NODE_APP_INSTANCE: '1' }, output: SHARED },
+    { environment: 'PM2 in production', env: { NODE_ENV: 'production', NODE_APP_INSTANCE: '0' }, output: SHARED },
+    { environment: 'a worker of a cluster', env: { FORKS: 'yes' }, output: SHARED },
+    { environment: 'a cluster in production', env: { FORKS: 'yes', NODE_ENV: 'production' }, output: SHARED },
+  ])('in $environment: one line at most', async ({ env, output }) => {
     const { stdout } = await promisify(execFile)(process.execPath, [file], {
       env: { PATH: process.env.PATH, ...env },
       timeout: 20_000,
     });
-    expect(stdout).toMatch(says);
+    expect(stdout).toMatch(output);
   });
 });

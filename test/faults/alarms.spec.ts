@@ -31,8 +31,8 @@ class TroubledBackend extends MemoryBackend {
   }
 
   override async replace(...args: Parameters<MemoryBackend['replace']>): ReturnType<MemoryBackend['replace']> {
-    const answer = await this.beforeReplace();
-    return (answer as 'missing' | undefined) ?? super.replace(...args);
+    const outcome = await this.beforeReplace();
+    return (outcome as 'missing' | undefined) ?? super.replace(...args);
   }
 
   override async clearExpired(): Promise<number> {

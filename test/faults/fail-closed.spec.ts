@@ -103,12 +103,12 @@ const routes: [method: Method, verb: string, path: string][] = [
 
 const cases = routes.flatMap(([method, verb, path]) =>
   misdeeds
-    // An empty list is what these two answer for a user without sessions.
+    // An empty list is what these two return for a user without sessions.
     .filter(([name]) => !(name === 'answers []' && ['deleteByUser', 'listByUser'].includes(method)))
     .map(([name, act]) => ({ method, verb, path, name, act })),
 );
 
-/** A store of which one method goes wrong once it is told to. */
+/** A store of which one method fails once the test switches it on. */
 function spoilable(): { backend: SessionBackend; spoil: (method: Method, act: () => unknown) => void } {
   const spoilt = new Map<string | symbol, () => unknown>();
   const backend = new Proxy<SessionBackend>(new MemoryBackend(), {
@@ -156,7 +156,7 @@ describe.each(PLATFORMS)('a store that fails in any way never opens a guarded ro
     spoil('touch', act);
     const response = await running.fetch('/me', { headers });
     expect(response.status).toBe(200);
-    // True is what a touch answers that was made.
+    // True is the response of a touch that succeeded.
     expect(response.headers.has('x-session-token')).toBe(name === 'answers true');
   });
 });

@@ -24,7 +24,7 @@ async function attempt<T>(call: () => Promise<T>): Promise<Attempt<T>> {
   return result;
 }
 
-/** What was under way when the proxy broke off may still take its connection along, and whoever has just begun on it. */
+/** What was under way when the proxy broke off may still take its connection along, and calls that have just started on it. */
 async function untilItWorks<T>(call: () => Promise<T>): Promise<T> {
   const deadline = performance.now() + SLACK_MS;
   for (;;) {
@@ -68,8 +68,8 @@ describe('replies that break off', () => {
     return record;
   }
 
-  /** The bytes with which the server answers a call. */
-  async function answerBytes(call: () => Promise<unknown>): Promise<number> {
+  /** The bytes of the server's reply to a call. */
+  async function replyBytes(call: () => Promise<unknown>): Promise<number> {
     await backend.ping();
     const before = proxy.replyBytes;
     await call();
@@ -94,7 +94,7 @@ describe('replies that break off', () => {
     'a read that is cut by %s at any byte is the right value or an error, never a "none"',
     async (ending, step) => {
       const record = await stored();
-      const bytes = await answerBytes(() => backend.read(record.id));
+      const bytes = await replyBytes(() => backend.read(record.id));
       expect(bytes).toBeGreaterThan(200);
       let failed = 0;
       for (let offset = 0; offset < bytes; offset += step) {
@@ -111,7 +111,7 @@ describe('replies that break off', () => {
 
   it.each(endings)('20 reads at once that are cut by %s: each is its own value or an error', async (ending) => {
     const mine = await Promise.all(Array.from({ length: 20 }, () => stored()));
-    const bytes = await answerBytes(() => Promise.all(mine.map(({ id }) => backend.read(id))));
+    const bytes = await replyBytes(() => Promise.all(mine.map(({ id }) => backend.read(id))));
     for (let offset = 1; offset < bytes; offset += Math.ceil(bytes / 12)) {
       proxy.cutReplies(offset, ending);
       const results = await Promise.all(mine.map(({ id }) => attempt(() => backend.read(id))));
@@ -125,7 +125,7 @@ describe('replies that break off', () => {
   it.each(endings)(
     'a write that is cut by %s is done or not, at most once, and is an error if it is not known',
     async (ending, step) => {
-      const bytes = await answerBytes(async () => {
+      const bytes = await replyBytes(async () => {
         const record = await stored();
         await backend.replace({ ...record, version: 2 }, 1);
       });
@@ -148,7 +148,7 @@ describe('replies that break off', () => {
   it.each(endings)(
     'a logout everywhere that is cut by %s is an error, never a smaller number',
     async (ending, step) => {
-      const bytes = await answerBytes(async () => backend.deleteByUser(arena.user));
+      const bytes = await replyBytes(async () => backend.deleteByUser(arena.user));
       let failed = 0;
       for (let offset = 0; offset < bytes + 300; offset += 8 * step) {
         const user = arena.newUser();

@@ -66,9 +66,9 @@ describe.each(PLATFORMS)('a Memcached that fails, on %s', (platform) => {
   }
 
   it('killed with 100 requests in flight: each is 200 or 503, and then all are 503', async () => {
-    const answers = atOnce(100, () => app.fetch('/me', { headers }));
+    const responses = atOnce(100, () => app.fetch('/me', { headers }));
     await server.kill();
-    for (const { status } of await answers) expect([200, 503]).toContain(status);
+    for (const { status } of await responses) expect([200, 503]).toContain(status);
     await expect503('/me');
     await expect503('/write', 'POST');
     await expect503('/login', 'POST', {});

@@ -12,7 +12,7 @@ const TIMEOUT_MS = 100;
 /** More requests than any operation here makes. */
 const MOST_STEPS = 12;
 
-/** Each operation is several requests. Here it ends after each of them, or goes on when nobody waits any more. */
+/** Each operation is several requests. Here it ends after each of them, or goes on when no caller waits any more. */
 describe('operations that stop half-way', () => {
   let server: MemcachedServer;
   let proxy: FaultProxy;
@@ -81,15 +81,15 @@ describe('operations that stop half-way', () => {
       const steps = await atEachStep(async (afterRequests) => {
         const user = kind === 'anonymous' ? null : arena.newUser();
         const old = await stored(user);
-        const heir = arena.sibling(old);
+        const successor = arena.sibling(old);
         proxy.loseRequests(afterRequests);
         const outcome = await ended(
-          unlucky.create(heir, { deadline: TIMEOUT_MS, replaces: { id: old.id, version: 1 } }),
+          unlucky.create(successor, { deadline: TIMEOUT_MS, replaces: { id: old.id, version: 1 } }),
         );
         const alive = [];
-        for (const record of [old, heir]) if (await lives(record)) alive.push(record.id);
-        if (outcome === 'done') expect(alive).toEqual([heir.id]);
-        // The record of an anonymous heir that nobody was told of is there for some seconds more; its token is nobody's.
+        for (const record of [old, successor]) if (await lives(record)) alive.push(record.id);
+        if (outcome === 'done') expect(alive).toEqual([successor.id]);
+        // The record of an anonymous successor whose creation failed for its caller stays for some seconds; no client has its token.
         if (user !== null) expect(alive.length).toBeLessThan(2);
         if (user !== null) expect((await sound.listByUser(user)).map(({ id }) => id)).toEqual(alive);
         return outcome;
@@ -130,7 +130,7 @@ describe('operations that stop half-way', () => {
   });
 
   it.each(['signed-in', 'anonymous'])(
-    '%s: a session that Memcached makes after its caller was told that it failed does not last',
+    '%s: a session that Memcached makes after the call has failed does not last',
     async (kind) => {
       const trialSeconds = Math.ceil(TIMEOUT_MS / 1000) + 1;
       await unlucky.ping();
@@ -141,7 +141,7 @@ describe('operations that stop half-way', () => {
       proxy.heal();
       // The connection is a new one, and works.
       await unlucky.ping();
-      // Alone, the record of a signed-in session opens nothing; an anonymous one leaves after the trial.
+      // Alone, the record of a signed-in session authenticates no client; an anonymous one leaves after the trial.
       expect(await gone(record, kind === 'signed-in' ? 0 : trialSeconds + 2)).toBe(true);
     },
   );
@@ -277,21 +277,21 @@ describe('operations that stop half-way', () => {
     },
   );
 
-  it('a regeneration that is logged out everywhere at any of its steps leaves nobody logged in', async () => {
+  it('a regeneration that is logged out everywhere at any of its steps leaves no session alive', async () => {
     const patient = await arena.open({ servers: proxy.address });
     const steps = await atEachStep(async (afterRequests) => {
       const user = arena.newUser();
       const record = await stored(user);
-      const heir = arena.sibling(record);
+      const successor = arena.sibling(record);
       await patient.ping();
       proxy.holdRequests(afterRequests);
-      const creation = patient.create(heir, { deadline: 1500, replaces: { id: record.id, version: 1 } });
+      const creation = patient.create(successor, { deadline: 1500, replaces: { id: record.id, version: 1 } });
       const through = await getsThrough(creation);
       await sound.deleteByUser(user);
       proxy.heal();
       proxy.release();
       await creation;
-      expect([await lives(record), await lives(heir)]).toEqual([false, false]);
+      expect([await lives(record), await lives(successor)]).toEqual([false, false]);
       return through ? 'done' : 'failed';
     });
     expect(steps).toBeGreaterThan(3);

@@ -86,17 +86,17 @@ describe('the limits of Memcached', () => {
 
   it('the largest that is sent is taken, one byte more is not sent; nor is what a smaller server refuses lost', async () => {
     const small = await MemcachedServer.start('-I', '64k', '-o', 'slab_chunk_max=16384');
-    const told = await arena.open({ servers: small.address, maxItemSize: 64 * 1024 });
+    const configured = await arena.open({ servers: small.address, maxItemSize: 64 * 1024 });
     const untold = await arena.open({ servers: small.address });
     const key = arena.keyPrefix + arena.record().id;
     const room = 64 * 1024 - 128 - key.length - 49;
     const largest = arena.record(arena.user, 'x'.repeat(room));
-    expect((await told.create(largest, { deadline: 1000 })).outcome).toBe('created');
+    expect((await configured.create(largest, { deadline: 1000 })).outcome).toBe('created');
     const larger = { ...largest, version: 2, payload: 'x'.repeat(room + 1) };
-    await expect(told.replace(larger, 1)).rejects.toThrow(SessionDataError);
+    await expect(configured.replace(larger, 1)).rejects.toThrow(SessionDataError);
     const far = { ...largest, version: 2, payload: 'x'.repeat(2 * room) };
     await expect(untold.replace(far, 1)).rejects.toThrow(SessionDataError);
-    expect(await told.read(largest.id)).toEqual(largest);
+    expect(await configured.read(largest.id)).toEqual(largest);
     await small.stop();
   });
 

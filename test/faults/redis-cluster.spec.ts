@@ -454,17 +454,17 @@ describe.each(['killed', 'frozen'] as const)('a master that is %s', (fault) => {
     else lost.server.pause();
 
     let failures = 0;
-    await until('the session answers again', async () => {
+    await until('the session can be read again', async () => {
       const started = performance.now();
-      const answers = await outcomes<unknown>([
+      const results = await outcomes<unknown>([
         service.sessions.getSession(token),
         service.sessions.update(session.sessionId, () => undefined),
         other.sessions.getSession(token),
       ]);
       expect(performance.now() - started).toBeLessThan(BUDGET_MS + SLACK_MS);
-      for (const error of answers.errors) expect(error).toMatchObject({ status: 503 });
-      failures += answers.errors.length;
-      return answers.errors.length === 0;
+      for (const error of results.errors) expect(error).toMatchObject({ status: 503 });
+      failures += results.errors.length;
+      return results.errors.length === 0;
     });
     expect(failures).toBeGreaterThan(0);
 

@@ -90,7 +90,7 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     const observer = redis.client();
     observer.on('error', () => undefined);
     const untilReads = await countReads(observer);
-    const answers = atOnce(200, async (index) => {
+    const responses = atOnce(200, async (index) => {
       const started = performance.now();
       const { status } = await app.fetch(index % 4 === 0 ? '/write' : '/me', {
         method: index % 4 === 0 ? 'POST' : 'GET',
@@ -101,7 +101,7 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
     await untilReads(20);
     await redis.kill();
     observer.disconnect();
-    for (const { status, took } of await answers) {
+    for (const { status, took } of await responses) {
       expect([200, 201, 503]).toContain(status);
       expect(took).toBeLessThan(BUDGET_MS + SLACK_MS);
     }
@@ -110,11 +110,11 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
   it('an event loop that stood still for longer than the budget is no logout', async () => {
     const observer = redis.client();
     const untilReads = await countReads(observer);
-    const answers = atOnce(10, () => app.fetch('/me', { headers }));
+    const responses = atOnce(10, () => app.fetch('/me', { headers }));
     await untilReads(1);
     const until = performance.now() + 2 * BUDGET_MS;
     while (performance.now() < until);
-    for (const { status } of await answers) expect([200, 503]).toContain(status);
+    for (const { status } of await responses) expect([200, 503]).toContain(status);
     expect(await healed()).toBe(200);
     await observer.quit();
   });
@@ -256,12 +256,12 @@ describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {
         if (++arrived === 20) resolve();
       });
     });
-    const answers = atOnce(20, () =>
+    const pending = atOnce(20, () =>
       app.fetch('/write', { method: 'POST', headers: { ...headers, connection: 'close' } }),
     );
     // A connection on which no request has arrived yet is idle, and the server closes it at once.
     await allArrived;
-    const [responses] = await Promise.all([answers, app.close()]);
+    const [responses] = await Promise.all([pending, app.close()]);
     for (const { status } of responses) expect(status).toBe(201);
   });
 });

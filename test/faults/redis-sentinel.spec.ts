@@ -53,7 +53,7 @@ describe('a Redis under Sentinel', () => {
     await strike();
 
     let failures = 0;
-    await until('the session answers again', async () => {
+    await until('the session can be read again', async () => {
       const started = performance.now();
       const { errors } = await outcomes<unknown>([
         one.sessions.getSession(token),
@@ -104,7 +104,7 @@ describe('a Redis that refuses writes', () => {
     },
     {
       what: 'as it is a replica now',
-      // A replica of nobody: it keeps its data, and waits for a master that never comes.
+      // A replica without a master: it keeps its data, and waits for a master that never comes.
       begin: () => admin.replicaof('127.0.0.1', 1),
       end: () => admin.replicaof('NO', 'ONE'),
     },

@@ -193,7 +193,7 @@ describe.each(setups)('events for an audit log, on $name and $platform', ({ stor
   });
 });
 
-it('an address and a User-Agent are told as sessions keep them', async () => {
+it('an address and a User-Agent are reported as sessions store them', async () => {
   const { sessions, events, close } = await startService(new MemoryBackend());
   await sessions.createSession({ ipAddress: '::ffff:192.0.2.1', userAgent: 'x'.repeat(2000) });
   expect(events).toMatchObject([{ ipAddress: '192.0.2.1', userAgent: 'x'.repeat(512) }]);

@@ -42,7 +42,7 @@ class UserController {
 
   @AllowAnonymous()
   @UseGuards(SessionGuard)
-  @Get('for-anybody')
+  @Get('for-all')
   forAnybody(@CurrentUser() { userId }: SessionUser) {
     return { id: userId };
   }
@@ -55,7 +55,7 @@ class UserController {
   }
 }
 
-const PATHS = ['/open', '/declared', '/guarded', '/for-anybody'];
+const PATHS = ['/open', '/declared', '/guarded', '/for-all'];
 
 describe.each(PLATFORMS)('@CurrentUser(), on %s', (platform) => {
   let app: AppUnderTest;

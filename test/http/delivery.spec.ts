@@ -45,10 +45,10 @@ describe('whether a response has reached the client', () => {
   async function serve(
     committed: Promise<void> | null,
     handler: (response: ServerResponse, gate: ResponseGate) => void,
-  ): Promise<{ readonly port: number; readonly told: Promise<Delivery>; readonly all: readonly Delivery[] }> {
+  ): Promise<{ readonly port: number; readonly delivered: Promise<Delivery>; readonly all: readonly Delivery[] }> {
     const all: Delivery[] = [];
     let tell!: (delivery: Delivery) => void;
-    const told = new Promise<Delivery>((resolve) => {
+    const delivered = new Promise<Delivery>((resolve) => {
       tell = resolve;
     });
     server = createServer((_request, response) => {
@@ -61,7 +61,7 @@ describe('whether a response has reached the client', () => {
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    return { port: (server.address() as AddressInfo).port, told, all };
+    return { port: (server.address() as AddressInfo).port, delivered, all };
   }
 
   async function get(port: number): Promise<number> {
@@ -72,40 +72,40 @@ describe('whether a response has reached the client', () => {
     return response.statusCode ?? 0;
   }
 
-  it.each([200, 304, 500])('is told with the status %i, where nothing waits', async (status) => {
-    const { port, told, all } = await serve(null, (response) => response.writeHead(status).end());
+  it.each([200, 304, 500])('is reported with the status %i, where nothing waits', async (status) => {
+    const { port, delivered, all } = await serve(null, (response) => response.writeHead(status).end());
     expect(await get(port)).toBe(status);
-    expect(await told).toEqual({ got: 'response', status });
+    expect(await delivered).toEqual({ got: 'response', status });
     expect(all).toHaveLength(1);
   });
 
-  it('is told after the wait, with the status that has gone out', async () => {
+  it('is reported after the wait, with the status that has gone out', async () => {
     const work = signal();
-    const { port, told, all } = await serve(work.given, (response) => {
+    const { port, delivered, all } = await serve(work.given, (response) => {
       response.end('body');
       response.statusCode = 500;
       expect(all).toEqual([]);
       work.give();
     });
     expect(await get(port)).toBe(200);
-    expect(await told).toEqual({ got: 'response', status: 200 });
+    expect(await delivered).toEqual({ got: 'response', status: 200 });
     expect(all).toHaveLength(1);
   });
 
-  it('is told where another response has taken its place', async () => {
-    const { port, told, all } = await serve(Promise.reject(new Error('the store fails')), (response) => {
+  it('is reported where another response has taken its place', async () => {
+    const { port, delivered, all } = await serve(Promise.reject(new Error('the store fails')), (response) => {
       response.end('body');
     });
     expect(await get(port)).toBe(503);
-    expect(await told).toEqual({ got: 'replacement' });
+    expect(await delivered).toEqual({ got: 'replacement' });
     expect(all).toHaveLength(1);
   });
 
   it.each(['before the handler responds', 'while the response waits'])(
-    'is told where the client goes away %s',
+    'is reported where the client goes away %s',
     async (when) => {
       const [arrived, work] = [signal(), signal()];
-      const { port, told, all } = await serve(work.given, (response) => {
+      const { port, delivered, all } = await serve(work.given, (response) => {
         if (when === 'while the response waits') response.end('body');
         arrived.give();
       });
@@ -113,32 +113,32 @@ describe('whether a response has reached the client', () => {
       client.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
       await arrived.given;
       client.destroy();
-      expect(await told).toEqual({ got: 'nothing' });
+      expect(await delivered).toEqual({ got: 'nothing' });
       work.give();
       await work.given;
       expect(all).toHaveLength(1);
     },
   );
 
-  it('is told of a head that was made and never left as of nothing', async () => {
-    const { port, told } = await serve(null, (response) => {
+  it('is reported as nothing if a head was made and never sent', async () => {
+    const { port, delivered } = await serve(null, (response) => {
       response.writeHead(200);
       response.destroy();
     });
     await expect(get(port)).rejects.toMatchObject({ code: 'ECONNRESET' });
-    expect(await told).toEqual({ got: 'nothing' });
+    expect(await delivered).toEqual({ got: 'nothing' });
   });
 
-  it('is told at once to whoever asks after the first byte', async () => {
-    let told: Delivery | null = null;
+  it('is reported at once to a listener that is added after the first byte', async () => {
+    let delivered: Delivery | null = null;
     const { port } = await serve(null, (response, gate) => {
       response.write('bo');
       gate.whenDelivered((delivery) => {
-        told = delivery;
+        delivered = delivery;
       });
       response.end('dy');
     });
     expect(await get(port)).toBe(200);
-    expect(told).toEqual({ got: 'response', status: 200 });
+    expect(delivered).toEqual({ got: 'response', status: 200 });
   });
 });

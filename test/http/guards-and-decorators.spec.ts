@@ -436,11 +436,11 @@ describe.each(setups)('guard and decorators, on $name and $platform', ({ store, 
 
   it('hands 20 parallel readers of one flash message exactly one', async () => {
     const headers = await loggedIn();
-    const answers = await atOnce(
+    const taken = await atOnce(
       20,
       async () => (await app.fetch('/guarded/flash', { headers })).json() as Promise<unknown[]>,
     );
-    expect(answers.flat()).toHaveLength(1);
+    expect(taken.flat()).toHaveLength(1);
   });
 
   it('keeps the keys of 50 parallel requests that each set their own', async () => {
@@ -524,7 +524,7 @@ describe.each(PLATFORMS)('the guard for all routes, on %s', (platform) => {
     const apps = await Promise.all(
       Array.from({ length: 2 }, () => startApp({ platform, controllers: [GuardedController, OpenController] })),
     );
-    const heard = apps.map(({ app }) => {
+    const reasons = apps.map(({ app }) => {
       const reasons: string[] = [];
       app
         .get(SessionEvents)
@@ -543,7 +543,7 @@ describe.each(PLATFORMS)('the guard for all routes, on %s', (platform) => {
         expect(await intercepted.text()).toBe(here === there ? `user of ${here}` : 'guest');
       }
     }
-    expect(heard).toEqual(apps.map(() => ['SESSION_NOT_FOUND', 'SESSION_NOT_FOUND']));
+    expect(reasons).toEqual(apps.map(() => ['SESSION_NOT_FOUND', 'SESSION_NOT_FOUND']));
     await Promise.all(apps.map((app) => app.close()));
   });
 

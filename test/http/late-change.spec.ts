@@ -156,7 +156,7 @@ describe.each(PLATFORMS)('a change of the session on %s after the response has b
   }
 
   it.each(['sync', 'awaited', 'deep', 'user', 'flash', 'invalid', 'reference'])(
-    'is told once for its route, and never with a URL: %s',
+    'is reported once for its route, and never with a URL: %s',
     async (route) => {
       for (const id of ['first-secret', 'second-secret', 'third-secret']) await get(route, id);
       expect(await lineOf(route)).toMatch(/^warn: .*is not stored.*updateSession\(session\)/);
@@ -168,7 +168,7 @@ describe.each(PLATFORMS)('a change of the session on %s after the response has b
     },
   );
 
-  it('is told where the response waits meanwhile', async () => {
+  it('is reported where the response waits meanwhile', async () => {
     const write = barrier.stopNext('replace');
     const pending = get('waiting');
     await write.arrived;
@@ -178,7 +178,7 @@ describe.each(PLATFORMS)('a change of the session on %s after the response has b
     expect(await lineOf('waiting')).toContain('is not stored');
   });
 
-  it('is not told where it is stored, or nothing has changed', async () => {
+  it('is not reported where it is stored, or nothing has changed', async () => {
     for (const route of ['saved', 'read', 'intercepted', 'early']) await get(route);
     log.clear();
     for (const route of ['saved', 'read', 'intercepted', 'early']) await get(route, '2');

@@ -82,13 +82,13 @@ class LogSink implements LoggerService {
 }
 
 /** What a diagnostics channel of ioredis tells its subscribers, such as OpenTelemetry. */
-function listenTo(name: string): { heard: string[]; stop: () => void } {
-  const heard: string[] = [];
-  const note = (message: unknown) => heard.push(inspect(message, { depth: null, maxStringLength: null }));
+function listenTo(name: string): { messages: string[]; stop: () => void } {
+  const messages: string[] = [];
+  const note = (message: unknown) => messages.push(inspect(message, { depth: null, maxStringLength: null }));
   const listeners = { start: note, end: note, asyncStart: note, asyncEnd: note, error: note };
   const channel = tracingChannel(name);
   channel.subscribe(listeners);
-  return { heard, stop: () => channel.unsubscribe(listeners) };
+  return { messages, stop: () => channel.unsubscribe(listeners) };
 }
 
 /** The parts of a token that open something; the tag in it is part of the public id. */
@@ -96,7 +96,7 @@ function secretPartsOf(token: string): string[] {
   return [token, token.slice(16, 48), token.slice(57)];
 }
 
-describe.each(PLATFORMS)('what is secret is nowhere but in the answer, on %s', (platform) => {
+describe.each(PLATFORMS)('what is secret is nowhere but in the response, on %s', (platform) => {
   let redis: RedisServer | undefined;
 
   afterEach(async () => {
@@ -185,7 +185,7 @@ describe.each(PLATFORMS)('what is secret is nowhere but in the answer, on %s', (
         expect(text).not.toMatch(/ReplyError:|evalsha|\bAUTH\b|127\.0\.0\.1/i);
     }
     // Traces name keys and the values of scripts, which are the session's content: no part of them opens it.
-    const traces = channels.flatMap(({ heard }) => heard).join('\n');
+    const traces = channels.flatMap(({ messages }) => messages).join('\n');
     expect(traces).toContain('evalsha');
     for (const secret of secrets) expect(traces.includes(secret)).toBe(false);
     expect(traces.includes(SECRET_KEY)).toBe(false);

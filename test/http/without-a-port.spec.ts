@@ -158,15 +158,15 @@ describe('inject() of Fastify', () => {
 
   it.each(['/change', '/twice'])('resolves for %s when the change is stored', async (url) => {
     const write = barrier.stopNext('replace');
-    let isAnswered = false;
+    let hasResponse = false;
     const pending = inject(app, { url, headers: { cookie } }).then((response) => {
-      isAnswered = true;
+      hasResponse = true;
       return response;
     });
     await write.arrived;
     await nextTurn();
     await nextTurn();
-    expect(isAnswered).toBe(false);
+    expect(hasResponse).toBe(false);
     write.letGo();
     const response = await pending;
     expect(response.statusCode).toBe(200);

@@ -30,7 +30,7 @@ const withLine =
       .map((old, index) => (index === line + 1 ? json : old))
       .join('\n');
 
-/** With the checksum that fits, as only somebody can make it who knows how: what is found then. */
+/** With a correct checksum: the damage is found by the later checks. */
 const withChecksum =
   (damage: (text: string) => string): Damage =>
   (text) =>

@@ -6,7 +6,7 @@ type Method = 'create' | 'read' | 'replace' | 'touch' | 'delete' | 'listByUser' 
 export interface StoppedCall {
   readonly arrived: Promise<void>;
   readonly letGo: () => void;
-  /** The store has answered it. */
+  /** The store has responded to it. */
   readonly done: Promise<void>;
 }
 

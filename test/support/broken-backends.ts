@@ -324,9 +324,9 @@ export class ReplacesByCheckThenAct extends MemoryBackend {
   }
 }
 
-export class AnswersNoPing extends MemoryBackend {
+export class FailsPing extends MemoryBackend {
   override ping(): Promise<void> {
-    return Promise.reject(new BrokenBackendError('no answer'));
+    return Promise.reject(new BrokenBackendError('no response'));
   }
 }
 

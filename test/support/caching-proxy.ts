@@ -22,8 +22,8 @@ export class CachingProxy {
   private constructor(private readonly origin: string) {
     this.#server = createServer((request, response) => {
       const { method = 'GET', url = '/', headers, rawHeaders } = request;
-      void this.#answer(method, url, headers, rawHeaders).then(({ status, headers: answered, body }) => {
-        response.writeHead(status, answered).end(body);
+      void this.#respond(method, url, headers, rawHeaders).then(({ status, headers: received, body }) => {
+        response.writeHead(status, received).end(body);
       });
     });
   }
@@ -45,7 +45,7 @@ export class CachingProxy {
     await once(this.#server, 'close');
   }
 
-  async #answer(
+  async #respond(
     method: string,
     path: string,
     headers: IncomingHttpHeaders,

@@ -4,7 +4,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 const HEADER_BYTES = 24;
 const BODY_LENGTH_OFFSET = 8;
 
-/** How a reply ends that is cut: a connection closed, reset, or left open and silent; or bytes that nobody asked for. */
+/** How a reply ends that is cut: a connection closed, reset, or left open and silent; or bytes that no client requested. */
 export type Ending = 'fin' | 'rst' | 'silence' | 'garbage';
 
 /**

@@ -36,17 +36,17 @@ export class MemcachedServer extends ServerProcess {
     return found === null ? null : Number(found[1]);
   }
 
-  /** Removes an item behind everybody's back, as a server does that is full. */
+  /** Removes an item without any client's request, as a full server does. */
   async evict(key: string): Promise<void> {
-    const answer = await this.#ask(`delete ${key}`);
-    if (answer !== 'DELETED\r\n') throw new Error(`There was no ${key}: ${answer}`);
+    const reply = await this.#ask(`delete ${key}`);
+    if (reply !== 'DELETED\r\n') throw new Error(`There was no ${key}: ${reply}`);
   }
 
   async #ask(command: string): Promise<string> {
     const socket = connect(this.port, '127.0.0.1');
     socket.write(`${command}\r\n`);
-    const [answer] = (await once(socket, 'data')) as [Buffer];
+    const [reply] = (await once(socket, 'data')) as [Buffer];
     socket.destroy();
-    return answer.toString();
+    return reply.toString();
   }
 }

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const START_LIMIT_MS = 10_000;
 
-/** A port of the loopback interface that nobody listens on. */
+/** A port of the loopback interface on which no process listens. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -50,7 +50,7 @@ export class ServerProcess {
     await exited;
   }
 
-  /** Alive, and answers nothing. */
+  /** Alive, and responds to nothing. */
   pause(): void {
     this.#child?.kill('SIGSTOP');
   }

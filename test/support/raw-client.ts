@@ -28,9 +28,9 @@ export function send(url: string, { method = 'GET', headers = [], body }: RawReq
       url,
       { method, agent: false, headers: [...added.flat(), ...headers] as never },
       (response) => {
-        const { statusCode: status = 0, headers: answered } = response;
+        const { statusCode: status = 0, headers: received } = response;
         text(response).then(
-          (content) => resolve({ status, headers: answered, setCookies: answered['set-cookie'] ?? [], body: content }),
+          (content) => resolve({ status, headers: received, setCookies: received['set-cookie'] ?? [], body: content }),
           reject,
         );
       },

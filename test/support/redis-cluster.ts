@@ -19,14 +19,14 @@ export async function until(what: string, holds: () => Promise<boolean> | boolea
   }
 }
 
-/** Different ports of the loopback interface that nobody listens on. */
+/** Different ports of the loopback interface on which no process listens. */
 export async function freePorts(count: number): Promise<number[]> {
   const ports = new Set<number>();
   while (ports.size < count) ports.add(await freePort());
   return [...ports];
 }
 
-/** A client to steer a server with, which says so at once when the server does not answer. */
+/** A client to steer a server with, which fails at once when the server does not respond. */
 export async function adminOf(port: number): Promise<Redis> {
   const admin = new Redis(port, '127.0.0.1', {
     enableOfflineQueue: false,
@@ -140,7 +140,7 @@ export class RedisCluster {
       if (key === undefined) break;
       await this.moveKey(key, from, to);
     }
-    // The new owner first, so that nobody is sent to a node that does not know of it.
+    // The new owner first, so that no client is redirected to a node that does not know about it.
     await to.admin.cluster('SETSLOT', slot, 'NODE', to.id);
     for (const { admin } of await this.masters()) await admin.cluster('SETSLOT', slot, 'NODE', to.id);
   }

@@ -40,7 +40,7 @@ it('a listener that throws, or an operator of it, harms neither the request, nor
   const uncaught = jest.fn();
   process.on('uncaughtException', uncaught);
   process.on('unhandledRejection', uncaught);
-  const heard: string[] = [];
+  const received: string[] = [];
   const throwing = () => {
     throw new Error('a bug of the listener');
   };
@@ -55,7 +55,7 @@ it('a listener that throws, or an operator of it, harms neither the request, nor
       map(({ type }) => type),
     )
     .subscribe(throwing);
-  events.on('created').subscribe(({ type }) => heard.push(type));
+  events.on('created').subscribe(({ type }) => received.push(type));
 
   events.on('created').subscribe(() => Promise.reject(new Error('a bug of an async listener')) as never);
 
@@ -64,7 +64,7 @@ it('a listener that throws, or an operator of it, harms neither the request, nor
   // RxJS would rethrow in a timer of 0 ms; a later timer sees whether it has.
   await new Promise((resolve) => setTimeout(resolve, 5));
 
-  expect(heard).toEqual(['created', 'created']);
+  expect(received).toEqual(['created', 'created']);
   expect(uncaught).not.toHaveBeenCalled();
   expect(error).toHaveBeenCalled();
   process.off('uncaughtException', uncaught);

@@ -78,7 +78,7 @@ class AnswerController {
   }
 }
 
-describe.each(PLATFORMS)('answers, on %s', (platform) => {
+describe.each(PLATFORMS)('responses, on %s', (platform) => {
   let barrier: BarrierBackend;
   let app: AppUnderTest;
   let signing = true;
