@@ -83,6 +83,8 @@ export class KnownRequest implements CheckedRequest {
 
   protected set search(search: TokenSearch) {
     this.#search = search;
+    // It was for the refusal of a former search, which was repeated because more is known now.
+    this.#said = undefined;
   }
 
   /** The gate of its response; null: the response is not known yet, or its head was sent before. */

@@ -345,8 +345,9 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
   async renewWithoutRoute(): Promise<void> {
     try {
       this.beforeWrite();
-    } catch {
-      return;
+    } catch (error) {
+      if (error instanceof SessionCsrfError) return;
+      throw error;
     }
     if (this.livingSession !== null) await this.#renew(this.livingSession);
   }

@@ -1,11 +1,46 @@
+import { afterAll, afterEach, beforeAll, beforeEach } from '@jest/globals';
 import type { BackendContext, SessionRecord } from 'nestjs-sessionx';
 import { MemcachedBackend, type MemcachedBackendOptions } from 'nestjs-sessionx/memcached';
 import { FakeClock } from 'nestjs-sessionx/testing';
 
 import { RandomPool } from '../../src/tokens/random-pool.js';
 import { anonymousTag, newSecret, sessionIdOf, tagOf, userTag, type UserTag } from '../../src/tokens/session-secret.js';
+import { FaultProxy } from '../support/fault-proxy.js';
+import { MemcachedServer } from '../support/memcached-server.js';
 
 const TIMEOUT_MS = 2000;
+
+/** A Memcached that the whole file uses, and for each test a proxy in front of it and two backends: one by the proxy, one beside it. */
+export class ProxiedMemcached {
+  server!: MemcachedServer;
+  proxy!: FaultProxy;
+  arena!: MemcachedArena;
+  /** By the proxy. */
+  backend!: MemcachedBackend;
+  /** Beside the proxy, so that no fault reaches it. */
+  sound!: MemcachedBackend;
+
+  /** @param timeoutMs of the backend by the proxy */
+  static forEachTest(timeoutMs: number): ProxiedMemcached {
+    const own = new ProxiedMemcached();
+    beforeAll(async () => {
+      own.server = await MemcachedServer.start();
+    });
+    beforeEach(async () => {
+      own.arena = new MemcachedArena();
+      own.proxy = await FaultProxy.to(own.server.port);
+      own.backend = await own.arena.open({ servers: own.proxy.address }, timeoutMs);
+      own.sound = await own.arena.open({ servers: own.server.address });
+    });
+    afterEach(async () => {
+      own.proxy.heal();
+      await own.arena.close();
+      await own.proxy.stop();
+    });
+    afterAll(() => own.server.stop());
+    return own;
+  }
+}
 
 /** Backends that are opened and closed together, what they logged, and records to put into them. */
 export class MemcachedArena {

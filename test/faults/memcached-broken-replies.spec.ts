@@ -1,11 +1,10 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import type { SessionRecord } from 'nestjs-sessionx';
 
 import { FaultProxy, type Ending } from '../support/fault-proxy.js';
-import { MemcachedServer } from '../support/memcached-server.js';
 import { startService } from '../support/services.js';
-import { MemcachedArena } from './memcached-arena.js';
+import { ProxiedMemcached, type MemcachedArena } from './memcached-arena.js';
 
 const TIMEOUT_MS = 150;
 /** What a loaded machine may add to a deadline. */
@@ -37,30 +36,15 @@ async function untilItWorks<T>(call: () => Promise<T>): Promise<T> {
 }
 
 describe('replies that break off', () => {
-  let server: MemcachedServer;
+  const memcached = ProxiedMemcached.forEachTest(TIMEOUT_MS);
   let proxy: FaultProxy;
+  let arena: MemcachedArena;
   let backend: MemcachedBackend;
   let sound: MemcachedBackend;
-  let arena: MemcachedArena;
 
-  beforeAll(async () => {
-    server = await MemcachedServer.start();
+  beforeEach(() => {
+    ({ proxy, arena, backend, sound } = memcached);
   });
-
-  beforeEach(async () => {
-    arena = new MemcachedArena();
-    proxy = await FaultProxy.to(server.port);
-    backend = await arena.open({ servers: proxy.address }, TIMEOUT_MS);
-    sound = await arena.open({ servers: server.address });
-  });
-
-  afterEach(async () => {
-    proxy.heal();
-    await arena.close();
-    await proxy.stop();
-  });
-
-  afterAll(() => server.stop());
 
   async function stored(): Promise<SessionRecord> {
     const record = arena.record();

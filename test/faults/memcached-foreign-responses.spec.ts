@@ -1,12 +1,11 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { SessionBackendError, SessionNotFoundError, type SessionRecord } from 'nestjs-sessionx';
 import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 
 import { OPCODES } from '../../src/backends/memcached/binary-request.js';
 import { FaultProxy, type RewriteResponse } from '../support/fault-proxy.js';
-import { MemcachedServer } from '../support/memcached-server.js';
 import { atOnce, startService } from '../support/services.js';
-import { MemcachedArena } from './memcached-arena.js';
+import { ProxiedMemcached, type MemcachedArena } from './memcached-arena.js';
 
 const TIMEOUT_MS = 200;
 /** Offsets in the header of a response. */
@@ -64,30 +63,15 @@ const faults: [name: string, rewrite: RewriteResponse][] = [
 ];
 
 describe('responses that were meant for another request', () => {
-  let server: MemcachedServer;
+  const memcached = ProxiedMemcached.forEachTest(TIMEOUT_MS);
   let proxy: FaultProxy;
   let arena: MemcachedArena;
   let backend: MemcachedBackend;
   let sound: MemcachedBackend;
 
-  beforeAll(async () => {
-    server = await MemcachedServer.start();
+  beforeEach(() => {
+    ({ proxy, arena, backend, sound } = memcached);
   });
-
-  beforeEach(async () => {
-    arena = new MemcachedArena();
-    proxy = await FaultProxy.to(server.port);
-    backend = await arena.open({ servers: proxy.address }, TIMEOUT_MS);
-    sound = await arena.open({ servers: server.address });
-  });
-
-  afterEach(async () => {
-    proxy.heal();
-    await arena.close();
-    await proxy.stop();
-  });
-
-  afterAll(() => server.stop());
 
   async function stored(user = arena.newUser()): Promise<SessionRecord> {
     const record = arena.record(user, `what ${user} has`);

@@ -1,12 +1,12 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { SessionRecord } from 'nestjs-sessionx';
 import type { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { MemcachedError } from '../../src/backends/memcached/memcached-error.js';
-import { FaultProxy } from '../support/fault-proxy.js';
-import { MemcachedServer } from '../support/memcached-server.js';
-import { MemcachedArena } from './memcached-arena.js';
+import type { FaultProxy } from '../support/fault-proxy.js';
+import type { MemcachedServer } from '../support/memcached-server.js';
+import { ProxiedMemcached, type MemcachedArena } from './memcached-arena.js';
 
 const TIMEOUT_MS = 100;
 /** More requests than any operation here makes. */
@@ -14,30 +14,16 @@ const MOST_STEPS = 12;
 
 /** Each operation is several requests. Here it ends after each of them, or goes on when no caller waits any more. */
 describe('operations that stop half-way', () => {
+  const memcached = ProxiedMemcached.forEachTest(TIMEOUT_MS);
   let server: MemcachedServer;
   let proxy: FaultProxy;
   let arena: MemcachedArena;
   let unlucky: MemcachedBackend;
   let sound: MemcachedBackend;
 
-  beforeAll(async () => {
-    server = await MemcachedServer.start();
+  beforeEach(() => {
+    ({ server, proxy, arena, backend: unlucky, sound } = memcached);
   });
-
-  beforeEach(async () => {
-    arena = new MemcachedArena();
-    proxy = await FaultProxy.to(server.port);
-    unlucky = await arena.open({ servers: proxy.address }, TIMEOUT_MS);
-    sound = await arena.open({ servers: server.address });
-  });
-
-  afterEach(async () => {
-    proxy.heal();
-    await arena.close();
-    await proxy.stop();
-  });
-
-  afterAll(() => server.stop());
 
   async function stored(user: SessionRecord['userTag'], record = arena.record(user)): Promise<SessionRecord> {
     expect((await sound.create(record, { deadline: 1000 })).outcome).toBe('created');

@@ -1,5 +1,14 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { Controller, Get, HttpCode, Post, Req, UseGuards, type INestApplication } from '@nestjs/common';
+import {
+  Controller,
+  Get,
+  HttpCode,
+  Post,
+  Req,
+  UnauthorizedException,
+  UseGuards,
+  type INestApplication,
+} from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
@@ -54,6 +63,13 @@ class ShopController {
   @Post('change')
   change(@CurrentSession() session: Session) {
     return { user: session.user?.userId };
+  }
+
+  /** Refuses for a reason of the application's own. */
+  @UseGuards(SessionGuard)
+  @Get('refused')
+  refused(): never {
+    throw new UnauthorizedException();
   }
 
   @UseGuards(SessionGuard)
@@ -172,6 +188,9 @@ describe.each(PLACES)('on %s, a %s that comes before the route', (platform, plac
       const { cookie } = await signIn();
       const me = await send(`${url}/me`, { headers: [...PROXIED, ...cookie] });
       expect([me.status, JSON.parse(me.body)]).toEqual([200, { ip: '203.0.113.7' }]);
+      // The token is valid, whatever the middleware made of the address that it did not know.
+      const refused = await send(`${url}/refused`, { headers: [...PROXIED, ...cookie] });
+      expect([refused.status, refused.headers['www-authenticate']]).toEqual([401, 'Bearer']);
       const unmarked = await post('/login-unmarked', [...cookie, ...OWN]);
       expect(JSON.parse(unmarked.body)).toEqual({ ip: '203.0.113.7' });
       const elsewhere = await send(`${url}/me`, { headers: cookieOf(unmarked) });
