@@ -9,11 +9,11 @@ import {
   type SessionBackend,
 } from '../backends/session-backend.interface.js';
 import { SESSION_CLOCK, type Clock } from '../clock.js';
-import { SessionError } from '../errors/session-error.js';
+
 import { SessionBackendError, SessionConflictError, SessionNotFoundError } from '../errors/session-errors.js';
 import { SessionOptions } from '../options/session-options.js';
 import type { SessionContent } from '../records/payload.js';
-import { DamagedRecordError, NewerRecordError } from '../records/record-errors.js';
+import { DamagedRecordError } from '../records/record-errors.js';
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
@@ -28,28 +28,18 @@ import {
   isReplacement,
   isSessionIds,
   isTimedReplacement,
-  type ResponseCheck,
 } from './backend-responses.js';
+import { BackendCalls } from './backend-calls.js';
 import { BackendLifecycle } from './backend-lifecycle.js';
 import { DamageLog } from './damage-log.js';
-import { describeDriverFailure } from '../backends/driver-failure.js';
-import { OutageLog, type StoreCall } from './outage-log.js';
 import { assertRecordSize } from './record-size.js';
 import { KeyedQueue } from './keyed-queue.js';
 import { StoreBudget } from './store-budget.js';
-import {
-  changesNothing,
-  newer,
-  revisedRecord,
-  storedSession,
-  type SessionRevision,
-} from '../records/stored-session.js';
+import { changesNothing, revisedRecord, storedSession, type SessionRevision } from '../records/stored-session.js';
 import { Waits } from '../backends/waits.js';
 
 /** Decoded in one turn of the event loop. */
 const RECORDS_AT_ONCE = 500;
-/** Without the value itself, which may be a payload. */
-const BROKEN_CONTRACT = 'the backend returned a value that the SessionBackend contract does not allow';
 
 /** Options for a new record. */
 export interface NewRecordOptions extends Pick<CreateOptions, 'limit'> {
@@ -65,9 +55,9 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   readonly #logger = new Logger('SessionModule');
   readonly #queues = new KeyedQueue();
   readonly #waits = new Waits();
-  readonly #outages = new OutageLog(this.#logger);
   readonly #damage = new DamageLog(this.#logger);
   readonly #lifecycle: BackendLifecycle;
+  readonly #calls: BackendCalls;
   readonly #abandoned: AbandonedSessions;
 
   constructor(
@@ -86,6 +76,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       clock,
       logger: this.#logger,
     });
+    this.#calls = new BackendCalls(this.#lifecycle, this.#logger);
   }
 
   async onModuleInit(): Promise<void> {
@@ -118,7 +109,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       ...(replaces === undefined ? {} : { replaces: { id: replaces.id, version: replaces.version } }),
     };
     try {
-      return await this.#call('write', budget, isCreateResult, () =>
+      return await this.#calls.make('write', budget, isCreateResult, () =>
         this.backend.create(record, { ...options, deadline: budget.remainingMs }),
       );
     } catch (error) {
@@ -139,7 +130,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     budget: StoreBudget,
   ): Promise<StoredSession | null> {
     const next = revisedRecord(record, { ...revision, status: 'active' });
-    const outcome = await this.#call('write', budget, isTimedReplacement, () =>
+    const outcome = await this.#calls.make('write', budget, isTimedReplacement, () =>
       this.backend.replace(next, record.version, { deadline: budget.remainingMs }),
     );
     switch (outcome) {
@@ -193,8 +184,8 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     budget: StoreBudget,
     use?: (stored: StoredSession | null) => Result | Promise<Result>,
   ): Promise<Result | StoredSession | null> {
-    if (!this.#lifecycle.isOpen) {
-      const opened = budget.run(() => this.#lifecycle.open());
+    if (!this.#calls.areOpen) {
+      const opened = this.#calls.open(budget);
       return use === undefined
         ? opened.then(() => this.read(id, budget))
         : opened.then(() => this.read(id, budget, use));
@@ -209,15 +200,14 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
           return use === undefined ? stored : use(stored);
         },
         (error: unknown) => {
-          if (!(error instanceof DamagedRecordError)) throw this.#failure('read', error, hadAllTime);
+          if (!(error instanceof DamagedRecordError)) throw this.#calls.failure('read', error, hadAllTime);
           return this.#readDamaged(id, budget, use);
         },
       );
   }
 
-  #storedIn(record: unknown, id: SessionId): StoredSession | 'damaged' | null {
-    if (!isRecordOrNull(record)) throw this.#outage('read', BROKEN_CONTRACT);
-    this.#outages.responded('read');
+  #storedIn(response: unknown, id: SessionId): StoredSession | 'damaged' | null {
+    const record = this.#calls.checked('read', isRecordOrNull, response);
     try {
       return record === null ? null : storedSession(record, id, this.#damage);
     } catch (error) {
@@ -234,18 +224,18 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   ): Promise<Result | StoredSession | null> {
     let stored: StoredSession | null = null;
     try {
-      const record: unknown = await budget.run(() => this.backend.read(id));
-      if (!isRecordOrNull(record)) throw this.#outage('read', BROKEN_CONTRACT);
+      const response: unknown = await budget.run(() => this.backend.read(id));
+      const record = this.#calls.checked('read', isRecordOrNull, response);
       if (record !== null) stored = storedSession(record, id, this.#damage);
     } catch (error) {
-      if (!(error instanceof DamagedRecordError)) throw this.#failure('read', error, false);
+      if (!(error instanceof DamagedRecordError)) throw this.#calls.failure('read', error, false);
       this.#damage.note(id, error);
     }
     return use === undefined ? stored : use(stored);
   }
 
   touch(id: SessionId, times: SessionTimes, budget: StoreBudget): Promise<boolean> {
-    return this.#call('write', budget, isBoolean, () => this.backend.touch(id, times));
+    return this.#calls.make('write', budget, isBoolean, () => this.backend.touch(id, times));
   }
 
   /** Deletes a session; without `ifVersion`, in any version. */
@@ -254,14 +244,14 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     budget: StoreBudget,
     options?: { readonly ifVersion?: number },
   ): Promise<'deleted' | 'changed' | 'missing'> {
-    return this.#call('write', budget, isDeletion, () => this.backend.delete(id, options));
+    return this.#calls.make('write', budget, isDeletion, () => this.backend.delete(id, options));
   }
 
   async listByUser(tag: UserTag, budget: StoreBudget): Promise<StoredSession[]> {
     const progress = () => {
       budget.renew();
     };
-    const records = await this.#call('list', budget, isRecords, () => this.backend.listByUser(tag, { progress }));
+    const records = await this.#calls.make('list', budget, isRecords, () => this.backend.listByUser(tag, { progress }));
     const sessions: StoredSession[] = [];
     for (const [index, record] of records.entries()) {
       const stored = this.#listed(record);
@@ -292,13 +282,15 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     const progress = () => {
       budget.renew();
     };
-    return this.#call('write', budget, isSessionIds, () => this.backend.deleteByUser(tag, { ...options, progress }));
+    return this.#calls.make('write', budget, isSessionIds, () =>
+      this.backend.deleteByUser(tag, { ...options, progress }),
+    );
   }
 
   /** Without a time limit: there may be millions of records, and no request waits for it. */
   clearExpired(): Promise<number> {
     const unlimited = new StoreBudget(Infinity, this.#waits);
-    return this.#call('write', unlimited, isCount, async () => (await this.backend.clearExpired?.()) ?? 0);
+    return this.#calls.make('write', unlimited, isCount, async () => (await this.backend.clearExpired?.()) ?? 0);
   }
 
   /** Whether `record` is usable at this instant, by status and times. */
@@ -354,7 +346,9 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       }
       this.assertFits(next, stored.record);
       const ifVersion = stored.record.version;
-      const outcome = await this.#call('write', budget, isReplacement, () => this.backend.replace(next, ifVersion));
+      const outcome = await this.#calls.make('write', budget, isReplacement, () =>
+        this.backend.replace(next, ifVersion),
+      );
       switch (outcome) {
         case 'replaced':
           return storedSession(next, id, this.#damage);
@@ -404,43 +398,6 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       );
     }
     await budget.run(() => sleep(pauseMs));
-  }
-
-  async #call<T>(
-    kind: StoreCall,
-    budget: StoreBudget,
-    isAllowed: ResponseCheck<T>,
-    call: () => Promise<unknown>,
-  ): Promise<T> {
-    // An error of `open()` is thrown unchanged: its message is for the developer, and it is not an outage.
-    if (!this.#lifecycle.isOpen) await budget.run(() => this.#lifecycle.open());
-    const hadAllTime = budget.isUntouched;
-    let response: unknown;
-    try {
-      response = await budget.run(call);
-    } catch (error) {
-      throw this.#failure(kind, error, hadAllTime);
-    }
-    if (!isAllowed(response)) throw this.#outage(kind, BROKEN_CONTRACT);
-    this.#outages.responded(kind);
-    return response;
-  }
-
-  /** The error for the caller. Only a failure of the store is logged as an outage, not one that a single request has caused. */
-  #failure(kind: StoreCall, error: unknown, hadAllTime: boolean): Error {
-    if (error instanceof DamagedRecordError && kind === 'read') return error;
-    if (error instanceof NewerRecordError) return newer(error);
-    if (!(error instanceof SessionError)) return this.#outage(kind, describeDriverFailure(error));
-    if (error.code === 'BACKEND_TIMEOUT' && hadAllTime) this.#outages.failed(kind, error.message);
-    return error;
-  }
-
-  #outage(kind: StoreCall, what: string): SessionBackendError {
-    const failure = new SessionBackendError('BACKEND_UNAVAILABLE', `The session store failed: ${what}.`, {
-      cause: new Error(what),
-    });
-    this.#outages.failed(kind, failure.message);
-    return failure;
   }
 }
 
