@@ -8,16 +8,24 @@ import {
   type CreateResult,
   type SessionBackend,
 } from '../backends/session-backend.interface.js';
+import { Waits } from '../backends/waits.js';
 import { SESSION_CLOCK, type Clock } from '../clock.js';
-
 import { SessionBackendError, SessionConflictError, SessionNotFoundError } from '../errors/session-errors.js';
 import { SessionOptions } from '../options/session-options.js';
 import type { SessionContent } from '../records/payload.js';
 import { DamagedRecordError } from '../records/record-errors.js';
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
-import type { StoredSession } from '../records/stored-session.js';
+import {
+  changesNothing,
+  revisedRecord,
+  storedSession,
+  type SessionRevision,
+  type StoredSession,
+} from '../records/stored-session.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
 import { AbandonedSessions, type AbandonedSession } from './abandoned-sessions.js';
+import { BackendCalls } from './backend-calls.js';
+import { BackendLifecycle } from './backend-lifecycle.js';
 import {
   isBoolean,
   isCount,
@@ -29,14 +37,10 @@ import {
   isSessionIds,
   isTimedReplacement,
 } from './backend-responses.js';
-import { BackendCalls } from './backend-calls.js';
-import { BackendLifecycle } from './backend-lifecycle.js';
 import { DamageLog } from './damage-log.js';
-import { assertRecordSize } from './record-size.js';
 import { KeyedQueue } from './keyed-queue.js';
+import { assertRecordSize } from './record-size.js';
 import { StoreBudget } from './store-budget.js';
-import { changesNothing, revisedRecord, storedSession, type SessionRevision } from '../records/stored-session.js';
-import { Waits } from '../backends/waits.js';
 
 /** Decoded in one turn of the event loop. */
 const RECORDS_AT_ONCE = 500;
