@@ -42,10 +42,14 @@ export async function sessionMaker(layout: Layout, now: number): Promise<(index:
         absoluteExpiresAt: lastAccessed + 24 * TTL_MS,
         ipAddress: '203.0.113.7',
         userAgent: USER_AGENT,
+        isRemembered: false,
+        authenticatedAt: layout === 'anonymous' ? null : lastAccessed,
+        authMethods: [],
       },
       user: layout === 'anonymous' ? null : user(index),
       data: { cart: [{ sku: `A-${index}`, quantity: 2 }], theme: 'dark', lastPage: `/articles/${index}` },
       flash: [],
+      oneTime: [],
     });
     return {
       id,

@@ -44,7 +44,8 @@ export function apply(content: SessionContent, changes: readonly Change[]): Sess
         change satisfies never;
     }
   }
-  return { metadata: content.metadata, user, data: Object.fromEntries<unknown>(data), flash };
+  const { metadata, oneTime } = content;
+  return { metadata, user, data: Object.fromEntries<unknown>(data), flash, oneTime };
 }
 
 /** `messages` among those that are stored, oldest first; both keep their own order, whatever the clocks of their writers said. */

@@ -2,6 +2,7 @@ import type { SessionId } from '../tokens/session-secret.js';
 import { checksumFrom } from './checksum.js';
 import { filledNumber } from './fixed-width.js';
 import type { StoredFlashMessage } from './flash-message.js';
+import type { StoredOneTimeValue } from './one-time-value.js';
 import type { SessionData, SessionUser } from './session-user.js';
 
 /** The latest schema that this version knows. */
@@ -31,7 +32,7 @@ export const TTL_AT = CREATED_AT_AT + NUMBER_CHARS + BEFORE_TTL.length;
 export const ABSOLUTE_END_AT = TTL_AT + NUMBER_CHARS + BEFORE_ABSOLUTE_END.length;
 export const USER_AT = ABSOLUTE_END_AT + NUMBER_CHARS + END_OF_LINE.length;
 
-/** The metadata of a session that never change after its creation. */
+/** The metadata of a session. A new id keeps them; a login makes new ones. */
 export interface SessionMetadata {
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
@@ -39,12 +40,22 @@ export interface SessionMetadata {
   readonly ttlMs: number;
   /** When it ends however much it is used, milliseconds since the epoch; null: never. */
   readonly absoluteExpiresAt: number | null;
+  /** The client for which the session was created. */
   readonly ipAddress: string | null;
   readonly userAgent: string | null;
+  /** Whether the user asked at the login to be remembered. */
+  readonly isRemembered: boolean;
+  /** When the user last proved their identity, milliseconds since the epoch; null for an anonymous session. */
+  readonly authenticatedAt: number | null;
+  /** How they proved it, as the application named it at the login. */
+  readonly authMethods: readonly string[];
 }
 
-/** The client for which a session was created. */
-export type StoredClient = Pick<SessionMetadata, 'ipAddress' | 'userAgent'>;
+/** The metadata in the third line of a payload, which a request does not need to be let in. */
+export type LoginMetadata = Pick<
+  SessionMetadata,
+  'ipAddress' | 'userAgent' | 'isRemembered' | 'authenticatedAt' | 'authMethods'
+>;
 
 /** What a payload says. */
 export interface SessionContent {
@@ -52,31 +63,46 @@ export interface SessionContent {
   readonly user: SessionUser | null;
   readonly data: SessionData;
   readonly flash: readonly StoredFlashMessage[];
+  readonly oneTime: readonly StoredOneTimeValue[];
 }
 
 /**
- * Five lines of JSON, each written without a line break of its own:
+ * Six lines of JSON, each written without a line break of its own:
  *
  * 1. `{"schema":1,"id":"…","crc32":…,"createdAt":…,"ttlMs":…,"absoluteExpiresAt":…}`, numbers filled up with spaces from the left: `crc32` to
  *    10 characters, the others, or `null` for a session without absolute end, to 14
  * 2. the user, or `null`
- * 3. the client: `{"ipAddress":…|null,"userAgent":…|null}`
+ * 3. the client and the login: `{"ipAddress":…|null,"userAgent":…|null}`, with `"remembered":true`, `"authenticatedAt":…` and
+ *    `"authMethods":[…]` where they differ from `false`, from `createdAt` and from `[]`
  * 4. the flash messages, an array of `{"id","message","category","timestamp"}`
- * 5. the data, an object
+ * 5. the one-time values, an array of `{"name","value","expiresAt"}`
+ * 6. the data, an object
  *
  * `crc32` is the CRC-32 of all that follows it, in UTF-8. As the first line has a fixed width, a session is loaded without parsing JSON, and
  * each part is parsed when it is first read; the data stands last, so that nothing searches it for its end.
  */
-export function encodePayload(id: SessionId, { metadata, user, data, flash }: SessionContent): string {
-  const { createdAt, ttlMs, absoluteExpiresAt, ipAddress, userAgent } = metadata;
+export function encodePayload(id: SessionId, { metadata, user, data, flash, oneTime }: SessionContent): string {
+  const { createdAt, ttlMs, absoluteExpiresAt } = metadata;
   const times = [
     BEFORE_CREATED_AT + filledNumber(createdAt, NUMBER_CHARS),
     BEFORE_TTL + filledNumber(ttlMs, NUMBER_CHARS),
     BEFORE_ABSOLUTE_END + (absoluteExpiresAt === null ? NEVER : filledNumber(absoluteExpiresAt, NUMBER_CHARS)),
   ];
-  const lines = [user, { ipAddress, userAgent }, flash, data].map((part) => JSON.stringify(part));
+  const lines = [user, loginLine(metadata), flash, oneTime, data].map((part) => JSON.stringify(part));
   const covered = times.join('') + END_OF_LINE + lines.join('\n');
   return BEFORE_ID + id + BEFORE_CHECKSUM + filledNumber(checksumFrom(covered, 0), CHECKSUM_CHARS) + covered;
+}
+
+/** The third line, without what is the default. */
+function loginLine(metadata: SessionMetadata): object {
+  const { createdAt, ipAddress, userAgent, isRemembered, authenticatedAt, authMethods } = metadata;
+  return {
+    ipAddress,
+    userAgent,
+    ...(isRemembered ? { remembered: true } : {}),
+    ...(authenticatedAt === null || authenticatedAt === createdAt ? {} : { authenticatedAt }),
+    ...(authMethods.length === 0 ? {} : { authMethods }),
+  };
 }
 
 /** Whether a later version of this module wrote `payload`. */

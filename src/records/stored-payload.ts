@@ -3,6 +3,7 @@ import { checksumFrom } from './checksum.js';
 import { filledNumberAt } from './fixed-width.js';
 import type { StoredFlashMessage } from './flash-message.js';
 import { isStorable } from './json-value.js';
+import type { StoredOneTimeValue } from './one-time-value.js';
 import {
   ABSOLUTE_END_AT,
   BEFORE_ID,
@@ -18,7 +19,7 @@ import {
   USER_AT,
   type SessionContent,
   type SessionMetadata,
-  type StoredClient,
+  type LoginMetadata,
 } from './payload.js';
 import { DamagedRecordError, NewerRecordError, type DamageReport } from './record-errors.js';
 import { isInstant, type SessionRecord } from './session-record.js';
@@ -68,11 +69,13 @@ export class StoredPayload implements SessionContent {
   readonly #report: DamageReport | undefined;
   /** Where the lines end. */
   readonly #userEnd: number;
-  readonly #clientEnd: number;
+  readonly #loginEnd: number;
   readonly #flashEnd: number;
+  readonly #oneTimeEnd: number;
   #user: SessionUser | null | undefined;
-  #client: StoredClient | undefined;
+  #login: LoginMetadata | undefined;
   #flash: readonly StoredFlashMessage[] | undefined;
+  #oneTime: readonly StoredOneTimeValue[] | undefined;
   #data: SessionData | undefined;
 
   /** @throws DamagedRecordError when the times are none, or a line is missing */
@@ -80,10 +83,11 @@ export class StoredPayload implements SessionContent {
     const { payload } = record;
     this.#record = record;
     this.#report = report;
-    this.metadata = new StoredFacts(payload, this);
+    this.metadata = new StoredMetadata(payload, this);
     this.#userEnd = endOfLine(payload, USER_AT);
-    this.#clientEnd = endOfLine(payload, this.#userEnd + 1);
-    this.#flashEnd = endOfLine(payload, this.#clientEnd + 1);
+    this.#loginEnd = endOfLine(payload, this.#userEnd + 1);
+    this.#flashEnd = endOfLine(payload, this.#loginEnd + 1);
+    this.#oneTimeEnd = endOfLine(payload, this.#flashEnd + 1);
   }
 
   /** Whether no user is signed in. */
@@ -96,7 +100,7 @@ export class StoredPayload implements SessionContent {
   }
 
   get dataText(): string {
-    return this.#record.payload.slice(this.#flashEnd + 1);
+    return this.#record.payload.slice(this.#oneTimeEnd + 1);
   }
 
   get user(): SessionUser | null {
@@ -106,15 +110,27 @@ export class StoredPayload implements SessionContent {
     return this.#user;
   }
 
-  /** The client, as `metadata` names it. @throws SessionNotFoundError, which leaves the session out of a list */
-  readClient(): StoredClient {
-    const text = this.#record.payload.slice(this.#userEnd + 1, this.#clientEnd);
-    return (this.#client ??= this.#read(text, isClient, 'its client is not ours'));
+  /** The client and the login, as `metadata` names them. @throws SessionNotFoundError, which leaves the session out of a list */
+  readLogin(): LoginMetadata {
+    return (this.#login ??= this.#parseLogin());
+  }
+
+  #parseLogin(): LoginMetadata {
+    const text = this.#record.payload.slice(this.#userEnd + 1, this.#loginEnd);
+    const line = this.#read(text, isLoginLine, 'its client is not ours');
+    const { ipAddress, userAgent, remembered: isRemembered = false, authMethods = [] } = line;
+    const authenticatedAt = this.isAnonymous ? null : (line.authenticatedAt ?? this.metadata.createdAt);
+    return { ipAddress, userAgent, isRemembered, authenticatedAt, authMethods };
   }
 
   get flash(): readonly StoredFlashMessage[] {
-    const text = this.#record.payload.slice(this.#clientEnd + 1, this.#flashEnd);
+    const text = this.#record.payload.slice(this.#loginEnd + 1, this.#flashEnd);
     return (this.#flash ??= this.#read(text, isFlash, 'its flash messages are not ours'));
+  }
+
+  get oneTime(): readonly StoredOneTimeValue[] {
+    const text = this.#record.payload.slice(this.#flashEnd + 1, this.#oneTimeEnd);
+    return (this.#oneTime ??= this.#read(text, isOneTime, 'its one-time values are not ours'));
   }
 
   get data(): SessionData {
@@ -139,15 +155,15 @@ export class StoredPayload implements SessionContent {
   }
 }
 
-/** The times are read at once, as each load looks at them, the client at first use. */
-class StoredFacts implements SessionMetadata {
+/** The times are read at once, as each load looks at them, the client and the login at first use. */
+class StoredMetadata implements SessionMetadata {
   readonly createdAt: number;
   readonly ttlMs: number;
   readonly absoluteExpiresAt: number | null;
-  readonly #payload: Pick<StoredPayload, 'readClient'>;
+  readonly #payload: Pick<StoredPayload, 'readLogin'>;
 
   /** @throws DamagedRecordError when the times are none */
-  constructor(text: string, payload: Pick<StoredPayload, 'readClient'>) {
+  constructor(text: string, payload: Pick<StoredPayload, 'readLogin'>) {
     this.#payload = payload;
     this.createdAt = filledNumberAt(text, CREATED_AT_AT, NUMBER_CHARS);
     this.ttlMs = filledNumberAt(text, TTL_AT, NUMBER_CHARS);
@@ -159,17 +175,29 @@ class StoredFacts implements SessionMetadata {
   }
 
   get ipAddress(): string | null {
-    return this.#payload.readClient().ipAddress;
+    return this.#payload.readLogin().ipAddress;
   }
 
   get userAgent(): string | null {
-    return this.#payload.readClient().userAgent;
+    return this.#payload.readLogin().userAgent;
+  }
+
+  get isRemembered(): boolean {
+    return this.#payload.readLogin().isRemembered;
+  }
+
+  get authenticatedAt(): number | null {
+    return this.#payload.readLogin().authenticatedAt;
+  }
+
+  get authMethods(): readonly string[] {
+    return this.#payload.readLogin().authMethods;
   }
 }
 
 function endOfLine(payload: string, from: number): number {
   const end = payload.indexOf('\n', from);
-  if (end < 0) throw new DamagedRecordError('it does not have five lines');
+  if (end < 0) throw new DamagedRecordError('it does not have six lines');
   return end;
 }
 
@@ -185,8 +213,33 @@ function isTtl(ttlMs: number): boolean {
   return ttlMs > 0 && ttlMs <= LONGEST_TTL_MS;
 }
 
-function isClient(parsed: unknown): parsed is StoredClient {
-  return isObject(parsed) && isTextOrNull(parsed.ipAddress) && isTextOrNull(parsed.userAgent);
+interface LoginLine extends Pick<LoginMetadata, 'ipAddress' | 'userAgent'> {
+  readonly remembered?: boolean;
+  readonly authenticatedAt?: number;
+  readonly authMethods?: readonly string[];
+}
+
+function isLoginLine(parsed: unknown): parsed is LoginLine {
+  return (
+    isObject(parsed) &&
+    isTextOrNull(parsed.ipAddress) &&
+    isTextOrNull(parsed.userAgent) &&
+    (parsed.remembered === undefined || typeof parsed.remembered === 'boolean') &&
+    (parsed.authenticatedAt === undefined || isInstant(parsed.authenticatedAt)) &&
+    (parsed.authMethods === undefined || isTexts(parsed.authMethods))
+  );
+}
+
+function isTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every((entry) => typeof entry === 'string');
+}
+
+function isOneTime(parsed: unknown): parsed is StoredOneTimeValue[] {
+  return Array.isArray(parsed) && parsed.every(isOneTimeValue) && isStorable(parsed);
+}
+
+function isOneTimeValue(entry: unknown): boolean {
+  return isObject(entry) && typeof entry.name === 'string' && 'value' in entry && isInstant(entry.expiresAt);
 }
 
 function isTextOrNull(value: unknown): value is string | null {

@@ -3,7 +3,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import { messageOf } from '../errors/message-of.js';
 import { originOf, UNKNOWN_CLIENT, type SessionEndedEvent, type SessionEventOrigin } from '../events/session-event.js';
 import { SessionEvents } from '../events/session-events.js';
-import type { StoredClient } from '../records/payload.js';
+import type { LoginMetadata } from '../records/payload.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
@@ -16,7 +16,7 @@ export type Ending = Pick<SessionEndedEvent, 'reason' | 'cause' | 'by'>;
 /** The fields of an ended session that its event contains. */
 interface EndedSession {
   readonly userId: string | null;
-  readonly client: StoredClient;
+  readonly client: LoginMetadata;
 }
 
 /** Ends sessions, each with its `ended` event. */
@@ -77,7 +77,7 @@ export class SessionEndings {
       const stored = await this.store.read(id, budget);
       if (stored === null) return null;
       const { content } = stored;
-      return { userId: content.user?.userId ?? null, client: content.readClient() };
+      return { userId: content.user?.userId ?? null, client: content.readLogin() };
     } catch {
       return null;
     }

@@ -108,10 +108,14 @@ export class SessionIssuer {
    */
   contentOf({ user, client, data = {}, lifetime = {} }: NewSession): SessionContent {
     this.assertData(data);
-    return { metadata: this.#metadataOf(client, lifetime), user, data, flash: [] };
+    return { metadata: this.#metadataOf(user, client, lifetime), user, data, flash: [], oneTime: [] };
   }
 
-  #metadataOf(client: RequestClient, { ttl, absoluteTimeout }: SessionLifetime): SessionMetadata {
+  #metadataOf(
+    user: SessionUser | null,
+    client: RequestClient,
+    { ttl, absoluteTimeout }: SessionLifetime,
+  ): SessionMetadata {
     const now = this.context.clock.now();
     const capMs = Math.min(
       toMilliseconds(absoluteTimeout, 'absoluteTimeout') ?? Infinity,
@@ -122,6 +126,9 @@ export class SessionIssuer {
       ttlMs: toMilliseconds(ttl ?? this.options.sessionTtl, 'ttl') ?? 0,
       absoluteExpiresAt: capMs === Infinity ? null : now + capMs,
       ...this.binding.identityToStore(client),
+      isRemembered: false,
+      authenticatedAt: user === null ? null : now,
+      authMethods: [],
     };
   }
 

@@ -69,8 +69,8 @@ export class SessionLogin {
     const carried = this.#carriesOver(state, login) ? state.pendingChanges() : null;
     const contentFrom: SuccessorContent = ({ content }) => {
       if (carried === null) return fresh;
-      const { data, flash } = apply(content, carried.changes);
-      return { ...fresh, data, flash };
+      const { data, flash, oneTime } = apply(content, carried.changes);
+      return { ...fresh, data, flash, oneTime };
     };
     const exchanged = await this.#exchangeAtLogin(state, login, fresh, contentFrom, budget);
     const { prepared, stored } = exchanged ?? (await this.#insertNew(fresh, login.origin, budget));

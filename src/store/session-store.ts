@@ -270,7 +270,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     try {
       const stored = storedSession(record, record.id, this.#damage);
       // Read now, because the list shows the client: damage must be found here.
-      stored.content.readClient();
+      stored.content.readLogin();
       return stored;
     } catch (error) {
       // The content has reported itself.

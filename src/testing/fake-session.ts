@@ -46,14 +46,17 @@ export function fakeSession({
   const id = sessionIdOf(newSecret(tag, random));
   const createdAt = clock.now();
   const ttlMs = (ttl ?? sessionTtl) * 1000;
+  const owner = user === null ? null : toSessionUser(user, maxSessionBytes);
   const metadata = {
     createdAt,
     ttlMs,
     absoluteExpiresAt: null,
     ipAddress: ipAddress && normaliseIp(ipAddress),
     userAgent,
+    isRemembered: false,
+    authenticatedAt: owner === null ? null : createdAt,
+    authMethods: [],
   };
-  const owner = user === null ? null : toSessionUser(user, maxSessionBytes);
   const record = {
     id,
     version: 1,
@@ -61,7 +64,7 @@ export function fakeSession({
     userTag: owner === null ? null : tag,
     lastAccessed: createdAt,
     expiresAt: createdAt + ttlMs,
-    payload: encodePayload(id, { metadata, user: owner, data, flash: [] }),
+    payload: encodePayload(id, { metadata, user: owner, data, flash: [], oneTime: [] }),
   };
   const stored = { record, content: decodePayload(record) };
   return new Session(new SessionState(stored, { clock, random, maxSessionBytes }));

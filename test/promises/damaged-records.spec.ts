@@ -18,7 +18,7 @@ import { startService, type ServiceUnderTest } from '../support/services.js';
 
 type Damage = (text: string) => string | Buffer;
 
-const [USER, CLIENT, FLASH, DATA] = [1, 2, 3, 4];
+const [USER, CLIENT, FLASH, DATA] = [1, 2, 3, 5];
 const nested = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);
 
 /** Puts `json` in the place of a line of the payload. The head of the record is the first line of all. */
@@ -50,7 +50,7 @@ const client = (fields: string) => `{"ipAddress":null,"userAgent":null,${fields}
 const payloads: [what: string, damage: Damage][] = [
   ['cut off', (text) => text.slice(0, -20)],
   ['cut off behind a line', (text) => text.slice(0, text.lastIndexOf('\n'))],
-  ['of JSON that is not ours', (text) => text.replace(/\n[^]*/, '\nnull\nnull\n{}\n[]')],
+  ['of JSON that is not ours', (text) => text.replace(/\n[^]*/, '\nnull\nnull\n{}\n[]\n[]')],
   ['with a line too many', (text) => `${text}\n{}`],
   ['with a NUL byte', (text) => text.replace('the content', 'the \0 content')],
   ['with a byte that is not UTF-8', (text) => splice(text, 'the content', Buffer.from([0x63, 0x61, 0x66, 0xe9]))],
@@ -121,6 +121,10 @@ const messages: [what: string, json: string][] = [
 const clients: [what: string, json: string][] = [
   ['with an address that is a number', client('"ipAddress":127')],
   ['with a User-Agent that is a list', client('"userAgent":[]')],
+  ['that is remembered by a text', client('"remembered":"yes"')],
+  ['with an authentication at no time', client('"authenticatedAt":-1')],
+  ['with authentication methods that are no list', client('"authMethods":"pwd"')],
+  ['with an authentication method that is no text', client('"authMethods":[7]')],
   ['that is a list', '[]'],
   ['that is no JSON', '{'],
 ];
