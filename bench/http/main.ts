@@ -12,7 +12,8 @@ const names = [...new Set(PLATFORMS.flatMap((platform) => variantsOf(platform)).
 
 const USAGE = `npm run bench -- http [options]
   --platform <name>     express or fastify; default both
-  --rounds <n>          bursts of each variant; default 8
+  --starts <n>          how often each variant is started anew; default 3
+  --rounds <n>          bursts of each variant, after each start; default 4
   --seconds <n>         length of a burst; default 0.6
   --connections <list>  by commas, each with one request under way and a session of its own; default 8,64,256
   --only <names>        variants, by commas: ${names.join(', ')}
@@ -21,7 +22,8 @@ const USAGE = `npm run bench -- http [options]
 const { values } = parseArgs({
   options: {
     platform: { type: 'string' },
-    rounds: { type: 'string', default: '8' },
+    starts: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '4' },
     seconds: { type: 'string', default: '0.6' },
     connections: { type: 'string', default: '8,64,256' },
     only: { type: 'string' },
@@ -31,15 +33,17 @@ const { values } = parseArgs({
 });
 const platforms = PLATFORMS.filter((platform) => values.platform === undefined || values.platform === platform);
 const options: MeasurementOptions = {
+  starts: Number(values.starts),
   rounds: Number(values.rounds),
   seconds: Number(values.seconds),
   connections: values.connections.split(',').map(Number),
   only: values.only?.split(','),
   profileFolder: values.profile,
 };
-const { rounds, seconds, connections } = options;
+const { starts, rounds, seconds, connections } = options;
+const isUsable = starts >= 1 && rounds >= 1 && seconds > 0 && connections.every((n) => n >= 1);
 
-if (values.help || platforms.length === 0 || !(rounds >= 1) || !(seconds > 0) || !connections.every((n) => n >= 1)) {
+if (values.help || platforms.length === 0 || !isUsable) {
   console.log(USAGE);
   process.exitCode = values.help ? 0 : 1;
 } else {
@@ -48,7 +52,9 @@ if (values.help || platforms.length === 0 || !(rounds >= 1) || !(seconds > 0) ||
 
 async function run(): Promise<void> {
   const { model } = cpus()[0]!;
-  console.log(`Node ${process.version}, ${cpus().length} x ${model}; ${rounds} rounds of ${seconds} s`);
+  console.log(
+    `Node ${process.version}, ${cpus().length} x ${model}; ${starts} starts, each ${rounds} rounds of ${seconds} s`,
+  );
   const [redis, memcached] = await Promise.all([RedisServer.start(), MemcachedServer.start()]);
   const stop = () => Promise.all([redis.stop(), memcached.stop()]);
   // Servers and load exit with this process; the stores have to be stopped.

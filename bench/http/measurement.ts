@@ -1,5 +1,5 @@
 import type { RedisServer } from '../support/redis-server.js';
-import { median, quantile } from '../support/statistics.js';
+import { median } from '../support/statistics.js';
 import type { Credential, Platform, Stores } from './apps/app-definition.js';
 import { LoadProcess, ServerProcess } from './processes.js';
 import { EXPECTED_BODY } from './session-content.js';
@@ -22,34 +22,44 @@ export interface Sample {
 
 export type Figure = 'requestsPerSecond' | 'p99Ms' | 'cpuUs' | 'userUs';
 
-/** All bursts of one variant, in the order of the rounds. */
+/** All bursts of one variant, by start of its process and round. Processes of the same code differ, each steadily, by up to a quarter. */
 export class Series {
   constructor(
     readonly variant: Variant,
-    readonly samples: readonly Sample[],
+    readonly starts: readonly (readonly Sample[])[],
   ) {}
 
-  median(figure: Figure): number {
-    return median(this.samples.map((sample) => sample[figure]));
+  get samples(): readonly Sample[] {
+    return this.starts.flat();
   }
 
-  /** Compared within each round, so that what else the machine does meanwhile weighs on both. */
+  /** Of the medians of the starts. */
+  median(figure: Figure): number {
+    return median(this.starts.map((samples) => median(samples.map((sample) => sample[figure]))));
+  }
+
   ratioTo(other: Series, figure: Figure): number {
     return median(this.#ratiosTo(other, figure));
   }
 
-  /** The middle half of those ratios: what a single run may show. */
+  /** The lowest and the highest: what a single start may show. */
   spreadTo(other: Series, figure: Figure): readonly [low: number, high: number] {
     const ratios = this.#ratiosTo(other, figure);
-    return [quantile(ratios, 0.25), quantile(ratios, 0.75)];
+    return [Math.min(...ratios), Math.max(...ratios)];
   }
 
+  /** A ratio for each start. Compared within each round, so that what else the machine does meanwhile weighs on both. */
   #ratiosTo(other: Series, figure: Figure): number[] {
-    return this.samples.map((sample, round) => sample[figure] / other.samples[round]![figure]);
+    return this.starts.map((samples, start) =>
+      median(samples.map((sample, round) => sample[figure] / other.starts[start]![round]![figure])),
+    );
   }
 }
 
 export interface MeasurementOptions {
+  /** How often the processes are started. */
+  readonly starts: number;
+  /** After each start. */
   readonly rounds: number;
   readonly seconds: number;
   /** How many at once; each number is measured, in turn. */
@@ -71,15 +81,38 @@ export interface Measurement {
   readonly all: readonly Series[];
 }
 
-/** Measures the variants of `platform` in turn, round by round, after a warm-up of each. */
+/** Measures the variants of `platform`, with new processes at each start. */
 export async function measure(
   platform: Platform,
   redis: RedisServer,
   stores: Stores,
-  { rounds, seconds, connections, only, profileFolder }: MeasurementOptions,
+  options: MeasurementOptions,
 ): Promise<Measurement[]> {
-  const most = Math.max(...connections);
+  const { starts, connections, only } = options;
   const variants = variantsOf(platform).filter(({ name }) => only?.includes(name) ?? true);
+  const taken: Sample[][][][] = [];
+  while (taken.length < starts) taken.push(await measureOnce(platform, variants, redis, stores, options));
+  return connections.map((count, at) => ({
+    connections: count,
+    all: variants.map(
+      (variant, index) =>
+        new Series(
+          variant,
+          taken.map((samples) => samples[at]![index]!),
+        ),
+    ),
+  }));
+}
+
+/** @returns samples by number of connections, variant and round, which are taken in turn, after a warm-up of each variant */
+async function measureOnce(
+  platform: Platform,
+  variants: readonly Variant[],
+  redis: RedisServer,
+  stores: Stores,
+  { rounds, seconds, connections, profileFolder }: MeasurementOptions,
+): Promise<Sample[][][]> {
+  const most = Math.max(...connections);
   const load = new LoadProcess();
   const servers: ServerProcess[] = [];
   try {
@@ -103,10 +136,7 @@ export async function measure(
         }
       }
     }
-    return taken.map(({ count, samples }) => ({
-      connections: count,
-      all: contestants.map(({ server }, index) => new Series(server.variant, samples[index]!)),
-    }));
+    return taken.map(({ samples }) => samples);
   } finally {
     await Promise.all([load, ...servers].map((worker) => worker.stop()));
   }
