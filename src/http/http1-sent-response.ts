@@ -1,6 +1,7 @@
 import { ServerResponse } from 'node:http';
 
 import { NODE_METHODS } from './gate-methods.js';
+import { overlay } from './overlay.js';
 import type { SendingArguments, SendingMethod, SentResponse } from './sent-response.js';
 
 type Callback = (...args: readonly unknown[]) => void;
@@ -11,7 +12,6 @@ interface NodeFields {
   _trailer: string;
   _send: (data: unknown, encoding: unknown) => boolean;
   statusMessage: string | undefined;
-  finished: boolean;
 }
 
 type NodeResponse = Omit<ServerResponse, keyof NodeFields> & NodeFields;
@@ -28,6 +28,7 @@ export class Http1SentResponse extends ServerResponse implements SentResponse {
   readonly #statusMessage: string;
   readonly #sendDate: boolean;
   #send: NodeFields['_send'] | null = null;
+  #uncover: (() => void) | null = null;
   #trailer: string | null = null;
 
   /**
@@ -53,7 +54,6 @@ export class Http1SentResponse extends ServerResponse implements SentResponse {
     if (method === 'writeHead') this.#makeHead(tried);
     else Reflect.apply(NODE_METHODS[method], this, tried);
     if (method === 'end') this.#trailer ??= this.#response._trailer;
-    if (this.#send !== null) this.#response.finished = this.writableEnded;
     return !isRefused;
   }
 
@@ -62,9 +62,13 @@ export class Http1SentResponse extends ServerResponse implements SentResponse {
     const own = this as unknown as NodeResponse;
     response.statusCode = this.statusCode;
     response.statusMessage = this.statusMessage;
-    // Because of these two, Node refuses calls that come too late.
+    // Because of it, Node refuses calls that come too late.
     response._header = own._header;
-    response.finished = this.writableEnded;
+    // Not `finished`, from which Node derives them: a server that shuts down closes connections whose last response has finished.
+    this.#uncover = overlay(response, {
+      writableEnded: { get: () => this.writableEnded },
+      writableFinished: { get: () => this.writableFinished },
+    });
     this.#send = response._send;
     response._send = refuseToSend;
   }
@@ -120,8 +124,9 @@ export class Http1SentResponse extends ServerResponse implements SentResponse {
     const response = this.#response;
     if (this.#send !== null) response._send = this.#send;
     this.#send = null;
+    this.#uncover?.();
+    this.#uncover = null;
     response._header = null;
-    response.finished = false;
     response.statusCode = this.statusCode;
     response.statusMessage = this.#statusMessage;
     response.sendDate = this.#sendDate;

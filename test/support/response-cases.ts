@@ -79,11 +79,10 @@ function changeTheHead({ res, see }: Scene): void {
   read({ res, see });
 }
 
-/** Whatever can be read of a response. */
+/** Whatever can be read of a response, but for the deprecated `finished`, by which a server that shuts down decides whom to cut off. */
 function read({ res, see }: Pick<Scene, 'res' | 'see'>): void {
   see('headersSent', res.headersSent);
   see('writableEnded', res.writableEnded);
-  see('finished', (res as unknown as { finished: boolean }).finished);
   see('writableFinished', res.writableFinished);
   see('destroyed', res.destroyed);
   see('status', [res.statusCode, res.statusMessage]);
