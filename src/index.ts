@@ -14,6 +14,8 @@ export {
   type BackendContext,
   type CreateOptions,
   type CreateResult,
+  type DeleteResult,
+  type ReplacedSession,
   type ReplaceOptions,
   type ReplaceResult,
   type DeleteByUserOptions,

@@ -27,6 +27,18 @@ export interface SessionLimit {
   readonly onLimit: 'evict-oldest' | 'reject';
 }
 
+/** The session in whose place another one is created. */
+export interface ReplacedSession {
+  readonly id: SessionId;
+  readonly version: number;
+  /**
+   * The record that takes its place under its id, in the same atomic step: of the status `alias`, without a user tag, of a higher version. A
+   * reader of the id finds either the replaced session or the alias of one that can be read. Its `lastAccessed` is the instant of this call. Given
+   * only to a backend with `keepsAliases`.
+   */
+  readonly alias?: SessionRecord;
+}
+
 /** How a session is stored for the first time. */
 export interface CreateOptions {
   /**
@@ -35,7 +47,7 @@ export interface CreateOptions {
    */
   readonly limit?: SessionLimit;
   /** A session of the same tag that ceases in the same atomic step, if it still has this version; else nothing happens. */
-  readonly replaces?: { readonly id: SessionId; readonly version: number };
+  readonly replaces?: ReplacedSession;
   /** Milliseconds from this call. A store that gets to it later must not carry it out: for its caller it has failed. */
   readonly deadline: number;
 }
@@ -48,6 +60,9 @@ export interface ReplaceOptions {
 
 /** `late`: the store came to it after the deadline, and has stored nothing. */
 export type ReplaceResult = 'replaced' | 'changed' | 'missing' | 'late';
+
+/** `alias`: what is there is an alias, which a deletion without a version leaves as it is. The caller ends the session to which it leads. */
+export type DeleteResult = 'deleted' | 'changed' | 'missing' | 'alias';
 
 /** For calls that may work on many sessions. */
 export interface ProgressOptions {
@@ -88,6 +103,12 @@ export type CreateResult =
  */
 export interface SessionBackend {
   /**
+   * Whether `create` leaves the `alias` of a replaced session, and `delete` reports one. Default: no. The module then refuses `rotateEvery` and a
+   * grace for an old id, and all else works.
+   */
+  readonly keepsAliases?: boolean;
+
+  /**
    * Called once before the first use, and anew after `close()`, perhaps with another context. It must not wait longer than `timeoutMs`, and
    * not fail because the store is down. What it throws is shown to the developer as it is: say what is set up wrong, and no secret.
    */
@@ -111,8 +132,8 @@ export interface SessionBackend {
    */
   touch(id: SessionId, times: SessionTimes): Promise<boolean>;
 
-  /** Removes a record and its entry in the index. To remove what is not there is `missing`, not an error. */
-  delete(id: SessionId, options?: { readonly ifVersion?: number }): Promise<'deleted' | 'changed' | 'missing'>;
+  /** Removes a record and its entry in the index. To remove what is not there is `missing`, not an error. An alias stays, see {@link DeleteResult}. */
+  delete(id: SessionId, options?: { readonly ifVersion?: number }): Promise<DeleteResult>;
 
   /** The living records in a user's index, in no particular order. */
   listByUser(tag: UserTag, options?: ProgressOptions): Promise<SessionRecord[]>;

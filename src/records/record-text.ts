@@ -18,12 +18,17 @@ const HEAD_END = EXPIRES_AT_AT + TIME_CHARS;
 export const HEAD_CHARS = HEAD_END + 1;
 const NEWER_MARK = /^sx(?:[2-9]|[1-9]\d{1,2}) /;
 
-const STATUS_LETTERS = { active: 'a', invalidated: 'i', pending: 'p' } as const satisfies Record<SessionStatus, string>;
+const STATUS_LETTERS = {
+  active: 'a',
+  invalidated: 'i',
+  pending: 'p',
+  alias: 'r',
+} as const satisfies Record<SessionStatus, string>;
 
 /**
  * A record as one string, for stores that keep strings:
  *
- *     sx1 <version: 10 digits> <status: a|i|p> <u: in a user's index | s: alone> <lastAccessed: 14 digits> <expiresAt: 14 digits> LF <payload>
+ *     sx1 <version: 10 digits> <status: a|i|p|r> <u: in a user's index | s: alone> <lastAccessed: 14 digits> <expiresAt: 14 digits> LF <payload>
  *
  * The head has a fixed width, so that a script in the store can compare the version and move the times without a look at the payload.
  * Times are milliseconds since the epoch.
@@ -71,6 +76,8 @@ function statusOf(letter: string | undefined): SessionStatus | null {
       return 'invalidated';
     case STATUS_LETTERS.pending:
       return 'pending';
+    case STATUS_LETTERS.alias:
+      return 'alias';
     default:
       return null;
   }

@@ -4,8 +4,9 @@ import type { SessionId, UserTag } from '../tokens/session-secret.js';
  * - `active`: usable until it expires.
  * - `pending`: a login is under way; it is in the user's index already, so that logging out everywhere reaches it, and opens nothing.
  * - `invalidated`: ended, and kept until it expires to say so. Not in the index.
+ * - `alias`: what a new id with a grace leaves under the old one. It leads to the session, has no user tag, and is in no index.
  */
-export type SessionStatus = 'active' | 'pending' | 'invalidated';
+export type SessionStatus = 'active' | 'pending' | 'invalidated' | 'alias';
 
 /** A session as a backend stores it: what the backend has to look at, and a payload that it need not understand. */
 export interface SessionRecord {

@@ -1,6 +1,7 @@
 import type { LoggerService } from '@nestjs/common';
 
 import { backoffMs } from '../backends/backend-rules.js';
+import type { DeleteResult } from '../backends/session-backend.interface.js';
 import type { SessionId } from '../tokens/session-secret.js';
 
 /** The most sessions that wait at once. Further ones are left to expire. */
@@ -39,7 +40,7 @@ export class AbandonedSessions {
   #warned = false;
 
   constructor(
-    private readonly remove: (id: SessionId, ifVersion: number) => Promise<'deleted' | 'changed' | 'missing'>,
+    private readonly remove: (id: SessionId, ifVersion: number) => Promise<DeleteResult>,
     private readonly pauseMs: number,
     private readonly logger: Pick<LoggerService, 'warn'>,
   ) {}

@@ -1,4 +1,4 @@
-import type { CreateResult, ReplaceResult } from '../backends/session-backend.interface.js';
+import type { CreateResult, DeleteResult, ReplaceResult } from '../backends/session-backend.interface.js';
 import type { SessionRecord } from '../records/session-record.js';
 import type { SessionId } from '../tokens/session-secret.js';
 
@@ -13,7 +13,7 @@ export const isReplacement: ResponseCheck<Exclude<ReplaceResult, 'late'>> = oneO
 /** For a call with a time limit. */
 export const isTimedReplacement: ResponseCheck<ReplaceResult> = oneOf('replaced', 'changed', 'missing', 'late');
 
-export const isDeletion: ResponseCheck<'deleted' | 'changed' | 'missing'> = oneOf('deleted', 'changed', 'missing');
+export const isDeletion: ResponseCheck<DeleteResult> = oneOf('deleted', 'changed', 'missing', 'alias');
 
 export const isBoolean: ResponseCheck<boolean> = (response) => typeof response === 'boolean';
 
@@ -30,7 +30,7 @@ const isRecord: ResponseCheck<SessionRecord> = (response): response is SessionRe
   typeof response.expiresAt === 'number' &&
   typeof response.payload === 'string';
 
-const isStatus: ResponseCheck<SessionRecord['status']> = oneOf('active', 'pending', 'invalidated');
+const isStatus: ResponseCheck<SessionRecord['status']> = oneOf('active', 'pending', 'invalidated', 'alias');
 
 export const isRecordOrNull: ResponseCheck<SessionRecord | null> = (response): response is SessionRecord | null =>
   response === null || isRecord(response);

@@ -6,6 +6,7 @@ import {
   SESSION_BACKEND,
   type CreateOptions,
   type CreateResult,
+  type DeleteResult,
   type SessionBackend,
 } from '../backends/session-backend.interface.js';
 import { Waits } from '../backends/waits.js';
@@ -243,11 +244,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   /** Deletes a session; without `ifVersion`, in any version. */
-  delete(
-    id: SessionId,
-    budget: StoreBudget,
-    options?: { readonly ifVersion?: number },
-  ): Promise<'deleted' | 'changed' | 'missing'> {
+  delete(id: SessionId, budget: StoreBudget, options?: { readonly ifVersion?: number }): Promise<DeleteResult> {
     return this.#calls.make('write', budget, isDeletion, () => this.backend.delete(id, options));
   }
 

@@ -70,6 +70,28 @@ const broken: [fault: string, create: () => SessionBackend, caughtBy: RegExp][] 
   ['lets two writers win', () => new Broken.LosesUpdates(), /^of 20 compare-and-sets/],
   ['counts a touch as a change', () => new Broken.BumpsTheVersionOnTouch(), /^a touch does not make a compare-and-set/],
   ['brings back while it deletes', () => new Broken.Resurrects(), /^a deletion that races/],
+  ['knows no aliases', () => new Broken.KnowsNoAliases(), /^the backend says that it keeps aliases/],
+  ['leaves no alias', () => new Broken.LeavesNoAlias(), /^an alias takes the place/],
+  ['leaves an alias where nothing was replaced', () => new Broken.LeavesTheAliasWhateverComes(), /^no alias is left/],
+  ['deletes an alias', () => new Broken.DeletesTheAlias(), /^an alias is left alone by a touch/],
+  ['forgets an alias', () => new Broken.ForgetsTheAlias(), /^an alias is kept until its expiry/],
+  ['counts an alias', () => new Broken.CountsTheAlias(), /^an alias is in no index/],
+  ['leaves the alias a moment later', () => new Broken.LeavesTheAliasAMomentLater(), /^a reader around a new id/],
+  [
+    'lets both of two new ids live',
+    () => new Broken.LeavesAnAliasByCheckThenAct(),
+    /^of two sessions that leave an alias/,
+  ],
+  [
+    'forgets a logout for an alias',
+    () => new Broken.LeavesAnAliasByCheckThenAct(),
+    /^a deletion at the same time as a new id/,
+  ],
+  [
+    'lets a new id slip through a logout everywhere',
+    () => new Broken.LeavesAnAliasByCheckThenAct(),
+    /^a new id that races with a logout everywhere/,
+  ],
   ['throws when there is nothing to delete', () => new Broken.ThrowsWhenMissing(), /^delete removes a record/],
 ];
 

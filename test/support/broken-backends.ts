@@ -4,6 +4,7 @@ import {
   type BackendContext,
   type CreateOptions,
   type CreateResult,
+  type DeleteResult,
   type ReplaceOptions,
   type ReplaceResult,
   type SessionRecord,
@@ -259,7 +260,7 @@ export class CutsLongPayloads extends MemoryBackend {
 }
 
 export class ThrowsWhenMissing extends MemoryBackend {
-  override async delete(id: Id, options?: { ifVersion?: number }): Promise<'deleted' | 'changed' | 'missing'> {
+  override async delete(id: Id, options?: { ifVersion?: number }): Promise<DeleteResult> {
     const outcome = await super.delete(id, options);
     if (outcome === 'missing') throw new BrokenBackendError('no such session');
     return outcome;
@@ -299,7 +300,7 @@ export class TakesTimesBackByReplacing extends MemoryBackend {
 }
 
 export class DeletesWhateverTheVersion extends MemoryBackend {
-  override delete(id: Id): Promise<'deleted' | 'changed' | 'missing'> {
+  override delete(id: Id): Promise<DeleteResult> {
     return super.delete(id);
   }
 }
@@ -420,5 +421,85 @@ export class CountsTheReplaced extends MemoryBackend {
     const listed = record.userTag === null ? [] : await this.listByUser(record.userTag);
     if (limit && replaces && listed.length >= limit.max) return { outcome: 'limit' };
     return super.create(record, options);
+  }
+}
+
+export class KnowsNoAliases extends MemoryBackend {
+  override readonly keepsAliases = false;
+}
+
+export class LeavesNoAlias extends MemoryBackend {
+  override create(record: SessionRecord, { replaces, ...rest }: CreateOptions): Promise<CreateResult> {
+    if (replaces === undefined) return super.create(record, rest);
+    return super.create(record, { ...rest, replaces: { id: replaces.id, version: replaces.version } });
+  }
+}
+
+export class LeavesTheAliasAMomentLater extends LeavesNoAlias {
+  override async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    const result = await super.create(record, options);
+    const alias = options.replaces?.alias;
+    await turn();
+    if (alias !== undefined && result.outcome === 'created') await super.create(alias, { deadline: 1000 });
+    return result;
+  }
+}
+
+export class LeavesTheAliasWhateverComes extends LeavesNoAlias {
+  override async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    const alias = options.replaces?.alias;
+    const result = await super.create(record, options);
+    if (alias !== undefined) {
+      await this.delete(alias.id);
+      await super.create(alias, { deadline: 1000 });
+    }
+    return result;
+  }
+}
+
+export class DeletesTheAlias extends MemoryBackend {
+  override async delete(id: Id, options: { ifVersion?: number } = {}): Promise<DeleteResult> {
+    const outcome = await super.delete(id, options);
+    if (outcome !== 'alias') return outcome;
+    return super.delete(id, { ifVersion: (await this.read(id))?.version ?? 0 });
+  }
+}
+
+export class ForgetsTheAlias extends MemoryBackend {
+  override create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    const { replaces } = options;
+    if (replaces?.alias === undefined) return super.create(record, options);
+    const alias = { ...replaces.alias, expiresAt: replaces.alias.expiresAt - 1 };
+    return super.create(record, { ...options, replaces: { ...replaces, alias } });
+  }
+}
+
+export class LeavesAnAliasByCheckThenAct extends MemoryBackend {
+  override async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    const { replaces, ...rest } = options;
+    if (replaces?.alias === undefined) return super.create(record, options);
+    const old = await this.read(replaces.id);
+    if (old === null) return { outcome: 'missing' };
+    if (old.version !== replaces.version) return { outcome: 'changed' };
+    await turn();
+    const result = await super.create(record, rest);
+    await this.delete(replaces.id);
+    await super.create(replaces.alias, { deadline: 1000 });
+    return result;
+  }
+}
+
+export class CountsTheAlias extends MemoryBackend {
+  readonly #aliases = new Map<Tag, Id[]>();
+
+  override async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    const result = await super.create(record, options);
+    const alias = options.replaces?.alias;
+    if (alias !== undefined && record.userTag !== null) this.#aliases.set(record.userTag, [alias.id]);
+    return result;
+  }
+
+  override async deleteByUser(tag: Tag, options: { except?: Id } = {}): Promise<Id[]> {
+    return [...(await super.deleteByUser(tag, options)), ...(this.#aliases.get(tag) ?? [])];
   }
 }

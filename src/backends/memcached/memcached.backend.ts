@@ -4,6 +4,7 @@ import type {
   BackendContext,
   CreateOptions,
   CreateResult,
+  DeleteResult,
   ReplaceOptions,
   ReplaceResult,
   DeleteByUserOptions,
@@ -22,6 +23,7 @@ import {
 import { Placement } from './placement.js';
 import { deleteRecord, deleteRecordsOfUser, replaceRecord, touchRecord } from './session-changes.js';
 import { SessionCreation } from './session-creation.js';
+import { settledAlias } from './settled-alias.js';
 import { UserSessions } from './user-sessions.js';
 
 const ID_CHARS = 59;
@@ -54,6 +56,7 @@ interface Opened {
  * - Binary protocol: not through proxies that speak text only.
  */
 export class MemcachedBackend implements SessionBackend {
+  readonly keepsAliases: boolean = true;
   readonly #target: MemcachedTarget;
   #state: Opened | undefined;
 
@@ -95,8 +98,10 @@ export class MemcachedBackend implements SessionBackend {
   }
 
   async read(id: SessionId): Promise<SessionRecord | null> {
-    const found = await this.#of(tagOf(id)).find(id);
-    return found === null ? null : found.record;
+    const user = this.#of(tagOf(id));
+    const found = await user.find(id);
+    if (found === null) return null;
+    return found.record.status === 'alias' ? settledAlias(user, found) : found.record;
   }
 
   async replace(record: SessionRecord, ifVersion: number, options?: ReplaceOptions): Promise<ReplaceResult> {
@@ -107,10 +112,7 @@ export class MemcachedBackend implements SessionBackend {
     return touchRecord(this.#of(tagOf(id)), id, times);
   }
 
-  async delete(
-    id: SessionId,
-    { ifVersion }: { readonly ifVersion?: number } = {},
-  ): Promise<'deleted' | 'changed' | 'missing'> {
+  async delete(id: SessionId, { ifVersion }: { readonly ifVersion?: number } = {}): Promise<DeleteResult> {
     return deleteRecord(this.#of(tagOf(id)), id, ifVersion);
   }
 

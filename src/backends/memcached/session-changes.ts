@@ -1,7 +1,7 @@
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import { memberOf, type SessionId } from '../../tokens/session-secret.js';
 import { isListed, laterTimes } from '../backend-rules.js';
-import type { ReplaceOptions, ReplaceResult } from '../session-backend.interface.js';
+import type { DeleteResult, ReplaceOptions, ReplaceResult } from '../session-backend.interface.js';
 import { inBatches } from './in-batches.js';
 import type { DeleteByUserOptions } from '../session-backend.interface.js';
 import type { Item } from './items.js';
@@ -79,12 +79,13 @@ export async function deleteRecord(
   user: UserSessions,
   id: SessionId,
   ifVersion: number | undefined,
-): Promise<'deleted' | 'changed' | 'missing'> {
+): Promise<DeleteResult> {
   const retryBudget = user.retryBudget();
   for (;;) {
     const [item, list] = await Promise.all([user.items.get(user.keyOf(id)), user.list.read()]);
     const record = tryDecode(id, item);
     const lives = record !== null && isAlive(user, record, list);
+    if (lives && record.status === 'alias' && ifVersion === undefined) return 'alias';
     if (lives && ifVersion !== undefined && record.version !== ifVersion) return 'changed';
     // A value that is no record of ours stays where it is.
     const outcome = item === null || record === null ? 'missing' : await user.items.delete(user.keyOf(id), item.cas);

@@ -2,7 +2,7 @@ import { NewerRecordError } from '../../records/record-errors.js';
 import type { SessionRecord } from '../../records/session-record.js';
 import { memberOf, type SessionId } from '../../tokens/session-secret.js';
 import { isListed, leastRecentlyUsedFirst } from '../backend-rules.js';
-import type { CreateOptions, CreateResult } from '../session-backend.interface.js';
+import type { CreateOptions, CreateResult, ReplacedSession } from '../session-backend.interface.js';
 import { inBatches } from './in-batches.js';
 import type { Item } from './items.js';
 import { isRefusal, MemcachedError } from './memcached-error.js';
@@ -22,7 +22,8 @@ type Entered =
  * Makes a session out of steps, none of which may leave too much behind when it is the last one:
  *
  * 1. The record is added, to be kept no longer than the deadline. Alone, that of a signed-in session opens nothing.
- * 2. The session to be replaced is deleted as it was read, which decides who of two may go on. From here to step 3 neither lives.
+ * 2. The session to be replaced is deleted as it was read, or its alias is put there, which decides who of two may go on. From here to step 3
+ *    neither lives. A reader of the alias sees that from the list, and waits (`settledAlias`).
  * 3. One compare-and-set of the list takes the new one in, and those that it replaces or evicts out.
  * 4. The record is kept for its lifetime. A touch makes nothing: if Memcached comes to it late, the record has left.
  *
@@ -35,6 +36,8 @@ export class SessionCreation {
   readonly #retryBudget: RetryBudget;
   /** The user's other sessions, as far as the limit made it necessary to read them; null: there is no record. */
   readonly #others = new Map<string, SessionRecord | null>();
+  /** The session whose place an alias has taken; null: none. */
+  #aliased: SessionRecord | null = null;
 
   constructor(
     private readonly user: UserSessions,
@@ -69,7 +72,10 @@ export class SessionCreation {
     const { user, record } = this;
     try {
       const result = await this.#enter(list);
-      if (result.outcome !== 'created') await user.items.delete(user.keyOf(record.id));
+      if (result.outcome !== 'created') {
+        await this.#takeBackAlias();
+        await user.items.delete(user.keyOf(record.id));
+      }
       return result;
     } catch (error) {
       if (error instanceof NewerRecordError) await user.items.delete(user.keyOf(record.id));
@@ -82,13 +88,19 @@ export class SessionCreation {
     if (isListed(record)) {
       // What rejects must show before anything has been ended.
       const foreseen = await this.#revise(user.list.entriesOf(list));
-      if (foreseen.entries === undefined) return foreseen;
+      if (foreseen.entries === undefined) return (await this.#hasNewId()) ? { outcome: 'changed' } : foreseen;
     }
     if (options.replaces !== undefined) {
       const ended = await this.#endReplaced(options.replaces);
       if (ended !== 'deleted') return { outcome: ended };
     }
     return isListed(record) ? withoutEntries(await this.#list(list)) : { outcome: 'created', evicted: [] };
+  }
+
+  /** Whether the session to be replaced has got a new id meanwhile, so that the list has it no more. */
+  async #hasNewId(): Promise<boolean> {
+    const { replaces } = this.options;
+    return replaces !== undefined && (await this.user.findLiving(replaces.id))?.record.status === 'alias';
   }
 
   async #list(list: Item | null): Promise<Entered> {
@@ -145,6 +157,15 @@ export class SessionCreation {
       .map(({ entry }) => entry);
   }
 
+  /** The session goes on under its id. It only lives if the list still has it, so this brings nothing back that was logged out everywhere. */
+  async #takeBackAlias(): Promise<void> {
+    const { user, options } = this;
+    const alias = options.replaces?.alias;
+    if (this.#aliased === null || alias === undefined) return;
+    const item = await user.items.get(user.keyOf(alias.id));
+    if (item?.text === user.textOf(alias)) await user.replace(this.#aliased, item.cas);
+  }
+
   /** @throws MemcachedError `EVICTED` when the record has left already, though no client has ended the session */
   async #keep(lifetimeMs: number, evicted: readonly SessionId[]): Promise<void> {
     const { user, record } = this;
@@ -178,14 +199,20 @@ export class SessionCreation {
     if (isListed(record)) await user.list.remove(await user.list.read(), record.id, user.retryBudget());
   }
 
-  async #endReplaced({ id, version }: NonNullable<CreateOptions['replaces']>) {
+  async #endReplaced({ id, version, alias }: ReplacedSession): Promise<'deleted' | 'changed' | 'missing' | 'late'> {
     const { user } = this;
     for (;;) {
       const found = await user.findLiving(id);
       if (found === null) return 'missing';
       if (found.record.version !== version) return 'changed';
       if (this.#retryBudget.isOver()) return 'late';
-      const outcome = await user.items.delete(user.keyOf(id), found.cas);
+      const outcome = await (alias === undefined
+        ? user.items.delete(user.keyOf(id), found.cas)
+        : user.replace(alias, found.cas));
+      if (outcome === 'stored') {
+        this.#aliased = found.record;
+        return 'deleted';
+      }
       // Changed: a touch, which leaves the version, or another writer. Looked at again.
       if (outcome !== 'changed') return outcome;
     }

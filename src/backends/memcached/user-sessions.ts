@@ -42,8 +42,12 @@ export class UserSessions {
     this.list = new UserList(context.items, tag, this.#listKey, context.now);
   }
 
+  get timeoutMs(): number {
+    return this.context.timeoutMs;
+  }
+
   retryBudget(): RetryBudget {
-    return new RetryBudget(this.context.timeoutMs);
+    return new RetryBudget(this.timeoutMs);
   }
 
   keyOf(id: SessionId): string {
@@ -54,14 +58,21 @@ export class UserSessions {
    * A session, if both its record and the list say that it lives; an anonymous or invalidated one is in no list. The two are requested at
    * once, which costs one round trip. It may have expired.
    *
+   * A record without its entry is looked at once more: a new id may have left an alias there after it was read, and before the list was.
+   *
    * @throws DamagedRecordError when one of the items is not ours
    * @throws NewerRecordError when a later version of this module wrote one of the items
    */
   async find(id: SessionId): Promise<FoundSession | null> {
+    const found = await this.#findOnce(id);
+    return found === 'unlisted' ? orNull(await this.#findOnce(id)) : found;
+  }
+
+  async #findOnce(id: SessionId): Promise<FoundSession | 'unlisted' | null> {
     const [item, list] = await Promise.all([this.items.get(this.keyOf(id)), this.list.read()]);
     if (item === null) return null;
     const record = decodeRecord(id, item.text);
-    if (isListed(record) && this.list.find(list, id) === undefined) return null;
+    if (isListed(record) && this.list.find(list, id) === undefined) return 'unlisted';
     return { record, cas: item.cas, list };
   }
 
@@ -127,6 +138,10 @@ export class UserSessions {
  */
 export function tryDecode(id: SessionId, item: Item | null): SessionRecord | null {
   return item === null ? null : tryDecodeRecord(id, item.text);
+}
+
+function orNull(found: FoundSession | 'unlisted' | null): FoundSession | null {
+  return found === 'unlisted' ? null : found;
 }
 
 function rethrowForCaller(error: unknown): never {

@@ -9,6 +9,7 @@ import type {
   BackendContext,
   CreateOptions,
   CreateResult,
+  DeleteResult,
   ReplaceOptions,
   ReplaceResult,
   DeleteByUserOptions,
@@ -31,7 +32,7 @@ const ENDED = 0;
 /** How much memory the sessions may take. */
 export interface MemoryBackendOptions {
   /**
-   * The most records that are kept. Beyond it the oldest leave that sign no user in: anonymous and invalidated ones. Where there are none, a
+   * The most records that are kept. Beyond it the oldest leave that sign no user in: anonymous, invalidated, and aliases. Where there are none, a
    * new session is a 503, and no user is signed out by another one's login. Default 100,000.
    */
   readonly maxRecords?: number;
@@ -42,6 +43,7 @@ export interface MemoryBackendOptions {
  * operation runs within one turn of the event loop, which makes it atomic.
  */
 export class MemoryBackend implements SessionBackend {
+  readonly keepsAliases: boolean = true;
   readonly #maxRecords: number;
   readonly #turnEnd = new TurnEnd();
   #records = new RecordTable();
@@ -106,12 +108,10 @@ export class MemoryBackend implements SessionBackend {
     return Promise.resolve(true);
   }
 
-  delete(
-    id: SessionId,
-    { ifVersion }: { readonly ifVersion?: number } = {},
-  ): Promise<'deleted' | 'changed' | 'missing'> {
+  delete(id: SessionId, { ifVersion }: { readonly ifVersion?: number } = {}): Promise<DeleteResult> {
     const present = this.#find(id);
     if (present === undefined) return Promise.resolve('missing');
+    if (present.status === 'alias' && ifVersion === undefined) return Promise.resolve('alias');
     if (ifVersion !== undefined && present.version !== ifVersion) return Promise.resolve('changed');
     this.#records.remove(present);
     return Promise.resolve('deleted');
@@ -176,7 +176,10 @@ export class MemoryBackend implements SessionBackend {
     const leaving = replaced === undefined ? excess : [replaced, ...excess];
     if (leaving.length === 0 && !this.#makeRoom()) return 'full';
     for (const one of leaving) this.#records.remove(one);
+    // Without room for both, the old id is dead at once.
+    const keptAlias = replaces?.alias !== undefined && this.#makeRoom(2) ? replaces.alias : null;
     this.#records.add(record);
+    if (keptAlias !== null) this.#records.add(keptAlias);
     return { outcome: 'created', evicted: excess.map(({ id }) => id) };
   }
 
@@ -201,9 +204,9 @@ export class MemoryBackend implements SessionBackend {
     return undefined;
   }
 
-  /** For one more record. False: all that are there are of users who are signed in. */
-  #makeRoom(): boolean {
-    if (this.#records.size < this.#maxRecords) return true;
+  /** For so many more records, of which at most one has no room. False: all that are there are of users who are signed in. */
+  #makeRoom(count = 1): boolean {
+    if (this.#records.size + count <= this.#maxRecords) return true;
     const leaving = this.#records.oldestExpendable() ?? this.#anExpired();
     if (leaving === null) return false;
     this.#records.remove(leaving);

@@ -1,14 +1,14 @@
 import type { SessionRecord } from '../../records/session-record.js';
 import type { SessionId } from '../../tokens/session-secret.js';
 import { leastRecentlyUsedFirst } from '../backend-rules.js';
-import type { CreateOptions, CreateResult, SessionBackend } from '../session-backend.interface.js';
+import type { CreateOptions, CreateResult, DeleteResult, SessionBackend } from '../session-backend.interface.js';
 import { isPlaceholder } from './move-marks.js';
 
 /** The sessions of a user that are in the other store, and stay there. */
 export interface Elsewhere {
   readonly records: readonly SessionRecord[];
   /** Ends one of them. */
-  readonly delete: (id: SessionId) => Promise<'deleted' | 'changed' | 'missing'>;
+  readonly delete: (id: SessionId) => Promise<DeleteResult>;
 }
 
 /** Creates a session in `store`, where a limit counts the sessions elsewhere too: exactly, unless another process creates one meanwhile. */

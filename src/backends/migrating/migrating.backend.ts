@@ -6,6 +6,7 @@ import type {
   BackendContext,
   CreateOptions,
   CreateResult,
+  DeleteResult,
   ReplaceOptions,
   ReplaceResult,
   DeleteByUserOptions,
@@ -53,6 +54,11 @@ export class MigratingBackend implements SessionBackend {
     private readonly next: SessionBackend,
     private readonly old: SessionBackend,
   ) {}
+
+  /** Whether both stores do. */
+  get keepsAliases(): boolean {
+    return this.next.keepsAliases === true && this.old.keepsAliases === true;
+  }
 
   async open(context: BackendContext): Promise<void> {
     const { next, old } = this;
@@ -135,10 +141,7 @@ export class MigratingBackend implements SessionBackend {
   }
 
   /** Where the session is, by its version: whether it was this call that ended it, or a move was faster, is decided there. */
-  async delete(
-    id: SessionId,
-    { ifVersion }: { readonly ifVersion?: number } = {},
-  ): Promise<'deleted' | 'changed' | 'missing'> {
+  async delete(id: SessionId, { ifVersion }: { readonly ifVersion?: number } = {}): Promise<DeleteResult> {
     return this.#settled(async () => {
       const found = await this.#opened().locator.findForWrite(id);
       if (found === null) return 'missing';
@@ -149,7 +152,8 @@ export class MigratingBackend implements SessionBackend {
         const outcome = await this[found.store].delete(id, { ifVersion: found.placeholder.version });
         return outcome === 'deleted' && found.hasLeft ? outcome : UNSETTLED;
       }
-      const { version } = found.record;
+      const { version, status } = found.record;
+      if (status === 'alias' && ifVersion === undefined) return 'alias';
       if (ifVersion !== undefined && ifVersion !== version) return 'changed';
       const outcome = await this[found.at].delete(id, { ifVersion: version });
       return outcome === 'deleted' ? outcome : UNSETTLED;

@@ -29,6 +29,7 @@ export function createArguments(
     flag(limit?.onLimit === 'reject'),
     replaces === undefined ? '' : memberOf(replaces.id),
     replaces === undefined ? '' : versionText(replaces.version),
+    ...(replaces?.alias === undefined ? [] : [encodeRecord(replaces.alias), lifetime(replaces.alias.expiresAt, now)]),
   ];
 }
 

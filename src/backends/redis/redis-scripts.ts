@@ -1,5 +1,6 @@
 import type { Cluster, Redis } from 'ioredis';
 
+import type { DeleteResult } from '../session-backend.interface.js';
 import { CREATE } from './scripts/create.js';
 import { DELETE_BY_USER } from './scripts/delete-by-user.js';
 import { DELETE } from './scripts/delete.js';
@@ -20,7 +21,7 @@ export interface RedisScripts {
   sessionxCreate(record: string, ...args: Argument[]): Promise<[outcome: string, ...evicted: string[]]>;
   sessionxReplace(record: string, ...args: Argument[]): Promise<'replaced' | 'changed' | 'missing' | 'late' | Newer>;
   sessionxTouch(record: string, ...args: Argument[]): Promise<'touched' | 'missing' | Newer>;
-  sessionxDelete(record: string, ...args: Argument[]): Promise<'deleted' | 'changed' | 'missing' | Newer>;
+  sessionxDelete(record: string, ...args: Argument[]): Promise<DeleteResult | Newer>;
   sessionxListByUser(
     index: string,
     set: string,

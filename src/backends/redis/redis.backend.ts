@@ -8,6 +8,7 @@ import type {
   CreateOptions,
   CreateResult,
   DeleteByUserOptions,
+  DeleteResult,
   ProgressOptions,
   ReplaceOptions,
   ReplaceResult,
@@ -44,6 +45,7 @@ export interface RedisBackendOptions {
  * Redis must run with `maxmemory-policy noeviction`: an evicted index would hide a user's sessions from "log out everywhere".
  */
 export class RedisBackend implements SessionBackend {
+  readonly keepsAliases: boolean = true;
   readonly #connection: RedisConnection;
   readonly #onEviction: 'report' | 'refuse';
   #link: RedisLink | undefined;
@@ -136,10 +138,7 @@ export class RedisBackend implements SessionBackend {
     return known(await scripts.sessionxTouch(key, ...touchArguments(id, times, this.#now()))) === 'touched';
   }
 
-  async delete(
-    id: SessionId,
-    { ifVersion }: { readonly ifVersion?: number } = {},
-  ): Promise<'deleted' | 'changed' | 'missing'> {
+  async delete(id: SessionId, { ifVersion }: { readonly ifVersion?: number } = {}): Promise<DeleteResult> {
     const { scripts, key } = this.#at(id);
     const version = ifVersion === undefined ? '' : versionText(ifVersion);
     return known(await scripts.sessionxDelete(key, version, memberOf(id)));

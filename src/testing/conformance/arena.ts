@@ -33,6 +33,8 @@ export interface BackendSubject {
   again?(first: SessionBackend): SessionBackend | Promise<SessionBackend>;
   /** Replaces a record with a value that is not a record of this module. Default: that requirement is left out. */
   damage?(key: DamagedKey): Promise<void>;
+  /** For a backend without `keepsAliases`: the requirements of aliases are left out. */
+  aliases?: false;
   /**
    * Gives a record a form that only a later version of the backend knows, such as `encodeRecord` with a higher number. Default: that
    * requirement is left out.
@@ -99,6 +101,19 @@ export class Arena {
   /** A further record under the tag of `record`, as a regeneration makes it. */
   sibling(record: SessionRecord): SessionRecord {
     return { ...record, id: sessionIdOf(newSecret(tagOf(record.id), random)), version: 1 };
+  }
+
+  /** What a new id with a grace leaves under the id of `record`. */
+  alias(record: SessionRecord, successor: SessionRecord): SessionRecord {
+    const lastAccessed = this.clock.now();
+    return {
+      ...record,
+      version: record.version + 1,
+      status: 'alias',
+      userTag: null,
+      lastAccessed,
+      payload: successor.id,
+    };
   }
 
   create(

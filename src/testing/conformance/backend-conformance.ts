@@ -1,3 +1,4 @@
+import { ALIAS_REQUIREMENTS } from './alias.requirements.js';
 import { Arena, type BackendSubject } from './arena.js';
 import type { ConformanceCase } from './conformance-case.js';
 import { RACE_REQUIREMENTS } from './race.requirements.js';
@@ -12,6 +13,7 @@ import { USER_REQUIREMENTS } from './user.requirements.js';
  */
 export function backendConformance(subject: BackendSubject): ConformanceCase[] {
   const requirements = [...RECORD_REQUIREMENTS, ...USER_REQUIREMENTS, ...RACE_REQUIREMENTS];
+  if (subject.aliases !== false) requirements.push(...ALIAS_REQUIREMENTS);
   if (subject.damage !== undefined) requirements.push(DAMAGE_REQUIREMENT);
   if (subject.writeNewer !== undefined) requirements.push(NEWER_REQUIREMENT);
   return requirements.map(([name, check]) => ({

@@ -4,11 +4,13 @@ import { GONE, IN_TIME, LIST, PARTS, RECORD_HEAD, REMOVE, SURPLUS, TORN, UNLIST 
 const PRUNED_AT_ONCE = 20;
 
 /**
- * Stores a new record, enters it in the index, keeps the limit and removes the record that it replaces: all or nothing.
+ * Stores a new record, enters it in the index, keeps the limit and removes the record that it replaces, or leaves an alias there: all or
+ * nothing.
  *
  * KEYS 1 the record
  * ARGV 1 record as text, 2 lifetime in ms, 3 now, 4 expiresAt, 5 lastAccessed, 6 member, 7 '1' to list it, 8 earliest and 9 latest server time
- *      in ms, 10 most sessions or '0', 11 '1' to reject beyond it, 12 member to replace or '', 13 the version that it must have
+ *      in ms, 10 most sessions or '0', 11 '1' to reject beyond it, 12 member to replace or '', 13 the version that it must have,
+ *      14 alias to leave in its place, as text, or nothing, 15 its lifetime in ms
  *
  * Returns an array: 'created' and the evicted members, or one word; then nothing was stored. 'late': the server's time is not between the
  * two. 'full': the index has as many living sessions as the limit allows, and rejects another. 'crowded': the user has many more than that, or
@@ -77,7 +79,11 @@ end
 if not redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX') then return {'exists'} end
 if #gone > 0 then unlist(index, gone) end
 if replaced ~= '' then
-  redis.call('DEL', index .. replaced)
+  if ARGV[14] then
+    redis.call('SET', index .. replaced, ARGV[14], 'PX', ARGV[15])
+  else
+    redis.call('DEL', index .. replaced)
+  end
   if listed then unlist(index, {replaced}) end
 end
 if part then

@@ -41,7 +41,7 @@ local function head(key)
   local form = string.match(text, '^sx(%d%d?%d?) ')
   if form and tonumber(form) > 1 then return {newer = true} end
   local version, status, owner, lastAccessed, expiresAt =
-    string.match(text, '^sx1 (${VERSION}) ([aip]) ([us]) (${TIME}) (${TIME})\\n')
+    string.match(text, '^sx1 (${VERSION}) ([aipr]) ([us]) (${TIME}) (${TIME})\\n')
   if not version then return nil end
   local schema = string.match(text, '^{"schema":(%d+)[,}]', ${HEAD_CHARS + 1})
   if schema and tonumber(schema) > ${SCHEMA} then return {newer = true} end
@@ -204,7 +204,7 @@ local function endingPart(index, members, keep, now)
       part.kept = old
     elseif old.newer then
       part.newer = true
-    elseif old.status ~= 'i' then
+    elseif old.owned and old.status ~= 'i' then
       part.leaving[#part.leaving + 1] = member
       if old.status == 'a' and tonumber(old.expiresAt) > now then part.ended[#part.ended + 1] = member end
     end
