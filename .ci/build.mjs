@@ -19,6 +19,8 @@ const HALVES = [
   },
 ];
 
+const REQUIRED_LATER = /Promise\.resolve\(\)\.then\(\(\) => __importStar\(require\(('[^'.][^']*')\)\)\)/g;
+
 const sources = hashOfSources();
 if (process.argv.includes('--if-changed') && isBuiltFrom(sources)) {
   console.log('The library in dist/ is up to date.');
@@ -38,8 +40,23 @@ async function compile({ name, type, options }) {
     stdio: 'inherit',
   });
   const [code] = await once(compiler, 'exit');
-  if (code === 0) writeFileSync(join(root, 'dist', name, 'package.json'), `{ "type": "${type}" }\n`);
+  if (code !== 0) return code;
+  if (type === 'commonjs') keepDynamicImports(join(root, 'dist', name));
+  writeFileSync(join(root, 'dist', name, 'package.json'), `{ "type": "${type}" }\n`);
   return code;
+}
+
+/**
+ * The compiler turns `import('x')` into `require('x')`, which fails for a package of ES modules where these cannot be required: on AWS
+ * Lambda, and in Node's option of that name. There the import itself works. It is not the first choice, because Jest has none in CommonJS.
+ */
+function keepDynamicImports(folder) {
+  for (const name of readdirSync(folder, { recursive: true }).filter((file) => file.endsWith('.js'))) {
+    const file = join(folder, name);
+    const code = readFileSync(file, 'utf8');
+    const kept = code.replace(REQUIRED_LATER, (required, module) => `${required}.catch(() => import(${module}))`);
+    if (kept !== code) writeFileSync(file, kept);
+  }
 }
 
 function isBuiltFrom(hash) {

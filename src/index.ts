@@ -65,6 +65,7 @@ export { SessionEvents } from './events/session-events.js';
 export type { FormerCookie } from './options/former-cookies.js';
 export { SessionCookieOptions } from './options/session-cookie-options.js';
 export { SessionCsrfOptions } from './options/session-csrf-options.js';
+export { SessionJwtOptions } from './options/session-jwt-options.js';
 export { SessionOptions, type IpNetworkBinding, type TokenSource } from './options/session-options.js';
 export type { SessionModuleOptions } from './session.module-definition.js';
 export { DamagedRecordError, NewerRecordError } from './records/record-errors.js';
@@ -82,7 +83,9 @@ export type { IssuedSession, LoginResult, SessionSummary } from './sessions/sess
 export type { NewSessionUser, SessionData, SessionUser } from './records/session-user.js';
 export type { HeldStatus } from './sessions/session-state.js';
 export { Session } from './sessions/session.js';
+export { JwtTokenSerializer, type JwtTokenOptions } from './tokens/jwt-token.serializer.js';
 export { generateSecretKey } from './tokens/secret-key.js';
+export { SimpleTokenSerializer, type SimpleTokenOptions } from './tokens/simple-token.serializer.js';
 export type { SessionId, SessionSecret, UserTag } from './tokens/session-secret.js';
 export {
   TOKEN_SERIALIZER,

@@ -6,6 +6,7 @@ import { SESSION_BACKEND } from './backends/session-backend.interface.js';
 import { SESSION_CLOCK } from './clock.js';
 import { SessionCookieOptions } from './options/session-cookie-options.js';
 import { SessionOptions, type TokenSource } from './options/session-options.js';
+import { JwtTokenSerializer } from './tokens/jwt-token.serializer.js';
 import { SimpleTokenSerializer } from './tokens/simple-token.serializer.js';
 import { TOKEN_SERIALIZER } from './tokens/token-serializer.interface.js';
 
@@ -50,13 +51,19 @@ function takeSameTokens(one: ModuleIdentity, other: ModuleIdentity): boolean {
 
 function verifySameTokens(one: ModuleIdentity, other: ModuleIdentity): boolean {
   if (one.serializer === other.serializer) return true;
-  if (!(one.serializer instanceof SimpleTokenSerializer && other.serializer instanceof SimpleTokenSerializer))
-    return false;
+  if (!haveSameFormat(one.serializer, other.serializer)) return false;
   const keys = [other.options.secretKey].flat();
   return (
     one.options.backendKeyPrefix === other.options.backendKeyPrefix &&
     [one.options.secretKey].flat().some((key) => keys.includes(key))
   );
+}
+
+/** Two serializers of the application may have anything in common, or nothing. */
+function haveSameFormat(one: unknown, other: unknown): boolean {
+  if (one instanceof JwtTokenSerializer && other instanceof JwtTokenSerializer)
+    return one.issuer === other.issuer && one.audience === other.audience;
+  return one instanceof SimpleTokenSerializer && other instanceof SimpleTokenSerializer;
 }
 
 /** Whether a token is looked for in one place at least by both, and in none under different names. */

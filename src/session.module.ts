@@ -10,6 +10,7 @@ import { CsrfProtection } from './csrf/csrf-protection.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
 import { SessionEvents } from './events/session-events.js';
 import { SessionRejections } from './events/session-rejections.js';
+import { SessionJwtOptions } from './options/session-jwt-options.js';
 import { SessionOptions } from './options/session-options.js';
 import { validateOptions } from './options/validate-options.js';
 import { RequestSessions } from './requests/request-sessions.js';
@@ -32,9 +33,11 @@ import { SessionRenewal } from './sessions/session-renewal.js';
 import { SessionWriter } from './sessions/session-writer.js';
 import { SessionStore } from './store/session-store.js';
 import { BoundedSerializer } from './tokens/bounded-serializer.js';
+import { JwtTokenSerializer } from './tokens/jwt-token.serializer.js';
 import { SimpleTokenSerializer } from './tokens/simple-token.serializer.js';
 import { TOKEN_SERIALIZER, type TokenSerializer } from './tokens/token-serializer.interface.js';
 import { TokenVerifier } from './tokens/token-verifier.js';
+import { UnexpiredVerdicts } from './tokens/unexpired-verdicts.js';
 import { TokenTransports } from './transports/token-transports.js';
 
 /** These three may be replaced through `extraProviders`. */
@@ -48,11 +51,15 @@ const replaceable: Provider[] = [
   },
   {
     provide: TOKEN_SERIALIZER,
-    useFactory: ({ tokenFormat, secretKey, backendKeyPrefix }: SessionOptions): TokenSerializer =>
-      tokenFormat === 'simple'
-        ? new SimpleTokenSerializer({ keys: [secretKey].flat(), namespace: backendKeyPrefix })
-        : tokenFormat,
-    inject: [SessionOptions],
+    useFactory: (options: SessionOptions, clock: Clock): TokenSerializer | Promise<TokenSerializer> => {
+      const { tokenFormat, secretKey, backendKeyPrefix: namespace, jwt = new SessionJwtOptions() } = options;
+      const keys = [secretKey].flat();
+      if (tokenFormat === 'simple') return new SimpleTokenSerializer({ keys, namespace });
+      if (tokenFormat !== 'jwt') return tokenFormat;
+      const { issuer, audience, leeway } = jwt;
+      return JwtTokenSerializer.create({ keys, namespace, issuer, audience, leeway }, clock);
+    },
+    inject: [SessionOptions, SESSION_CLOCK],
   },
 ];
 
@@ -95,8 +102,12 @@ const replaceable: Provider[] = [
     TokenTransports,
     {
       provide: TokenVerifier,
-      useFactory: (serializer: BoundedSerializer) => new TokenVerifier(serializer),
-      inject: [BoundedSerializer],
+      useFactory: (bounded: BoundedSerializer, serializer: TokenSerializer, clock: Clock) =>
+        // Simple tokens do not expire, so nothing need be compared.
+        serializer instanceof SimpleTokenSerializer
+          ? new TokenVerifier(bounded)
+          : new TokenVerifier(bounded, new UnexpiredVerdicts(clock)),
+      inject: [BoundedSerializer, TOKEN_SERIALIZER, SESSION_CLOCK],
     },
     RequestSessions,
     SessionService,

@@ -202,7 +202,8 @@ export class SessionService {
     const { session, token: verified } = await this.loader.load(token, client, budget);
     const outcome = await this.renewal.touch(session, this.renewal.renewedTimes(session), budget);
     if (outcome === 'ended') throw new SessionNotFoundError();
-    return { session, token: await this.issuer.sign(verified.claims.secret) };
+    const { absoluteExpiresAt } = Session.stateOf(session).metadata;
+    return { session, token: await this.issuer.sign(verified.claims.secret, absoluteExpiresAt) };
   }
 
   /** Removes expired records where the store does not do that by itself (memory) and returns how many; elsewhere 0. */

@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { driversOf } from './drivers.mjs';
+import { driversOf, LOADED_FOR_OPTIONS } from './drivers.mjs';
 import { npmInstall } from './npm.mjs';
 import { run } from './run.mjs';
 
@@ -51,7 +51,7 @@ export class Application {
       '@types/node': this.#manifest.devDependencies['@types/node'],
       [this.#manifest.name]: `file:${tarball}`,
     };
-    for (const driver of Object.values(this.#drivers)) delete dependencies[driver];
+    for (const name of this.#optional) delete dependencies[name];
     mkdirSync(this.#folder);
     this.#writeJson('package.json', { name: 'application', private: true, type, dependencies });
     cpSync(join(CONSUMER, 'scripts'), this.#folder, { recursive: true });
@@ -61,13 +61,12 @@ export class Application {
   }
 
   async tryWithoutDrivers() {
-    await this.#run(process.execPath, 'without-drivers.mjs', JSON.stringify(this.#drivers));
+    await this.#run(process.execPath, 'without-drivers.mjs', JSON.stringify(this.#drivers), ...LOADED_FOR_OPTIONS);
   }
 
   async addDrivers() {
     const { peerDependencies } = this.#manifest;
-    const drivers = Object.values(this.#drivers);
-    await npmInstall(this.#folder, ...drivers.map((driver) => `${driver}@${peerDependencies[driver]}`));
+    await npmInstall(this.#folder, ...this.#optional.map((name) => `${name}@${peerDependencies[name]}`));
   }
 
   async compile() {
@@ -82,6 +81,10 @@ export class Application {
   async tryInJest(repository) {
     const jest = join(repository, 'node_modules/jest/bin/jest.js');
     await this.#run(process.execPath, jest, '--config', 'jest.config.json');
+  }
+
+  get #optional() {
+    return [...Object.values(this.#drivers), ...LOADED_FOR_OPTIONS];
   }
 
   #addHalf(half, type) {

@@ -8,7 +8,7 @@ const KNOWN = {
   SessionService: 'Creates, reads, changes and ends sessions.',
   'SessionService.login': 'Signs `user` in: a session under a new id',
   'SessionService.deleteUserSessions': 'Logs a user out everywhere',
-  'SessionOptions.sessionTtl': 'Seconds without a use after which a session ends',
+  'SessionOptions.sessionTtl': 'Seconds without use after which a session ends',
   'SessionUser.userId': 'Your key of the user',
   UseSession: 'For routes that may or may not have a session',
 };

@@ -1,5 +1,8 @@
 const DRIVER_OF = { './redis': 'ioredis', './memcached': 'memjs' };
 
+/** Packages that an option needs. They are loaded when an application with that option starts, so every entry loads without them. */
+export const LOADED_FOR_OPTIONS = ['jose'];
+
 /**
  * The entries that need a package which the others do not, with its name. It is an optional peer, so that only those have it who use the
  * entry.
@@ -7,8 +10,9 @@ const DRIVER_OF = { './redis': 'ioredis', './memcached': 'memjs' };
 export function driversOf({ exports, peerDependenciesMeta }) {
   const drivers = Object.fromEntries(Object.entries(DRIVER_OF).filter(([entry]) => entry in exports));
   const optional = Object.keys(peerDependenciesMeta).filter((name) => peerDependenciesMeta[name].optional);
-  const [expected, actual] = [Object.values(drivers), optional].map((names) => names.sort().join(', '));
+  const needed = [...Object.values(drivers), ...LOADED_FOR_OPTIONS];
+  const [expected, actual] = [needed, optional].map((names) => names.sort().join(', '));
   if (actual !== expected)
-    throw new Error(`The optional peers are ${actual}; the drivers of the entries, ${expected}.`);
+    throw new Error(`The optional peers are ${actual}; what entries and options need, ${expected}.`);
   return drivers;
 }

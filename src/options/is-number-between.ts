@@ -1,7 +1,16 @@
 import { ValidateBy } from 'class-validator';
 
-/** A finite number in a range, including its limits. A single message names all conditions. */
-export function IsNumberBetween(least: number, most: number, unit: string, { whole = false } = {}): PropertyDecorator {
+/**
+ * A finite number in a range, including its limits. A single message names all conditions.
+ *
+ * @param name how the message names the option. Default: the property
+ */
+export function IsNumberBetween(
+  least: number,
+  most: number,
+  unit: string,
+  { whole = false, name }: { readonly whole?: boolean; readonly name?: string } = {},
+): PropertyDecorator {
   return ValidateBy({
     name: 'isNumberBetween',
     validator: {
@@ -10,7 +19,7 @@ export function IsNumberBetween(least: number, most: number, unit: string, { who
       defaultMessage: (args) => {
         const kind = whole ? 'a whole number' : 'a number';
         const hint = typeof args?.value === 'string' ? '; it is a string, so wrap it in Number()' : '';
-        return `${args?.property ?? 'option'} must be ${kind}${unit === '' ? '' : ` of ${unit}`}, from ${least} to ${most}${hint}`;
+        return `${name ?? args?.property ?? 'option'} must be ${kind}${unit === '' ? '' : ` of ${unit}`}, from ${least} to ${most}${hint}`;
       },
     },
   });

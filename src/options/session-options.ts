@@ -14,6 +14,7 @@ import { IsSecretKeys } from './is-secret-key.js';
 import { IsTokenSources } from './is-token-sources.js';
 import { SessionCookieOptions } from './session-cookie-options.js';
 import { SessionCsrfOptions } from './session-csrf-options.js';
+import { SessionJwtOptions } from './session-jwt-options.js';
 
 const HUNDRED_YEARS_IN_SECONDS = 3_153_600_000;
 /** The limit of Node's timers. */
@@ -85,12 +86,22 @@ export class SessionOptions {
   @IsTokenSources()
   tokenSourcePriority: TokenSource[] = ['header', 'bearer'];
 
-  /** `'simple'` or a serializer of your own. Default `'simple'`. */
+  /**
+   * `'simple'`, 100 characters; `'jwt'`, a JSON Web Token, for which the package `jose` must be installed; or a serializer of your own. A change
+   * signs everybody out. Default `'simple'`.
+   */
   @IsObjectWith(['serialize', 'verify'], {
-    or: ['simple'],
-    message: "tokenFormat must be 'simple' or a TokenSerializer",
+    or: ['simple', 'jwt'],
+    message: "tokenFormat must be 'simple', 'jwt' or a TokenSerializer",
   })
-  tokenFormat: 'simple' | TokenSerializer = 'simple';
+  tokenFormat: 'simple' | 'jwt' | TokenSerializer = 'simple';
+
+  /** Claims of the tokens, when `tokenFormat` is `'jwt'`. Default: see {@link SessionJwtOptions}. */
+  @ValidateIf(({ jwt }: SessionOptions) => jwt !== undefined)
+  @IsObject({ message: 'jwt must be an object, such as { issuer: "https://id.example.com" }' })
+  @ValidateNested()
+  @Type(() => SessionJwtOptions)
+  jwt?: SessionJwtOptions;
 
   /**
    * Whether a session works only from the address for which it was created: true the same address, prefixes the same network. The address is
@@ -168,7 +179,8 @@ export class SessionOptions {
 
 /** The options as an application writes them: everything but `secretKey` has a default. `forRoot` adds the type of `backend`. */
 export type GivenSessionOptions = Pick<SessionOptions, 'secretKey'> &
-  Partial<Omit<SessionOptions, 'secretKey' | 'cookie' | 'csrf'>> & {
+  Partial<Omit<SessionOptions, 'secretKey' | 'cookie' | 'csrf' | 'jwt'>> & {
     cookie?: Partial<SessionCookieOptions> | undefined;
     csrf?: Partial<SessionCsrfOptions> | undefined;
+    jwt?: Partial<SessionJwtOptions> | undefined;
   };

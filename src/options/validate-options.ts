@@ -27,6 +27,9 @@ export function validateOptions(given: GivenSessionOptions): SessionOptions {
       `csrf.headerName cannot be headerName too, which carries the token of the session${options.csrf === undefined ? `; ${options.headerName} is its default, so name one of them otherwise` : ''}`,
     );
   }
+  if (options.jwt !== undefined && options.tokenFormat !== 'jwt') {
+    faults.push("jwt is set, though tokenFormat is not 'jwt': set tokenFormat, or remove jwt");
+  }
   if (faults.length > 0) {
     throw new TypeError(
       `SessionModule cannot start, its options are wrong:\n${faults.map((fault) => `- ${fault}`).join('\n')}`,

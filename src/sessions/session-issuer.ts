@@ -162,7 +162,7 @@ export class SessionIssuer {
     const id = sessionIdOf(secret);
     const { ttlMs, absoluteExpiresAt } = content.metadata;
     return {
-      token: await this.sign(secret),
+      token: await this.sign(secret, absoluteExpiresAt),
       userId: content.user?.userId ?? null,
       record: {
         id,
@@ -234,11 +234,15 @@ export class SessionIssuer {
   /**
    * A token for `secret`, issued now, under the current key.
    *
+   * @param expiresAt when the session ends, however it is used; `null` if it has no such end
    * @throws SessionUsageError when the serializer returns a token that no header or cookie can carry unchanged
    * @throws SessionBackendError when the serializer does not settle in time
    */
-  async sign(secret: SessionSecret): Promise<string> {
-    const token: unknown = await this.serializer.serialize({ secret, issuedAt: this.context.clock.now() });
+  async sign(secret: SessionSecret, expiresAt: number | null): Promise<string> {
+    const issuedAt = this.context.clock.now();
+    const token: unknown = await this.serializer.serialize(
+      expiresAt === null ? { secret, issuedAt } : { secret, issuedAt, expiresAt },
+    );
     if (typeof token === 'string' && SENDABLE_TOKEN.test(token)) return token;
     throw new SessionUsageError(
       'The TokenSerializer returned a token that cannot be sent. A token has 1 to 4,000 characters of printable ASCII, without spaces, quotes, commas, semicolons and backslashes.',

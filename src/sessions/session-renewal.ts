@@ -59,7 +59,7 @@ export class SessionRenewal {
     const isRenewed = times !== null && (await this.#tryTouch(session, times, budget));
     if (!isRenewed && !this.#needsToken(session, token, inCookie)) return null;
     try {
-      return await this.issuer.sign(token.claims.secret);
+      return await this.issuer.sign(token.claims.secret, Session.stateOf(session).metadata.absoluteExpiresAt);
     } catch (error) {
       this.#unsigned.say('not signed', (more) => {
         this.#logger.warn(

@@ -14,7 +14,7 @@ const TOKEN = /^[A-Za-z0-9_-]{56}\.[A-Za-z0-9_-]{43}$/;
 export interface SimpleTokenOptions {
   /** The first key signs, all of them verify. */
   readonly keys: readonly string[];
-  /** Signed into every token, so that two applications with one key do not accept each other's. */
+  /** The `backendKeyPrefix`. Signed into every token, so that two applications with one key do not accept each other's. */
   readonly namespace: string;
 }
 

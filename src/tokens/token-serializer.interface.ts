@@ -9,6 +9,8 @@ export interface TokenClaims {
   readonly secret: SessionSecret;
   /** When the token was signed, milliseconds since the epoch. */
   readonly issuedAt: number;
+  /** When the session ends, however it is used, milliseconds since the epoch. Missing: the session, or the token, has no such end. */
+  readonly expiresAt?: number;
 }
 
 /** The outcome of verifying a token. */
@@ -26,7 +28,7 @@ export type TokenVerdict =
  * of a valid token is then read from the store.
  */
 export interface TokenSerializer {
-  /** A token that verified once verifies for ever (no expiry inside), so that its verdict may be remembered. Default: false. */
+  /** A token that verified once verifies until its `expiresAt`, or for ever if it has none, so that its verdict may be remembered. Default: false. */
   readonly verdictsAreFinal?: boolean;
 
   /** A token of 1 to 4,000 characters of printable ASCII, without spaces, quotes, commas, semicolons and backslashes. */

@@ -30,10 +30,12 @@ export type VerifierVerdict = VerifiedToken | Extract<TokenVerdict, { valid: fal
  */
 export class TokenVerifier {
   readonly #serializer: TokenSerializer;
-  readonly #remembered = new Map<string, VerifiedToken>();
+  readonly #remembered: Map<string, VerifiedToken>;
 
-  constructor(serializer: TokenSerializer) {
+  /** @param remembered where the verdicts are kept: for tokens that may expire, `UnexpiredVerdicts` */
+  constructor(serializer: TokenSerializer, remembered = new Map<string, VerifiedToken>()) {
     this.#serializer = serializer;
+    this.#remembered = remembered;
   }
 
   /**
@@ -77,7 +79,8 @@ export class TokenVerifier {
     const sessionId = ownCopy(sessionIdOf(claims.secret));
     if (this.#serializer.verdictsAreFinal !== true) return { valid: true, sessionId, claims, outdated };
     // Copied, because the token is a slice of a header and the secret a slice of the token. The claims may have further fields.
-    const own = { secret: ownCopy(claims.secret), issuedAt: claims.issuedAt };
+    const { issuedAt, expiresAt } = claims;
+    const own = { secret: ownCopy(claims.secret), issuedAt, ...(expiresAt === undefined ? {} : { expiresAt }) };
     return this.#remember(ownCopy(token), { valid: true, sessionId, claims: own, outdated });
   }
 

@@ -49,6 +49,8 @@ const asynchronous = (options: Partial<SessionModuleOptions> = {}): DynamicModul
 
 const COOKIE = { tokenSourcePriority: ['cookie'] } satisfies Partial<SessionModuleOptions>;
 
+const JWT = { tokenFormat: 'jwt' } satisfies Partial<SessionModuleOptions>;
+
 describe('SessionModule in two modules of one application', () => {
   it.each<[string, () => [DynamicModule, DynamicModule]]>([
     ['forRoot() twice', () => [sessions(), sessions()]],
@@ -58,6 +60,7 @@ describe('SessionModule in two modules of one application', () => {
     ['forRootAsync() twice', () => [asynchronous(), asynchronous()]],
     ['with cookies', () => [sessions(COOKIE), sessions({ ...COOKIE, cookie: { name: '__Host-session' } })]],
     ['with one more place for tokens', () => [sessions(), sessions({ tokenSourcePriority: ['header', 'cookie'] })]],
+    ['with JWTs', () => [sessions(JWT), sessions({ ...JWT, jwt: { leeway: 5 } })]],
     ['with lifetimes of their own', () => [sessions(), sessions({ sessionTtl: 60 })]],
     [
       'with one key in common',
@@ -82,6 +85,9 @@ describe('SessionModule in two modules of one application', () => {
     ['one header for each', () => [sessions(), sessions({ headerName: 'X-Office-Token' })]],
     ['one place for each', () => [sessions(), sessions(COOKIE)]],
     ['one key for each', () => [sessions(), sessions({ secretKey: OTHER_KEY })]],
+    ['one token format for each', () => [sessions(), sessions(JWT)]],
+    ['one audience for each', () => [sessions(JWT), sessions({ ...JWT, jwt: { audience: 'office' } })]],
+    ['one issuer for each', () => [sessions(JWT), sessions({ ...JWT, jwt: { issuer: 'office' } })]],
     ['one prefix for each', () => [sessions(), sessions({ backendKeyPrefix: 'office:' })]],
     ['one backend object for both', () => [sessions({ backend: shared }), sessions({ backend: shared })]],
     [

@@ -21,6 +21,8 @@ export interface Heading {
 
 /** A table as its rows of cells, without the heading row. */
 export interface Table {
+  /** The heading above it; empty: there is none. */
+  readonly heading: string;
   readonly columns: readonly string[];
   readonly rows: readonly (readonly string[])[];
 }
@@ -108,7 +110,8 @@ function anchorOf(heading: string): string {
 
 function tablesOf(prose: string): Table[] {
   const tables = prose.matchAll(/^(\|.*\|)\n\|[-:| ]+\|\n((?:\|.*\|(?:\n|$))+)/gm);
-  return [...tables].map(([, columns, rows]) => ({
+  return [...tables].map(({ index, 1: columns, 2: rows }) => ({
+    heading: headingsOf(prose.slice(0, index)).at(-1)?.text ?? '',
     columns: cellsOf(columns!),
     rows: rows!.trimEnd().split('\n').map(cellsOf),
   }));

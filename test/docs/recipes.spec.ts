@@ -1,6 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Controller, Get, HttpCode, Post, Req, UseGuards, type Type } from '@nestjs/common';
-import { APP_FILTER } from '@nestjs/core';
+import { Controller, Get, HttpCode, Module, Post, Req, UseGuards, type Type } from '@nestjs/common';
+import { APP_FILTER, NestFactory } from '@nestjs/core';
+import { ExpressAdapter } from '@nestjs/platform-express';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
 import expressSession from 'express-session';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -8,9 +10,11 @@ import {
   CurrentUser,
   MemoryBackend,
   SessionService,
+  SimpleTokenSerializer,
   type Session,
   type SessionEvent,
   type SessionModuleOptions,
+  type SessionSecret,
   type SessionUser,
 } from 'nestjs-sessionx';
 
@@ -110,6 +114,40 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     const counter = app.app.get(VisitCounter);
     expect(await counter.count(session)).toBe(1);
     expect(await counter.count(await sessions.getSession(token))).toBe(2);
+  });
+
+  it('the page about JWTs: a token with the issuer of the application, and a change of format that signs nobody out', async () => {
+    const JwtModule = await load('docs/jwt.md', 'jwt.module.ts', 'JwtModule');
+    const BothFormatsModule = await load('docs/jwt.md', 'both-formats.module.ts', 'BothFormatsModule');
+    const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()) as object;
+
+    const jwt = await NestFactory.createApplicationContext(JwtModule, { logger: false });
+    const { token } = await jwt.get(SessionService).createSession({ user: { userId: 'ann' } });
+    expect(claimsOf(token)).toMatchObject({ iss: 'https://shop.example.com', aud: 'https://api.shop.example.com' });
+    await jwt.close();
+
+    @Module({ imports: [BothFormatsModule], controllers: [MeController] })
+    class AppModule {}
+    const both = await NestFactory.create(
+      AppModule,
+      platform === 'fastify' ? new FastifyAdapter() : new ExpressAdapter(),
+      { logger: false },
+    );
+    await both.listen(0, '127.0.0.1');
+    app = { close: () => both.close() } as AppUnderTest;
+    const url = `${await both.getUrl()}/me`;
+    const { token: own } = await both.get(SessionService).createSession({ user: { userId: 'ann' } });
+    expect(claimsOf(own)).toMatchObject({ iss: 'nestjs-sessionx' });
+    const { secret } = claimsOf(own) as { secret: SessionSecret };
+    const simple = new SimpleTokenSerializer({ keys: [SECRET_KEY], namespace: 'session:' });
+    const old = simple.serialize({ secret, issuedAt: Date.now() });
+    const response = await fetch(url, { headers: { authorization: `Bearer ${old}` } });
+    expect(response.status).toBe(200);
+    const renewed = response.headers.get('x-session-token')!;
+    expect(claimsOf(renewed)).toMatchObject({ secret });
+    const again = await fetch(url, { headers: { authorization: `Bearer ${renewed}` } });
+    expect([again.status, again.headers.get('x-session-token')]).toEqual([200, null]);
+    expect((await fetch(url, { headers: { authorization: `Bearer ${old.slice(0, -1)}` } })).status).toBe(401);
   });
 
   it('a page signs in by the cookie, as the page about browsers has it, and its form carries the token', async () => {

@@ -6,6 +6,7 @@ import {
   SessionCookieOptions,
   SessionCsrfOptions,
   SessionError,
+  SessionJwtOptions,
   SessionService,
 } from 'nestjs-sessionx';
 
@@ -21,12 +22,15 @@ const SPELLED: Readonly<Record<string, string>> = {
   backend: 'memory',
   cookie: '–',
   csrf: '–',
+  jwt: '–',
   enableCsrf: 'on with cookies',
 };
 
 describe('the tables of options', () => {
   const page = readPage('docs/options.md');
-  const [tables, cookie, csrf] = [page.tables.slice(0, -3), ...page.tables.slice(-3, -1)];
+  const parts = ['jwt', 'cookie', 'csrf'];
+  const tables = page.tables.filter(({ heading }) => ![...parts, 'Beside the options'].includes(heading));
+  const [jwt, cookie, csrf] = parts.map((part) => page.tables.find(({ heading }) => heading === part));
   const defaults = validateOptions({
     secretKey: SECRET_KEY,
     indexKey: SECRET_KEY,
@@ -34,18 +38,25 @@ describe('the tables of options', () => {
     tokenSourcePriority: ['header', 'bearer', 'cookie'],
     cookie: {},
     csrf: {},
+    tokenFormat: 'jwt',
+    jwt: {},
   });
 
   it('have every option once, with its default', () => {
-    const expected = Object.entries<unknown>({ ...defaults, tokenSourcePriority: ['header', 'bearer'] });
+    const expected = Object.entries<unknown>({
+      ...defaults,
+      tokenSourcePriority: ['header', 'bearer'],
+      tokenFormat: 'simple',
+    });
     expect(defaultsIn(...tables)).toEqual(
       sorted(expected.map(([name, value]) => [name, SPELLED[name] ?? spell(value)])),
     );
   });
 
-  it('have every option of the cookie, and of the protection against cross-site requests', () => {
+  it('have every option of JWTs, of the cookie, and of the protection against cross-site requests', () => {
     const withoutDefault = { domain: undefined, former: undefined };
     for (const [table, options] of [
+      [jwt!, { ...new SessionJwtOptions() }],
       [cookie!, { ...withoutDefault, ...new SessionCookieOptions() }],
       [csrf!, { ...new SessionCsrfOptions() }],
     ] as const) {
@@ -57,7 +68,7 @@ describe('the tables of options', () => {
   it('say when to change each', () => {
     for (const { columns, rows } of page.tables) {
       expect(columns).toEqual([expect.stringMatching(/option|name/), 'default', 'meaning', 'when to change it']);
-      for (const [name, , , change] of rows) if (!/^`(cookie|csrf)`$/.test(name!)) expect(change).not.toBe('');
+      for (const [name, , , change] of rows) if (!/^`(cookie|csrf|jwt)`$/.test(name!)) expect(change).not.toBe('');
     }
   });
 

@@ -8,6 +8,9 @@ import { FakeClock } from 'nestjs-sessionx/testing';
 export const PLATFORMS = ['express', 'fastify'] as const;
 export type Platform = (typeof PLATFORMS)[number];
 
+/** Whatever holds for tokens holds for either. */
+export const TOKEN_FORMATS = ['simple', 'jwt'] as const;
+
 export const SECRET_KEY = 'a test key that nobody else has, 0123456789';
 
 export interface AppUnderTest {

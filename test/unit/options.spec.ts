@@ -225,6 +225,46 @@ describe('options', () => {
     expect(faults({ secretKey: SECRET_KEY, csrf })).toContain(said);
   });
 
+  it.each<[jwt: unknown, said: string]>([
+    [null, 'jwt must be an object'],
+    [true, 'jwt must be an object'],
+    [[], 'jwt must be an object'],
+    [{ issuer: '' }, 'jwt.issuer'],
+    [{ issuer: 'a b' }, 'jwt.issuer'],
+    [{ issuer: 'x'.repeat(201) }, 'jwt.issuer'],
+    [{ issuer: ['a'] }, 'jwt.issuer'],
+    [{ audience: '' }, 'jwt.audience'],
+    [{ audience: 'ä' }, 'jwt.audience'],
+    [{ audience: ['a', 'b'] }, 'jwt.audience'],
+    [{ audience: /a/ }, 'jwt.audience'],
+    [{ leeway: -1 }, 'jwt.leeway must be a number of seconds, from 0 to 600'],
+    [{ leeway: 601 }, 'jwt.leeway'],
+    [{ leeway: NaN }, 'jwt.leeway'],
+    [{ leeway: '60' }, 'wrap it in Number()'],
+    [{ algorithms: ['HS256'] }, 'no option named "jwt.algorithms"'],
+    [{ secret: SECRET_KEY }, 'no option named "jwt.secret"'],
+  ])('jwt %j stops the start: %s', (jwt, said) => {
+    const message = faults({ secretKey: SECRET_KEY, tokenFormat: 'jwt', jwt });
+    expect(message).toContain(said);
+    expect(message).not.toContain(SECRET_KEY);
+  });
+
+  it('claims for tokens that are no JWTs stop the start', () => {
+    for (const tokenFormat of ['simple', undefined, { serialize: () => '', verify: () => '' }]) {
+      expect(faults({ secretKey: SECRET_KEY, tokenFormat, jwt: {} })).toContain("tokenFormat is not 'jwt'");
+    }
+    expect(faults({ secretKey: SECRET_KEY, tokenFormat: 'JWT' })).toContain("tokenFormat must be 'simple', 'jwt'");
+  });
+
+  it('claims that are left as they are, or set in part, have their defaults', () => {
+    const { jwt } = validateOptions({
+      secretKey: SECRET_KEY,
+      tokenFormat: 'jwt',
+      jwt: { audience: 'https://api.example.com', issuer: undefined as never },
+    });
+    expect({ ...jwt }).toEqual({ issuer: 'nestjs-sessionx', audience: 'https://api.example.com', leeway: 60 });
+  });
+
   it.each(['https://a.example', 'http://localhost:4200', 'capacitor://localhost', 'https://[::1]:8443'])(
     '%s is an origin that may be allowed',
     (origin) => {

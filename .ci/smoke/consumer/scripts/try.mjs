@@ -28,6 +28,7 @@ for (const way of ways) {
   for (const exported of [SessionError, SessionModule, SessionService]) assert.equal(typeof exported, 'function');
   const { tryOut } = await load[way].application('try-out');
   await tryOut();
+  await tryOut('jwt');
   const { tryDrivers } = await load[way].application('try-drivers');
   await tryDrivers();
 }

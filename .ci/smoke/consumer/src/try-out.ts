@@ -11,14 +11,15 @@ import assert from 'node:assert/strict';
 import { AppModule } from './app.js';
 
 /** Boots the application on both adapters and does with it what its users do. */
-export async function tryOut(): Promise<void> {
-  await tryOn(() => new ExpressAdapter());
-  await tryOn(() => new FastifyAdapter());
+export async function tryOut(tokenFormat: 'simple' | 'jwt' = 'simple'): Promise<void> {
+  await tryOn(() => new ExpressAdapter(), tokenFormat);
+  await tryOn(() => new FastifyAdapter(), tokenFormat);
 }
 
-async function tryOn(newAdapter: () => ExpressAdapter | FastifyAdapter): Promise<void> {
+async function tryOn(newAdapter: () => ExpressAdapter | FastifyAdapter, tokenFormat: 'simple' | 'jwt'): Promise<void> {
   const clock = new FakeClock();
-  const module = AppModule.with({ sessionTtl: 60, extraProviders: [{ provide: SESSION_CLOCK, useValue: clock }] });
+  const extraProviders = [{ provide: SESSION_CLOCK, useValue: clock }];
+  const module = AppModule.with({ sessionTtl: 60, tokenFormat, extraProviders });
   const app = await NestFactory.create(module, newAdapter(), { logger: ['error'] });
   await app.listen(0, '127.0.0.1');
   try {
