@@ -60,6 +60,7 @@ export type {
   SessionRegeneratedEvent,
   SessionRejectedEvent,
   SessionRenewedEvent,
+  SessionReusedEvent,
 } from './events/session-event.js';
 export { SessionEvents } from './events/session-events.js';
 export type { FormerCookie } from './options/former-cookies.js';
@@ -76,7 +77,13 @@ export { SessionGuard } from './session.guard.js';
 export { SessionInterceptor } from './session.interceptor.js';
 export { SessionModule } from './session.module.js';
 export type { SessionModuleExtras } from './session.module-definition.js';
-export { SessionService, type CreateSessionOptions, type EndAllOptions, type EndOptions } from './session.service.js';
+export {
+  SessionService,
+  type CreateSessionOptions,
+  type EndAllOptions,
+  type EndOptions,
+  type RegenerateOptions,
+} from './session.service.js';
 export type { FlashMessage } from './records/flash-message.js';
 export type { SessionLifetime } from './sessions/session-issuer.js';
 export type { IssuedSession, LoginResult, SessionSummary } from './sessions/session-results.js';

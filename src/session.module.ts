@@ -30,6 +30,8 @@ import { SessionIssuer } from './sessions/session-issuer.js';
 import { SessionLoader } from './sessions/session-loader.js';
 import { SessionLogin } from './sessions/session-login.js';
 import { SessionRenewal } from './sessions/session-renewal.js';
+import { SessionReuse } from './sessions/session-reuse.js';
+import { SessionRotation } from './sessions/session-rotation.js';
 import { SessionWriter } from './sessions/session-writer.js';
 import { SessionStore } from './store/session-store.js';
 import { BoundedSerializer } from './tokens/bounded-serializer.js';
@@ -96,6 +98,8 @@ const replaceable: Provider[] = [
     SessionRejections,
     SessionRenewal,
     SessionResponses,
+    SessionReuse,
+    SessionRotation,
     SessionStore,
     SessionWriter,
     TokenFinder,

@@ -2,7 +2,7 @@ import { Injectable, type ExecutionContext } from '@nestjs/common';
 
 import type { ClientIdentity } from './http/client-identity.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
-import { SessionNotFoundError } from './errors/session-errors.js';
+import { SessionConflictError, SessionNotFoundError } from './errors/session-errors.js';
 import { originOf } from './events/session-event.js';
 import { identityOf } from './sessions/session-binding.js';
 import { routeOf } from './http/route-of.js';
@@ -20,7 +20,7 @@ import { SessionRenewal } from './sessions/session-renewal.js';
 import type { NewSessionUser, SessionData } from './records/session-user.js';
 import { SessionWriter } from './sessions/session-writer.js';
 import { Session } from './sessions/session.js';
-import { knownIdOf, sessionOf, sparedIdOf } from './sessions/session-arguments.js';
+import { graceMsOf, knownIdOf, sessionOf, sparedIdOf } from './sessions/session-arguments.js';
 import { assertUserId } from './sessions/user-input.js';
 import { SessionStore } from './store/session-store.js';
 import { isSessionId } from './tokens/session-secret.js';
@@ -31,6 +31,15 @@ export interface CreateSessionOptions extends SessionLifetime, ClientIdentity {
   readonly user?: NewSessionUser | null;
   /** Default: empty. */
   readonly data?: Partial<SessionData>;
+}
+
+/** Choices for a new id. */
+export interface RegenerateOptions {
+  /**
+   * Seconds for which the old id is an alias of the session, at most 300: for requests of the client that are under way. They get the same
+   * session, and no token. Default 0: it is dead at once.
+   */
+  readonly grace?: number;
 }
 
 /** For the audit log of the application. */
@@ -178,28 +187,32 @@ export class SessionService {
   }
 
   /**
-   * Gives a session a new id and token, after a change of rights for example; the old id is dead at once. Creation time and absolute
-   * expiry stay. Within a request the client gets the token with the response, and `session` itself becomes the session with the new id.
+   * Gives a session a new id and token, after a change of rights for example. The old id is dead at once, unless there is a `grace`. Creation
+   * time and absolute expiry stay. Within a request the client gets the token with the response, and `session` itself becomes the session with the new id.
    * A session that was loaded outside of a request ends instead: use the returned one.
    *
-   * @throws SessionConflictError when the session was ended or exchanged meanwhile, SessionNotFoundError `SESSION_ENDED`
+   * @throws SessionConflictError when the session was ended or exchanged meanwhile, or its client came by an old id
+   * @throws SessionNotFoundError `SESSION_ENDED`, SessionUsageError when the backend cannot keep the old id, or `grace` is none
    */
-  async regenerateSessionId(session: Session): Promise<LoginResult> {
+  async regenerateSessionId(session: Session, options: RegenerateOptions = {}): Promise<LoginResult> {
     return this.#logMisuse(async () => {
+      const newId = { graceMs: graceMsOf(options) };
       const request = requestOf(session);
-      if (request !== null) return this.exchanges.regenerate(request, session);
-      return { ...(await this.logins.regenerate(session, this.store.newBudget())), csrfToken: null };
+      if (request !== null) return this.exchanges.regenerate(request, session, newId);
+      return { ...(await this.logins.regenerate(session, this.store.newBudget(), newId)), csrfToken: null };
     });
   }
 
   /**
    * Puts off the idle expiry now, due or not, and signs a new token for the same id. The older token stays good as long as the session.
    *
-   * @throws as `getSession()`
+   * @throws as `getSession()`; SessionConflictError for a token of an id that the session has no more
    */
   async renewSession(token: string, client: ClientIdentity = {}): Promise<IssuedSession> {
     const budget = this.store.newBudget();
     const { session, token: verified } = await this.loader.load(token, client, budget);
+    if (Session.stateOf(session).isByOldId)
+      throw new SessionConflictError('The session has a newer id: use its token.');
     const outcome = await this.renewal.touch(session, this.renewal.renewedTimes(session), budget);
     if (outcome === 'ended') throw new SessionNotFoundError();
     const { absoluteExpiresAt } = Session.stateOf(session).metadata;

@@ -1,6 +1,7 @@
 import type { ExecutionContext } from '@nestjs/common';
 
 import type { SessionError } from '../errors/session-error.js';
+import { SessionCsrfError } from '../errors/session-errors.js';
 import type { PlatformRequest } from '../http/http-messages.js';
 import type { Session } from '../sessions/session.js';
 import type { SessionId } from '../tokens/session-secret.js';
@@ -21,6 +22,11 @@ export class CsrfCheck {
   #checkedId: SessionId | null | undefined;
   /** The session of the cookie; `null` if none is loaded, or it has been replaced. */
   #session: Session | null = null;
+  /**
+   * Whether the CSRF token alone has to prove the origin, and is not of the id in the cookie. It may be of another id of the same session, which is
+   * known when the session is loaded.
+   */
+  #awaitsSession = false;
   /** Why the request may change nothing; `null` if its origin is allowed or was not checked. */
   #originRefusal: SessionError | null = null;
   /** Why the request may not use that session. */
@@ -43,24 +49,48 @@ export class CsrfCheck {
   /** Repeats the checks that were made, because the route or the request is now known in full. @throws SessionCsrfError */
   repeat(): void {
     this.#rule = null;
-    if (this.#checkedId !== undefined) this.assertSameOrigin(this.#checkedId);
+    if (this.#checkedId !== undefined) this.assertSameOrigin(this.#checkedId, this.#session);
     if (this.#session !== null) this.checkToken(this.#session);
   }
 
   /**
-   * Checks the origin, before the session is read.
+   * Checks the origin, before the session is read: what a header refuses costs no call to the store.
    *
-   * @param sessionId the session of the cookie; `null` if the response will set a cookie for a new session
    * @throws SessionCsrfError
    */
-  assertSameOrigin(sessionId: SessionId | null): void {
+  beforeRead(sessionId: SessionId): void {
+    this.#checkOrigin(sessionId, null, true);
+  }
+
+  /** Makes a check that `beforeRead()` could not finish. @param session `null`: there is none @throws SessionCsrfError */
+  afterRead(session: Session | null): void {
+    if (this.#awaitsSession && this.#checkedId !== undefined) this.assertSameOrigin(this.#checkedId, session);
+  }
+
+  /**
+   * Checks the origin.
+   *
+   * @param sessionId the session of the cookie; `null` if the response will set a cookie for a new session
+   * @param session the same, if it is loaded
+   * @throws SessionCsrfError
+   */
+  assertSameOrigin(sessionId: SessionId | null, session: Session | null = null): void {
+    this.#checkOrigin(sessionId, session, false);
+  }
+
+  #checkOrigin(sessionId: SessionId | null, session: Session | null, mayWait: boolean): void {
     this.#checkedId = sessionId;
     this.#originRefusal = null;
+    this.#awaitsSession = false;
     if (!this.#applies) return;
     this.dependsOnOrigin = true;
     try {
-      this.csrf.assertAllowedOrigin(this.checked.request, sessionId);
+      this.csrf.assertAllowedOrigin(this.checked.request, sessionId, session);
     } catch (error) {
+      if (mayWait && error instanceof SessionCsrfError && error.code === 'CSRF_TOKEN_INVALID') {
+        this.#awaitsSession = true;
+        return;
+      }
       this.#originRefusal = error as SessionError;
       this.report(this.#originRefusal, sessionId);
       throw error;

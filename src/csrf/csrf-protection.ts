@@ -6,7 +6,7 @@ import { SessionCsrfError } from '../errors/session-errors.js';
 import { SessionCsrfOptions } from '../options/session-csrf-options.js';
 import { SessionOptions } from '../options/session-options.js';
 import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
-import type { Session } from '../sessions/session.js';
+import { Session } from '../sessions/session.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import { CsrfTokens } from './csrf-tokens.js';
 import { originOf } from './request-origin.js';
@@ -64,9 +64,10 @@ export class CsrfProtection {
    * Checks the headers of the browser; if they are missing, checks the CSRF token.
    *
    * @param id the session of the cookie; `null` if the response will set a cookie for a new session
+   * @param session the same, if it is loaded; the token may be for another id that it has, or had a moment ago
    * @throws SessionCsrfError
    */
-  assertAllowedOrigin(request: PlatformRequest, id: SessionId | null): void {
+  assertAllowedOrigin(request: PlatformRequest, id: SessionId | null, session: Session | null): void {
     const origin = originOf(request, this.#allowedOrigins);
     switch (origin) {
       case 'foreign':
@@ -79,8 +80,9 @@ export class CsrfProtection {
       case 'unknown': {
         const token = this.#tokenIn(request);
         if (token === null) throw this.#missingToken();
-        if (id === null || !this.tokens.verify(token, id)) throw wrongToken();
-        return;
+        if (id !== null && this.tokens.verify(token, id)) return;
+        if (session !== null && this.#fits(token, session)) return;
+        throw wrongToken();
       }
       default:
         origin satisfies never;
@@ -93,11 +95,19 @@ export class CsrfProtection {
    *
    * @returns the refusal, or `null` if the request may use `session`
    */
-  refusalOfToken(request: PlatformRequest, { sessionId, isAnonymous }: Session): SessionCsrfError | null {
+  refusalOfToken(request: PlatformRequest, session: Session): SessionCsrfError | null {
     const token = this.#tokenIn(request);
     if (token === null) return this.#requireToken ? this.#missingToken() : null;
-    if (isAnonymous && !this.#requireToken) return null;
-    return this.tokens.verify(token, sessionId) ? null : wrongToken();
+    if (session.isAnonymous && !this.#requireToken) return null;
+    return this.#fits(token, session) ? null : wrongToken();
+  }
+
+  /** A page that was loaded before the session got a new id has a token for the old one. It fits during the grace. */
+  #fits(token: string, session: Session): boolean {
+    if (this.tokens.verify(token, session.sessionId)) return true;
+    return Session.stateOf(session)
+      .formerIds()
+      .some((id) => this.tokens.verify(token, id));
   }
 
   #missingToken(): SessionCsrfError {

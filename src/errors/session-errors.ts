@@ -22,11 +22,11 @@ export class SessionExpiredError extends SessionTokenError {
   }
 }
 
-/** The session does not exist: it never did, has expired, has ended, or was revoked. 401. */
+/** The session does not exist: it never did, has expired, has ended, was revoked, or has another id by now. 401. */
 export class SessionNotFoundError extends SessionError {
   constructor(
     message = 'There is no such session: it has expired, was logged out, or never existed.',
-    code: 'SESSION_NOT_FOUND' | 'SESSION_ENDED' = 'SESSION_NOT_FOUND',
+    code: 'SESSION_NOT_FOUND' | 'SESSION_ENDED' | 'SESSION_ID_REPLACED' = 'SESSION_NOT_FOUND',
   ) {
     super(code, message, HttpStatus.UNAUTHORIZED);
   }

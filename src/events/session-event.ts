@@ -1,13 +1,25 @@
 import type { SessionErrorCode } from '../errors/session-error.js';
 import type { TokenSource } from '../options/session-options.js';
 
-/** The call that led to an event: `createSession()` is `created`, the others go by their own names. */
+/**
+ * The call that led to an event: `createSession()` is `created`, the others go by their own names. Two have no call: `rotated` is the option
+ * `rotateEvery`, `reused` a late use of an old id.
+ */
 export type SessionCause =
-  'created' | 'start' | 'login' | 'regenerated' | 'logout' | 'logout-everywhere' | 'deleted' | 'invalidated';
+  | 'created'
+  | 'start'
+  | 'login'
+  | 'regenerated'
+  | 'rotated'
+  | 'reused'
+  | 'logout'
+  | 'logout-everywhere'
+  | 'deleted'
+  | 'invalidated';
 
 /** Why a session ended. */
 export type SessionEndReason =
-  'logout' | 'logout-everywhere' | 'deleted' | 'invalidated' | 'replaced-at-login' | 'evicted-by-limit';
+  'logout' | 'logout-everywhere' | 'deleted' | 'invalidated' | 'replaced-at-login' | 'evicted-by-limit' | 'reused';
 
 interface SessionEventBase {
   /** Milliseconds since the epoch, by the module's clock. */
@@ -45,11 +57,20 @@ export interface SessionRenewedEvent extends SessionEventBase {
   readonly expiresAt: number;
 }
 
-/** A session got a new id; the old one is dead. */
+/** A session got a new id. The old one is dead, or an alias of it for a grace. */
 export interface SessionRegeneratedEvent extends SessionEventBase, SessionEventOrigin {
   readonly type: 'regenerated';
   /** The id that the session had before. */
   readonly previousSessionId: string;
+}
+
+/** A client has used an id that the session had before, after its grace. The client is refused in any case. */
+export interface SessionReusedEvent extends SessionEventBase, Omit<SessionEventOrigin, 'cause' | 'transport'> {
+  readonly type: 'reused';
+  /** The id that was used. `sessionId` is the present one. */
+  readonly previousSessionId: string;
+  /** What the option `onReuse` does about it. */
+  readonly onReuse: 'ignore' | 'end-session' | 'end-user-sessions';
 }
 
 /** A session has ended. Expiry emits no event, because nothing watches the store for it. */
@@ -76,7 +97,12 @@ export interface SessionRejectedEvent {
 
 /** What happens to sessions. No event ever holds a token or a secret. */
 export type SessionEvent =
-  SessionCreatedEvent | SessionRenewedEvent | SessionRegeneratedEvent | SessionEndedEvent | SessionRejectedEvent;
+  | SessionCreatedEvent
+  | SessionRenewedEvent
+  | SessionRegeneratedEvent
+  | SessionReusedEvent
+  | SessionEndedEvent
+  | SessionRejectedEvent;
 
 /** An event without its time, which `SessionEvents` adds. */
 export type SessionEventBody = SessionEvent extends infer Event

@@ -21,6 +21,8 @@ const HUNDRED_YEARS_IN_SECONDS = 3_153_600_000;
 const LONGEST_TIMEOUT_MS = 2_147_483_647;
 /** The limit of a Redis string. */
 const LARGEST_SESSION_BYTES = 536_870_912;
+/** The longest that an old id may be used beside the new one, seconds. */
+export const LONGEST_GRACE_S = 300;
 const KEY_PREFIX = /^[\x21-\x7a|~]{0,100}$/;
 
 /** Where a token may stand in a request. */
@@ -73,6 +75,28 @@ export class SessionOptions {
   /** The least number of seconds between two writes of the last use to the store. Default 60. */
   @IsNumberBetween(0, HUNDRED_YEARS_IN_SECONDS, 'seconds')
   touchInterval: number = 60;
+
+  /**
+   * Seconds after which a use gives a session a new id and the client its token, so that a stolen token does not work for long; `null` for never.
+   * For `rotateGrace` the old id is an alias of the session. Default `null`. OWASP Session Management Cheat Sheet, "Renewal Timeout".
+   */
+  @IsOptional()
+  @IsNumberBetween(1, HUNDRED_YEARS_IN_SECONDS, 'seconds')
+  rotateEvery: number | null = null;
+
+  /**
+   * Seconds for which requests with the old id are served after `rotateEvery` has given a session a new one: those that were sent before the new
+   * token arrived. Default 10.
+   */
+  @IsNumberBetween(0.001, LONGEST_GRACE_S, 'seconds')
+  rotateGrace: number = 10;
+
+  /**
+   * What a use of an old id does after its grace, beside a 401 and the event `reused`: `'ignore'` nothing, `'end-session'` ends the session,
+   * `'end-user-sessions'` all sessions of its user. Default `'ignore'`, as the cause may be a client that slept.
+   */
+  @IsIn(['ignore', 'end-session', 'end-user-sessions'])
+  onReuse: 'ignore' | 'end-session' | 'end-user-sessions' = 'ignore';
 
   /** The header that carries the token in, and a new or renewed token out. Default `X-Session-Token`. */
   @IsHeaderName('headerName')

@@ -32,6 +32,13 @@ export const TTL_AT = CREATED_AT_AT + NUMBER_CHARS + BEFORE_TTL.length;
 export const ABSOLUTE_END_AT = TTL_AT + NUMBER_CHARS + BEFORE_ABSOLUTE_END.length;
 export const USER_AT = ABSOLUTE_END_AT + NUMBER_CHARS + END_OF_LINE.length;
 
+/** An id that a session had before. */
+export interface FormerId {
+  readonly id: string;
+  /** When its alias ends to work, milliseconds since the epoch. */
+  readonly until: number;
+}
+
 /** The metadata of a session. A new id keeps them; a login makes new ones. */
 export interface SessionMetadata {
   /** Milliseconds since the epoch. */
@@ -49,12 +56,16 @@ export interface SessionMetadata {
   readonly authenticatedAt: number | null;
   /** How they proved it, as the application named it at the login. */
   readonly authMethods: readonly string[];
+  /** When it got its id, milliseconds since the epoch. */
+  readonly idIssuedAt: number;
+  /** The ids before, those whose aliases live and perhaps some that do not any more. */
+  readonly formerIds: readonly FormerId[];
 }
 
 /** The metadata in the third line of a payload, which a request does not need to be let in. */
 export type LoginMetadata = Pick<
   SessionMetadata,
-  'ipAddress' | 'userAgent' | 'isRemembered' | 'authenticatedAt' | 'authMethods'
+  'ipAddress' | 'userAgent' | 'isRemembered' | 'authenticatedAt' | 'authMethods' | 'idIssuedAt' | 'formerIds'
 >;
 
 /** What a payload says. */
@@ -72,8 +83,8 @@ export interface SessionContent {
  * 1. `{"schema":1,"id":"…","crc32":…,"createdAt":…,"ttlMs":…,"absoluteExpiresAt":…}`, numbers filled up with spaces from the left: `crc32` to
  *    10 characters, the others, or `null` for a session without absolute end, to 14
  * 2. the user, or `null`
- * 3. the client and the login: `{"ipAddress":…|null,"userAgent":…|null}`, with `"remembered":true`, `"authenticatedAt":…` and
- *    `"authMethods":[…]` where they differ from `false`, from `createdAt` and from `[]`
+ * 3. the client and the login: `{"ipAddress":…|null,"userAgent":…|null}`, with `"remembered":true`, `"authenticatedAt":…`,
+ *    `"authMethods":[…]`, `"idIssuedAt":…` and `"formerIds":[{"id","until"}]` where they differ from `false`, from `createdAt` and from `[]`
  * 4. the flash messages, an array of `{"id","message","category","timestamp"}`
  * 5. the one-time values, an array of `{"name","value","expiresAt"}`
  * 6. the data, an object
@@ -95,13 +106,16 @@ export function encodePayload(id: SessionId, { metadata, user, data, flash, oneT
 
 /** The third line, without what is the default. */
 function loginLine(metadata: SessionMetadata): object {
-  const { createdAt, ipAddress, userAgent, isRemembered, authenticatedAt, authMethods } = metadata;
+  const { createdAt, ipAddress, userAgent, isRemembered, authenticatedAt, authMethods, idIssuedAt, formerIds } =
+    metadata;
   return {
     ipAddress,
     userAgent,
     ...(isRemembered ? { remembered: true } : {}),
     ...(authenticatedAt === null || authenticatedAt === createdAt ? {} : { authenticatedAt }),
     ...(authMethods.length === 0 ? {} : { authMethods }),
+    ...(idIssuedAt === createdAt ? {} : { idIssuedAt }),
+    ...(formerIds.length === 0 ? {} : { formerIds }),
   };
 }
 

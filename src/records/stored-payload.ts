@@ -17,6 +17,7 @@ import {
   NUMBER_CHARS,
   TTL_AT,
   USER_AT,
+  type FormerId,
   type SessionContent,
   type SessionMetadata,
   type LoginMetadata,
@@ -118,9 +119,10 @@ export class StoredPayload implements SessionContent {
   #parseLogin(): LoginMetadata {
     const text = this.#record.payload.slice(this.#userEnd + 1, this.#loginEnd);
     const line = this.#read(text, isLoginLine, 'its client is not ours');
-    const { ipAddress, userAgent, remembered: isRemembered = false, authMethods = [] } = line;
+    const { ipAddress, userAgent, remembered: isRemembered = false, authMethods = [], formerIds = [] } = line;
     const authenticatedAt = this.isAnonymous ? null : (line.authenticatedAt ?? this.metadata.createdAt);
-    return { ipAddress, userAgent, isRemembered, authenticatedAt, authMethods };
+    const { idIssuedAt = this.metadata.createdAt } = line;
+    return { ipAddress, userAgent, isRemembered, authenticatedAt, authMethods, idIssuedAt, formerIds };
   }
 
   get flash(): readonly StoredFlashMessage[] {
@@ -193,6 +195,14 @@ class StoredMetadata implements SessionMetadata {
   get authMethods(): readonly string[] {
     return this.#payload.readLogin().authMethods;
   }
+
+  get idIssuedAt(): number {
+    return this.#payload.readLogin().idIssuedAt;
+  }
+
+  get formerIds(): readonly FormerId[] {
+    return this.#payload.readLogin().formerIds;
+  }
 }
 
 function endOfLine(payload: string, from: number): number {
@@ -217,6 +227,8 @@ interface LoginLine extends Pick<LoginMetadata, 'ipAddress' | 'userAgent'> {
   readonly remembered?: boolean;
   readonly authenticatedAt?: number;
   readonly authMethods?: readonly string[];
+  readonly idIssuedAt?: number;
+  readonly formerIds?: readonly FormerId[];
 }
 
 function isLoginLine(parsed: unknown): parsed is LoginLine {
@@ -226,8 +238,18 @@ function isLoginLine(parsed: unknown): parsed is LoginLine {
     isTextOrNull(parsed.userAgent) &&
     (parsed.remembered === undefined || typeof parsed.remembered === 'boolean') &&
     (parsed.authenticatedAt === undefined || isInstant(parsed.authenticatedAt)) &&
-    (parsed.authMethods === undefined || isTexts(parsed.authMethods))
+    (parsed.authMethods === undefined || isTexts(parsed.authMethods)) &&
+    (parsed.idIssuedAt === undefined || isInstant(parsed.idIssuedAt)) &&
+    (parsed.formerIds === undefined || isFormerIds(parsed.formerIds))
   );
+}
+
+function isFormerIds(value: unknown): boolean {
+  return Array.isArray(value) && value.every(isFormerId);
+}
+
+function isFormerId(entry: unknown): boolean {
+  return isObject(entry) && typeof entry.id === 'string' && isInstant(entry.until);
 }
 
 function isTexts(value: unknown): boolean {

@@ -14,10 +14,13 @@ import { hasReader } from '../http/response-reader.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { IssuedSession, LoginResult } from '../sessions/session-results.js';
 import type { SessionListener } from '../sessions/session-listener.js';
-import type { LoadResult, SessionLoader } from '../sessions/session-loader.js';
+import type { CheckResult, SessionLoader } from '../sessions/session-loader.js';
 import type { SessionRenewal } from '../sessions/session-renewal.js';
+import type { SessionRotation } from '../sessions/session-rotation.js';
 import { Session } from '../sessions/session.js';
+import type { SessionId } from '../tokens/session-secret.js';
 import { TaskQueue } from '../sessions/task-queue.js';
+import type { StoredSession } from '../records/stored-session.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { FlashDelivery } from './flash-delivery.js';
 import { KnownRequest, type KnownRequestServices } from './known-request.js';
@@ -32,6 +35,8 @@ export interface RequestSteps extends KnownRequestServices, CommitServices {
   readonly finder: TokenFinder;
   readonly loader: SessionLoader;
   readonly renewal: SessionRenewal;
+  /** `null`: sessions keep their ids. */
+  readonly rotation: SessionRotation | null;
 }
 
 /**
@@ -96,7 +101,7 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
     if (token === null) return Promise.resolve(this.#loadedNone(this.#refusal));
     if (this.context !== null) {
       // Before the read: a request that is refused costs no store call.
-      const refusal = this.#csrfRefusal();
+      const refusal = this.#csrfRefusal(token.verified.sessionId);
       if (refusal !== null) return Promise.reject(refusal);
     }
     return this.#steps.store.read(token.verified.sessionId, this.budget, (stored) =>
@@ -113,14 +118,28 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
     }
   }
 
-  #loaded({ session, refusal }: LoadResult): this | Promise<this> {
-    if (session === undefined) {
-      this.said.refused(refusal);
-      return this.#loadedNone(this.#refusal ?? refusal);
-    }
+  #loaded(checked: CheckResult): this | Promise<this> {
+    const { session } = checked;
+    if (session === undefined)
+      return 'alias' in checked ? this.#loadByAlias(checked.alias) : this.#refuse(checked.refusal);
+    this.csrfInUse?.afterRead(session);
     this.#session = session;
     Session.stateOf(session).listener = this;
     return this.context === null ? this.#ready() : this.#admit(session);
+  }
+
+  #refuse(refusal: SessionError): this {
+    this.csrfInUse?.afterRead(null);
+    this.said.refused(refusal);
+    return this.#loadedNone(this.#refusal ?? refusal);
+  }
+
+  /** The session has a newer id. A client that came with the old one gets no token, neither a new one nor the old one renewed. */
+  async #loadByAlias(alias: StoredSession): Promise<this> {
+    const { token } = this.search;
+    if (token === null) return this.#loadedNone(this.#refusal);
+    this.#isRenewed = true;
+    return this.#loaded(await this.#steps.loader.follow(alias, token.verified, this, this.budget));
   }
 
   #loadedNone(refusal: SessionError | null): this {
@@ -172,6 +191,8 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
     const { token } = this.search;
     if (this.#isRenewed || token === null || this.headersAreWritten) return null;
     this.#isRenewed = true;
+    const { rotation } = this.#steps;
+    if (rotation !== null && rotation.isDue(session) && this.#mayRotate()) return this.#rotate(session, rotation);
     const renewed = this.#steps.renewal.renew(session, token.verified, this.#isByCookie, this.budget);
     if (renewed === null) {
       if (this.search.hasSeveralCookies && this.said.tidiesCookies) this.said.renew(session, token.text);
@@ -181,6 +202,17 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
       if (text !== null) this.said.renew(session, text);
       else if (this.said.tidiesCookies) this.said.renew(session, token.text);
     });
+  }
+
+  /** Not if the client may never see the new token, because it would be signed out when the grace is over. */
+  #mayRotate(): boolean {
+    const isCrossSite = this.#isByCookie && this.#steps.csrf.isCrossSite(this.request);
+    return this.gate !== null && hasReader(rawRequestOf(this.request), isCrossSite);
+  }
+
+  async #rotate(session: Session, rotation: SessionRotation): Promise<void> {
+    const token = await rotation.rotate(session, this.budget);
+    if (token !== null) this.said.rotate(session, token);
   }
 
   /**
@@ -209,12 +241,14 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
 
   #assertSameOrigin(): void {
     const { token } = this.search;
-    if (token?.source === 'cookie') this.csrf.assertSameOrigin(token.verified.sessionId);
+    if (token?.source === 'cookie') this.csrf.assertSameOrigin(token.verified.sessionId, this.#session);
   }
 
-  #csrfRefusal(): Error | null {
+  #csrfRefusal(sessionId: SessionId): Error | null {
+    if (!this.#isByCookie) return null;
     try {
-      this.#assertSameOrigin();
+      if (this.#steps.store.aliases.areInUse) this.csrf.beforeRead(sessionId);
+      else this.csrf.assertSameOrigin(sessionId);
       return null;
     } catch (error) {
       if (error instanceof Error) return error;
@@ -337,8 +371,11 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
 
   get needsRenewal(): boolean {
     const { token } = this.search;
-    if (this.context !== null || this.#isRenewed || token === null || this.livingSession === null) return false;
-    return this.#steps.renewal.isDue(this.livingSession, token.verified, this.#isByCookie);
+    const session = this.livingSession;
+    if (this.context !== null || this.#isRenewed || token === null || session === null) return false;
+    if (Session.stateOf(session).isByOldId) return false;
+    if (this.#steps.renewal.isDue(session, token.verified, this.#isByCookie)) return true;
+    return this.#steps.rotation !== null && this.#steps.rotation.isDue(session) && this.#mayRotate();
   }
 
   /** The session was used, and no route has admitted it. A request that another site may have sent renews nothing. */

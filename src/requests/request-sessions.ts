@@ -14,6 +14,7 @@ import { ResponseListener, type FastifyApplication } from '../http/response-list
 import { SessionEndings } from '../sessions/session-endings.js';
 import { SessionLoader } from '../sessions/session-loader.js';
 import { SessionRenewal } from '../sessions/session-renewal.js';
+import { SessionRotation } from '../sessions/session-rotation.js';
 import { SessionWriter } from '../sessions/session-writer.js';
 import { SessionStore } from '../store/session-store.js';
 import { RequestLog } from './request-log.js';
@@ -25,6 +26,7 @@ import { TokenFinder } from './token-finder.js';
 @Injectable()
 export class RequestSessions implements RequestSteps {
   readonly log: RequestLog;
+  readonly rotation: SessionRotation | null;
   readonly #byRequest = new PrivateSlot<RequestSession>();
   /** Of Express. */
   #layer: ResponseLayer | null = null;
@@ -41,9 +43,11 @@ export class RequestSessions implements RequestSteps {
     readonly endings: SessionEndings,
     readonly responses: SessionResponses,
     readonly rejections: SessionRejections,
+    rotation: SessionRotation,
     @Inject(SESSION_CLOCK) clock: Clock,
     host: HttpAdapterHost,
   ) {
+    this.rotation = rotation.isOn ? rotation : null;
     this.log = new RequestLog(new Logger('SessionModule'), clock);
     this.#prepare(host);
     // A testing module makes its application when all providers are there; a context without HTTP never has one.

@@ -107,9 +107,11 @@ export class SessionCommit implements GateOwner {
   async #takeBackToken(sessionHasEnded: boolean): Promise<void> {
     const { saidInUse, headersAreWritten, livingSession, budget } = this.request;
     const kind = saidInUse?.outgoingKind ?? null;
-    if (kind === null || headersAreWritten || (kind === 'regenerated' && !sessionHasEnded)) return;
+    const hasNewId = kind === 'regenerated' || kind === 'rotated';
+    if (kind === null || headersAreWritten || (hasNewId && !sessionHasEnded)) return;
     saidInUse?.withdrawToken();
-    if (kind !== 'renewed' && livingSession !== null) await this.services.endings.abandon(livingSession, budget);
+    if (kind !== 'renewed' && kind !== 'rotated' && livingSession !== null)
+      await this.services.endings.abandon(livingSession, budget);
   }
 
   /**

@@ -8,7 +8,7 @@ import type { LoginResult } from '../sessions/session-results.js';
 import { SessionBinding } from '../sessions/session-binding.js';
 import { SessionEndings, type Ending } from '../sessions/session-endings.js';
 import { SessionIssuer } from '../sessions/session-issuer.js';
-import { SessionLogin } from '../sessions/session-login.js';
+import { SessionLogin, type NewId } from '../sessions/session-login.js';
 import type { Session } from '../sessions/session.js';
 import { TokenTransports } from '../transports/token-transports.js';
 import { AddressNotice } from './address-notice.js';
@@ -99,14 +99,14 @@ export class SessionExchanges {
   }
 
   /** Gives the session of the request a new id, and the client its token. */
-  regenerate(request: RequestSession, session: Session): Promise<LoginResult> {
-    return request.exchange(() => this.#regenerate(request, session));
+  regenerate(request: RequestSession, session: Session, newId: NewId): Promise<LoginResult> {
+    return request.exchange(() => this.#regenerate(request, session, newId));
   }
 
-  async #regenerate(request: RequestSession, session: Session): Promise<LoginResult> {
+  async #regenerate(request: RequestSession, session: Session, newId: NewId): Promise<LoginResult> {
     request.beforeWrite();
     const source = request.sourceFor(undefined);
-    return request.adopt(await this.logins.regenerate(session, request.budget), source, 'regenerated');
+    return request.adopt(await this.logins.regenerate(session, request.budget, newId), source, 'regenerated');
   }
 
   /** Ends the sessions that several cookies of the request name: the client has one session or none. Returns how many lived. */

@@ -23,8 +23,11 @@ export interface SessionResponseServices {
   cookieGoesOut(token: string, request: PlatformRequest, found: FoundToken | null): void;
 }
 
-/** What a token that goes out is for: a session that is new to the client, that has a new id, or that the client has already. */
-export type OutgoingKind = 'new' | 'regenerated' | 'renewed';
+/**
+ * What a token that goes out is for: a session that is new to the client, that has a new id (`rotated`: without a call of the handler), or that
+ * the client has already.
+ */
+export type OutgoingKind = 'new' | 'regenerated' | 'rotated' | 'renewed';
 
 interface OutgoingToken {
   readonly kind: OutgoingKind;
@@ -118,9 +121,17 @@ export class SessionResponse {
     if (this.#source !== null) this.#send({ kind: 'renewed', session, token, source: this.#source, csrfToken: null });
   }
 
+  /** Gives the client the token of the newer id that its session has. */
+  rotate(session: Session, token: string): void {
+    const source = this.#source;
+    if (source === null) return;
+    this.#send({ kind: 'rotated', session, token, source, csrfToken: this.#csrfTokenFor(session, source) });
+  }
+
   /** Whether a cookie goes out with another token for the session that the browser has. */
   get renewsCookie(): boolean {
-    return this.#outgoing?.kind === 'renewed' && this.#outgoing.source === 'cookie';
+    const kind = this.#outgoing?.kind;
+    return (kind === 'renewed' || kind === 'rotated') && this.#outgoing?.source === 'cookie';
   }
 
   /** Whether the browser should keep only one of the several cookies that it has. */

@@ -1,4 +1,6 @@
 import { SessionNotFoundError, SessionUsageError } from '../errors/session-errors.js';
+import { LONGEST_GRACE_S } from '../options/session-options.js';
+import { isObject } from '../records/stored-user.js';
 import { isSessionId, type SessionId } from '../tokens/session-secret.js';
 import { Session } from './session.js';
 
@@ -29,4 +31,13 @@ export function sessionOf(argument: unknown): Session {
 export function sparedIdOf(argument: unknown): SessionId | undefined {
   if (argument === undefined || isSessionId(argument)) return argument;
   throw new SessionUsageError('`except` is not a session id. Pass session.sessionId, not a token.');
+}
+
+/** Checks the grace for an old id. @returns milliseconds; 0: none @throws SessionUsageError */
+export function graceMsOf(options: unknown): number {
+  const grace = isObject(options) ? (options.grace ?? 0) : NaN;
+  if (typeof grace === 'number' && grace >= 0 && grace <= LONGEST_GRACE_S) return Math.round(grace * 1000);
+  throw new SessionUsageError(
+    `The second argument of regenerateSessionId() is { grace }, a number of seconds from 0 to ${LONGEST_GRACE_S}.`,
+  );
 }

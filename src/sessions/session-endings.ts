@@ -1,14 +1,26 @@
 import { Injectable, Logger } from '@nestjs/common';
 
 import { messageOf } from '../errors/message-of.js';
-import { originOf, UNKNOWN_CLIENT, type SessionEndedEvent, type SessionEventOrigin } from '../events/session-event.js';
+import {
+  originOf,
+  UNKNOWN_CLIENT,
+  type SessionEndedEvent,
+  type SessionEndReason,
+  type SessionEventOrigin,
+} from '../events/session-event.js';
 import { SessionEvents } from '../events/session-events.js';
+import { SessionOptions } from '../options/session-options.js';
 import type { LoginMetadata } from '../records/payload.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
 import type { SessionState } from './session-state.js';
 import { Session } from './session.js';
+
+const LOGOUT_EVERYWHERE = {
+  reason: 'logout-everywhere',
+  origin: originOf('logout-everywhere', UNKNOWN_CLIENT),
+} as const;
 
 /** Why a session is ended, by which call and by which user. */
 export type Ending = Pick<SessionEndedEvent, 'reason' | 'cause' | 'by'>;
@@ -25,6 +37,7 @@ export class SessionEndings {
   readonly #logger = new Logger('SessionModule');
 
   constructor(
+    private readonly options: SessionOptions,
     private readonly store: SessionStore,
     private readonly events: SessionEvents,
   ) {}
@@ -43,16 +56,15 @@ export class SessionEndings {
   async #end(state: SessionState, ending: Ending, budget: StoreBudget): Promise<boolean> {
     if (state.isEnded) return false;
     state.listener?.beforeWrite();
-    const sessionId = state.record.id;
-    const outcome = await this.store.delete(sessionId, budget);
+    const sessionId = await this.store.aliases.end(state.record.id, budget);
     state.end('ended');
-    if (outcome === 'missing') return false;
+    if (sessionId === null) return false;
     this.report(sessionId, state.userId, ending, state.originOf(ending.cause));
     return true;
   }
 
   /**
-   * Ends a session of which only the id is known.
+   * Ends a session of which only the id is known, the present one or one that it had before.
    *
    * @param origin the origin of the request. Default: the client for which the session was created.
    * @returns `false` if there is no such session
@@ -64,17 +76,17 @@ export class SessionEndings {
     origin?: SessionEventOrigin,
   ): Promise<boolean> {
     const ended = this.events.hasListeners ? await this.#peek(sessionId, budget) : null;
-    const outcome = await this.store.delete(sessionId, budget);
-    if (outcome === 'missing') return false;
+    const endedId = await this.store.aliases.end(sessionId, budget);
+    if (endedId === null) return false;
     const known = origin ?? originOf(ending.cause, ended?.client ?? UNKNOWN_CLIENT);
-    this.report(sessionId, ended?.userId ?? null, ending, known);
+    this.report(endedId, ended?.userId ?? null, ending, known);
     return true;
   }
 
   /** Reads the session for the event. If that fails, the event has fewer fields, and the session is ended anyway. */
   async #peek(id: SessionId, budget: StoreBudget): Promise<EndedSession | null> {
     try {
-      const stored = await this.store.read(id, budget);
+      const stored = await this.store.aliases.read(id, 'always', budget);
       if (stored === null) return null;
       const { content } = stored;
       return { userId: content.user?.userId ?? null, client: content.readLogin() };
@@ -92,35 +104,46 @@ export class SessionEndings {
   async #invalidate(state: SessionState, by: string | null, budget: StoreBudget): Promise<boolean> {
     if (state.isEnded) return false;
     state.listener?.beforeWrite();
-    const sessionId = state.record.id;
-    let wasAlive = false;
+    const seen = { alive: false };
     const stored = await this.store.change(
-      sessionId,
+      state.record.id,
       state.snapshot(),
       (current) => {
-        wasAlive = this.store.isAlive(current);
-        return wasAlive ? { content: current.content, status: 'invalidated' } : null;
+        seen.alive = this.store.isAlive(current);
+        return seen.alive ? { content: current.content, status: 'invalidated' } : null;
       },
       budget,
+      'always',
     );
     state.end('invalidated');
-    wasAlive &&= stored !== null;
-    if (!wasAlive) return false;
-    this.report(sessionId, state.userId, { reason: 'invalidated', by }, state.originOf('invalidated'));
+    if (!seen.alive || stored === null) return false;
+    this.report(stored.record.id, state.userId, { reason: 'invalidated', by }, state.originOf('invalidated'));
     return true;
   }
 
-  /** Ends all sessions of a user, except one if `except` is given. @returns how many were ended */
+  /**
+   * Ends all sessions of a user, except one if `except` is given.
+   *
+   * @param why default: a log-out everywhere, of which no client is known
+   * @returns how many were ended
+   */
   async endAllOfUser(
     userId: string,
     tag: UserTag,
     { except, by }: { readonly except?: SessionId | undefined; readonly by: string | null },
     budget: StoreBudget,
+    why: { readonly reason: SessionEndReason; readonly origin: SessionEventOrigin } = LOGOUT_EVERYWHERE,
   ): Promise<number> {
-    const ended = await this.store.deleteByUser(tag, budget, except === undefined ? {} : { except });
-    const origin = originOf('logout-everywhere', UNKNOWN_CLIENT);
-    for (const sessionId of ended) this.report(sessionId, userId, { reason: 'logout-everywhere', by }, origin);
+    const kept = except === undefined ? {} : { except: await this.#presentIdOf(except, budget) };
+    const ended = await this.store.deleteByUser(tag, budget, kept);
+    for (const sessionId of ended) this.report(sessionId, userId, { reason: why.reason, by }, why.origin);
     return ended.length;
+  }
+
+  /** With `rotateEvery`, another request may have given the session a newer id since the caller has loaded it. */
+  async #presentIdOf(id: SessionId, budget: StoreBudget): Promise<SessionId> {
+    if (this.options.rotateEvery === null) return id;
+    return (await this.store.aliases.read(id, 'always', budget))?.record.id ?? id;
   }
 
   /** Ends a session whose token is sent to no client, because the request that created it has failed. Never throws. */

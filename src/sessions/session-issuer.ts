@@ -129,6 +129,8 @@ export class SessionIssuer {
       isRemembered: false,
       authenticatedAt: user === null ? null : now,
       authMethods: [],
+      idIssuedAt: now,
+      formerIds: [],
     };
   }
 
@@ -183,13 +185,13 @@ export class SessionIssuer {
   /**
    * Stores a prepared session.
    *
-   * @param options the session that it replaces, if any
+   * @param options the session that it replaces, and what is left in its place, if any
    * @returns the stored session; `changed` or `missing` if the session that it should replace has changed or ended
    * @throws SessionConflictError when the user has too many sessions
    */
   async insert(
     { record, userId }: PreparedSession,
-    options: Pick<NewRecordOptions, 'replaces'>,
+    options: Pick<NewRecordOptions, 'replaces' | 'alias'>,
     origin: SessionEventOrigin,
     budget: StoreBudget,
   ): Promise<StoredSession | 'changed' | 'missing'> {

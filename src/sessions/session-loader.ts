@@ -10,6 +10,7 @@ import {
 import { SessionRejections } from '../events/session-rejections.js';
 import type { ClientIdentity, RequestClient } from '../http/client-identity.js';
 import type { StoredSession } from '../records/stored-session.js';
+import type { FollowedAlias } from '../store/aliases.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf } from '../tokens/session-secret.js';
@@ -17,7 +18,8 @@ import { TokenVerifier, type VerifiedToken, type VerifierVerdict } from '../toke
 import { SessionBinding } from './session-binding.js';
 import { SessionContext } from './session-context.js';
 import { SessionIssuer } from './session-issuer.js';
-import type { Session } from './session.js';
+import { SessionReuse } from './session-reuse.js';
+import { Session } from './session.js';
 
 /** Why a token of a request is invalid. */
 export type TokenFault = Extract<VerifierVerdict, { valid: false }>['fault'] | 'TOKEN_AMBIGUOUS';
@@ -27,12 +29,15 @@ export type LoadResult =
   | { readonly session: Session; readonly refusal?: undefined }
   | { readonly session?: undefined; readonly refusal: SessionError };
 
+/** What a token names: an alias, if the session has got a new id with a grace, which is to be followed. */
+export type CheckResult = LoadResult | { readonly session?: undefined; readonly alias: StoredSession };
+
 /** Knows the client of a request. */
 export interface ClientSource {
   readonly client: RequestClient;
 }
 
-/** Loads the living session of a token, with one read of the store. */
+/** Loads the living session of a token, with one read of the store; by an old id, with one more for each id since. */
 @Injectable()
 export class SessionLoader {
   constructor(
@@ -42,6 +47,7 @@ export class SessionLoader {
     private readonly context: SessionContext,
     private readonly rejections: SessionRejections,
     private readonly verifier: TokenVerifier,
+    private readonly reuse: SessionReuse,
   ) {}
 
   /**
@@ -56,11 +62,43 @@ export class SessionLoader {
   ): Promise<{ readonly session: Session; readonly token: VerifiedToken }> {
     const token = await this.verifier.verify(typeof text === 'string' ? text : '');
     if (!token.valid) throw this.tokenRefusal(token.fault, client);
-    const { session, refusal } = await this.store.read(token.sessionId, budget, (stored) =>
-      this.check(stored, token, { client }),
-    );
+    const checked = await this.store.read(token.sessionId, budget, (stored) => this.check(stored, token, { client }));
+    const { session, refusal } =
+      'alias' in checked ? await this.follow(checked.alias, token, { client }, budget) : checked;
     if (session === undefined) throw refusal;
     return { session, token };
+  }
+
+  /**
+   * Loads the session to which an alias leads. After its grace the client is refused, and the use reported.
+   *
+   * @throws SessionBackendError when the store does not say whether the session lives
+   */
+  async follow(
+    alias: StoredSession,
+    token: VerifiedToken,
+    from: ClientSource,
+    budget: StoreBudget,
+  ): Promise<LoadResult> {
+    const { stored, graceEndsAt } = await this.#followed(alias, budget);
+    if (stored !== null && this.store.isAlive(stored) && graceEndsAt <= this.context.clock.now()) {
+      await this.reuse.report(stored, token.sessionId, from.client, budget);
+      return this.#refused(idReplaced(), token, from);
+    }
+    const checked = this.check(stored, token, from);
+    if ('alias' in checked) return this.#refused(new SessionNotFoundError(), token, from);
+    if (checked.session !== undefined) Session.stateOf(checked.session).isByOldId = true;
+    return checked;
+  }
+
+  async #followed(alias: StoredSession, budget: StoreBudget): Promise<FollowedAlias> {
+    try {
+      return await this.store.aliases.follow(alias, budget);
+    } catch (error) {
+      // A damaged record is no session.
+      if (error instanceof SessionNotFoundError) return { stored: null, graceEndsAt: 0 };
+      throw error;
+    }
   }
 
   /**
@@ -68,25 +106,42 @@ export class SessionLoader {
    *
    * @param from its `client` is read only if needed, because some frameworks have to compute the address
    */
-  check(stored: StoredSession | null, token: VerifiedToken, from: ClientSource): LoadResult {
+  check(stored: StoredSession | null, token: VerifiedToken, from: ClientSource): CheckResult {
     const now = this.context.clock.now();
     const refusal = stored === null ? new SessionNotFoundError() : this.#refusalOf(stored, token, now, from);
     if (stored !== null && refusal === null) {
       return { session: this.context.open(stored, Math.max(now, stored.record.lastAccessed)) };
     }
-    const reason = refusal ?? new SessionNotFoundError();
-    this.rejections.report(reason, from.client, token.sessionId);
-    return { refusal: reason };
+    if (refusal === 'alias' && stored !== null) return { alias: stored };
+    return this.#refused(refusal === null || refusal === 'alias' ? new SessionNotFoundError() : refusal, token, from);
   }
 
-  #refusalOf(stored: StoredSession, token: VerifiedToken, now: number, from: ClientSource): SessionError | null {
+  #refused(refusal: SessionError, token: VerifiedToken, from: ClientSource): LoadResult {
+    this.rejections.report(refusal, from.client, token.sessionId);
+    return { refusal };
+  }
+
+  #refusalOf(
+    stored: StoredSession,
+    token: VerifiedToken,
+    now: number,
+    from: ClientSource,
+  ): SessionError | 'alias' | null {
     const { record, content } = stored;
     // Same error as for a session that never existed, because each store removes expired records at a time of its own.
     if (this.store.expiryOf(record, content) <= now) return new SessionNotFoundError();
-    // The token of a pending login has not been sent to any client yet.
-    if (record.status === 'pending') return new SessionNotFoundError();
-    if (record.status === 'invalidated') {
-      return new SessionInvalidError('SESSION_INVALIDATED', 'The session was ended by invalidateSession().');
+    switch (record.status) {
+      case 'active':
+        break;
+      case 'pending':
+        // The token of a pending login has not been sent to any client yet.
+        return new SessionNotFoundError();
+      case 'invalidated':
+        return new SessionInvalidError('SESSION_INVALIDATED', 'The session was ended by invalidateSession().');
+      case 'alias':
+        return 'alias';
+      default:
+        record.status satisfies never;
     }
     try {
       if (!this.#isIndexed(stored, token)) {
@@ -118,6 +173,13 @@ export class SessionLoader {
     this.rejections.report(error, client, null);
     return error;
   }
+}
+
+function idReplaced(): SessionNotFoundError {
+  return new SessionNotFoundError(
+    'The session has a newer id, and the grace for this one is over. A client sends the latest token that it got; a longer grace helps those that are slow.',
+    'SESSION_ID_REPLACED',
+  );
 }
 
 const TOKEN_FAULTS = {

@@ -1,12 +1,14 @@
 import { Injectable } from '@nestjs/common';
 
 import type { RequestClient } from '../http/client-identity.js';
-import { SessionConflictError } from '../errors/session-errors.js';
-import type { SessionEventOrigin } from '../events/session-event.js';
+import { SessionConflictError, SessionUsageError } from '../errors/session-errors.js';
+import type { SessionCause, SessionEventOrigin } from '../events/session-event.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
+import { aliasRecord, metadataOfNewId } from '../records/alias.js';
 import { apply } from '../records/changes.js';
 import { encodePayload, type SessionContent } from '../records/payload.js';
+import type { FollowsAlias } from '../store/aliases.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf, type UserTag } from '../tokens/session-secret.js';
@@ -29,6 +31,30 @@ export interface Login {
 
 /** Returns the content of the new session, computed from the old one as it was when it ended. */
 type SuccessorContent = (old: StoredSession) => SessionContent;
+
+/** How a session gets a new id. */
+export interface NewId {
+  /** For how long the old id is an alias, milliseconds. 0: it is dead at once. */
+  readonly graceMs: number;
+  /** Of the event. Default: `regenerated`. */
+  readonly cause?: SessionCause;
+  /** Whether the idle expiry stays. Default: it begins anew. */
+  readonly keepsExpiry?: boolean;
+}
+
+const DEAD_AT_ONCE: NewId = { graceMs: 0 };
+
+/** How a session is exchanged within one slot. */
+interface Exchange {
+  readonly tag: UserTag;
+  readonly contentFrom: SuccessorContent;
+  readonly origin: SessionEventOrigin;
+  /** What becomes of an old session that has got a new id meanwhile. */
+  readonly follows: FollowsAlias;
+  /** Default: the old session leaves no alias. */
+  readonly graceEndsAt?: number | null;
+  readonly keepsExpiry?: boolean;
+}
 
 /** A new session that is stored. */
 interface Exchanged {
@@ -76,6 +102,7 @@ export class SessionLogin {
     const { prepared, stored } = exchanged ?? (await this.#insertNew(fresh, login.origin, budget));
     if (carried === null || exchanged === null) state.replaceBy(stored);
     else state.continueAs(stored, carried);
+    state.isByOldId = false;
     this.issuer.announce(prepared, login.origin);
     if (exchanged !== null) {
       this.endings.report(sessionId, userId, { reason: 'replaced-at-login', by: null }, login.origin);
@@ -104,7 +131,7 @@ export class SessionLogin {
     const tag = this.issuer.tagOfUser(user.userId);
     const exchanged =
       tagOf(previous.record.id) === tag
-        ? await this.#exchange(previous, tag, contentFrom, origin, budget)
+        ? await this.#exchange(previous, { tag, contentFrom, origin, follows: 'always' }, budget)
         : await this.#exchangeAcrossSlots(previous, fresh, contentFrom, origin, budget);
     if (exchanged === null && previous.userId === null) throw lostRace();
     return exchanged;
@@ -112,25 +139,39 @@ export class SessionLogin {
 
   /**
    * @returns in a request: `session`, which now has the new id. Outside of a request: another object, and `session` has ended.
-   * @throws SessionConflictError when `session` was ended or exchanged by another client meanwhile
+   * @throws SessionConflictError when `session` was ended or exchanged by another client meanwhile, or its client came by an id that it has no
+   * more
    */
-  regenerate(session: Session, budget: StoreBudget): Promise<IssuedSession> {
-    return Session.stateOf(session).inTurn(() => this.#regenerate(session, budget));
+  regenerate(session: Session, budget: StoreBudget, newId: NewId = DEAD_AT_ONCE): Promise<IssuedSession> {
+    return Session.stateOf(session).inTurn(() => this.#regenerate(session, budget, newId));
   }
 
-  async #regenerate(session: Session, budget: StoreBudget): Promise<IssuedSession> {
+  async #regenerate(
+    session: Session,
+    budget: StoreBudget,
+    { graceMs, cause = 'regenerated', keepsExpiry = false }: NewId,
+  ): Promise<IssuedSession> {
     const state = Session.stateOf(session);
     if (state.isEnded) throw sessionEnded();
+    if (graceMs > 0) this.#assertKeepsAliases();
+    if (state.isByOldId) throw lostRace();
     const previousSessionId = session.sessionId;
     const pending = state.pendingChanges();
-    const contentFrom: SuccessorContent = ({ content }) => apply(content, pending.changes);
-    const origin = state.originOf('regenerated');
-    const exchanged = await this.#exchange(state, tagOf(previousSessionId), contentFrom, origin, budget);
+    const now = this.context.clock.now();
+    const graceEndsAt = graceMs > 0 ? now + graceMs : null;
+    const contentFrom: SuccessorContent = ({ record, content }) => {
+      const metadata = metadataOfNewId(content.metadata, record.id, { now, graceEndsAt });
+      return { ...apply(content, pending.changes), metadata };
+    };
+    const origin = state.originOf(cause);
+    const exchange = { tag: tagOf(previousSessionId), contentFrom, origin, follows: 'never', graceEndsAt } as const;
+    const exchanged = await this.#exchange(state, { ...exchange, keepsExpiry }, budget);
     if (exchanged === null) throw lostRace();
     const { id: sessionId } = exchanged.stored.record;
     this.events.emit({ type: 'regenerated', sessionId, previousSessionId, userId: state.userId, ...origin });
     if (state.listener !== null) {
       state.continueAs(exchanged.stored, pending);
+      state.isByOldId = false;
       return { session, token: exchanged.prepared.token };
     }
     state.end('ended');
@@ -145,19 +186,27 @@ export class SessionLogin {
    */
   #exchange(
     previous: SessionState,
-    tag: UserTag,
-    contentFrom: SuccessorContent,
-    origin: SessionEventOrigin,
+    { tag, contentFrom, origin, follows, graceEndsAt = null, keepsExpiry = false }: Exchange,
     budget: StoreBudget,
   ): Promise<Exchanged | null> {
-    const startsAt = this.context.clock.now();
-    return this.store.retry(previous.record.id, previous.snapshot(), budget, async (old) => {
+    const now = this.context.clock.now();
+    const attempt = async (old: StoredSession) => {
       if (!this.store.isAlive(old)) return null;
-      const prepared = await this.issuer.prepare(contentFrom(old), startsAt, tag);
-      const stored = await this.issuer.insert(prepared, { replaces: old.record }, origin, budget);
+      const renewed = await this.issuer.prepare(contentFrom(old), now, tag);
+      const prepared = keepsExpiry ? withExpiry(renewed, old.record.expiresAt) : renewed;
+      const alias = graceEndsAt === null ? {} : { alias: aliasRecord(old, prepared.record, { now, graceEndsAt }) };
+      const stored = await this.issuer.insert(prepared, { replaces: old.record, ...alias }, origin, budget);
       if (stored === 'missing') return null;
       return stored === 'changed' ? stored : { prepared, stored };
-    });
+    };
+    return this.store.retry(previous.record.id, previous.snapshot(), budget, attempt, follows);
+  }
+
+  #assertKeepsAliases(): void {
+    if (this.store.keepsAliases) return;
+    throw new SessionUsageError(
+      'The backend cannot keep an old id for a grace: it has no keepsAliases. Call regenerateSessionId() without a grace, or add to the backend what SessionBackend says of aliases.',
+    );
   }
 
   /**
@@ -215,15 +264,20 @@ export class SessionLogin {
     prepare: SuccessorContent,
     budget: StoreBudget,
   ): Promise<SessionContent | null> {
-    return this.store.retry(previous.record.id, previous.snapshot(), budget, async (old) => {
+    const attempt = async (old: StoredSession) => {
       if (!this.store.isAlive(old)) return null;
       const content = prepare(old);
       const { id, version } = old.record;
       const outcome = await this.store.delete(id, budget, { ifVersion: version });
       if (outcome === 'missing') return null;
-      return outcome === 'changed' ? outcome : content;
-    });
+      return outcome === 'deleted' ? content : 'changed';
+    };
+    return this.store.retry(previous.record.id, previous.snapshot(), budget, attempt, 'always');
   }
+}
+
+function withExpiry(prepared: PreparedSession, expiresAt: number): PreparedSession {
+  return { ...prepared, record: { ...prepared.record, expiresAt } };
 }
 
 function lostRace(): SessionConflictError {

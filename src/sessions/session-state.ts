@@ -52,6 +52,8 @@ export class SessionState {
   #queue: TaskQueue | null = null;
   /** The request that the session was loaded for; null: loaded outside of a request. */
   listener: SessionListener | null = null;
+  /** Whether the client came by an id that the session has no more. It gets no token for the newer one. */
+  isByOldId = false;
 
   constructor(
     stored: StoredSession,
@@ -91,6 +93,12 @@ export class SessionState {
   /** Milliseconds since the epoch; exact, while the store may be up to `touchInterval` behind. */
   get lastAccessed(): number {
     return this.accessedAt;
+  }
+
+  /** The ids that the session had before, those of which the grace is not over. */
+  formerIds(): string[] {
+    const now = this.environment.clock.now();
+    return this.metadata.formerIds.filter(({ until }) => until > now).map(({ id }) => id);
   }
 
   get isAnonymous(): boolean {
@@ -176,7 +184,7 @@ export class SessionState {
 
   /** Called after `pending` was stored as `stored`. Those changes are no longer pending. */
   committed(pending: PendingChanges, stored: StoredSession): void {
-    this.#stored = stored;
+    this.#storedAs(stored);
     this.#user &&= this.#user.storedAs(pending.userText);
     this.#data &&= this.#data.storedAs(pending.dataText);
     this.#flash?.committed(pending.changes);
@@ -184,13 +192,13 @@ export class SessionState {
 
   /** Called after `messages` were removed, by which the session became `stored`. Returns all that the holder gets. */
   flashTaken(messages: readonly StoredFlashMessage[], stored: StoredSession): readonly StoredFlashMessage[] {
-    this.#stored = stored;
+    this.#storedAs(stored);
     return this.flash.takeRemoved(messages, stored.content.flash);
   }
 
   /** Called after `messages` were put back, by which the session became `stored`. */
   flashReturned(messages: readonly StoredFlashMessage[], stored: StoredSession): void {
-    this.#stored = stored;
+    this.#storedAs(stored);
     this.flash.returned(messages, stored.content.flash);
   }
 
@@ -260,8 +268,14 @@ export class SessionState {
     return null;
   }
 
-  #adopt(stored: StoredSession): void {
+  #storedAs(stored: StoredSession): void {
+    // Another request has given it a newer id meanwhile.
+    if (stored.record.id !== this.record.id) this.isByOldId = true;
     this.#stored = stored;
+  }
+
+  #adopt(stored: StoredSession): void {
+    this.#storedAs(stored);
     this.#userId = undefined;
     this.accessedAt = stored.record.lastAccessed;
   }

@@ -13,6 +13,7 @@ import { Waits } from '../backends/waits.js';
 import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { SessionBackendError, SessionConflictError, SessionNotFoundError } from '../errors/session-errors.js';
 import { SessionOptions } from '../options/session-options.js';
+
 import type { SessionContent } from '../records/payload.js';
 import { DamagedRecordError } from '../records/record-errors.js';
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
@@ -25,6 +26,7 @@ import {
 } from '../records/stored-session.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
 import { AbandonedSessions, type AbandonedSession } from './abandoned-sessions.js';
+import { Aliases, type FollowsAlias } from './aliases.js';
 import { BackendCalls } from './backend-calls.js';
 import { BackendLifecycle } from './backend-lifecycle.js';
 import {
@@ -49,6 +51,8 @@ const RECORDS_AT_ONCE = 500;
 /** Options for a new record. */
 export interface NewRecordOptions extends Pick<CreateOptions, 'limit'> {
   readonly replaces?: SessionRecord;
+  /** What is left in its place. */
+  readonly alias?: SessionRecord;
 }
 
 /**
@@ -64,6 +68,8 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   readonly #lifecycle: BackendLifecycle;
   readonly #calls: BackendCalls;
   readonly #abandoned: AbandonedSessions;
+  /** Finds and ends sessions by ids that they had before. */
+  readonly aliases: Aliases;
 
   constructor(
     @Inject(SESSION_BACKEND) private readonly backend: SessionBackend,
@@ -81,6 +87,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       clock,
       logger: this.#logger,
     });
+    this.aliases = new Aliases(this, clock, options.rotateEvery !== null);
     this.#calls = new BackendCalls(this.#lifecycle, this.#logger);
   }
 
@@ -105,23 +112,45 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
    */
   async create(
     record: SessionRecord,
-    { limit, replaces }: NewRecordOptions,
+    { limit, replaces, alias }: NewRecordOptions,
     budget: StoreBudget,
   ): Promise<CreateResult> {
     this.assertFits(record, replaces ?? null);
+    if (alias !== undefined) this.aliases.areInUse = true;
     const options = {
       ...(limit === undefined ? {} : { limit }),
-      ...(replaces === undefined ? {} : { replaces: { id: replaces.id, version: replaces.version } }),
+      ...(replaces === undefined
+        ? {}
+        : { replaces: { id: replaces.id, version: replaces.version, ...(alias === undefined ? {} : { alias }) } }),
     };
     try {
       return await this.#calls.make('write', budget, isCreateResult, () =>
         this.backend.create(record, { ...options, deadline: budget.remainingMs }),
       );
     } catch (error) {
+      if (!isUnknownOutcome(error)) throw error;
+      if (alias !== undefined) return this.#createdWithAlias(alias, error, budget);
       // The store may have created the session, but no client gets its token.
-      if (isUnknownOutcome(error)) this.abandon({ id: record.id, versions: [record.version] }, budget);
+      this.abandon({ id: record.id, versions: [record.version] }, budget);
       throw error;
     }
+  }
+
+  /** Whether the backend can leave an alias. */
+  get keepsAliases(): boolean {
+    return this.backend.keepsAliases === true;
+  }
+
+  /**
+   * Finds out what became of a creation whose response was lost. If the alias is there, the session has its new id. If it is not, or that is
+   * not known either, the client keeps its old id. The new session is not ended then: if it does exist, the old id still leads to it.
+   *
+   * @throws `error` unless the session was created
+   */
+  async #createdWithAlias(alias: SessionRecord, error: unknown, budget: StoreBudget): Promise<CreateResult> {
+    const left = await this.read(alias.id, budget).catch(() => null);
+    if (left?.record.payload !== alias.payload || left.record.status !== 'alias') throw error;
+    return { outcome: 'created', evicted: [] };
   }
 
   /**
@@ -309,7 +338,8 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
    * faster. It must be pure. If it returns `null`, or a revision that changes nothing, nothing is written.
    *
    * @param known the session as the caller has already read it; saves a read, and may be outdated
-   * @returns the session as stored; `null` if there is no such session
+   * @param follows what becomes of an `id` that the session has no more
+   * @returns the session as stored, perhaps under a newer id; `null` if there is no such session
    * @throws SessionConflictError when the budget ends before an attempt succeeds
    * @throws SessionDataError when the revision is too large
    */
@@ -318,6 +348,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     known: StoredSession | null,
     revise: (stored: StoredSession) => SessionRevision | null,
     budget: StoreBudget,
+    follows: FollowsAlias = 'within grace',
   ): Promise<StoredSession | null> {
     let current = known;
     return this.#queues.run(
@@ -327,7 +358,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
         // The previous writer has changed the session, so a compare-and-set on the known version would fail.
         current = null;
       },
-      () => this.#changeInTurn(id, current, revise, budget),
+      () => this.#changeInTurn(id, current, revise, budget, follows),
     );
   }
 
@@ -336,8 +367,9 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     known: StoredSession | null,
     revise: (stored: StoredSession) => SessionRevision | null,
     budget: StoreBudget,
+    follows: FollowsAlias,
   ): Promise<StoredSession | null> {
-    return this.retry(id, known, budget, async (stored, isLatest) => {
+    const attempt = async (stored: StoredSession, isLatest: boolean) => {
       const revision = revise(stored);
       if (revision === null) return stored;
       const next = revisedRecord(stored.record, revision);
@@ -352,7 +384,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       );
       switch (outcome) {
         case 'replaced':
-          return storedSession(next, id, this.#damage);
+          return storedSession(next, next.id, this.#damage);
         case 'missing':
           return null;
         case 'changed':
@@ -360,7 +392,8 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
         default:
           return outcome satisfies never;
       }
-    });
+    };
+    return this.retry(id, known, budget, attempt, follows);
   }
 
   /**
@@ -368,6 +401,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
    *
    * @param known the session as the caller has already read it; `null` if it has not
    * @param attempt returns `changed` if another writer was faster, `outdated` if it needs the latest version
+   * @param follows what becomes of an `id` that the session has no more; with `never`, `attempt` gets the alias
    * @returns `null` if there is no such session any more
    * @throws SessionConflictError when the budget ends before
    */
@@ -376,15 +410,16 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     known: StoredSession | null,
     budget: StoreBudget,
     attempt: (stored: StoredSession, isLatest: boolean) => Promise<Result | 'changed' | 'outdated'>,
+    follows: FollowsAlias = 'within grace',
   ): Promise<Result | null> {
     let lost = 0;
     let isLatest = known === null;
-    let stored = known ?? (await this.read(id, budget));
+    let stored = known ?? (await this.aliases.read(id, follows, budget));
     while (stored !== null) {
       const result = await attempt(stored, isLatest);
       if (result !== 'changed' && result !== 'outdated') return result;
       if (result === 'changed') await this.#pause(++lost, budget);
-      stored = await this.read(id, budget);
+      stored = await this.aliases.read(id, follows, budget);
       isLatest = true;
     }
     return null;

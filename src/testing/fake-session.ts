@@ -56,6 +56,8 @@ export function fakeSession({
     isRemembered: false,
     authenticatedAt: owner === null ? null : createdAt,
     authMethods: [],
+    idIssuedAt: createdAt,
+    formerIds: [],
   };
   const record = {
     id,

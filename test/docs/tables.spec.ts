@@ -142,7 +142,14 @@ describe('the tables of errors and events', () => {
     const file = 'src/events/session-event.ts';
     expect(namesIn(table('cause')).sort()).toEqual(membersOf(file, 'SessionCause').sort());
     expect(namesIn(table('reason')).sort()).toEqual(membersOf(file, 'SessionEndReason').sort());
-    expect(namesIn(table('event')).sort()).toEqual(['created', 'ended', 'regenerated', 'rejected', 'renewed']);
+    expect(namesIn(table('event')).sort()).toEqual([
+      'created',
+      'ended',
+      'regenerated',
+      'rejected',
+      'renewed',
+      'reused',
+    ]);
   });
 });
 

@@ -1,0 +1,102 @@
+import { isSessionId, tagOf, type SessionId } from '../tokens/session-secret.js';
+import { encodePayload, type FormerId, type SessionMetadata } from './payload.js';
+import { isInstant, type SessionRecord } from './session-record.js';
+import type { StoredSession } from './stored-session.js';
+
+/** The most former ids that a session remembers, for CSRF tokens. */
+const MOST_FORMER_IDS = 8;
+
+/** Where an alias leads, and until when. */
+export interface AliasTarget {
+  readonly successor: SessionId;
+  /** Milliseconds since the epoch. */
+  readonly graceEndsAt: number;
+}
+
+/** The instants of a new id. */
+export interface NewIdTimes {
+  readonly now: number;
+  /** `null`: the old id is dead at once. */
+  readonly graceEndsAt: number | null;
+}
+
+/**
+ * The record that leads from the old id of a session to its successor. It holds nothing of the session. It is kept after the grace, until the
+ * session would have expired, so that a late use of the old id can be told from an unknown one.
+ */
+export function aliasRecord(
+  { record: old, content: { metadata } }: StoredSession,
+  successor: SessionRecord,
+  { now, graceEndsAt }: { readonly now: number; readonly graceEndsAt: number },
+): SessionRecord {
+  const { createdAt, ttlMs, absoluteExpiresAt } = metadata;
+  const payload = encodePayload(old.id, {
+    metadata: {
+      createdAt,
+      ttlMs,
+      absoluteExpiresAt,
+      ipAddress: null,
+      userAgent: null,
+      isRemembered: false,
+      authenticatedAt: null,
+      authMethods: [],
+      idIssuedAt: createdAt,
+      formerIds: [],
+    },
+    user: null,
+    data: { successor: successor.id, graceEndsAt },
+    flash: [],
+    oneTime: [],
+  });
+  return {
+    id: old.id,
+    version: old.version + 1,
+    status: 'alias',
+    userTag: null,
+    lastAccessed: now,
+    expiresAt: successor.expiresAt,
+    payload,
+  };
+}
+
+/**
+ * Where an alias leads; `null` if what it says is not ours.
+ *
+ * @throws SessionNotFoundError when its content is damaged
+ */
+export function aliasTarget({ record, content }: StoredSession): AliasTarget | null {
+  const { successor, graceEndsAt } = content.data as { readonly successor?: unknown; readonly graceEndsAt?: unknown };
+  const isOurs = isSessionId(successor) && successor !== record.id && tagOf(successor) === tagOf(record.id);
+  return isOurs && isInstant(graceEndsAt) ? { successor, graceEndsAt } : null;
+}
+
+/** The metadata of a session that gets a new id instead of `oldId`. */
+export function metadataOfNewId(
+  metadata: SessionMetadata,
+  oldId: SessionId,
+  { now, graceEndsAt }: NewIdTimes,
+): SessionMetadata {
+  const { createdAt, ttlMs, absoluteExpiresAt } = metadata;
+  const { ipAddress, userAgent, isRemembered, authenticatedAt, authMethods } = metadata;
+  return {
+    createdAt,
+    ttlMs,
+    absoluteExpiresAt,
+    ipAddress,
+    userAgent,
+    isRemembered,
+    authenticatedAt,
+    authMethods,
+    idIssuedAt: now,
+    formerIds: graceEndsAt === null ? [] : withFormerId(metadata.formerIds, { id: oldId, until: graceEndsAt }, now),
+  };
+}
+
+/** An id before `last` leads to the session by way of `last`, so it ends with it. */
+function withFormerId(formerIds: readonly FormerId[], last: FormerId, now: number): readonly FormerId[] {
+  return formerIds
+    .filter(({ until }) => until > now)
+    .map(({ id, until }) => ({ id, until: Math.min(until, last.until) }))
+    .concat(last)
+    .slice(-MOST_FORMER_IDS);
+}
