@@ -9,7 +9,7 @@ const LAYERS = [
   { name: 'request', path: '^src/(csrf|transports|contexts|requests)/' },
   {
     name: 'nest',
-    path: '^src/decorators/|^src/(session[.](module|service|guard|interceptor)|backend-error[.]filter)[^/]*[.]ts$',
+    path: '^src/decorators/|^src/(session[.](module|service|guard|interceptor)|session-error[.]filter)[^/]*[.]ts$',
   },
   { name: 'entry points', path: '^src/testing/|^src/(index|redis|memcached)[.]ts$' },
 ];
@@ -25,7 +25,7 @@ const upwards = LAYERS.slice(0, -1).map(({ name, path }, level) => ({
 const FOLDER_ORDERS = [
   ['^src/errors/', '^src/tokens/', '^src/options/', '^src/events/'],
   ['^src/records/', '^src/backends/', '^src/store/'],
-  ['^src/transports/', '^src/csrf/', '^src/requests/'],
+  ['^src/transports/', '^src/csrf/', '^src/contexts/', '^src/requests/'],
 ];
 
 const folders = FOLDER_ORDERS.flatMap((order) =>

@@ -1,7 +1,6 @@
 import { Inject, Module, type Provider } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 
-import { BackendErrorFilter } from './backend-error.filter.js';
 import { MemoryBackend } from './backends/memory/memory.backend.js';
 import { SESSION_BACKEND, type SessionBackend } from './backends/session-backend.interface.js';
 import { SessionBinding } from './sessions/session-binding.js';
@@ -23,6 +22,7 @@ import {
   MODULE_OPTIONS_TOKEN,
   type SessionModuleOptions,
 } from './session.module-definition.js';
+import { SessionErrorFilter } from './session-error.filter.js';
 import { SessionService } from './session.service.js';
 import { SessionContext } from './sessions/session-context.js';
 import { SessionEndings } from './sessions/session-endings.js';
@@ -84,12 +84,12 @@ const replaceable: Provider[] = [
         new BoundedSerializer(serializer, clock, backendTimeout),
       inject: [TOKEN_SERIALIZER, SESSION_CLOCK, SessionOptions],
     },
-    BackendErrorFilter,
     CsrfProtection,
     CsrfTokens,
     SessionBinding,
     SessionContext,
     SessionEndings,
+    SessionErrorFilter,
     SessionEvents,
     SessionExchanges,
     SessionIssuer,

@@ -57,7 +57,7 @@ export class CsrfProtection {
 
   ruleFor(request: PlatformRequest, context: ExecutionContext | null): CsrfRule {
     if (!this.#enabled || SAFE_METHODS.has(rawRequestOf(request).method)) return 'safe';
-    return context !== null && this.#isSkipped(context) ? 'skipped' : 'checked';
+    return context !== null && this.isSkipped(context) ? 'skipped' : 'checked';
   }
 
   /**
@@ -129,7 +129,8 @@ export class CsrfProtection {
     return typeof field === 'string' ? field : null;
   }
 
-  #isSkipped(context: ExecutionContext): boolean {
+  /** Whether `@SkipCsrf()` is on the route, or on its controller. */
+  isSkipped(context: ExecutionContext): boolean {
     const targets = [context.getHandler(), context.getClass()];
     return this.reflector.getAllAndOverride<boolean | undefined>(SKIP_CSRF, targets) ?? false;
   }

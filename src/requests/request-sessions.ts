@@ -3,6 +3,7 @@ import { HttpAdapterHost, type AbstractHttpAdapter } from '@nestjs/core';
 import type { IncomingMessage } from 'node:http';
 
 import { SESSION_CLOCK, type Clock } from '../clock.js';
+import { graphqlRequestOf } from '../contexts/graphql-request.js';
 import { CsrfProtection } from '../csrf/csrf-protection.js';
 import { SessionUsageError } from '../errors/session-errors.js';
 import { SessionRejections } from '../events/session-rejections.js';
@@ -59,20 +60,39 @@ export class RequestSessions implements RequestSteps {
   /**
    * The session of the request in `context`, or of `request`. Nothing is read from the store yet.
    *
-   * @throws SessionUsageError for a context that is not HTTP's
+   * @throws SessionUsageError for a context without an HTTP request
    */
   of(subject: ExecutionContext | object): RequestSession {
     return isExecutionContext(subject) ? this.ofContext(subject) : this.ofRequest(subject);
   }
 
   ofContext(context: ExecutionContext): RequestSession {
-    if (context.getType() !== 'http') throw this.#notHttp(context.getType<string>());
-    // The same as switchToHttp() returns, without the three functions that it makes at each call.
-    return this.ofRequest(
-      context.getArgByIndex<PlatformRequest>(0),
-      context.getArgByIndex<PlatformResponse>(1),
-      context,
-    );
+    switch (context.getType<string>()) {
+      case 'http':
+        // The same as switchToHttp() returns, without the three functions that it makes at each call.
+        return this.ofRequest(
+          context.getArgByIndex<PlatformRequest>(0),
+          context.getArgByIndex<PlatformResponse>(1),
+          context,
+        );
+      case 'graphql':
+        return this.#ofResolver(context);
+      default:
+        throw this.#withoutRequest(context);
+    }
+  }
+
+  /**
+   * All resolvers of an operation share the session of its request. They may run at the same time: `@SkipCsrf()` on one of them must not skip
+   * the check that another one has begun.
+   */
+  #ofResolver(context: ExecutionContext): RequestSession {
+    const found = graphqlRequestOf(context);
+    if (found === null) throw this.#withoutRequest(context);
+    const { request, response } = found;
+    const known = this.#find(rawRequestOf(request))?.context ?? null;
+    const marks = known === null || !this.csrf.isSkipped(context) ? context : null;
+    return this.ofRequest(request, response, marks);
   }
 
   /**
@@ -109,9 +129,10 @@ export class RequestSessions implements RequestSteps {
     }
   }
 
-  #notHttp(type: string): SessionUsageError {
+  #withoutRequest(context: ExecutionContext): SessionUsageError {
+    const type = context.getType<string>();
     const error = new SessionUsageError(
-      `SessionGuard and the session decorators work for HTTP, and this context is of type "${type}": read the token yourself and call SessionService.getSession(token).`,
+      `SessionGuard and the session decorators work for HTTP and for GraphQL over HTTP, and this context is of type "${type}" and has no HTTP request. In GraphQL put it into the context as req; elsewhere read the token yourself and call SessionService.getSession(token).`,
     );
     this.log.misuse(`A context of type "${type}"`, error);
     return error;

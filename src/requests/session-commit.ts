@@ -1,6 +1,7 @@
 import { HttpStatus } from '@nestjs/common';
 import type { ServerResponse } from 'node:http';
 
+import { GraphqlSessionError } from '../contexts/graphql-error.js';
 import { nameOf } from '../errors/message-of.js';
 import { isRefusal, SessionError } from '../errors/session-error.js';
 import type { GateOwner, ReplacementResponse } from '../http/gate-owner.interface.js';
@@ -160,9 +161,13 @@ export class SessionCommit implements GateOwner {
       return null;
     }
     log.replaced(this.request.route, error);
-    return error instanceof SessionError
-      ? { status: error.getStatus(), body: error.getResponse() as object }
-      : INTERNAL_ERROR;
+    return error instanceof SessionError ? { status: error.getStatus(), body: this.#bodyFor(error) } : INTERNAL_ERROR;
+  }
+
+  #bodyFor(error: SessionError): object {
+    if (this.request.context?.getType<string>() !== 'graphql') return error.getResponse() as object;
+    const { message, extensions } = new GraphqlSessionError(error);
+    return { errors: [{ message, extensions }] };
   }
 
   /** A handler may keep a part of the session and change it without notice, so streams are looked at when they end. */

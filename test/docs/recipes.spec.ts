@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Controller, Get, HttpCode, Module, Post, Req, UseGuards, type Type } from '@nestjs/common';
+import { Controller, Get, Module, Post, Req, UseGuards, type Type } from '@nestjs/common';
 import { APP_FILTER, NestFactory } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
@@ -412,37 +412,6 @@ it('Swagger names bearer and cookie for the routes that require a session', asyn
     paths: Record<string, Record<string, { security: unknown }>>;
   };
   expect(paths['/profile']?.get?.security).toEqual(expect.arrayContaining([{ bearer: [] }, { cookie: [] }]));
-});
-
-it('a guard for GraphQL finds the session by the request in the context of its resolver', async () => {
-  const GraphqlSessionGuard = await load<Type<{ canActivate(context: object): Promise<boolean> }>>(
-    'docs/in-guards-and-middleware.md',
-    'graphql-session.guard.ts',
-    'GraphqlSessionGuard',
-  );
-  const results: unknown[] = [];
-  @Controller()
-  class GraphqlController {
-    constructor(private readonly guard: InstanceType<typeof GraphqlSessionGuard>) {}
-
-    @HttpCode(200)
-    @Post('graphql')
-    async query(@Req() req: object) {
-      const context = {
-        getArgByIndex: (index: number) => (index === 2 ? { req } : undefined),
-        getType: () => 'graphql',
-      };
-      const result: unknown = await this.guard
-        .canActivate(context)
-        .catch((error: unknown) => (error as { code: string }).code);
-      results.push(result);
-    }
-  }
-  Reflect.defineMetadata('design:paramtypes', [GraphqlSessionGuard], GraphqlController);
-  const sessions = await start({ controllers: [GraphqlController], providers: [GraphqlSessionGuard] });
-  await post('/graphql', { headers: await bearer(sessions) });
-  await post('/graphql');
-  expect(results).toEqual([true, 'TOKEN_MISSING']);
 });
 
 it('a guard adopts the sessions of express-session, once', async () => {

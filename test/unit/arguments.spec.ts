@@ -141,7 +141,7 @@ describe('a backend that is given what it cannot use', () => {
 });
 
 it.each(['ws', 'rpc', 'graphql'])(
-  'the guard says that it is for HTTP when it is asked in a context of %s',
+  'the guard says what is missing in a context of %s that has no HTTP request',
   async (type) => {
     const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
     const context = await Test.createTestingModule({
