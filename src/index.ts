@@ -32,6 +32,7 @@ export {
   CurrentSession,
   CurrentUser,
   FlashMessages,
+  OneTime,
   OptionalSession,
 } from './decorators/session-parameter.decorators.js';
 export type { SessionProperty } from './decorators/session-parameter.js';
@@ -72,6 +73,7 @@ export type { SessionModuleOptions } from './session.module-definition.js';
 export { DamagedRecordError, NewerRecordError } from './records/record-errors.js';
 export { decodeRecord, encodeRecord } from './records/record-text.js';
 export type { SessionRecord, SessionStatus, SessionTimes } from './records/session-record.js';
+export type { OneTimeOptions, OneTimeValues } from './requests/one-time-values.js';
 export type { LoginOptions, StartOptions, TransportOptions } from './requests/request-options.js';
 export { SessionGuard } from './session.guard.js';
 export { SessionInterceptor } from './session.interceptor.js';
@@ -87,7 +89,7 @@ export {
 export type { FlashMessage } from './records/flash-message.js';
 export type { SessionLifetime } from './sessions/session-issuer.js';
 export type { IssuedSession, LoginResult, SessionSummary } from './sessions/session-results.js';
-export type { NewSessionUser, SessionData, SessionUser } from './records/session-user.js';
+export type { NewSessionUser, OneTimeData, SessionData, SessionUser } from './records/session-user.js';
 export type { HeldStatus } from './sessions/session-state.js';
 export { Session } from './sessions/session.js';
 export { JwtTokenSerializer, type JwtTokenOptions } from './tokens/jwt-token.serializer.js';

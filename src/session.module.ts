@@ -12,6 +12,7 @@ import { SessionRejections } from './events/session-rejections.js';
 import { SessionJwtOptions } from './options/session-jwt-options.js';
 import { SessionOptions } from './options/session-options.js';
 import { validateOptions } from './options/validate-options.js';
+import { OneTimeValues } from './requests/one-time-values.js';
 import { RequestSessions } from './requests/request-sessions.js';
 import { SessionExchanges } from './requests/session-exchanges.js';
 import { SessionResponses } from './requests/session-responses.js';
@@ -86,6 +87,7 @@ const replaceable: Provider[] = [
     },
     CsrfProtection,
     CsrfTokens,
+    OneTimeValues,
     SessionBinding,
     SessionContext,
     SessionEndings,

@@ -7,6 +7,7 @@ import { originOf } from './events/session-event.js';
 import { identityOf } from './sessions/session-binding.js';
 import { routeOf } from './http/route-of.js';
 import type { LoginOptions, StartOptions } from './requests/request-options.js';
+import { OneTimeValues } from './requests/one-time-values.js';
 import { RequestSession } from './requests/request-session.js';
 import { RequestSessions } from './requests/request-sessions.js';
 import { SessionExchanges } from './requests/session-exchanges.js';
@@ -72,6 +73,8 @@ export class SessionService {
     private readonly requests: RequestSessions,
     private readonly exchanges: SessionExchanges,
     private readonly csrfTokens: CsrfTokens,
+    /** Values that are handed out once, such as the `state` of an OAuth login. */
+    readonly oneTime: OneTimeValues,
   ) {}
 
   /**

@@ -1,12 +1,14 @@
 import { createParamDecorator, UseInterceptors, type ExecutionContext, type Type } from '@nestjs/common';
 
 import { FlashInterceptor } from './flash.interceptor.js';
+import { assertName } from '../requests/one-time-values.js';
 import { hideType, seal, type SessionProperty } from './session-parameter.js';
 import {
   CsrfTokenPipe,
   CurrentSessionPipe,
   CurrentUserPipe,
   FlashMessagesPipe,
+  OneTimePipe,
   OptionalSessionPipe,
   type SessionPipe,
 } from './session-pipes.js';
@@ -64,4 +66,26 @@ export function FlashMessages(): ParameterDecorator {
 /** A CSRF token for a form or a page of the session; null without a session, or with `enableCsrf` off. See `SessionService.csrfToken()`. */
 export function CsrfToken(): ParameterDecorator {
   return sessionParameter(undefined, CsrfTokenPipe);
+}
+
+const sealedOneTime = createParamDecorator((oneTime: string, context: ExecutionContext) =>
+  seal({ context, property: undefined, oneTime }),
+);
+
+/**
+ * Takes the one-time value of a name from the session: `@OneTime('oauth-state')`. Null without a session, or if there is no such value; the
+ * guard is not needed. As with `SessionService.oneTime.consume()`, of many requests at once one gets it. Nothing is taken by requests whose
+ * response nobody reads: `HEAD`, prefetches, and what a page of another site sends in the background. A store that fails is a 503.
+ *
+ * Guards run before it. Pipes of other parameters may refuse the request after it: then the value is gone.
+ *
+ * @throws SessionUsageError when the name is not a string, or empty
+ */
+export function OneTime(name: string): ParameterDecorator {
+  assertName(name);
+  const decorate = sealedOneTime(name, OneTimePipe);
+  return (target, method, index) => {
+    hideType(target, method, index);
+    decorate(target, method, index);
+  };
 }

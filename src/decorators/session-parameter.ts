@@ -11,6 +11,8 @@ export interface SessionParameter {
   readonly context: ExecutionContext;
   /** The property of the session that is wanted; undefined: the session. */
   readonly property: SessionProperty | undefined;
+  /** The name of the one-time value that is wanted; undefined: none. */
+  readonly oneTime?: string;
 }
 
 /** A parameter on its way through the pipes of the application, which run before ours. */

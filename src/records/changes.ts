@@ -1,4 +1,5 @@
 import type { StoredFlashMessage } from './flash-message.js';
+import { withOneTimeValue, type StoredOneTimeValue } from './one-time-value.js';
 import type { SessionUser } from './session-user.js';
 import type { SessionContent } from './payload.js';
 
@@ -10,11 +11,13 @@ export type Change =
   | { readonly op: 'remove-user-field'; readonly field: string }
   | { readonly op: 'add-flash'; readonly message: StoredFlashMessage }
   | { readonly op: 'take-flash'; readonly id: string }
-  | { readonly op: 'return-flash'; readonly messages: readonly StoredFlashMessage[] };
+  | { readonly op: 'return-flash'; readonly messages: readonly StoredFlashMessage[] }
+  | { readonly op: 'put-one-time'; readonly added: StoredOneTimeValue; readonly now: number }
+  | { readonly op: 'take-one-time'; readonly name: string };
 
 /** `content` with `changes` made, in order. Pure: neither argument is touched, and the same arguments give the same result. */
 export function apply(content: SessionContent, changes: readonly Change[]): SessionContent {
-  let { user, flash } = content;
+  let { user, flash, oneTime } = content;
   const data = new Map(Object.entries(content.data));
   for (const change of changes) {
     switch (change.op) {
@@ -40,12 +43,17 @@ export function apply(content: SessionContent, changes: readonly Change[]): Sess
       case 'return-flash':
         flash = withReturned(flash, change.messages);
         break;
+      case 'put-one-time':
+        oneTime = withOneTimeValue(oneTime, change.added, change.now);
+        break;
+      case 'take-one-time':
+        oneTime = oneTime.filter(({ name }) => name !== change.name);
+        break;
       default:
         change satisfies never;
     }
   }
-  const { metadata, oneTime } = content;
-  return { metadata, user, data: Object.fromEntries<unknown>(data), flash, oneTime };
+  return { metadata: content.metadata, user, data: Object.fromEntries<unknown>(data), flash, oneTime };
 }
 
 /** `messages` among those that are stored, oldest first; both keep their own order, whatever the clocks of their writers said. */

@@ -36,3 +36,15 @@ export type NewSessionUser = Omit<SessionUser, 'roles' | 'permissions' | 'metada
 export interface SessionData {
   [key: string]: unknown;
 }
+
+/**
+ * The values of `sessions.oneTime`, by their names. Give yours types by declaration merging:
+ *
+ * @example
+ * declare module 'nestjs-sessionx' {
+ *   interface OneTimeData { 'invitation': { team: string }; [state: `oauth:${string}`]: string }
+ * }
+ */
+export interface OneTimeData {
+  [name: string]: unknown;
+}

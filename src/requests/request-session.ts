@@ -396,11 +396,20 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
   }
 
   /** Whether somebody reads the response: nobody does for `HEAD`, a prefetch, or a background request of another site. */
-  mayTakeFlash(): boolean {
-    if (this.gate === null) return false;
+  responseHasReader(): boolean {
     this.said.isShownOnce = true;
     const isCrossSite = this.said.source === 'cookie' && this.#steps.csrf.isCrossSite(this.request);
-    if (!hasReader(rawRequestOf(this.request), isCrossSite)) return false;
+    return hasReader(rawRequestOf(this.request), isCrossSite);
+  }
+
+  /** The same, except that a request of another site may be one for which the handler calls `consume()`: the way back of an OAuth login. */
+  mayTakeOneTime(): boolean {
+    this.said.isShownOnce = true;
+    return hasReader(rawRequestOf(this.request), false);
+  }
+
+  mayTakeFlash(): boolean {
+    if (this.gate === null || !this.responseHasReader()) return false;
     if (this.#session !== null) this.flash.watch(this.#session);
     return true;
   }

@@ -8,6 +8,8 @@ export interface SessionListener {
   beforeWrite(): void;
   /** The holder wants to take flash messages. @returns `false` if no client reads the response of this request */
   mayTakeFlash(): boolean;
+  /** The holder wants to take a one-time value. @returns `false` if no client reads the response of this request */
+  mayTakeOneTime(): boolean;
   /** The holder has used the session wrongly. The error is thrown next. */
   misused(error: Error): void;
   /** The client and the call for an event. */

@@ -202,6 +202,11 @@ export class SessionState {
     this.flash.returned(messages, stored.content.flash);
   }
 
+  /** Called after the one-time values were changed, by which the session became `stored`. */
+  oneTimeChanged(stored: StoredSession): void {
+    this.#stored = stored;
+  }
+
   /** Called after the store has moved the times. */
   touched(times: SessionTimes): void {
     const { record, content } = this.#stored;

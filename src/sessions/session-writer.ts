@@ -4,6 +4,7 @@ import { SessionNotFoundError, SessionUsageError } from '../errors/session-error
 import { apply, type Change } from '../records/changes.js';
 import { encodePayload, type SessionContent } from '../records/payload.js';
 import { encodedPayload } from '../records/stored-payload.js';
+import type { StoredOneTimeValue } from '../records/one-time-value.js';
 import type { SessionRecord } from '../records/session-record.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
@@ -120,6 +121,47 @@ export class SessionWriter {
     const returned: Change = { op: 'return-flash', messages };
     const stored = await this.#changeHeld(state, ({ content }) => apply(content, [returned]), budget);
     state.flashReturned(messages, stored);
+  }
+
+  /** Stores a one-time value at once, and not with the other changes of the holder. */
+  putOneTime(session: Session, added: StoredOneTimeValue, budget: StoreBudget): Promise<void> {
+    const state = Session.stateOf(session);
+    const put: Change = { op: 'put-one-time', added, now: this.context.clock.now() };
+    return state.inTurn(() => this.#changeOneTime(state, () => [put], budget));
+  }
+
+  /**
+   * Removes a one-time value from the store and returns it. Of several requests at once, one gets it.
+   *
+   * @returns `null` if the store has none, or for `HEAD` and prefetches
+   */
+  takeOneTime(session: Session, name: string, budget: StoreBudget): Promise<unknown> {
+    const state = Session.stateOf(session);
+    return state.inTurn(() => this.#takeOneTime(state, name, budget));
+  }
+
+  async #takeOneTime(state: SessionState, name: string, budget: StoreBudget): Promise<unknown> {
+    if (!state.isEnded && state.listener?.mayTakeOneTime() === false) return null;
+    const now = this.context.clock.now();
+    let taken: StoredOneTimeValue | undefined;
+    const take = ({ oneTime }: SessionContent): Change[] => {
+      taken = oneTime.findLast((stored) => stored.name === name && stored.expiresAt > now);
+      return taken === undefined ? [] : [{ op: 'take-one-time', name }];
+    };
+    await this.#changeOneTime(state, take, budget);
+    return taken?.value ?? null;
+  }
+
+  async #changeOneTime(
+    state: SessionState,
+    changesOf: (content: SessionContent) => readonly Change[],
+    budget: StoreBudget,
+  ): Promise<void> {
+    if (state.isEnded) throw sessionEnded();
+    state.listener?.beforeWrite();
+    // Where there is nothing to change, the store reads the session anew: another request may have put a value.
+    const stored = await this.#changeHeld(state, ({ content }) => apply(content, changesOf(content)), budget);
+    state.oneTimeChanged(stored);
   }
 
   /** @throws SessionNotFoundError, after `state` is notified */

@@ -5,7 +5,7 @@ import type { SessionRecord } from '../records/session-record.js';
 /** The most bytes of UTF-8 for one unit of UTF-16. */
 const MOST_BYTES_OF_A_CHARACTER = 3;
 /** The part of the session in each line of a payload. */
-const PARTS = ['metadata', 'user', 'metadata', 'flash', 'data'] as const;
+const PARTS = ['metadata', 'user', 'metadata', 'flash', 'oneTime', 'data'] as const;
 
 type Sized = Pick<SessionRecord, 'payload'>;
 

@@ -18,7 +18,7 @@ import { startService, type ServiceUnderTest } from '../support/services.js';
 
 type Damage = (text: string) => string | Buffer;
 
-const [USER, CLIENT, FLASH, DATA] = [1, 2, 3, 5];
+const [USER, CLIENT, FLASH, ONE_TIME, DATA] = [1, 2, 3, 4, 5];
 const nested = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);
 
 /** Puts `json` in the place of a line of the payload. The head of the record is the first line of all. */
@@ -44,6 +44,8 @@ const withTime = (name: string, number: string): Damage =>
 
 const user = (fields: string) => `{"userId":"ann","roles":[],"permissions":[],"metadata":{},${fields}}`;
 const flash = (fields: string) => `[{"id":"AAAAAAAAAAAA","message":"m","category":"info","timestamp":1,${fields}}]`;
+
+const oneTime = (fields: string) => `[{"name":"state","value":1,"expiresAt":9999999999999,${fields}}]`;
 
 const client = (fields: string) => `{"ipAddress":null,"userAgent":null,${fields}}`;
 
@@ -116,6 +118,20 @@ const messages: [what: string, json: string][] = [
   ['of a broken time', flash('"timestamp":1e300')],
   ['of no time', flash('"timestamp":null')],
   ['that go too deep', flash(`"more":${nested(200_000)}`)],
+];
+
+const oneTimeValues: [what: string, json: string][] = [
+  ['that are none', '[1]'],
+  ['that are no list', '{}'],
+  ['that are nothing', ''],
+  ['without a name', '[{"value":1,"expiresAt":1}]'],
+  ['with a name that is a number', oneTime('"name":7')],
+  ['without a value', '[{"name":"state","expiresAt":1}]'],
+  ['of a broken time', oneTime('"expiresAt":1e300')],
+  ['of no time', oneTime('"expiresAt":null')],
+  ['with __proto__', oneTime('"value":{"__proto__":{"admin":true}}')],
+  ['with a number beyond all numbers', oneTime('"value":1e999')],
+  ['that go too deep', oneTime(`"value":${nested(200_000)}`)],
 ];
 
 const clients: [what: string, json: string][] = [
@@ -230,6 +246,23 @@ describe.each(rawStores())('foreign and damaged records are no session, on $name
       await expect(service.sessions.takeFlash(session)).rejects.toThrow(SessionNotFoundError);
       await expectOneWarning(id);
     });
+
+    it.each(oneTimeValues)(
+      'is a session until its one-time values are read: with one-time values %s',
+      async (_what, json) => {
+        const { id, token } = await damaged(withChecksum(withLine(ONE_TIME, json)));
+        const session = await service.sessions.getSession(token);
+        expect(session.data).toEqual({ secret: 'the content' });
+        const { oneTime: values } = service.sessions;
+        await expect(values.consume(session, 'state')).rejects.toThrow(SessionNotFoundError);
+        const again = await service.sessions.getSession(token);
+        await expect(values.put(again, 'state', 1)).rejects.toThrow(SessionNotFoundError);
+        await expect(service.sessions.update(id, ({ data }) => void (data.a = 1))).rejects.toThrow(
+          SessionNotFoundError,
+        );
+        await expectOneWarning(id);
+      },
+    );
 
     it.each(clients)('is a session until its client is asked for: with a client %s', async (_what, json) => {
       const { id, token } = await damaged(withChecksum(withLine(CLIENT, json)));

@@ -16,6 +16,10 @@ declare module 'nestjs-sessionx' {
   interface SessionData {
     visits?: number;
   }
+  interface OneTimeData {
+    invitation: { team: string };
+    verifier: string;
+  }
 }
 
 // For the type checker, which `session-types.spec.ts` runs: nothing here is called.
@@ -23,7 +27,7 @@ declare module 'nestjs-sessionx' {
 /** Both ways, and in tuples, so that unions are compared whole. */
 type Same<A, B> = [A, B] extends [B, A] ? true : false;
 type Plan = 'free' | 'pro' | undefined;
-type Result<M extends keyof SessionService> = Awaited<ReturnType<SessionService[M]>>;
+type Result<M extends Exclude<keyof SessionService, 'oneTime'>> = Awaited<ReturnType<SessionService[M]>>;
 type PlanOf<S extends Session> = NonNullable<S['user']>['plan'];
 
 /** Merged declarations are typed through every call. */
@@ -45,7 +49,7 @@ export const typed: [
 ] = [true, true, true, true, true, true, true, true, true, true, true, true, true, true];
 
 /** What does not fit is refused, in calls. */
-export const calls = (sessions: SessionService, request: object) => [
+export const calls = (sessions: SessionService, session: Session, request: object) => [
   // @ts-expect-error -- not one of the plans
   () => sessions.login(request, { userId: 'ann', plan: 'gold' }),
   // @ts-expect-error -- not one of the plans
@@ -58,6 +62,17 @@ export const calls = (sessions: SessionService, request: object) => [
   () => sessions.createSession({ data: { visits: 'many' } }),
   // @ts-expect-error -- a token is none of the ways that it travels
   (): LoginOptions => ({ transport: 'query' }),
+  // @ts-expect-error -- not an invitation
+  () => sessions.oneTime.put(session, 'invitation', 'team'),
+  // @ts-expect-error -- not a text
+  () => sessions.oneTime.put(session, 'verifier', 7),
+  async () => {
+    const team: string | undefined = (await sessions.oneTime.consume(session, 'invitation'))?.team;
+    const verifier: string | null = await sessions.oneTime.consume(session, 'verifier');
+    // @ts-expect-error -- a name without a type has a value of any
+    const other: string | null = await sessions.oneTime.consume(session, 'other');
+    return [team, verifier, other];
+  },
   () =>
     sessions.update('id', ({ data, user }) => {
       // @ts-expect-error -- not a number
