@@ -26,6 +26,7 @@ export {
 export type { ClientIdentity } from './http/client-identity.js';
 export { SESSION_CLOCK, type Clock } from './clock.js';
 export { AllowAnonymous, Public } from './decorators/route-metadata.js';
+export { Passive } from './requests/passive.decorator.js';
 export { SkipCsrf } from './csrf/skip-csrf.decorator.js';
 export {
   CsrfToken,
@@ -68,7 +69,14 @@ export type { FormerCookie } from './options/former-cookies.js';
 export { SessionCookieOptions } from './options/session-cookie-options.js';
 export { SessionCsrfOptions } from './options/session-csrf-options.js';
 export { SessionJwtOptions } from './options/session-jwt-options.js';
-export { SessionOptions, type IpNetworkBinding, type TokenSource } from './options/session-options.js';
+export type { LifetimeOptions, SessionLifetimesOptions } from './options/session-lifetimes-options.js';
+export {
+  SessionOptions,
+  type IpNetworkBinding,
+  type PassiveCheck,
+  type PassiveRequest,
+  type TokenSource,
+} from './options/session-options.js';
 export type { SessionModuleOptions } from './session.module-definition.js';
 export { DamagedRecordError, NewerRecordError } from './records/record-errors.js';
 export { decodeRecord, encodeRecord } from './records/record-text.js';
@@ -87,7 +95,7 @@ export {
   type RegenerateOptions,
 } from './session.service.js';
 export type { FlashMessage } from './records/flash-message.js';
-export type { SessionLifetime } from './sessions/session-issuer.js';
+export type { NewSessionLifetime, SessionLifetime } from './sessions/session-lifetimes.js';
 export type { IssuedSession, LoginResult, SessionSummary } from './sessions/session-results.js';
 export type { NewSessionUser, OneTimeData, SessionData, SessionUser } from './records/session-user.js';
 export type { HeldStatus } from './sessions/session-state.js';

@@ -13,6 +13,7 @@ import { SessionJwtOptions } from './options/session-jwt-options.js';
 import { SessionOptions } from './options/session-options.js';
 import { validateOptions } from './options/validate-options.js';
 import { OneTimeValues } from './requests/one-time-values.js';
+import { PassiveRequests } from './requests/passive-requests.js';
 import { RequestSessions } from './requests/request-sessions.js';
 import { SessionExchanges } from './requests/session-exchanges.js';
 import { SessionResponses } from './requests/session-responses.js';
@@ -28,6 +29,7 @@ import { SessionService } from './session.service.js';
 import { SessionContext } from './sessions/session-context.js';
 import { SessionEndings } from './sessions/session-endings.js';
 import { SessionIssuer } from './sessions/session-issuer.js';
+import { SessionLifetimes } from './sessions/session-lifetimes.js';
 import { SessionLoader } from './sessions/session-loader.js';
 import { SessionLogin } from './sessions/session-login.js';
 import { SessionRenewal } from './sessions/session-renewal.js';
@@ -88,6 +90,7 @@ const replaceable: Provider[] = [
     CsrfProtection,
     CsrfTokens,
     OneTimeValues,
+    PassiveRequests,
     SessionBinding,
     SessionContext,
     SessionEndings,
@@ -95,6 +98,7 @@ const replaceable: Provider[] = [
     SessionEvents,
     SessionExchanges,
     SessionIssuer,
+    SessionLifetimes,
     SessionLoader,
     SessionLogin,
     SessionRejections,

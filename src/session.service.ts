@@ -14,7 +14,8 @@ import { SessionExchanges } from './requests/session-exchanges.js';
 import type { FlashMessage } from './records/flash-message.js';
 import type { IssuedSession, LoginResult, SessionSummary } from './sessions/session-results.js';
 import { SessionEndings, type Ending } from './sessions/session-endings.js';
-import { SessionIssuer, type SessionLifetime } from './sessions/session-issuer.js';
+import { SessionIssuer } from './sessions/session-issuer.js';
+import type { NewSessionLifetime, SessionLifetime } from './sessions/session-lifetimes.js';
 import { SessionLoader } from './sessions/session-loader.js';
 import { SessionLogin } from './sessions/session-login.js';
 import { SessionRenewal } from './sessions/session-renewal.js';
@@ -27,7 +28,7 @@ import { SessionStore } from './store/session-store.js';
 import { isSessionId } from './tokens/session-secret.js';
 
 /** What `createSession()` takes; everything may be left out. */
-export interface CreateSessionOptions extends SessionLifetime, ClientIdentity {
+export interface CreateSessionOptions extends NewSessionLifetime, ClientIdentity {
   /** Default: none, an anonymous session. */
   readonly user?: NewSessionUser | null;
   /** Default: empty. */
@@ -86,9 +87,16 @@ export class SessionService {
     return this.#logMisuse(() => this.#create(options));
   }
 
-  async #create({ user, data, ttl, absoluteTimeout, ...client }: CreateSessionOptions): Promise<IssuedSession> {
+  async #create({
+    user,
+    data,
+    ttl,
+    absoluteTimeout,
+    remember,
+    ...client
+  }: CreateSessionOptions): Promise<IssuedSession> {
     const owner = user === undefined || user === null ? null : this.issuer.newUser(user);
-    const lifetime = { ttl, absoluteTimeout };
+    const lifetime = { ttl, absoluteTimeout, remember };
     const created = { user: owner, client, lifetime, ...(data === undefined ? {} : { data }) };
     return this.issuer.create(created, originOf('created', identityOf(client)), this.store.newBudget());
   }
@@ -220,6 +228,26 @@ export class SessionService {
     if (outcome === 'ended') throw new SessionNotFoundError();
     const { absoluteExpiresAt } = Session.stateOf(session).metadata;
     return { session, token: await this.issuer.sign(verified.claims.secret, absoluteExpiresAt) };
+  }
+
+  /**
+   * Changes how long a living session lasts, by compare-and-set. Both lifetimes count from this call, which is a use of the session: from now on
+   * it ends after `ttl` seconds without use, and `absoluteTimeout` seconds from now in any case. What is left out stays. Within a request a
+   * cookie that outlives the browser goes out anew. `session.expiresAt` shows the result.
+   *
+   * No call makes a session last longer than `absoluteTimeout` of its class allows, counted from its creation.
+   *
+   * @param session its unstored changes stay, and are stored as usual
+   * @param lifetime seconds; `absoluteTimeout: null` is no limit
+   * @throws SessionNotFoundError `SESSION_ENDED`, SessionConflictError
+   * @throws SessionUsageError when a value is wrong, longer than the options allow, or a `ttl` is longer than the session may last
+   */
+  async setLifetime(session: Session, lifetime: SessionLifetime): Promise<void> {
+    await this.#logMisuse(async () => {
+      const request = requestOf(session);
+      await this.renewal.setLifetime(session, lifetime, this.store.newBudget());
+      await request?.lifetimeChanged(session);
+    });
   }
 
   /** Removes expired records where the store does not do that by itself (memory) and returns how many; elsewhere 0. */

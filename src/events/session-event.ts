@@ -50,7 +50,7 @@ export interface SessionCreatedEvent extends SessionEventBase, SessionEventOrigi
   readonly type: 'created';
 }
 
-/** The idle expiry of a session was moved to a later time. */
+/** The end of a session was put off, by a use or by `setLifetime()`. */
 export interface SessionRenewedEvent extends SessionEventBase {
   readonly type: 'renewed';
   /** Milliseconds since the epoch. */

@@ -4,7 +4,7 @@ import { COOKIE_DOMAIN, COOKIE_PATH } from './cookie-attributes.js';
 import { AreFormerCookies, type FormerCookie } from './former-cookies.js';
 import { IsCookieName } from './is-cookie-name.js';
 
-/** The cookie that carries the token when `'cookie'` is in `tokenSourcePriority`. HttpOnly always; it lives as long as the session. */
+/** The cookie that carries the token when `'cookie'` is in `tokenSourcePriority`. HttpOnly always; it never outlives the session. */
 export class SessionCookieOptions {
   /**
    * At most 64 characters. With the prefix `__Host-` a browser accepts it only from this host over TLS, and no other host of the domain can
@@ -35,6 +35,13 @@ export class SessionCookieOptions {
   /** One cookie jar for each site that embeds this one (CHIPS). Needs `secure`. Default false. */
   @IsBoolean({ message: 'cookie.partitioned must be true or false' })
   partitioned: boolean = false;
+
+  /**
+   * Which cookies outlive the browser: only those of sessions with `remember: true`, or `'always'` all of them, each until its session ends.
+   * Without `Max-Age` the browser removes the cookie when it is closed (RFC 6265bis, section 5.7). Default `'remembered'`.
+   */
+  @IsIn(['remembered', 'always'], { message: "cookie.persistent must be 'remembered' or 'always'" })
+  persistent: 'remembered' | 'always' = 'remembered';
 
   /**
    * Cookies of earlier configurations with another `name`, `domain` or `path`, which browsers keep beside the present one. They are cleared

@@ -3,8 +3,10 @@ import 'reflect-metadata';
 
 import { Type } from 'class-transformer';
 import { IsBoolean, IsIn, IsObject, IsOptional, IsString, Matches, ValidateIf, ValidateNested } from 'class-validator';
+import type { IncomingHttpHeaders } from 'node:http';
 
 import type { TokenSerializer } from '../tokens/token-serializer.interface.js';
+import { IsFunction } from './is-function.js';
 import { IsHeaderName } from './is-header-name.js';
 import { IsIndexKey } from './is-index-key.js';
 import { IsIpBinding } from './is-ip-binding.js';
@@ -15,8 +17,12 @@ import { IsTokenSources } from './is-token-sources.js';
 import { SessionCookieOptions } from './session-cookie-options.js';
 import { SessionCsrfOptions } from './session-csrf-options.js';
 import { SessionJwtOptions } from './session-jwt-options.js';
+import {
+  AreLifetimes,
+  LONGEST_LIFETIME_S as HUNDRED_YEARS_IN_SECONDS,
+  type SessionLifetimesOptions,
+} from './session-lifetimes-options.js';
 
-const HUNDRED_YEARS_IN_SECONDS = 3_153_600_000;
 /** The limit of Node's timers. */
 const LONGEST_TIMEOUT_MS = 2_147_483_647;
 /** The limit of a Redis string. */
@@ -35,6 +41,17 @@ export interface IpNetworkBinding {
   /** Leading bits of an IPv6 address that must stay the same, 1 to 128. Default 128; 64 is one home or office. */
   readonly ipv6Prefix?: number;
 }
+
+/** The parts that the requests of Express, of Fastify and of Node have in common. */
+export interface PassiveRequest {
+  /** The path with the query. */
+  readonly url: string;
+  readonly method: string;
+  readonly headers: IncomingHttpHeaders;
+}
+
+/** Whether a request is no use of its session. Declared as a method, so that a function of Express's or Fastify's request fits too. */
+export type PassiveCheck = { check(request: PassiveRequest): boolean }['check'];
 
 /** The settings of the module. Every one is checked when the application starts; a fault stops it with a list of all faults. */
 export class SessionOptions {
@@ -64,6 +81,14 @@ export class SessionOptions {
   @IsNumberBetween(0.001, HUNDRED_YEARS_IN_SECONDS, 'seconds')
   absoluteTimeout: number | null = null;
 
+  /**
+   * Lifetimes that differ from `sessionTtl` and `absoluteTimeout`: of sessions without a user, and of sessions whose user asked to be
+   * remembered. Default: none differ, and `login(…, { remember: true })` is an error.
+   */
+  @ValidateIf(({ lifetimes }: SessionOptions) => lifetimes !== undefined)
+  @AreLifetimes()
+  lifetimes?: SessionLifetimesOptions;
+
   /** Whether use moves the idle expiry to a later time. Default true. */
   @IsBoolean()
   slidingExpiration: boolean = true;
@@ -75,6 +100,15 @@ export class SessionOptions {
   /** The least number of seconds between two writes of the last use to the store. Default 60. */
   @IsNumberBetween(0, HUNDRED_YEARS_IN_SECONDS, 'seconds')
   touchInterval: number = 60;
+
+  /**
+   * Whether a request is no use of its session, such as a poll that a page sends by itself: the session is read and not renewed. Gets the
+   * request of the framework (of Node, in a middleware before it), and is called only when a renewal is due. It must not be async. If it throws,
+   * the session is not renewed, and the error is logged. Default: none is; see `@Passive()` for single routes. ASVS 7.3.1.
+   */
+  @IsOptional()
+  @IsFunction('passive must be a function, such as (request) => request.url.startsWith("/poll")')
+  passive?: PassiveCheck;
 
   /**
    * Seconds after which a use gives a session a new id and the client its token, so that a stolen token does not work for long; `null` for never.

@@ -10,11 +10,12 @@ import { SessionOptions, type GivenSessionOptions } from './session-options.js';
  * @throws TypeError that lists every fault, and never shows a value: some of them are secrets
  */
 export function validateOptions(given: GivenSessionOptions): SessionOptions {
-  // Objects of the application are passed unchanged, because a transformation would copy them.
-  const { backend, tokenFormat, ...plain } = withoutUndefined(given);
+  // Objects of the application are passed unchanged, because a transformation would copy them, and would call a function.
+  const { backend, tokenFormat, passive, ...plain } = withoutUndefined(given);
   const options = plainToInstance(SessionOptions, plain, { exposeDefaultValues: true });
   if (backend !== undefined) options.backend = backend;
   if (tokenFormat !== undefined) options.tokenFormat = tokenFormat;
+  if (passive !== undefined) options.passive = passive;
   const faults = validateSync(options, {
     whitelist: true,
     forbidNonWhitelisted: true,

@@ -1,7 +1,7 @@
 import type { StoredFlashMessage } from './flash-message.js';
 import { withOneTimeValue, type StoredOneTimeValue } from './one-time-value.js';
 import type { SessionUser } from './session-user.js';
-import type { SessionContent } from './payload.js';
+import type { SessionContent, SessionMetadata } from './payload.js';
 
 /** One step of a change set. Steps speak of single keys, so that two requests that change different keys both get their way. */
 export type Change =
@@ -13,11 +13,12 @@ export type Change =
   | { readonly op: 'take-flash'; readonly id: string }
   | { readonly op: 'return-flash'; readonly messages: readonly StoredFlashMessage[] }
   | { readonly op: 'put-one-time'; readonly added: StoredOneTimeValue; readonly now: number }
-  | { readonly op: 'take-one-time'; readonly name: string };
+  | { readonly op: 'take-one-time'; readonly name: string }
+  | { readonly op: 'set-lifetime'; readonly ttlMs: number; readonly absoluteExpiresAt: number | null };
 
 /** `content` with `changes` made, in order. Pure: neither argument is touched, and the same arguments give the same result. */
 export function apply(content: SessionContent, changes: readonly Change[]): SessionContent {
-  let { user, flash, oneTime } = content;
+  let { metadata, user, flash, oneTime } = content;
   const data = new Map(Object.entries(content.data));
   for (const change of changes) {
     switch (change.op) {
@@ -49,11 +50,14 @@ export function apply(content: SessionContent, changes: readonly Change[]): Sess
       case 'take-one-time':
         oneTime = oneTime.filter(({ name }) => name !== change.name);
         break;
+      case 'set-lifetime':
+        metadata = withLifetime(metadata, change);
+        break;
       default:
         change satisfies never;
     }
   }
-  return { metadata: content.metadata, user, data: Object.fromEntries<unknown>(data), flash, oneTime };
+  return { metadata, user, data: Object.fromEntries<unknown>(data), flash, oneTime };
 }
 
 /** `messages` among those that are stored, oldest first; both keep their own order, whatever the clocks of their writers said. */
@@ -70,6 +74,27 @@ export function withReturned(
     merged.push(message);
   }
   return [...merged, ...later];
+}
+
+/** Field by field: stored metadata reads some of them when they are first used, by getters that a spread does not copy. */
+function withLifetime(
+  metadata: SessionMetadata,
+  { ttlMs, absoluteExpiresAt }: Pick<SessionMetadata, 'ttlMs' | 'absoluteExpiresAt'>,
+): SessionMetadata {
+  const { createdAt, ipAddress, userAgent, isRemembered, authenticatedAt, authMethods, idIssuedAt, formerIds } =
+    metadata;
+  return {
+    createdAt,
+    ttlMs,
+    absoluteExpiresAt,
+    ipAddress,
+    userAgent,
+    isRemembered,
+    authenticatedAt,
+    authMethods,
+    idIssuedAt,
+    formerIds,
+  };
 }
 
 function withField(user: SessionUser, field: string, value: unknown): SessionUser {

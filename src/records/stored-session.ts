@@ -1,8 +1,8 @@
 import { SessionBackendError } from '../errors/session-errors.js';
-import { encodePayload, type SessionContent } from './payload.js';
+import { encodePayload, type SessionContent, type SessionMetadata } from './payload.js';
 import { DamagedRecordError, NewerRecordError, type DamageReport } from './record-errors.js';
 import { decodePayload, type StoredPayload } from './stored-payload.js';
-import { isInstant, isVersion, type SessionRecord } from './session-record.js';
+import { isInstant, isVersion, type SessionRecord, type SessionTimes } from './session-record.js';
 import type { SessionId } from '../tokens/session-secret.js';
 
 /** A record and what its payload says. */
@@ -15,7 +15,20 @@ export interface StoredSession {
 export interface SessionRevision {
   readonly content: SessionContent;
   readonly status?: SessionRecord['status'];
+  /** Later than the stored one, as all times of a record. */
+  readonly lastAccessed?: number;
   readonly expiresAt?: number;
+}
+
+/**
+ * The instant that ends the session: the earliest of the record's expiry, the absolute end, and the idle lifetime after the last stored use. The
+ * last one decides only where the idle lifetime was made shorter, because the record's own times never go back.
+ */
+export function expiryOf(
+  { lastAccessed, expiresAt }: SessionTimes,
+  { ttlMs, absoluteExpiresAt }: Pick<SessionMetadata, 'ttlMs' | 'absoluteExpiresAt'>,
+): number {
+  return Math.min(expiresAt, lastAccessed + ttlMs, absoluteExpiresAt ?? Infinity);
 }
 
 /**
@@ -50,15 +63,24 @@ export function newer(error: NewerRecordError): SessionBackendError {
 
 /** Whether to store `next` in the place of `record` would change its version alone. */
 export function changesNothing(next: SessionRecord, record: SessionRecord): boolean {
-  return next.payload === record.payload && next.status === record.status && next.expiresAt === record.expiresAt;
+  return (
+    next.payload === record.payload &&
+    next.status === record.status &&
+    next.lastAccessed === record.lastAccessed &&
+    next.expiresAt === record.expiresAt
+  );
 }
 
 /** The record that takes the place of `record`. */
-export function revisedRecord(record: SessionRecord, { content, status, expiresAt }: SessionRevision): SessionRecord {
+export function revisedRecord(
+  record: SessionRecord,
+  { content, status, lastAccessed, expiresAt }: SessionRevision,
+): SessionRecord {
   return {
     ...record,
     version: record.version + 1,
     status: status ?? record.status,
+    lastAccessed: lastAccessed ?? record.lastAccessed,
     expiresAt: expiresAt ?? record.expiresAt,
     payload: encodePayload(record.id, content),
   };

@@ -1,5 +1,5 @@
 import type { TokenSource } from '../options/session-options.js';
-import type { SessionLifetime } from '../sessions/session-issuer.js';
+import type { NewSessionLifetime } from '../sessions/session-lifetimes.js';
 import type { SessionData } from '../records/session-user.js';
 
 /** How the client gets a new token. */
@@ -9,7 +9,7 @@ export interface TransportOptions {
 }
 
 /** Choices for one login. */
-export interface LoginOptions extends SessionLifetime, TransportOptions {}
+export interface LoginOptions extends NewSessionLifetime, TransportOptions {}
 
 /** Choices for a session that `start()` makes. */
 export interface StartOptions extends TransportOptions {

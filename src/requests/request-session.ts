@@ -26,6 +26,7 @@ import { FlashDelivery } from './flash-delivery.js';
 import { KnownRequest, type KnownRequestServices } from './known-request.js';
 import { LateChanges } from './late-changes.js';
 import { SessionCommit, type CommitServices, type CommittedRequest } from './session-commit.js';
+import type { PassiveRequests } from './passive-requests.js';
 import type { TokenFinder, TokenSearch } from './token-finder.js';
 
 const NO_SESSIONS: readonly Session[] = [];
@@ -37,6 +38,7 @@ export interface RequestSteps extends KnownRequestServices, CommitServices {
   readonly renewal: SessionRenewal;
   /** `null`: sessions keep their ids. */
   readonly rotation: SessionRotation | null;
+  readonly passive: PassiveRequests;
 }
 
 /**
@@ -190,12 +192,17 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
   #renew(session: Session): Promise<void> | null {
     const { token } = this.search;
     if (this.#isRenewed || token === null || this.headersAreWritten) return null;
+    const { renewal, rotation } = this.#steps;
+    const rotates = rotation?.isDue(session) === true;
+    const isDue = rotates || renewal.isDue(session, token.verified, this.#isByCookie);
+    const tidies = this.search.hasSeveralCookies && this.said.tidiesCookies;
+    // The mark of the route is read only now, because nearly no request renews anything.
+    if ((!isDue && !tidies) || this.isPassive()) return null;
     this.#isRenewed = true;
-    const { rotation } = this.#steps;
-    if (rotation !== null && rotation.isDue(session) && this.#mayRotate()) return this.#rotate(session, rotation);
-    const renewed = this.#steps.renewal.renew(session, token.verified, this.#isByCookie, this.budget);
+    if (rotates && this.#mayRotate()) return this.#rotate(session, rotation);
+    const renewed = renewal.renew(session, token.verified, this.#isByCookie, this.budget);
     if (renewed === null) {
-      if (this.search.hasSeveralCookies && this.said.tidiesCookies) this.said.renew(session, token.text);
+      if (tidies) this.said.renew(session, token.text);
       return null;
     }
     return renewed.then((text) => {
@@ -233,6 +240,19 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
   /** The same by the headers of the browser alone: a page that was opened before another login may log in. @throws SessionCsrfError */
   beforeLogin(): void {
     if (this.context === null && this.csrfInUse?.isMade !== true) this.#assertSameOrigin();
+  }
+
+  /** Called after the lifetime of `session` was changed: a cookie that outlives the browser has to end with it. */
+  async lifetimeChanged(session: Session): Promise<void> {
+    const { token } = this.search;
+    if (token === null || session !== this.livingSession || this.headersAreWritten) return;
+    // The client has a newer token, or gets it by another response.
+    if (Session.stateOf(session).isByOldId) return;
+    // A token that goes out anyway tells the new end.
+    if (this.saidInUse !== undefined && this.saidInUse.outgoingKind !== null) return;
+    const { renewal } = this.#steps;
+    const text = await renewal.tokenAfterChange(session, token.verified, this.#isByCookie);
+    if (text !== null) this.said.renew(session, text);
   }
 
   get #isByCookie(): boolean {
@@ -376,6 +396,11 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
     if (Session.stateOf(session).isByOldId) return false;
     if (this.#steps.renewal.isDue(session, token.verified, this.#isByCookie)) return true;
     return this.#steps.rotation !== null && this.#steps.rotation.isDue(session) && this.#mayRotate();
+  }
+
+  /** Whether this request is no use of its session, as far as its route is known. */
+  isPassive(): boolean {
+    return this.#steps.passive.has(this.request, this.context, this.route);
   }
 
   /** The session was used, and no route has admitted it. A request that another site may have sent renews nothing. */

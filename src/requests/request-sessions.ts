@@ -18,6 +18,7 @@ import { SessionRenewal } from '../sessions/session-renewal.js';
 import { SessionRotation } from '../sessions/session-rotation.js';
 import { SessionWriter } from '../sessions/session-writer.js';
 import { SessionStore } from '../store/session-store.js';
+import { PassiveRequests } from './passive-requests.js';
 import { RequestLog } from './request-log.js';
 import { RequestSession, type RequestSteps } from './request-session.js';
 import { SessionResponses } from './session-responses.js';
@@ -39,6 +40,7 @@ export class RequestSessions implements RequestSteps {
     readonly loader: SessionLoader,
     readonly store: SessionStore,
     readonly renewal: SessionRenewal,
+    readonly passive: PassiveRequests,
     readonly csrf: CsrfProtection,
     readonly writer: SessionWriter,
     readonly endings: SessionEndings,

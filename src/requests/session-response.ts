@@ -7,6 +7,7 @@ import { SessionNotFoundError, SessionSecurityError } from '../errors/session-er
 import { isBackground } from '../http/fetch-metadata.js';
 import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
 import type { TokenSource } from '../options/session-options.js';
+import type { SessionLifetimes } from '../sessions/session-lifetimes.js';
 import type { LoginResult } from '../sessions/session-results.js';
 import type { Session } from '../sessions/session.js';
 import { exposeHeader } from '../transports/exposed-headers.js';
@@ -19,6 +20,7 @@ export interface SessionResponseServices {
   readonly transports: TokenTransports;
   readonly csrf: CsrfProtection;
   readonly clock: Clock;
+  readonly lifetimes: SessionLifetimes;
   /** Called for a token that goes out in a cookie. */
   cookieGoesOut(token: string, request: PlatformRequest, found: FoundToken | null): void;
 }
@@ -34,6 +36,8 @@ interface OutgoingToken {
   readonly session: Session;
   readonly token: string;
   readonly source: TokenSource;
+  /** Whether it goes in a cookie that outlives the browser. */
+  readonly persists: boolean;
   /** For the pages of a session that is new to the client and comes in a cookie; null: none is sent. */
   readonly csrfToken: string | null;
 }
@@ -165,11 +169,13 @@ export class SessionResponse {
     return source === 'cookie' ? this.services.csrf.issue(sessionId) : null;
   }
 
-  #send(outgoing: OutgoingToken): void {
-    this.#outgoing = outgoing;
-    this.#source = outgoing.source;
-    if (outgoing.source === 'cookie')
-      this.services.cookieGoesOut(outgoing.token, this.owner.request, this.search.token);
+  #send(token: Omit<OutgoingToken, 'persists'>): void {
+    const inCookie = token.source === 'cookie';
+    // Read now, because damage that shows only here must not reach the moment at which the headers are written.
+    const persists = inCookie && this.services.lifetimes.hasPersistentCookie(token.session);
+    this.#outgoing = { ...token, persists };
+    this.#source = token.source;
+    if (inCookie) this.services.cookieGoesOut(token.token, this.owner.request, this.search.token);
   }
 
   /** Adds to the headers of the application, and never weakens them. */
@@ -181,7 +187,7 @@ export class SessionResponse {
       const lifetimeMs = outgoing.session.expiresAt.getTime() - clock.now();
       if (outgoing.source === 'cookie') {
         const clearsOthers = this.#replacesCookies(outgoing) && this.#clearable === 'every form';
-        transports.cookie.write(response, outgoing.token, lifetimeMs, clearsOthers);
+        transports.cookie.write(response, outgoing.token, outgoing.persists ? lifetimeMs : null, clearsOthers);
       } else {
         transports.of(outgoing.source).write(response, outgoing.token, lifetimeMs);
       }

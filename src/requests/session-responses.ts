@@ -6,6 +6,7 @@ import { CsrfProtection } from '../csrf/csrf-protection.js';
 import { isBackground } from '../http/fetch-metadata.js';
 import type { PlatformRequest } from '../http/http-messages.js';
 import type { Vary } from '../http/vary.js';
+import { SessionLifetimes } from '../sessions/session-lifetimes.js';
 import { TokenVerifier } from '../tokens/token-verifier.js';
 import { TokenTransports } from '../transports/token-transports.js';
 import { forbidStoring } from './cache-headers.js';
@@ -29,6 +30,7 @@ export class SessionResponses implements SessionResponseServices {
     readonly transports: TokenTransports,
     readonly csrf: CsrfProtection,
     @Inject(SESSION_CLOCK) readonly clock: Clock,
+    readonly lifetimes: SessionLifetimes,
     private readonly verifier: TokenVerifier,
   ) {
     const logger = new Logger('SessionModule');

@@ -25,18 +25,11 @@ import {
 } from '../tokens/session-secret.js';
 import { SessionContext } from './session-context.js';
 import { SessionEndings } from './session-endings.js';
+import { SessionLifetimes, type NewSessionLifetime } from './session-lifetimes.js';
 import type { IssuedSession } from './session-results.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { NewSessionUser, SessionData, SessionUser } from '../records/session-user.js';
 import { toSessionUser } from './user-input.js';
-
-/** How long a new session lasts. */
-export interface SessionLifetime {
-  /** Seconds of idle lifetime. Default: `sessionTtl`. */
-  readonly ttl?: number;
-  /** Seconds until the session ends, regardless of use. Default: the option `absoluteTimeout`, which it can only shorten. */
-  readonly absoluteTimeout?: number;
-}
 
 /** The values of a new session. */
 export interface NewSession {
@@ -46,7 +39,7 @@ export interface NewSession {
   /** Default: none. */
   readonly data?: Partial<SessionData>;
   /** Default: that of the options. */
-  readonly lifetime?: SessionLifetime;
+  readonly lifetime?: NewSessionLifetime;
 }
 
 /** A record that is ready to be stored, and its token. The token is signed before the record is stored: if signing fails, no session is left behind. */
@@ -60,7 +53,6 @@ export interface PreparedSession {
 /** RFC 6265bis, section 4.1.1: the characters that a cookie value may have without quotes. The length stays below the limit of browsers. */
 const SENDABLE_TOKEN = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{1,4000}$/;
 const EVICTED = { reason: 'evicted-by-limit', by: null } as const;
-const LONGEST_LIFETIME_S = 3_153_600_000;
 
 /** Creates sessions: prepares the record, signs its token, stores it and emits `created`. */
 @Injectable()
@@ -76,6 +68,7 @@ export class SessionIssuer {
     private readonly endings: SessionEndings,
     private readonly events: SessionEvents,
     private readonly serializer: BoundedSerializer,
+    private readonly lifetimes: SessionLifetimes,
   ) {
     const { maxSessionsPerUser: max, onSessionLimit: onLimit } = options;
     this.#limit = max === null ? {} : { limit: { max, onLimit } };
@@ -103,7 +96,7 @@ export class SessionIssuer {
   /**
    * The content of a new session.
    *
-   * @throws SessionUsageError when a lifetime is not a positive number of seconds, a binding is on and its value is not known, or `data` is not an object
+   * @throws SessionUsageError when a lifetime is wrong, a binding is on and its value is not known, or `data` is not an object
    * @throws SessionDataError when `data` cannot be stored as it is
    */
   contentOf({ user, client, data = {}, lifetime = {} }: NewSession): SessionContent {
@@ -111,25 +104,14 @@ export class SessionIssuer {
     return { metadata: this.#metadataOf(user, client, lifetime), user, data, flash: [], oneTime: [] };
   }
 
-  #metadataOf(
-    user: SessionUser | null,
-    client: RequestClient,
-    { ttl, absoluteTimeout }: SessionLifetime,
-  ): SessionMetadata {
-    const now = this.context.clock.now();
-    const capMs = Math.min(
-      toMilliseconds(absoluteTimeout, 'absoluteTimeout') ?? Infinity,
-      toMilliseconds(this.options.absoluteTimeout, 'absoluteTimeout') ?? Infinity,
-    );
+  #metadataOf(user: SessionUser | null, client: RequestClient, lifetime: NewSessionLifetime): SessionMetadata {
+    const times = this.lifetimes.ofNewSession(user === null, lifetime);
     return {
-      createdAt: now,
-      ttlMs: toMilliseconds(ttl ?? this.options.sessionTtl, 'ttl') ?? 0,
-      absoluteExpiresAt: capMs === Infinity ? null : now + capMs,
+      ...times,
       ...this.binding.identityToStore(client),
-      isRemembered: false,
-      authenticatedAt: user === null ? null : now,
+      authenticatedAt: user === null ? null : times.createdAt,
       authMethods: [],
-      idIssuedAt: now,
+      idIssuedAt: times.createdAt,
       formerIds: [],
     };
   }
@@ -196,7 +178,10 @@ export class SessionIssuer {
     budget: StoreBudget,
   ): Promise<StoredSession | 'changed' | 'missing'> {
     const limit = record.userTag === null ? {} : this.#limit;
-    const result = await this.store.create(record, { ...options, ...limit }, budget);
+    const create = () => this.store.create(record, { ...options, ...limit }, budget);
+    let result = await create();
+    // A session whose lifetime was made shorter has ended, and the store does not know that yet.
+    if (result.outcome === 'limit' && (await this.store.deleteEnded(record.userTag, budget))) result = await create();
     switch (result.outcome) {
       case 'created':
         for (const evictedId of result.evicted) this.endings.report(evictedId, userId, EVICTED, origin);
@@ -257,11 +242,4 @@ function cutShort(): SessionBackendError {
     'BACKEND_TIMEOUT',
     'The session store processed the new session after backendTimeout and did not create it. Try again.',
   );
-}
-
-function toMilliseconds(seconds: number | null | undefined, name: string): number | null {
-  if (seconds === null || seconds === undefined) return null;
-  const milliseconds = Math.round(seconds * 1000);
-  if (Number.isFinite(seconds) && milliseconds >= 1 && seconds <= LONGEST_LIFETIME_S) return milliseconds;
-  throw new SessionUsageError(`${name} must be a number of seconds, more than 0 and at most ${LONGEST_LIFETIME_S}.`);
 }

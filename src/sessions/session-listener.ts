@@ -10,6 +10,8 @@ export interface SessionListener {
   mayTakeFlash(): boolean;
   /** The holder wants to take a one-time value. @returns `false` if no client reads the response of this request */
   mayTakeOneTime(): boolean;
+  /** Whether the request is no use of the session, so that it does not count as the last one. */
+  isPassive(): boolean;
   /** The holder has used the session wrongly. The error is thrown next. */
   misused(error: Error): void;
   /** The client and the call for an event. */

@@ -15,7 +15,8 @@ import { tagOf, type UserTag } from '../tokens/session-secret.js';
 import { Session } from './session.js';
 import { SessionContext } from './session-context.js';
 import { SessionEndings } from './session-endings.js';
-import { SessionIssuer, type PreparedSession, type SessionLifetime } from './session-issuer.js';
+import { SessionIssuer, type PreparedSession } from './session-issuer.js';
+import type { NewSessionLifetime } from './session-lifetimes.js';
 import type { IssuedSession } from './session-results.js';
 import { sessionEnded, type SessionState } from './session-state.js';
 import type { StoredSession } from '../records/stored-session.js';
@@ -25,7 +26,7 @@ import type { SessionUser } from '../records/session-user.js';
 export interface Login {
   readonly user: SessionUser;
   readonly client: RequestClient;
-  readonly lifetime: SessionLifetime;
+  readonly lifetime: NewSessionLifetime;
   readonly origin: SessionEventOrigin;
 }
 

@@ -10,9 +10,13 @@ import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { VerifiedToken } from '../tokens/token-verifier.js';
 import { SessionIssuer } from './session-issuer.js';
+import { SessionLifetimes, type SessionLifetime } from './session-lifetimes.js';
+import { SessionWriter } from './session-writer.js';
 import { Session } from './session.js';
 
 const PAUSE_MS = 60_000;
+/** Some serializers keep whole seconds. */
+const TOKEN_ROUNDING_MS = 1000;
 
 /** Decides when a use is stored, and moves the times of a session: only forward, never past the absolute expiry. */
 @Injectable()
@@ -24,6 +28,8 @@ export class SessionRenewal {
     private readonly options: SessionOptions,
     private readonly store: SessionStore,
     private readonly issuer: SessionIssuer,
+    private readonly lifetimes: SessionLifetimes,
+    private readonly writer: SessionWriter,
     private readonly events: SessionEvents,
     @Inject(SESSION_CLOCK) private readonly clock: Clock,
   ) {
@@ -57,7 +63,30 @@ export class SessionRenewal {
     budget: StoreBudget,
   ): Promise<string | null> {
     const isRenewed = times !== null && (await this.#tryTouch(session, times, budget));
-    if (!isRenewed && !this.#needsToken(session, token, inCookie)) return null;
+    return isRenewed || this.#needsToken(session, token, inCookie) ? this.#sign(session, token) : null;
+  }
+
+  /**
+   * Changes how long a session lasts.
+   *
+   * @throws SessionUsageError, SessionNotFoundError `SESSION_ENDED`
+   */
+  async setLifetime(session: Session, lifetime: SessionLifetime, budget: StoreBudget): Promise<void> {
+    const change = this.lifetimes.changeOf(lifetime);
+    const state = Session.stateOf(session);
+    const expiresBefore = state.expiresAt;
+    await this.writer.setLifetime(session, (stored) => this.lifetimes.changed(stored, change), budget);
+    this.#announce(session, expiresBefore);
+  }
+
+  /** @returns a token for the client after a change of the lifetime; `null` if the client keeps its token */
+  async tokenAfterChange(session: Session, token: VerifiedToken, inCookie: boolean): Promise<string | null> {
+    const isOutlived = inCookie && this.lifetimes.hasPersistentCookie(session);
+    return isOutlived || this.#needsToken(session, token, inCookie) ? this.#sign(session, token) : null;
+  }
+
+  /** @returns `null` if that fails, which is logged: the older token stays valid */
+  async #sign(session: Session, token: VerifiedToken): Promise<string | null> {
     try {
       return await this.issuer.sign(token.claims.secret, Session.stateOf(session).metadata.absoluteExpiresAt);
     } catch (error) {
@@ -71,23 +100,25 @@ export class SessionRenewal {
   }
 
   /**
-   * Whether the client needs a new token for the same session: its key is superseded, or the response with the renewed cookie was lost or is
-   * still under way, so that the browser would drop its cookie before the session ends.
+   * Whether the client needs a new token for the same session: its key is superseded, or it expires before the session, whose end was put off.
+   * Or the response with the renewed cookie was lost or is still under way, so that the browser would drop its cookie before the session ends;
+   * a cookie without `Max-Age` has no such end.
    */
   #needsToken(session: Session, { outdated, claims }: VerifiedToken, inCookie: boolean): boolean {
     if (outdated) return true;
-    const { record, metadata } = Session.stateOf(session);
-    return inCookie && claims.issuedAt + metadata.ttlMs < record.expiresAt;
+    const { expiresAt, metadata } = Session.stateOf(session);
+    if (claims.expiresAt !== undefined && claims.expiresAt + TOKEN_ROUNDING_MS <= expiresAt) return true;
+    return inCookie && claims.issuedAt + metadata.ttlMs < expiresAt && this.lifetimes.hasPersistentCookie(session);
   }
 
   /** The times that this use has to store; `null` if none are due. */
   #timesDue(session: Session): SessionTimes | null {
-    const { record, metadata } = Session.stateOf(session);
+    const { record, metadata, expiresAt } = Session.stateOf(session);
     const now = this.clock.now();
-    const passedMs = metadata.ttlMs - (record.expiresAt - now);
+    const passedMs = metadata.ttlMs - (expiresAt - now);
     if (this.options.slidingExpiration && passedMs >= this.options.slidingThreshold * metadata.ttlMs) {
       const renewed = this.renewedTimes(session);
-      if (renewed.expiresAt > record.expiresAt) return renewed;
+      if (renewed.expiresAt > expiresAt) return renewed;
     }
     const sinceStoredMs = now - record.lastAccessed;
     const touches = sinceStoredMs > 0 && sinceStoredMs >= this.options.touchInterval * 1000;
@@ -114,13 +145,18 @@ export class SessionRenewal {
   /** Stores `times`. @returns `renewed` if the idle expiry was moved, `noted` if only the last use was stored, `ended` if the session has ended */
   async touch(session: Session, times: SessionTimes, budget: StoreBudget): Promise<'renewed' | 'noted' | 'ended'> {
     const state = Session.stateOf(session);
-    const renews = times.expiresAt > state.record.expiresAt;
+    const expiresBefore = state.expiresAt;
     const alive = await this.store.touch(session.sessionId, times, budget);
     if (!alive) return 'ended';
     state.touched(times);
-    if (!renews) return 'noted';
-    const { userId } = state;
-    this.events.emit({ type: 'renewed', sessionId: session.sessionId, userId, expiresAt: times.expiresAt });
-    return 'renewed';
+    return this.#announce(session, expiresBefore) ? 'renewed' : 'noted';
+  }
+
+  /** Emits `renewed` if the session ends later than before. */
+  #announce(session: Session, expiresBefore: number): boolean {
+    const { userId, expiresAt } = Session.stateOf(session);
+    if (expiresAt <= expiresBefore) return false;
+    this.events.emit({ type: 'renewed', sessionId: session.sessionId, userId, expiresAt });
+    return true;
   }
 }

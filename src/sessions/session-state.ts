@@ -5,7 +5,7 @@ import type { Change } from '../records/changes.js';
 import { assertJsonValue, jsonTextOf, wrongType } from '../records/json-value.js';
 import type { SessionContent, SessionMetadata } from '../records/payload.js';
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
-import type { StoredSession } from '../records/stored-session.js';
+import { expiryOf, type StoredSession } from '../records/stored-session.js';
 import type { SessionData, SessionUser } from '../records/session-user.js';
 import type { StoredFlashMessage } from '../records/flash-message.js';
 import type { RandomPool } from '../tokens/random-pool.js';
@@ -90,9 +90,14 @@ export class SessionState {
     return this.listener?.origin(cause) ?? originOf(cause, this.metadata);
   }
 
+  /** The instant that ends the session, milliseconds since the epoch. */
+  get expiresAt(): number {
+    return expiryOf(this.record, this.metadata);
+  }
+
   /** Milliseconds since the epoch; exact, while the store may be up to `touchInterval` behind. */
   get lastAccessed(): number {
-    return this.accessedAt;
+    return this.listener?.isPassive() === true ? this.record.lastAccessed : this.accessedAt;
   }
 
   /** The ids that the session had before, those of which the grace is not over. */
@@ -205,6 +210,12 @@ export class SessionState {
   /** Called after the one-time values were changed, by which the session became `stored`. */
   oneTimeChanged(stored: StoredSession): void {
     this.#stored = stored;
+  }
+
+  /** Called after the lifetime was changed, by which the session became `stored`. What the holder has changed is still to be stored. */
+  lifetimeChanged(stored: StoredSession): void {
+    this.#storedAs(stored);
+    this.accessedAt = Math.max(this.accessedAt, stored.record.lastAccessed);
   }
 
   /** Called after the store has moved the times. */

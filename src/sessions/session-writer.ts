@@ -13,7 +13,7 @@ import { toFlashMessage, type FlashMessage } from '../records/flash-message.js';
 import { Session } from './session.js';
 import { SessionContext } from './session-context.js';
 import { sessionEnded, type SessionState } from './session-state.js';
-import type { StoredSession } from '../records/stored-session.js';
+import type { SessionRevision, StoredSession } from '../records/stored-session.js';
 
 /** A pure function that changes the session that it is given. */
 export type SessionChange = (session: Session) => unknown;
@@ -50,7 +50,7 @@ export class SessionWriter {
 
   /** @throws SessionNotFoundError, and whatever `change` throws */
   async update(id: SessionId, change: SessionChange, budget: StoreBudget): Promise<Session> {
-    const revise = (current: StoredSession) => this.#changed(current, change);
+    const revise = asRevision((current) => this.#changed(current, change));
     return this.context.open(await this.#changeAlive(id, null, revise, budget));
   }
 
@@ -83,6 +83,24 @@ export class SessionWriter {
       throw new SessionUsageError('The function given to update() may run several times and must not be async.');
     }
     return apply(current.content, Session.stateOf(session).pendingChanges().changes);
+  }
+
+  /**
+   * Changes how long a session lasts. What its holder has changed is neither stored by it nor lost.
+   *
+   * @throws SessionNotFoundError `SESSION_ENDED`, and whatever `revise` throws
+   */
+  setLifetime(
+    session: Session,
+    revise: (stored: StoredSession) => SessionRevision,
+    budget: StoreBudget,
+  ): Promise<void> {
+    const state = Session.stateOf(session);
+    return state.inTurn(async () => {
+      if (state.isEnded) throw sessionEnded();
+      state.listener?.beforeWrite();
+      state.lifetimeChanged(await this.#reviseHeld(state, revise, budget));
+    });
   }
 
   /** Removes the messages from the store and returns them. If several requests take them at once, each message goes to one request. */
@@ -164,10 +182,18 @@ export class SessionWriter {
     state.oneTimeChanged(stored);
   }
 
-  /** @throws SessionNotFoundError, after `state` is notified */
-  async #changeHeld(
+  #changeHeld(
     state: SessionState,
-    revise: (stored: StoredSession) => SessionContent | null,
+    change: (stored: StoredSession) => SessionContent | null,
+    budget: StoreBudget,
+  ): Promise<StoredSession> {
+    return this.#reviseHeld(state, asRevision(change), budget);
+  }
+
+  /** @throws SessionNotFoundError, after `state` is notified */
+  async #reviseHeld(
+    state: SessionState,
+    revise: (stored: StoredSession) => SessionRevision | null,
     budget: StoreBudget,
   ): Promise<StoredSession> {
     try {
@@ -181,7 +207,7 @@ export class SessionWriter {
   async #changeAlive(
     id: SessionId,
     known: StoredSession | null,
-    revise: (stored: StoredSession) => SessionContent | null,
+    revise: (stored: StoredSession) => SessionRevision | null,
     budget: StoreBudget,
   ): Promise<StoredSession> {
     const stored = await this.store.change(
@@ -189,14 +215,22 @@ export class SessionWriter {
       known,
       (current) => {
         if (!this.store.isAlive(current)) throw sessionEnded();
-        const content = revise(current);
-        return content && { content };
+        return revise(current);
       },
       budget,
     );
     if (stored === null) throw sessionEnded();
     return stored;
   }
+}
+
+function asRevision(
+  change: (stored: StoredSession) => SessionContent | null,
+): (stored: StoredSession) => SessionRevision | null {
+  return (stored) => {
+    const content = change(stored);
+    return content && { content };
+  };
 }
 
 /** The session as it is when `content` is stored in `record`. */

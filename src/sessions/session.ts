@@ -63,7 +63,12 @@ export class Session {
   /** The earlier of idle and absolute expiry, as known now. */
   @Expose()
   get expiresAt(): Date {
-    return new Date(this.#state.record.expiresAt);
+    return new Date(this.#state.expiresAt);
+  }
+
+  /** Whether the user asked to be remembered: `login(…, { remember: true })`. */
+  get isRemembered(): boolean {
+    return this.#state.metadata.isRemembered;
   }
 
   /** The client's address at the creation, normalised; null when none was given. */

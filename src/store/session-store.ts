@@ -19,6 +19,7 @@ import { DamagedRecordError } from '../records/record-errors.js';
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
 import {
   changesNothing,
+  expiryOf,
   revisedRecord,
   storedSession,
   type SessionRevision,
@@ -291,6 +292,16 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     return sessions;
   }
 
+  /** Deletes the sessions of a user that have ended, and that the store still counts. @returns whether there were any */
+  async deleteEnded(tag: UserTag | null, budget: StoreBudget): Promise<boolean> {
+    if (tag === null) return false;
+    const now = this.clock.now();
+    const all = await this.listByUser(tag, budget);
+    const ended = all.filter(({ record, content }) => this.expiryOf(record, content) <= now);
+    await Promise.all(ended.map(({ record: { id, version } }) => this.delete(id, budget, { ifVersion: version })));
+    return ended.length > 0;
+  }
+
   /** @returns `null` if the record is damaged, or its client cannot be read */
   #listed(record: SessionRecord): StoredSession | null {
     try {
@@ -328,9 +339,9 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     return record.status === 'active' && this.expiryOf(record, content) > this.clock.now();
   }
 
-  /** The instant that ends the session: the record's expiry, which no touch may push past the absolute one. */
+  /** The instant that ends the session, which no touch may push past the absolute end. */
   expiryOf(record: SessionRecord, { metadata }: Pick<SessionContent, 'metadata'>): number {
-    return Math.min(record.expiresAt, metadata.absoluteExpiresAt ?? Infinity);
+    return expiryOf(record, metadata);
   }
 
   /**

@@ -15,7 +15,7 @@ const PLAIN_VALUE = /^[^\s"]+$/;
 /** Tokens have only characters that need no encoding in a cookie. */
 const AS_IT_IS = { decode: (value: string) => value, encode: (value: string) => value };
 
-/** The token in a cookie that scripts cannot read. The browser keeps it as long as the session lives. */
+/** The token in a cookie that scripts cannot read. The browser removes it when it is closed, or when the session ends. */
 export class CookieTransport implements TokenTransport {
   readonly varyOn = 'Cookie';
   readonly #prefix: string;
@@ -55,11 +55,13 @@ export class CookieTransport implements TokenTransport {
     return values.length === 1 ? { found: 'token', token } : { found: 'several', tokens: [...new Set(values)] };
   }
 
-  /** @param otherForms whether to also clear the cookies that other configurations may have set */
-  write(response: ServerResponse, token: string, lifetimeMs: number, otherForms = false): void {
-    // Rounded up, because zero would clear the cookie. The end of the session itself decides.
-    const maxAge = Math.min(Math.max(Math.ceil(lifetimeMs / 1000), 0), LONGEST_MAX_AGE_S);
-    const line = stringifySetCookie({ ...this.#attributes, value: token, maxAge }, AS_IT_IS);
+  /**
+   * @param lifetimeMs how long the browser keeps it; `null`: until it is closed
+   * @param otherForms whether to also clear the cookies that other configurations may have set
+   */
+  write(response: ServerResponse, token: string, lifetimeMs: number | null, otherForms = false): void {
+    const end = lifetimeMs === null ? {} : { maxAge: maxAgeOf(lifetimeMs) };
+    const line = stringifySetCookie({ ...this.#attributes, value: token, ...end }, AS_IT_IS);
     this.#setOurs(response, otherForms, line);
   }
 
@@ -118,6 +120,11 @@ export class CookieTransport implements TokenTransport {
     const kept = linesOf(response).filter((other) => !other.startsWith(this.#prefix));
     response.setHeader('Set-Cookie', [...kept, ...(otherForms ? this.#otherForms.ofOurName : []), line]);
   }
+}
+
+/** Rounded up, because zero would clear the cookie. The end of the session itself decides. */
+function maxAgeOf(lifetimeMs: number): number {
+  return Math.min(Math.max(Math.ceil(lifetimeMs / 1000), 0), LONGEST_MAX_AGE_S);
 }
 
 function linesOf(response: ServerResponse): string[] {

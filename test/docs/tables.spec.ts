@@ -24,6 +24,8 @@ const SPELLED: Readonly<Record<string, string>> = {
   csrf: '–',
   jwt: '–',
   enableCsrf: 'on with cookies',
+  lifetimes: 'none',
+  passive: 'none',
 };
 
 describe('the tables of options', () => {
@@ -40,6 +42,8 @@ describe('the tables of options', () => {
     csrf: {},
     tokenFormat: 'jwt',
     jwt: {},
+    lifetimes: {},
+    passive: () => false,
   });
 
   it('have every option once, with its default', () => {

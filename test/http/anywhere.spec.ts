@@ -37,7 +37,7 @@ import { inject } from '../support/inject.js';
 
 const COOKIE: Partial<SessionModuleOptions> = {
   tokenSourcePriority: ['cookie'],
-  cookie: { name: 'sid', secure: false },
+  cookie: { name: 'sid', secure: false, persistent: 'always' },
 };
 const FOREIGN = { 'sec-fetch-site': 'cross-site' };
 const OWN = { 'sec-fetch-site': 'same-origin' };

@@ -295,6 +295,8 @@ class CookieController {
 const COOKIE_OPTIONS: Partial<SessionModuleOptions> = {
   tokenSourcePriority: ['cookie', 'header', 'bearer'],
   sessionTtl: 100,
+  // So that each cookie tells how long it lasts; `lifetimes.spec.ts` is about those that do not.
+  cookie: { persistent: 'always' },
 };
 
 /** The one cookie of ours that a response sets. */
@@ -882,16 +884,17 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
     });
 
     it.each([
-      [{ name: 'sid', secure: false }, 'sid=VALUE; Max-Age=100; Path=/; HttpOnly; SameSite=Lax'],
+      [{ name: 'sid', secure: false }, 'sid=VALUE; Path=/; HttpOnly; SameSite=Lax'],
       [
         { sameSite: 'none', partitioned: true } as const,
-        '__Host-session=VALUE; Max-Age=100; Path=/; HttpOnly; Secure; Partitioned; SameSite=None',
+        '__Host-session=VALUE; Path=/; HttpOnly; Secure; Partitioned; SameSite=None',
       ],
       [
         { name: '__Secure-sid', domain: 'example.com', path: '/app', sameSite: 'strict' } as const,
-        '__Secure-sid=VALUE; Max-Age=100; Domain=example.com; Path=/app; HttpOnly; Secure; SameSite=Strict',
+        '__Secure-sid=VALUE; Domain=example.com; Path=/app; HttpOnly; Secure; SameSite=Strict',
       ],
-      [{ name: '__Host-Http-sid' }, '__Host-Http-sid=VALUE; Max-Age=100; Path=/; HttpOnly; Secure; SameSite=Lax'],
+      [{ name: '__Host-Http-sid' }, '__Host-Http-sid=VALUE; Path=/; HttpOnly; Secure; SameSite=Lax'],
+      [{ persistent: 'always' } as const, '__Host-session=VALUE; Max-Age=100; Path=/; HttpOnly; Secure; SameSite=Lax'],
     ])('%p: %s', async (options, expected) => {
       const local = await startApp({
         platform,

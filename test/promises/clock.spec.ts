@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { SessionNotFoundError } from 'nestjs-sessionx';
+import { SessionNotFoundError, SessionUsageError } from 'nestjs-sessionx';
 
 import { everyBackend } from '../support/backends.js';
 import { startService, type ServiceUnderTest } from '../support/services.js';
@@ -96,11 +96,14 @@ describe.each(everyBackend())('one clock decides, on $name', (store) => {
     expect((await one.sessions.getSession(token)).data.x).toBe(1);
   });
 
-  it('a login of its own length outlives the default, but not the absolute timeout', async () => {
+  it('a login of its own length outlives the default, and is refused if the absolute timeout would cut it', async () => {
     const { session } = await one.sessions.createSession({ ttl: 200 });
     expect(session.expiresAt.getTime()).toBe(one.clock.now() + 200_000);
-    const { session: capped } = await one.sessions.createSession({ ttl: 1000, absoluteTimeout: 5000 });
-    expect(capped.expiresAt.getTime()).toBe(one.clock.now() + 250_000);
+    const { session: longest } = await one.sessions.createSession({ ttl: 250, absoluteTimeout: 250 });
+    expect(longest.expiresAt.getTime()).toBe(one.clock.now() + 250_000);
+    for (const tooLong of [{ ttl: 251 }, { absoluteTimeout: 251 }, { ttl: 1000, absoluteTimeout: 5000 }]) {
+      await expect(one.sessions.createSession(tooLong)).rejects.toThrow(SessionUsageError);
+    }
   });
 
   it.each([

@@ -134,6 +134,8 @@ describe('options', () => {
     [{ sameSite: 'None' }, 'cookie.sameSite'],
     [{ sameSite: true }, 'cookie.sameSite'],
     [{ secure: 'auto' }, 'cookie.secure'],
+    [{ persistent: true }, "cookie.persistent must be 'remembered' or 'always'"],
+    [{ persistent: 'never' }, 'cookie.persistent'],
     [{ httpOnly: false }, 'no option named "cookie.httpOnly"'],
     [{ maxAge: 5 }, 'no option named "cookie.maxAge"'],
     [{ name: 'sid', sameSite: 'none', secure: false }, "cookie.sameSite 'none' needs cookie.secure"],
@@ -166,6 +168,50 @@ describe('options', () => {
     [[{ name: '__host-sid', path: '/app' }], 'a cookie named __host-sid has no domain and the path /'],
   ];
 
+  const impossibleLifetimes: [lifetimes: unknown, said: string][] = [
+    [null, 'lifetimes is an object'],
+    [3600, 'lifetimes is an object'],
+    [[{ ttl: 5 }], 'lifetimes is an object'],
+    [{ rememberd: { ttl: 5 } }, 'no option named "lifetimes.rememberd"'],
+    [{ ttl: 5 }, 'no option named "lifetimes.ttl"'],
+    [{ remembered: 5 }, 'lifetimes.remembered is an object'],
+    [{ anonymous: null }, 'lifetimes.anonymous is an object'],
+    [{ anonymous: { sessionTtl: 5 } }, 'no option named "lifetimes.anonymous.sessionTtl"'],
+    ...[0, -1, NaN, Infinity, 3_153_600_001, true, null, {}].map((ttl): [unknown, string] => [
+      { remembered: { ttl } },
+      'lifetimes.remembered.ttl must be a number of seconds, from 0.001 to 3153600000',
+    ]),
+    [{ anonymous: { ttl: '60' } }, 'it is a string, so wrap it in Number()'],
+    [{ anonymous: { absoluteTimeout: '60' } }, 'lifetimes.anonymous.absoluteTimeout must be a number of seconds'],
+    [{ anonymous: { absoluteTimeout: 0 } }, 'lifetimes.anonymous.absoluteTimeout must be a number of seconds'],
+    [{ remembered: { ttl: 3601 } }, 'set lifetimes.remembered.absoluteTimeout, or null for no limit'],
+    [{ anonymous: { ttl: 3601 } }, 'lifetimes.anonymous.ttl is longer than absoluteTimeout'],
+  ];
+
+  it.each(impossibleLifetimes)('the lifetimes %j stop the start: %s', (lifetimes, said) => {
+    expect(faults({ secretKey: SECRET_KEY, absoluteTimeout: 3600, lifetimes })).toContain(said);
+  });
+
+  it('each fault of the lifetimes is a line of its own', () => {
+    const message = faults({ secretKey: SECRET_KEY, lifetimes: { anonymous: { ttl: 0 }, remembered: { tll: 5 } } });
+    expect(message.split('\n').slice(1)).toEqual([
+      '- lifetimes.anonymous.ttl must be a number of seconds, from 0.001 to 3153600000',
+      '- there is no option named "lifetimes.remembered.tll"',
+    ]);
+  });
+
+  it.each([
+    {},
+    { anonymous: {}, remembered: {} },
+    { anonymous: undefined, remembered: { ttl: undefined } },
+    { remembered: { ttl: 86_400, absoluteTimeout: null } },
+    { remembered: { ttl: 86_400, absoluteTimeout: 86_400 }, anonymous: { ttl: 3600 } },
+    { remembered: { ttl: 100, absoluteTimeout: 50 } },
+  ])('the lifetimes %j are taken as they are given', (lifetimes) => {
+    const options = validateOptions({ secretKey: SECRET_KEY, absoluteTimeout: 3600, lifetimes });
+    expect(options.lifetimes).toEqual(lifetimes);
+  });
+
   it.each(impossibleFormer)('the former cookies %j stop the start: %s', (former, said) => {
     expect(faults({ secretKey: SECRET_KEY, tokenSourcePriority: ['cookie'], cookie: { former } })).toContain(said);
   });
@@ -197,6 +243,7 @@ describe('options', () => {
       sameSite: 'strict',
       secure: true,
       partitioned: false,
+      persistent: 'remembered',
     });
   });
 

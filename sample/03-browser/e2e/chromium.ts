@@ -1,17 +1,26 @@
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-import { chromium, type Browser } from 'playwright-core';
+import { chromium, type Browser, type BrowserContext, type LaunchOptions } from 'playwright-core';
 
 /** Debian's Chromium, without a window. */
 export function startChromium(): Promise<Browser> {
+  return chromium.launch(launchOptions());
+}
+
+/** The same with a profile in a folder, which a browser that is started later goes on with. */
+export function startChromiumWithProfile(folder: string): Promise<BrowserContext> {
+  return chromium.launchPersistentContext(folder, launchOptions());
+}
+
+function launchOptions(): LaunchOptions {
   const isRoot = process.getuid?.() === 0;
-  return chromium.launch({
+  return {
     executablePath: findOnPath('chromium'),
     // Chromium refuses to run as root with its sandbox; in a container there is often nobody else.
     chromiumSandbox: !isRoot,
     args: ['--disable-gpu', '--disable-quic'],
-  });
+  };
 }
 
 function findOnPath(command: string): string {

@@ -1,0 +1,68 @@
+import { Inject, Injectable, Logger, type ExecutionContext } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+
+import { SESSION_CLOCK, type Clock } from '../clock.js';
+import { messageOf } from '../errors/message-of.js';
+import type { PlatformRequest } from '../http/http-messages.js';
+import { LineLimit } from '../line-limit.js';
+import { SessionOptions, type PassiveCheck } from '../options/session-options.js';
+import { PASSIVE } from './passive.decorator.js';
+
+const PAUSE_MS = 60_000;
+
+/** Knows which requests are no use of their session, by the mark of the route or the option `passive`. */
+@Injectable()
+export class PassiveRequests {
+  readonly #logger = new Logger('SessionModule');
+  readonly #check: PassiveCheck | undefined;
+  readonly #faults: LineLimit;
+
+  constructor(
+    { passive }: SessionOptions,
+    private readonly reflector: Reflector,
+    @Inject(SESSION_CLOCK) clock: Clock,
+  ) {
+    this.#check = passive;
+    this.#faults = new LineLimit(clock, PAUSE_MS);
+  }
+
+  /**
+   * Called only when a renewal is due, or when the last use is read.
+   *
+   * @param context `null` if the route is not known
+   * @param route for the log
+   */
+  has(request: PlatformRequest, context: ExecutionContext | null, route: string): boolean {
+    if (context !== null && this.#isMarked(context)) return true;
+    return this.#check !== undefined && this.#passes(this.#check, request, route);
+  }
+
+  #isMarked(context: ExecutionContext): boolean {
+    const targets = [context.getHandler(), context.getClass()];
+    return this.reflector.getAllAndOverride<boolean | undefined>(PASSIVE, targets) ?? false;
+  }
+
+  /** If the check fails, nothing is known of the request, so it must not make a session live longer. */
+  #passes(check: PassiveCheck, request: PlatformRequest, route: string): boolean {
+    try {
+      const result: unknown = check(request as Parameters<PassiveCheck>[0]);
+      if (typeof result === 'boolean') return result;
+      // A rejection that nothing handles would end the process.
+      if (result instanceof Promise) result.catch(() => undefined);
+      this.#report(route, `it returned ${kindOf(result)} instead of true or false. It cannot be async`);
+    } catch (error) {
+      this.#report(route, `it threw: ${messageOf(error)}`);
+    }
+    return true;
+  }
+
+  #report(route: string, what: string): void {
+    this.#faults.say(route, (more) => {
+      this.#logger.error(`${route}: the option passive failed, so the session was not renewed: ${what}${more}`);
+    });
+  }
+}
+
+function kindOf(value: unknown): string {
+  return value instanceof Promise ? 'a promise' : `a value of the type ${value === null ? 'null' : typeof value}`;
+}
