@@ -63,7 +63,10 @@ export type {
   SessionRejectedEvent,
   SessionRenewedEvent,
   SessionReusedEvent,
+  StoreDownEvent,
+  StoreUpEvent,
 } from './events/session-event.js';
+export { SessionTraceError, type SessionTrace } from './events/session-channels.js';
 export { SessionEvents } from './events/session-events.js';
 export type { FormerCookie } from './options/former-cookies.js';
 export { SessionCookieOptions } from './options/session-cookie-options.js';

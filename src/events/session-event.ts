@@ -95,14 +95,35 @@ export interface SessionRejectedEvent {
   readonly ipAddress: string | null;
 }
 
-/** What happens to sessions. No event ever holds a token or a secret. */
+interface StoreEventBase {
+  /** Milliseconds since the epoch, by the module's clock. */
+  readonly at: number;
+  /** Reads and writes have outages of their own, because a store may refuse only writes. */
+  readonly calls: 'read' | 'write';
+}
+
+/** The store has begun to fail: requests that need it get 503. Once for each outage. */
+export interface StoreDownEvent extends StoreEventBase {
+  readonly type: 'store-down';
+  /** `BACKEND_UNAVAILABLE` if it fails, `BACKEND_TIMEOUT` if it does not respond. */
+  readonly reason: SessionErrorCode;
+}
+
+/** The store works again. Once for each outage. */
+export interface StoreUpEvent extends StoreEventBase {
+  readonly type: 'store-up';
+}
+
+/** What happens to sessions, and to their store. No event ever holds a token or a secret. */
 export type SessionEvent =
   | SessionCreatedEvent
   | SessionRenewedEvent
   | SessionRegeneratedEvent
   | SessionReusedEvent
   | SessionEndedEvent
-  | SessionRejectedEvent;
+  | SessionRejectedEvent
+  | StoreDownEvent
+  | StoreUpEvent;
 
 /** An event without its time, which `SessionEvents` adds. */
 export type SessionEventBody = SessionEvent extends infer Event

@@ -8,6 +8,7 @@ import {
   SessionTokenError,
 } from '../errors/session-errors.js';
 import type { SessionError } from '../errors/session-error.js';
+import { sessionChannels, trace } from '../events/session-channels.js';
 import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
 import type { ResponseLayer } from '../http/response-layer.js';
 import { hasReader } from '../http/response-reader.js';
@@ -86,7 +87,7 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
    * @throws SessionBackendError when nothing is known about it, SessionCsrfError when another site may have sent the request
    */
   load(): Promise<this> {
-    return (this.#loading ??= this.#load());
+    return (this.#loading ??= sessionChannels.load.hasSubscribers ? this.#traceLoad() : this.#load());
   }
 
   #load(): Promise<this> {
@@ -94,6 +95,16 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
     this.#refusal = null;
     const search = this.#steps.finder.find(rawRequestOf(this.request));
     return search instanceof Promise ? search.then((settled) => this.#read(settled)) : this.#read(search);
+  }
+
+  #traceLoad(): Promise<this> {
+    return trace(
+      sessionChannels.load,
+      { operation: 'request', sessionId: null },
+      () => this.#load(),
+      () => ({ outcome: this.#session === null ? (this.#refusal?.code ?? 'TOKEN_MISSING') : 'found' }),
+      () => this.#session?.sessionId ?? this.search.token?.verified.sessionId ?? null,
+    );
   }
 
   #read(search: TokenSearch): Promise<this> {

@@ -8,6 +8,7 @@ import {
   type SessionEndReason,
   type SessionEventOrigin,
 } from '../events/session-event.js';
+import { sessionChannels, trace, type TraceEnd } from '../events/session-channels.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
 import type { LoginMetadata } from '../records/payload.js';
@@ -24,6 +25,18 @@ const LOGOUT_EVERYWHERE = {
 
 /** Why a session is ended, by which call and by which user. */
 export type Ending = Pick<SessionEndedEvent, 'reason' | 'cause' | 'by'>;
+
+/** Which session of a user stays, and who ends the others. */
+interface EndingOfAll {
+  readonly except?: SessionId | undefined;
+  readonly by: string | null;
+}
+
+/** Why all sessions of a user end, and from where. */
+interface ReasonOfAll {
+  readonly reason: SessionEndReason;
+  readonly origin: SessionEventOrigin;
+}
 
 /** The fields of an ended session that its event contains. */
 interface EndedSession {
@@ -50,6 +63,16 @@ export class SessionEndings {
   /** Ends the session. @returns `false` if it had already ended */
   end(session: Session, ending: Ending, budget: StoreBudget): Promise<boolean> {
     const state = Session.stateOf(session);
+    if (!sessionChannels.end.hasSubscribers) return this.#endInTurn(state, ending, budget);
+    return trace(
+      sessionChannels.end,
+      { operation: ending.cause, sessionId: state.record.id },
+      () => this.#endInTurn(state, ending, budget),
+      endOfOne,
+    );
+  }
+
+  #endInTurn(state: SessionState, ending: Ending, budget: StoreBudget): Promise<boolean> {
     return state.inTurn(() => this.#end(state, ending, budget));
   }
 
@@ -69,11 +92,21 @@ export class SessionEndings {
    * @param origin the origin of the request. Default: the client for which the session was created.
    * @returns `false` if there is no such session
    */
-  async endById(
+  endById(sessionId: SessionId, ending: Ending, budget: StoreBudget, origin?: SessionEventOrigin): Promise<boolean> {
+    if (!sessionChannels.end.hasSubscribers) return this.#endById(sessionId, ending, budget, origin);
+    return trace(
+      sessionChannels.end,
+      { operation: ending.cause, sessionId },
+      () => this.#endById(sessionId, ending, budget, origin),
+      endOfOne,
+    );
+  }
+
+  async #endById(
     sessionId: SessionId,
     ending: Ending,
     budget: StoreBudget,
-    origin?: SessionEventOrigin,
+    origin: SessionEventOrigin | undefined,
   ): Promise<boolean> {
     const ended = this.events.hasListeners ? await this.#peek(sessionId, budget) : null;
     const endedId = await this.store.aliases.end(sessionId, budget);
@@ -98,6 +131,16 @@ export class SessionEndings {
   /** Ends the session and keeps its record, so that a later request gets the exact reason. @returns `false` if it had already ended */
   invalidate(session: Session, by: string | null, budget: StoreBudget): Promise<boolean> {
     const state = Session.stateOf(session);
+    if (!sessionChannels.end.hasSubscribers) return this.#invalidateInTurn(state, by, budget);
+    return trace(
+      sessionChannels.end,
+      { operation: 'invalidated', sessionId: state.record.id },
+      () => this.#invalidateInTurn(state, by, budget),
+      endOfOne,
+    );
+  }
+
+  #invalidateInTurn(state: SessionState, by: string | null, budget: StoreBudget): Promise<boolean> {
     return state.inTurn(() => this.#invalidate(state, by, budget));
   }
 
@@ -127,12 +170,28 @@ export class SessionEndings {
    * @param why default: a log-out everywhere, of which no client is known
    * @returns how many were ended
    */
-  async endAllOfUser(
+  endAllOfUser(
     userId: string,
     tag: UserTag,
-    { except, by }: { readonly except?: SessionId | undefined; readonly by: string | null },
+    choice: EndingOfAll,
     budget: StoreBudget,
-    why: { readonly reason: SessionEndReason; readonly origin: SessionEventOrigin } = LOGOUT_EVERYWHERE,
+    why: ReasonOfAll = LOGOUT_EVERYWHERE,
+  ): Promise<number> {
+    if (!sessionChannels.end.hasSubscribers) return this.#endAllOfUser(userId, tag, choice, budget, why);
+    return trace(
+      sessionChannels.end,
+      { operation: why.origin.cause, sessionId: null },
+      () => this.#endAllOfUser(userId, tag, choice, budget, why),
+      (count) => ({ outcome: count > 0 ? 'ended' : 'missing', count }),
+    );
+  }
+
+  async #endAllOfUser(
+    userId: string,
+    tag: UserTag,
+    { except, by }: EndingOfAll,
+    budget: StoreBudget,
+    why: ReasonOfAll,
   ): Promise<number> {
     const kept = except === undefined ? {} : { except: await this.#presentIdOf(except, budget) };
     const ended = await this.store.deleteByUser(tag, budget, kept);
@@ -163,4 +222,8 @@ export class SessionEndings {
       );
     }
   }
+}
+
+function endOfOne(hasEnded: boolean): TraceEnd {
+  return { outcome: hasEnded ? 'ended' : 'missing' };
 }

@@ -5,6 +5,7 @@ import { SessionBinding } from './session-binding.js';
 import type { RequestClient } from '../http/client-identity.js';
 import { SessionBackendError, SessionConflictError, SessionUsageError } from '../errors/session-errors.js';
 import type { SessionEventOrigin } from '../events/session-event.js';
+import { sessionChannels, trace } from '../events/session-channels.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
 import { assertJsonValue } from '../records/json-value.js';
@@ -86,7 +87,17 @@ export class SessionIssuer {
    *
    * @throws SessionConflictError when the user has too many sessions
    */
-  async create(created: NewSession, origin: SessionEventOrigin, budget: StoreBudget): Promise<IssuedSession> {
+  create(created: NewSession, origin: SessionEventOrigin, budget: StoreBudget): Promise<IssuedSession> {
+    if (!sessionChannels.login.hasSubscribers) return this.#create(created, origin, budget);
+    return trace(
+      sessionChannels.login,
+      { operation: origin.cause, sessionId: null },
+      () => this.#create(created, origin, budget),
+      ({ session }) => ({ outcome: 'created', sessionId: session.sessionId }),
+    );
+  }
+
+  async #create(created: NewSession, origin: SessionEventOrigin, budget: StoreBudget): Promise<IssuedSession> {
     const prepared = await this.prepare(this.contentOf(created));
     const stored = await this.insertNew(prepared, origin, budget);
     this.announce(prepared, origin);

@@ -7,6 +7,7 @@ import {
   SessionNotFoundError,
   SessionTokenError,
 } from '../errors/session-errors.js';
+import { sessionChannels, trace } from '../events/session-channels.js';
 import { SessionRejections } from '../events/session-rejections.js';
 import type { ClientIdentity, RequestClient } from '../http/client-identity.js';
 import type { StoredSession } from '../records/stored-session.js';
@@ -31,6 +32,11 @@ export type LoadResult =
 
 /** What a token names: an alias, if the session has got a new id with a grace, which is to be followed. */
 export type CheckResult = LoadResult | { readonly session?: undefined; readonly alias: StoredSession };
+/** A session that was loaded without a request, and its token. */
+export interface LoadedSession {
+  readonly session: Session;
+  readonly token: VerifiedToken;
+}
 
 /** Knows the client of a request. */
 export interface ClientSource {
@@ -55,11 +61,17 @@ export class SessionLoader {
    *
    * @throws SessionTokenError, SessionNotFoundError, SessionInvalidError, SessionSecurityError, SessionBackendError
    */
-  async load(
-    text: string,
-    client: ClientIdentity,
-    budget: StoreBudget,
-  ): Promise<{ readonly session: Session; readonly token: VerifiedToken }> {
+  load(text: string, client: ClientIdentity, budget: StoreBudget): Promise<LoadedSession> {
+    if (!sessionChannels.load.hasSubscribers) return this.#load(text, client, budget);
+    return trace(
+      sessionChannels.load,
+      { operation: 'token', sessionId: null },
+      () => this.#load(text, client, budget),
+      ({ session }) => ({ outcome: 'found', sessionId: session.sessionId }),
+    );
+  }
+
+  async #load(text: string, client: ClientIdentity, budget: StoreBudget): Promise<LoadedSession> {
     const token = await this.verifier.verify(typeof text === 'string' ? text : '');
     if (!token.valid) throw this.tokenRefusal(token.fault, client);
     const checked = await this.store.read(token.sessionId, budget, (stored) => this.check(stored, token, { client }));

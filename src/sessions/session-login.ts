@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 
 import type { RequestClient } from '../http/client-identity.js';
 import { SessionConflictError, SessionUsageError } from '../errors/session-errors.js';
+import { sessionChannels, trace } from '../events/session-channels.js';
 import type { SessionCause, SessionEventOrigin } from '../events/session-event.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
@@ -82,9 +83,23 @@ export class SessionLogin {
    * @returns `previous` if it is given; it is then the new session
    * @throws SessionConflictError when `previous` was ended or exchanged by another client in the meantime; it is then unchanged
    */
-  async login(previous: Session | null, login: Login, budget: StoreBudget): Promise<IssuedSession> {
-    if (previous !== null) return Session.stateOf(previous).inTurn(() => this.#replace(previous, login, budget));
-    return this.issuer.create(login, login.origin, budget);
+  login(previous: Session | null, login: Login, budget: StoreBudget): Promise<IssuedSession> {
+    if (previous === null) return this.issuer.create(login, login.origin, budget);
+    if (!sessionChannels.login.hasSubscribers) return this.#replaceInTurn(previous, login, budget);
+    return this.#trace('login', previous, () => this.#replaceInTurn(previous, login, budget));
+  }
+
+  #trace(operation: SessionCause, previous: Session, call: () => Promise<IssuedSession>): Promise<IssuedSession> {
+    return trace(
+      sessionChannels.login,
+      { operation, sessionId: null, previousSessionId: previous.sessionId },
+      call,
+      ({ session }) => ({ outcome: 'replaced', sessionId: session.sessionId }),
+    );
+  }
+
+  #replaceInTurn(previous: Session, login: Login, budget: StoreBudget): Promise<IssuedSession> {
+    return Session.stateOf(previous).inTurn(() => this.#replace(previous, login, budget));
   }
 
   async #replace(previous: Session, login: Login, budget: StoreBudget): Promise<IssuedSession> {
@@ -144,6 +159,12 @@ export class SessionLogin {
    * more
    */
   regenerate(session: Session, budget: StoreBudget, newId: NewId = DEAD_AT_ONCE): Promise<IssuedSession> {
+    if (!sessionChannels.login.hasSubscribers) return this.#regenerateInTurn(session, budget, newId);
+    const { cause = 'regenerated' } = newId;
+    return this.#trace(cause, session, () => this.#regenerateInTurn(session, budget, newId));
+  }
+
+  #regenerateInTurn(session: Session, budget: StoreBudget, newId: NewId): Promise<IssuedSession> {
     return Session.stateOf(session).inTurn(() => this.#regenerate(session, budget, newId));
   }
 

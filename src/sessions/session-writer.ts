@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 
 import { SessionNotFoundError, SessionUsageError } from '../errors/session-errors.js';
+import { sessionChannels, trace } from '../events/session-channels.js';
 import { apply, type Change } from '../records/changes.js';
 import { encodePayload, type SessionContent } from '../records/payload.js';
 import { encodedPayload } from '../records/stored-payload.js';
@@ -14,6 +15,9 @@ import { Session } from './session.js';
 import { SessionContext } from './session-context.js';
 import { sessionEnded, type SessionState } from './session-state.js';
 import type { SessionRevision, StoredSession } from '../records/stored-session.js';
+
+/** For subscribers of the channel. */
+type CommitOperation = 'commit' | 'update' | 'take-flash' | 'return-flash' | 'one-time' | 'set-lifetime';
 
 /** A pure function that changes the session that it is given. */
 export type SessionChange = (session: Session) => unknown;
@@ -44,14 +48,14 @@ export class SessionWriter {
     const pending = state.pendingChanges();
     if (pending.changes.length === 0) return;
     state.listener?.beforeWrite();
-    const stored = await this.#changeHeld(state, ({ content }) => apply(content, pending.changes), budget);
+    const stored = await this.#changeHeld(state, ({ content }) => apply(content, pending.changes), budget, 'commit');
     state.committed(pending, stored);
   }
 
   /** @throws SessionNotFoundError, and whatever `change` throws */
   async update(id: SessionId, change: SessionChange, budget: StoreBudget): Promise<Session> {
     const revise = asRevision((current) => this.#changed(current, change));
-    return this.context.open(await this.#changeAlive(id, null, revise, budget));
+    return this.context.open(await this.#changeAlive(id, null, revise, budget, 'update'));
   }
 
   /** The same for a loaded session. Also stores what its holder has changed; afterwards the holder sees the result. */
@@ -69,6 +73,7 @@ export class SessionWriter {
       state,
       ({ record, content }) => this.#changed(storedWith(record, apply(content, pending.changes)), change),
       budget,
+      'update',
     );
     state.continueAs(stored, pending);
     return session;
@@ -99,7 +104,7 @@ export class SessionWriter {
     return state.inTurn(async () => {
       if (state.isEnded) throw sessionEnded();
       state.listener?.beforeWrite();
-      state.lifetimeChanged(await this.#reviseHeld(state, revise, budget));
+      state.lifetimeChanged(await this.#reviseHeld(state, revise, budget, 'set-lifetime'));
     });
   }
 
@@ -123,6 +128,7 @@ export class SessionWriter {
         return changes.length === 0 ? null : apply(content, changes);
       },
       budget,
+      'take-flash',
     );
     return state.flashTaken(taken, stored).map(toFlashMessage);
   }
@@ -137,7 +143,7 @@ export class SessionWriter {
     const messages = state.flash.undoTaken();
     if (messages.length === 0 || state.isEnded) return;
     const returned: Change = { op: 'return-flash', messages };
-    const stored = await this.#changeHeld(state, ({ content }) => apply(content, [returned]), budget);
+    const stored = await this.#changeHeld(state, ({ content }) => apply(content, [returned]), budget, 'return-flash');
     state.flashReturned(messages, stored);
   }
 
@@ -178,7 +184,12 @@ export class SessionWriter {
     if (state.isEnded) throw sessionEnded();
     state.listener?.beforeWrite();
     // Where there is nothing to change, the store reads the session anew: another request may have put a value.
-    const stored = await this.#changeHeld(state, ({ content }) => apply(content, changesOf(content)), budget);
+    const stored = await this.#changeHeld(
+      state,
+      ({ content }) => apply(content, changesOf(content)),
+      budget,
+      'one-time',
+    );
     state.oneTimeChanged(stored);
   }
 
@@ -186,8 +197,9 @@ export class SessionWriter {
     state: SessionState,
     change: (stored: StoredSession) => SessionContent | null,
     budget: StoreBudget,
+    operation: CommitOperation,
   ): Promise<StoredSession> {
-    return this.#reviseHeld(state, asRevision(change), budget);
+    return this.#reviseHeld(state, asRevision(change), budget, operation);
   }
 
   /** @throws SessionNotFoundError, after `state` is notified */
@@ -195,16 +207,33 @@ export class SessionWriter {
     state: SessionState,
     revise: (stored: StoredSession) => SessionRevision | null,
     budget: StoreBudget,
+    operation: CommitOperation,
   ): Promise<StoredSession> {
     try {
-      return await this.#changeAlive(state.record.id, state.snapshot(), revise, budget);
+      return await this.#changeAlive(state.record.id, state.snapshot(), revise, budget, operation);
     } catch (error) {
       if (error instanceof SessionNotFoundError) state.lost();
       throw error;
     }
   }
 
-  async #changeAlive(
+  #changeAlive(
+    id: SessionId,
+    known: StoredSession | null,
+    revise: (stored: StoredSession) => SessionRevision | null,
+    budget: StoreBudget,
+    operation: CommitOperation,
+  ): Promise<StoredSession> {
+    if (!sessionChannels.commit.hasSubscribers) return this.#change(id, known, revise, budget);
+    return trace(
+      sessionChannels.commit,
+      { operation, sessionId: id },
+      () => this.#change(id, known, revise, budget),
+      () => ({ outcome: 'stored' }),
+    );
+  }
+
+  async #change(
     id: SessionId,
     known: StoredSession | null,
     revise: (stored: StoredSession) => SessionRevision | null,

@@ -3,8 +3,11 @@ import type { LoggerService } from '@nestjs/common';
 import { describeDriverFailure } from '../backends/driver-failure.js';
 import { SessionError } from '../errors/session-error.js';
 import { SessionBackendError } from '../errors/session-errors.js';
+import { sessionChannels, trace, type TraceEnd } from '../events/session-channels.js';
+import type { SessionEvents } from '../events/session-events.js';
 import { DamagedRecordError, NewerRecordError } from '../records/record-errors.js';
 import { newer } from '../records/stored-session.js';
+import type { SessionId } from '../tokens/session-secret.js';
 import type { BackendLifecycle } from './backend-lifecycle.js';
 import type { ResponseCheck } from './backend-responses.js';
 import { OutageLog, type StoreCall } from './outage-log.js';
@@ -13,14 +16,20 @@ import type { StoreBudget } from './store-budget.js';
 /** Without the value itself, which may be a payload. */
 const BROKEN_CONTRACT = 'the backend returned a value that the SessionBackend contract does not allow';
 
+/** A method of the backend that is no read of one record, and the session that it concerns; `null` for several. */
+type StoreOperation = readonly [
+  method: 'create' | 'replace' | 'touch' | 'delete' | 'listByUser' | 'deleteByUser' | 'clearExpired',
+  sessionId: SessionId | null,
+];
+
 /** Makes the calls of the backend: opened before, within a time budget, with checked results and typed errors, and outages in the log. */
 export class BackendCalls {
   readonly #lifecycle: BackendLifecycle;
   readonly #outages: OutageLog;
 
-  constructor(lifecycle: BackendLifecycle, logger: LoggerService) {
+  constructor(lifecycle: BackendLifecycle, logger: LoggerService, events: Pick<SessionEvents, 'emit'>) {
     this.#lifecycle = lifecycle;
-    this.#outages = new OutageLog(logger);
+    this.#outages = new OutageLog(logger, events);
   }
 
   get areOpen(): boolean {
@@ -33,10 +42,23 @@ export class BackendCalls {
   }
 
   /**
+   * @param operation the method of the backend, and the session that it concerns; `null` for several
    * @param isAllowed checks the result of `call` against the contract
    * @throws SessionBackendError, or an error of the contract
    */
-  async make<T>(
+  make<T>(
+    [method, sessionId]: StoreOperation,
+    budget: StoreBudget,
+    isAllowed: ResponseCheck<T>,
+    call: () => Promise<unknown>,
+  ): Promise<T> {
+    const kind = method === 'listByUser' ? 'list' : 'write';
+    if (!sessionChannels.store.hasSubscribers) return this.#make(kind, budget, isAllowed, call);
+    const start = { operation: method, sessionId };
+    return trace(sessionChannels.store, start, () => this.#make(kind, budget, isAllowed, call), endOfCall);
+  }
+
+  async #make<T>(
     kind: StoreCall,
     budget: StoreBudget,
     isAllowed: ResponseCheck<T>,
@@ -53,6 +75,20 @@ export class BackendCalls {
     return this.checked(kind, isAllowed, response);
   }
 
+  /** `budget.run(call)` for subscribers of the channel. @throws the error of `failure()` */
+  traceRead(id: SessionId, budget: StoreBudget, call: () => Promise<unknown>): Promise<unknown> {
+    const hadAllTime = budget.isUntouched;
+    return trace(
+      sessionChannels.store,
+      { operation: 'read', sessionId: id },
+      () =>
+        budget.run(call).catch((error: unknown) => {
+          throw this.failure('read', error, hadAllTime);
+        }),
+      (record) => ({ outcome: record === null ? 'missing' : 'found' }),
+    );
+  }
+
   /** @returns `response` @throws SessionBackendError when the contract does not allow it */
   checked<T>(kind: StoreCall, isAllowed: ResponseCheck<T>, response: unknown): T {
     if (!isAllowed(response)) throw this.#outage(kind, BROKEN_CONTRACT);
@@ -65,7 +101,7 @@ export class BackendCalls {
     if (error instanceof DamagedRecordError && kind === 'read') return error;
     if (error instanceof NewerRecordError) return newer(error);
     if (!(error instanceof SessionError)) return this.#outage(kind, describeDriverFailure(error));
-    if (error.code === 'BACKEND_TIMEOUT' && hadAllTime) this.#outages.failed(kind, error.message);
+    if (error.code === 'BACKEND_TIMEOUT' && hadAllTime) this.#outages.failed(kind, error);
     return error;
   }
 
@@ -73,7 +109,18 @@ export class BackendCalls {
     const failure = new SessionBackendError('BACKEND_UNAVAILABLE', `The session store failed: ${what}.`, {
       cause: new Error(what),
     });
-    this.#outages.failed(kind, failure.message);
+    this.#outages.failed(kind, failure);
     return failure;
   }
+}
+
+/** The words of the contract, which has checked the response, and no value of a record. */
+function endOfCall(response: unknown): TraceEnd {
+  if (typeof response === 'string') return { outcome: response };
+  if (typeof response === 'number') return { outcome: 'done', count: response };
+  if (Array.isArray(response)) return { outcome: 'done', count: response.length };
+  if (typeof response === 'object' && response !== null && 'outcome' in response) {
+    return { outcome: String(response.outcome) };
+  }
+  return { outcome: response === true ? 'done' : 'missing' };
 }

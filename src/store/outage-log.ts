@@ -1,19 +1,29 @@
 import type { LoggerService } from '@nestjs/common';
 
+import type { SessionError } from '../errors/session-error.js';
+import type { SessionEvents } from '../events/session-events.js';
+
 /** The purpose of a call to the store. */
 export type StoreCall = 'read' | 'list' | 'write';
 
-/** Logs the start and the end of an outage, not each failed request. Reads and writes are tracked apart, because a store may refuse only writes. */
+/**
+ * Logs the start and the end of an outage, and emits an event of each; not for each failed request. Reads and writes are tracked apart,
+ * because a store may refuse only writes.
+ */
 export class OutageLog {
   readonly #failing = { read: false, write: false };
 
-  constructor(private readonly logger: Pick<LoggerService, 'log' | 'error'>) {}
+  constructor(
+    private readonly logger: Pick<LoggerService, 'log' | 'error'>,
+    private readonly events: Pick<SessionEvents, 'emit'>,
+  ) {}
 
-  failed(call: StoreCall, message: string): void {
+  failed(call: StoreCall, { message, code }: SessionError): void {
     const kind = kindOf(call);
     if (this.#failing[kind]) return;
     this.#failing[kind] = true;
     this.logger.error(`The session store fails (${kind}), requests that need it get 503: ${message}`);
+    this.events.emit({ type: 'store-down', calls: kind, reason: code });
   }
 
   responded(call: StoreCall): void {
@@ -21,6 +31,7 @@ export class OutageLog {
     if (!this.#failing[kind]) return;
     this.#failing[kind] = false;
     this.logger.log(`The session store works again (${kind}).`);
+    this.events.emit({ type: 'store-up', calls: kind });
   }
 }
 

@@ -12,6 +12,8 @@ import {
 import { Waits } from '../backends/waits.js';
 import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { SessionBackendError, SessionConflictError, SessionNotFoundError } from '../errors/session-errors.js';
+import { sessionChannels } from '../events/session-channels.js';
+import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
 
 import type { SessionContent } from '../records/payload.js';
@@ -76,6 +78,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     @Inject(SESSION_BACKEND) private readonly backend: SessionBackend,
     @Inject(SESSION_CLOCK) private readonly clock: Clock,
     private readonly options: SessionOptions,
+    events: SessionEvents,
   ) {
     this.#abandoned = new AbandonedSessions(
       (id, ifVersion) => this.delete(id, this.newBudget(), { ifVersion }),
@@ -89,7 +92,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       logger: this.#logger,
     });
     this.aliases = new Aliases(this, clock, options.rotateEvery !== null);
-    this.#calls = new BackendCalls(this.#lifecycle, this.#logger);
+    this.#calls = new BackendCalls(this.#lifecycle, this.#logger, events);
   }
 
   async onModuleInit(): Promise<void> {
@@ -125,7 +128,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
         : { replaces: { id: replaces.id, version: replaces.version, ...(alias === undefined ? {} : { alias }) } }),
     };
     try {
-      return await this.#calls.make('write', budget, isCreateResult, () =>
+      return await this.#calls.make(['create', record.id], budget, isCreateResult, () =>
         this.backend.create(record, { ...options, deadline: budget.remainingMs }),
       );
     } catch (error) {
@@ -165,7 +168,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     budget: StoreBudget,
   ): Promise<StoredSession | null> {
     const next = revisedRecord(record, { ...revision, status: 'active' });
-    const outcome = await this.#calls.make('write', budget, isTimedReplacement, () =>
+    const outcome = await this.#calls.make(['replace', record.id], budget, isTimedReplacement, () =>
       this.backend.replace(next, record.version, { deadline: budget.remainingMs }),
     );
     switch (outcome) {
@@ -226,19 +229,21 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
         : opened.then(() => this.read(id, budget, use));
     }
     const hadAllTime = budget.isUntouched;
-    return budget
-      .run<unknown>(() => this.backend.read(id))
-      .then(
-        (record) => {
-          const stored = this.#storedIn(record, id);
-          if (stored === 'damaged') return this.#readDamaged(id, budget, use);
-          return use === undefined ? stored : use(stored);
-        },
-        (error: unknown) => {
-          if (!(error instanceof DamagedRecordError)) throw this.#calls.failure('read', error, hadAllTime);
-          return this.#readDamaged(id, budget, use);
-        },
-      );
+    const call = (): Promise<unknown> => this.backend.read(id);
+    const reading = sessionChannels.store.hasSubscribers
+      ? this.#calls.traceRead(id, budget, call)
+      : budget.run<unknown>(call);
+    return reading.then(
+      (record) => {
+        const stored = this.#storedIn(record, id);
+        if (stored === 'damaged') return this.#readDamaged(id, budget, use);
+        return use === undefined ? stored : use(stored);
+      },
+      (error: unknown) => {
+        if (!(error instanceof DamagedRecordError)) throw this.#calls.failure('read', error, hadAllTime);
+        return this.#readDamaged(id, budget, use);
+      },
+    );
   }
 
   #storedIn(response: unknown, id: SessionId): StoredSession | 'damaged' | null {
@@ -270,19 +275,21 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   touch(id: SessionId, times: SessionTimes, budget: StoreBudget): Promise<boolean> {
-    return this.#calls.make('write', budget, isBoolean, () => this.backend.touch(id, times));
+    return this.#calls.make(['touch', id], budget, isBoolean, () => this.backend.touch(id, times));
   }
 
   /** Deletes a session; without `ifVersion`, in any version. */
   delete(id: SessionId, budget: StoreBudget, options?: { readonly ifVersion?: number }): Promise<DeleteResult> {
-    return this.#calls.make('write', budget, isDeletion, () => this.backend.delete(id, options));
+    return this.#calls.make(['delete', id], budget, isDeletion, () => this.backend.delete(id, options));
   }
 
   async listByUser(tag: UserTag, budget: StoreBudget): Promise<StoredSession[]> {
     const progress = () => {
       budget.renew();
     };
-    const records = await this.#calls.make('list', budget, isRecords, () => this.backend.listByUser(tag, { progress }));
+    const records = await this.#calls.make(['listByUser', null], budget, isRecords, () =>
+      this.backend.listByUser(tag, { progress }),
+    );
     const sessions: StoredSession[] = [];
     for (const [index, record] of records.entries()) {
       const stored = this.#listed(record);
@@ -323,7 +330,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     const progress = () => {
       budget.renew();
     };
-    return this.#calls.make('write', budget, isSessionIds, () =>
+    return this.#calls.make(['deleteByUser', null], budget, isSessionIds, () =>
       this.backend.deleteByUser(tag, { ...options, progress }),
     );
   }
@@ -331,7 +338,12 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   /** Without a time limit: there may be millions of records, and no request waits for it. */
   clearExpired(): Promise<number> {
     const unlimited = new StoreBudget(Infinity, this.#waits);
-    return this.#calls.make('write', unlimited, isCount, async () => (await this.backend.clearExpired?.()) ?? 0);
+    return this.#calls.make(
+      ['clearExpired', null],
+      unlimited,
+      isCount,
+      async () => (await this.backend.clearExpired?.()) ?? 0,
+    );
   }
 
   /** Whether `record` is usable at this instant, by status and times. */
@@ -390,7 +402,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       }
       this.assertFits(next, stored.record);
       const ifVersion = stored.record.version;
-      const outcome = await this.#calls.make('write', budget, isReplacement, () =>
+      const outcome = await this.#calls.make(['replace', id], budget, isReplacement, () =>
         this.backend.replace(next, ifVersion),
       );
       switch (outcome) {

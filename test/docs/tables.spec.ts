@@ -155,6 +155,8 @@ describe('the tables of errors and events', () => {
       'rejected',
       'renewed',
       'reused',
+      'store-down',
+      'store-up',
     ]);
   });
 });

@@ -583,7 +583,7 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
           expect(response.headers['x-csrf-token']).toBeUndefined();
           expect(response.headers['x-session-token']).toBeUndefined();
           expect(await local.app.get(SessionService).listUserSessions('ann')).toEqual([]);
-          expect(events).toEqual(['created', 'ended']);
+          expect(events).toEqual(['created', 'store-down', 'store-up', 'ended']);
           await local.close();
         },
       );
