@@ -80,7 +80,8 @@ export class TokenVerifier {
     if (this.#serializer.verdictsAreFinal !== true) return { valid: true, sessionId, claims, outdated };
     // Copied, because the token is a slice of a header and the secret a slice of the token. The claims may have further fields.
     const { issuedAt, expiresAt } = claims;
-    const own = { secret: ownCopy(claims.secret), issuedAt, ...(expiresAt === undefined ? {} : { expiresAt }) };
+    const secret = ownCopy(claims.secret);
+    const own = expiresAt === undefined ? { secret, issuedAt } : { secret, issuedAt, expiresAt };
     return this.#remember(ownCopy(token), { valid: true, sessionId, claims: own, outdated });
   }
 

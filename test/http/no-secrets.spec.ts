@@ -15,7 +15,7 @@ import {
 import { RedisBackend } from 'nestjs-sessionx/redis';
 
 import { SessionStore } from '../../src/store/session-store.js';
-import { PLATFORMS, SECRET_KEY, startApp, type AppUnderTest } from '../support/apps.js';
+import { PLATFORMS, SECRET_KEY, startApp, TOKEN_FORMATS, type AppUnderTest } from '../support/apps.js';
 import { RedisServer } from '../support/redis-server.js';
 
 const PASSWORD = 'the-password-of-redis';
@@ -93,141 +93,150 @@ function listenTo(name: string): { messages: string[]; stop: () => void } {
 
 /** The parts of a token that open something; the tag in it is part of the public id. */
 function secretPartsOf(token: string): string[] {
-  return [token, token.slice(16, 48), token.slice(57)];
+  const [, payload, mac] = token.split('.');
+  if (mac === undefined) return [token, token.slice(16, 48), token.slice(57)];
+  const { secret } = JSON.parse(Buffer.from(payload!, 'base64url').toString()) as { secret: string };
+  return [token, secret.slice(16), payload!, mac];
 }
 
-describe.each(PLATFORMS)('what is secret is nowhere but in the response, on %s', (platform) => {
-  let redis: RedisServer | undefined;
+describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) => [platform, tokenFormat] as const)))(
+  'what is secret is nowhere but in the response, on %s, with %s tokens',
+  (platform, tokenFormat) => {
+    let redis: RedisServer | undefined;
 
-  afterEach(async () => {
-    await redis?.stop();
-    redis = undefined;
-  });
-
-  it('not in the log, the events, the errors, the keys and values of Redis, nor in what its client traces', async () => {
-    const channels = ['ioredis:command', 'ioredis:batch', 'ioredis:connect'].map(listenTo);
-    redis = await RedisServer.start();
-    const observer = redis.client();
-    await observer.config('SET', 'requirepass', PASSWORD);
-    const sink = new LogSink();
-    const app = await startApp({
-      platform,
-      controllers: [TalkativeController],
-      session: {
-        backend: new RedisBackend({ host: '127.0.0.1', port: redis.port, password: PASSWORD }),
-        backendTimeout: BUDGET_MS,
-      },
-      configure: (nest) => nest.useLogger(sink),
+    afterEach(async () => {
+      await redis?.stop();
+      redis = undefined;
     });
-    const events: unknown[] = [];
-    app.app.get(SessionEvents).all.subscribe((event) => events.push(event));
-    const sessions = app.app.get(SessionService);
-    const errors: unknown[] = [];
-    const failing = async (call: Promise<unknown>) => {
-      errors.push(
-        await call.then(
-          () => new Error('it did not fail'),
-          (error: unknown) => error,
-        ),
-      );
-    };
-    const post = (path: string, token?: string) =>
-      app.fetch(path, { method: 'POST', headers: token === undefined ? {} : { authorization: `Bearer ${token}` } });
 
-    const first = await tokenFrom(await post('/login'));
-    const second = await tokenFrom(await post('/elevate', first));
-    const forged = `${second.slice(0, -1)}${second.endsWith('A') ? 'E' : 'A'}`;
-    const bodies = [await (await app.fetch('/me', { headers: { authorization: `Bearer ${second}` } })).text()];
-    for (const token of [first, forged, 'malformed', second]) {
-      for (const path of ['/write', '/unstorable']) bodies.push(await (await post(path, token)).text());
-      await failing(sessions.getSession(`${token}x`));
-    }
-    await failing(sessions.getSession(first));
-    await failing(sessions.renewSession(first));
-    await failing(sessions.update(first, () => undefined));
-    app.clock.advanceSeconds(2000);
-    const renewed = (await app.fetch('/me', { headers: { authorization: `Bearer ${second}` } })).headers;
-    const third = renewed.get('x-session-token')!;
+    it('not in the log, the events, the errors, the keys and values of Redis, nor in what its client traces', async () => {
+      const channels = ['ioredis:command', 'ioredis:batch', 'ioredis:connect'].map(listenTo);
+      const own = ['load', 'commit', 'login', 'end', 'store'].map((name) => listenTo(`nestjs-sessionx:${name}`));
+      redis = await RedisServer.start();
+      const observer = redis.client();
+      await observer.config('SET', 'requirepass', PASSWORD);
+      const sink = new LogSink();
+      const app = await startApp({
+        platform,
+        controllers: [TalkativeController],
+        session: {
+          backend: new RedisBackend({ host: '127.0.0.1', port: redis.port, password: PASSWORD }),
+          backendTimeout: BUDGET_MS,
+          tokenFormat,
+        },
+        configure: (nest) => nest.useLogger(sink),
+      });
+      const events: unknown[] = [];
+      app.app.get(SessionEvents).all.subscribe((event) => events.push(event));
+      const sessions = app.app.get(SessionService);
+      const errors: unknown[] = [];
+      const failing = async (call: Promise<unknown>) => {
+        errors.push(
+          await call.then(
+            () => new Error('it did not fail'),
+            (error: unknown) => error,
+          ),
+        );
+      };
+      const post = (path: string, token?: string) =>
+        app.fetch(path, { method: 'POST', headers: token === undefined ? {} : { authorization: `Bearer ${token}` } });
 
-    const keys = await observer.keys('*');
-    const values = await Promise.all(keys.map((key) => observer.get(key).catch(() => '')));
-    await observer.config('SET', 'requirepass', 'changed meanwhile');
-    await observer.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
-    // Refused at the door: the driver's error carries the password that it sent.
-    await failing(untilRefused(() => sessions.getSession(second)));
-    for (const path of ['/login', '/write', '/logout']) bodies.push(await (await post(path, second)).text());
-    await failing(sessions.getSession(second));
-    await failing(sessions.createSession({ user: { userId: 'ann' } }));
-    await redis.kill();
-    bodies.push(await (await post('/logout', second)).text());
-    await failing(sessions.deleteUserSessions('ann'));
-    observer.disconnect();
-    await app.close();
-    for (const { stop } of channels) stop();
-
-    const places: Record<string, string> = {
-      log: sink.lines.join('\n'),
-      events: JSON.stringify(events),
-      errors: errors.map((error) => inspect(error, { depth: null, showHidden: true })).join('\n'),
-      bodies: bodies.join('\n'),
-      redis: [...keys, ...values].join('\n'),
-    };
-    for (const error of errors) expect(error).toBeInstanceOf(SessionError);
-    expect(places.log).toContain('The session store fails');
-    expect(keys).toHaveLength(2);
-    const secrets = [first, second, third, forged].flatMap(secretPartsOf);
-    for (const [place, text] of Object.entries(places)) {
-      for (const secret of [...secrets, PASSWORD, SECRET_KEY]) {
-        if (text.includes(secret)) throw new Error(`a secret is in the ${place}: …${around(text, secret)}…`);
+      const first = await tokenFrom(await post('/login'));
+      const second = await tokenFrom(await post('/elevate', first));
+      const forged = `${second.slice(0, -1)}${second.endsWith('A') ? 'E' : 'A'}`;
+      const bodies = [await (await app.fetch('/me', { headers: { authorization: `Bearer ${second}` } })).text()];
+      for (const token of [first, forged, 'malformed', second]) {
+        for (const path of ['/write', '/unstorable']) bodies.push(await (await post(path, token)).text());
+        await failing(sessions.getSession(`${token}x`));
       }
-      // Of a driver's error: what it was sent, and its own stack.
-      if (['log', 'errors', 'bodies'].includes(place))
-        expect(text).not.toMatch(/ReplyError:|evalsha|\bAUTH\b|127\.0\.0\.1/i);
-    }
-    // Traces name keys and the values of scripts, which are the session's content: no part of them opens it.
-    const traces = channels.flatMap(({ messages }) => messages).join('\n');
-    expect(traces).toContain('evalsha');
-    for (const secret of secrets) expect(traces.includes(secret)).toBe(false);
-    expect(traces.includes(SECRET_KEY)).toBe(false);
-  });
+      await failing(sessions.getSession(first));
+      await failing(sessions.renewSession(first));
+      await failing(sessions.update(first, () => undefined));
+      app.clock.advanceSeconds(2000);
+      const renewed = (await app.fetch('/me', { headers: { authorization: `Bearer ${second}` } })).headers;
+      const third = renewed.get('x-session-token')!;
 
-  it('not when a backend of the application throws everything that it knows', async () => {
-    const sink = new LogSink();
-    const knowing = new MemoryBackend();
-    const error = Object.assign(new Error('SET session:x "all of the payload"'), {
-      command: { name: 'AUTH', args: ['lim', PASSWORD] },
-      code: 'E CONN {payload}',
-    });
-    error.name = 'payload of the session';
-    error.cause = new Error(PASSWORD);
-    knowing.read = () => Promise.reject(error);
-    knowing.create = () => Promise.reject(error);
-    const app: AppUnderTest = await startApp({
-      platform,
-      controllers: [TalkativeController],
-      session: { backend: knowing },
-      configure: (nest) => nest.useLogger(sink),
-    });
-    const thrown: unknown = await app.app
-      .get(SessionService)
-      .createSession()
-      .catch((failure: unknown) => failure);
-    const login = await app.fetch('/login', { method: 'POST' });
-    expect(login.status).toBe(503);
-    const said = [...sink.lines, inspect(thrown, { depth: null, showHidden: true }), await login.text()].join('\n');
-    expect(said).toContain('The session store failed');
-    expect(said).not.toMatch(/payload|the-password-of-redis|session:x/);
-    await app.close();
-  });
+      const keys = await observer.keys('*');
+      const values = await Promise.all(keys.map((key) => observer.get(key).catch(() => '')));
+      await observer.config('SET', 'requirepass', 'changed meanwhile');
+      await observer.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+      // Refused at the door: the driver's error carries the password that it sent.
+      await failing(untilRefused(() => sessions.getSession(second)));
+      for (const path of ['/login', '/write', '/logout']) bodies.push(await (await post(path, second)).text());
+      await failing(sessions.getSession(second));
+      await failing(sessions.createSession({ user: { userId: 'ann' } }));
+      await redis.kill();
+      bodies.push(await (await post('/logout', second)).text());
+      await failing(sessions.deleteUserSessions('ann'));
+      observer.disconnect();
+      await app.close();
+      for (const { stop } of [...channels, ...own]) stop();
 
-  it('nor does a session, an error or the store show more than its own when it is inspected', async () => {
-    const app = await startApp({ platform, controllers: [TalkativeController] });
-    const { session, token } = await app.app.get(SessionService).createSession({ user: { userId: 'ann' } });
-    const shown = inspect([session, app.app.get(SessionStore, { strict: false })], { depth: 4, showHidden: true });
-    for (const secret of secretPartsOf(token)) expect(shown).not.toContain(secret);
-    await app.close();
-  });
-});
+      const places: Record<string, string> = {
+        log: sink.lines.join('\n'),
+        events: JSON.stringify(events),
+        errors: errors.map((error) => inspect(error, { depth: null, showHidden: true })).join('\n'),
+        bodies: bodies.join('\n'),
+        redis: [...keys, ...values].join('\n'),
+        channels: own.flatMap(({ messages }) => messages).join('\n'),
+      };
+      for (const error of errors) expect(error).toBeInstanceOf(SessionError);
+      expect(places.log).toContain('The session store fails');
+      expect(keys).toHaveLength(2);
+      const secrets = [first, second, third, forged].flatMap(secretPartsOf);
+      for (const [place, text] of Object.entries(places)) {
+        for (const secret of [...secrets, PASSWORD, SECRET_KEY]) {
+          if (text.includes(secret)) throw new Error(`a secret is in the ${place}: …${around(text, secret)}…`);
+        }
+        // Of a driver's error: what it was sent, and its own stack.
+        if (['log', 'errors', 'bodies', 'channels'].includes(place))
+          expect(text).not.toMatch(/ReplyError:|evalsha|\bAUTH\b|127\.0\.0\.1/i);
+      }
+      // Traces name keys and the values of scripts, which are the session's content: no part of them opens it.
+      const traces = channels.flatMap(({ messages }) => messages).join('\n');
+      expect(traces).toContain('evalsha');
+      for (const secret of secrets) expect(traces.includes(secret)).toBe(false);
+      expect(traces.includes(SECRET_KEY)).toBe(false);
+    });
+
+    it('not when a backend of the application throws everything that it knows', async () => {
+      const sink = new LogSink();
+      const knowing = new MemoryBackend();
+      const error = Object.assign(new Error('SET session:x "all of the payload"'), {
+        command: { name: 'AUTH', args: ['lim', PASSWORD] },
+        code: 'E CONN {payload}',
+      });
+      error.name = 'payload of the session';
+      error.cause = new Error(PASSWORD);
+      knowing.read = () => Promise.reject(error);
+      knowing.create = () => Promise.reject(error);
+      const app: AppUnderTest = await startApp({
+        platform,
+        controllers: [TalkativeController],
+        session: { backend: knowing },
+        configure: (nest) => nest.useLogger(sink),
+      });
+      const thrown: unknown = await app.app
+        .get(SessionService)
+        .createSession()
+        .catch((failure: unknown) => failure);
+      const login = await app.fetch('/login', { method: 'POST' });
+      expect(login.status).toBe(503);
+      const said = [...sink.lines, inspect(thrown, { depth: null, showHidden: true }), await login.text()].join('\n');
+      expect(said).toContain('The session store failed');
+      expect(said).not.toMatch(/payload|the-password-of-redis|session:x/);
+      await app.close();
+    });
+
+    it('nor does a session, an error or the store show more than its own when it is inspected', async () => {
+      const app = await startApp({ platform, controllers: [TalkativeController] });
+      const { session, token } = await app.app.get(SessionService).createSession({ user: { userId: 'ann' } });
+      const shown = inspect([session, app.app.get(SessionStore, { strict: false })], { depth: 4, showHidden: true });
+      for (const secret of secretPartsOf(token)) expect(shown).not.toContain(secret);
+      await app.close();
+    });
+  },
+);
 
 /** Rejects as soon as `call` does. */
 async function untilRefused(call: () => Promise<unknown>): Promise<never> {

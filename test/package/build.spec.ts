@@ -51,6 +51,15 @@ describe('the build, in a package of one file', () => {
     expect(readFileSync(join(folder, 'dist/cjs/package.json'), 'utf8')).toBe('{ "type": "commonjs" }\n');
   }, 240_000);
 
+  it('loads an optional package where ES modules cannot be required too', () => {
+    writeFileSync(join(folder, 'src/index.ts'), "export const load = (): Promise<object> => import('jose');\n");
+    expect(build().status).toBe(0);
+    expect(readFileSync(join(folder, 'dist/esm/index.js'), 'utf8')).toContain("import('jose')");
+    expect(readFileSync(join(folder, 'dist/cjs/index.js'), 'utf8')).toContain(
+      "require('jose'))).catch(() => import('jose'))",
+    );
+  }, 240_000);
+
   it('tries again after a build that failed, and always builds unless told otherwise', () => {
     writeFileSync(join(folder, 'src/index.ts'), 'export const answer: number = "42";\n');
     for (let round = 0; round < 2; round++) {
