@@ -308,6 +308,43 @@ describe.each(PLATFORMS)('the cookie of a class of sessions, on %s', (platform) 
     expect((await read(cookieOf(after)!.value!)).body).toBe(JSON.stringify({ id: after.body }));
   });
 
+  it('a token that ends with the session is replaced when the end of the session is put off, now or at the next use', async () => {
+    await start({ tokenFormat: 'jwt' });
+    const sessions = app.app.get(SessionService);
+    const bearer = (token: string) => ['Authorization', `Bearer ${token}`];
+    for (const isInRequest of [true, false]) {
+      const { session, token } = await sessions.createSession({ absoluteTimeout: 60 });
+      if (!isInRequest) await sessions.setLifetime(session, { absoluteTimeout: null });
+      const response = await run(async (at) => {
+        if (isInRequest) await at.sessions.setLifetime(at.session!, { absoluteTimeout: null });
+        return 'ok';
+      }, bearer(token));
+      const replaced = response.headers['x-session-token'] as string;
+      app.clock.advanceSeconds(61);
+      const find: Handler = ({ session: found }) => ({ found: found !== null });
+      expect((await run(find, bearer(token))).body).toBe('{"found":false}');
+      expect((await run(find, bearer(replaced))).body).toBe('{"found":true}');
+    }
+  });
+
+  it('a client that comes by an old id in its grace gets no cookie for a new lifetime, which holds under the new id', async () => {
+    await start();
+    const old = cookieOf(await logIn({ remember: true }))!.value!;
+    const next = cookieOf(
+      await run(
+        ({ sessions, session }) => sessions.regenerateSessionId(session!, { grace: 30 }).then(() => 'ok'),
+        cookie(old),
+      ),
+    )!.value!;
+    const response = await run(async ({ sessions, session }) => {
+      await sessions.setLifetime(session!, { ttl: 600 });
+      return session!.expiresAt.getTime() - app.clock.now();
+    }, cookie(old));
+    expect([response.status, response.body, response.setCookies]).toEqual([200, '600000', []]);
+    const seen = await run(({ session }) => session!.expiresAt.getTime() - app.clock.now(), cookie(next));
+    expect(seen.body).toBe('600000');
+  });
+
   it('another site changes no lifetime in a middleware either, before the route is known', async () => {
     app = await startApp({
       platform,
@@ -441,6 +478,18 @@ describe.each(PLATFORMS)('a passive request, on %s', (platform) => {
     await start();
     const response = await send(`${app.url}/passive-login`, { method: 'POST', headers: OWN });
     expect([response.status, cookieOf(response)!.value]).toEqual([200, expect.stringMatching(/./)]);
+  });
+
+  it('gives the session no new id, though rotateEvery is over: the next use does', async () => {
+    await start({ rotateEvery: 60 });
+    const { session, headers } = await signIn();
+    app.clock.advanceSeconds(61);
+    expect((await get('/poll', headers)).setCookies).toEqual([]);
+    const [listed] = await app.app.get(SessionService).listUserSessions('ann');
+    expect(listed!.sessionId).toBe(session.sessionId);
+    expect((await get('/use', headers)).setCookies.at(-1)).toContain(`Max-Age=${30 * DAY_S}`);
+    const [rotated] = await app.app.get(SessionService).listUserSessions('ann');
+    expect(rotated!.sessionId).not.toBe(session.sessionId);
   });
 
   it('keeps a token under an old key: the next use replaces it', async () => {
