@@ -138,6 +138,7 @@ describe.each(['memory', 'redis'])('02-auth-api on %s', (store) => {
       ['an empty name', { ...ALICE, username: '' }],
       ['a list of names', { ...ALICE, username: ['alice'] }],
       ['a password of 10,000 characters', { ...ALICE, password: 'x'.repeat(10_000) }],
+      ['a text for a choice', { ...ALICE, remember: 'on' }],
       ['a field of its own invention', { ...ALICE, isAdmin: true }],
     ])('400 for %s', async (_, body) => {
       expect((await new Client(url).post('/api/auth/login', body)).status).toBe(400);

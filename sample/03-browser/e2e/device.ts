@@ -67,9 +67,10 @@ export class Device {
     return this;
   }
 
-  async submit({ username, password }: typeof ALICE): Promise<void> {
+  async submit({ username, password, remember = false }: typeof ALICE & { remember?: boolean }): Promise<void> {
     await this.page.getByLabel('Username').fill(username);
     await this.page.getByLabel('Password').fill(password);
+    if (remember) await this.page.getByLabel('Keep me signed in').check();
     await this.button('Sign in').click();
   }
 

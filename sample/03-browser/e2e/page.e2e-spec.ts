@@ -15,6 +15,7 @@ const COOKIE = '__Host-session';
 const WITHOUT_BODY = [204, 304];
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
 const TOAST_SECONDS = 7;
 
 describe.each(['memory', 'redis'])('the page of 03-browser in Chromium, on %s', (store) => {
@@ -186,6 +187,21 @@ describe.each(['memory', 'redis'])('the page of 03-browser in Chromium, on %s', 
           expires: -1,
         }),
       ]);
+    });
+
+    it('outlives the browser if the user asks for that', async () => {
+      const phone = await device();
+
+      await phone.submit({ ...ALICE, remember: true });
+
+      await phone.heading('Welcome, alice').waitFor();
+      const [cookie] = await phone.context.cookies();
+      const daysLeft = (cookie!.expires - Date.now() / 1000) / DAY;
+      expect(daysLeft).toBeGreaterThan(29.9);
+      expect(daysLeft).toBeLessThan(30.1);
+      await wait(phone, 29 * DAY);
+      await phone.page.reload();
+      await phone.heading('Welcome, alice').waitFor();
     });
 
     it('is no token that a script could read', async () => {

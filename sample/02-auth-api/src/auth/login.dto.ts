@@ -1,5 +1,5 @@
-import { ApiProperty } from '@nestjs/swagger';
-import { IsNotEmpty, IsString, MaxLength } from 'class-validator';
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { IsBoolean, IsNotEmpty, IsString, MaxLength, ValidateIf } from 'class-validator';
 
 // These limits bound the size of the request. Rules for good passwords belong to the sign-up.
 export class LoginDto {
@@ -14,4 +14,9 @@ export class LoginDto {
   @IsNotEmpty()
   @MaxLength(256)
   readonly password!: string;
+
+  @ApiPropertyOptional({ default: false, description: 'Keeps the user signed in for 30 days without use' })
+  @ValidateIf((_, value: unknown) => value !== undefined)
+  @IsBoolean()
+  readonly remember?: boolean;
 }

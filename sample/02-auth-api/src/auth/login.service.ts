@@ -13,10 +13,14 @@ export class LoginService {
   ) {}
 
   /** @throws UnauthorizedException that does not say which of the two was wrong */
-  async logIn(request: object, { username, password }: LoginDto, options?: LoginOptions): Promise<LoginResult> {
+  async logIn(
+    request: object,
+    { username, password, remember = false }: LoginDto,
+    options?: LoginOptions,
+  ): Promise<LoginResult> {
     const user = await this.users.verify(username, password);
     if (user === null) throw new UnauthorizedException('Wrong username or password.');
-    const result = await this.sessions.login(request, user, options);
+    const result = await this.sessions.login(request, user, { ...options, remember });
     result.session.addFlashMessage('Login successful!', 'success');
     return result;
   }

@@ -55,10 +55,14 @@ async function changeCart(sku, change) {
 }
 
 async function signIn(form) {
-  const { username, password } = form;
+  const { username, password, remember } = form;
   complain('');
   try {
-    await call('POST', 'sign-in', { username: username.value, password: password.value });
+    await call('POST', 'sign-in', {
+      username: username.value,
+      password: password.value,
+      remember: remember.checked,
+    });
   } catch (error) {
     const isWrong = error.status === 401;
     complain(isWrong ? 'Wrong username or password.' : error.message, { isWrong });
@@ -73,7 +77,7 @@ async function signIn(form) {
 /** @param {boolean} isWrong whether what is in the fields is the cause */
 function complain(message, { isWrong = false } = {}) {
   find('sign-in-error').textContent = message;
-  for (const input of find('sign-in').querySelectorAll('input')) input.ariaInvalid = String(isWrong);
+  for (const input of find('sign-in').querySelectorAll('input[required]')) input.ariaInvalid = String(isWrong);
 }
 
 async function signOutDevice(id) {

@@ -5,6 +5,7 @@ const ending = document.getElementById('ending');
 
 /** Offers to stay signed in from here on, or from the half of a shorter session: from there any request renews it. */
 const WARN_SECONDS = 5 * 60;
+const DAY_SECONDS = 24 * 60 * 60;
 const SHOW_EXTENDED_MS = 4000;
 /** The time that a response may take on its way. Without a renewal, the end may appear this much later or earlier. */
 const TOLERANCE_MS = 2000;
@@ -62,6 +63,8 @@ function tick() {
 }
 
 function clockTime(seconds) {
+  const days = Math.floor(seconds / DAY_SECONDS);
+  if (days >= 2) return `${days} days`;
   const pad = (number) => String(number).padStart(2, '0');
   return `${pad(Math.floor(seconds / 60))}:${pad(seconds % 60)}`;
 }
