@@ -1,0 +1,642 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { Body, Controller, Get, HttpCode, Param, Post, Query, Req, Res, UseGuards } from '@nestjs/common';
+import { parseSetCookie } from 'cookie';
+import type { ServerResponse } from 'node:http';
+import {
+  AllowAnonymous,
+  CsrfToken,
+  CurrentSession,
+  MemoryBackend,
+  Session,
+  SessionEvents,
+  SessionGuard,
+  SessionService,
+  UseSession,
+  type SessionEvent,
+  type SessionModuleOptions,
+} from 'nestjs-sessionx';
+
+import { PLATFORMS, startApp, type AppUnderTest, type Platform } from '../support/apps.js';
+import { everyBackend } from '../support/backends.js';
+import { BarrierBackend } from '../support/barrier-backend.js';
+import { atOnce } from '../support/services.js';
+
+const NAME = 'sid';
+const BY_COOKIE: Partial<SessionModuleOptions> = {
+  tokenSourcePriority: ['cookie'],
+  cookie: { name: NAME, secure: false },
+};
+const OWN = { 'sec-fetch-site': 'same-origin' };
+const HEADER = 'x-session-token';
+
+let barriers: Record<string, { arrived: () => void; opened: Promise<void> }> = {};
+
+/** Holds the next request to `/held/:name` in its handler. */
+function hold(name: string): { arrived: Promise<void>; go: () => void } {
+  let go!: () => void;
+  let arrive!: () => void;
+  const arrived = new Promise<void>((resolve) => (arrive = resolve));
+  barriers[name] = { arrived: arrive, opened: new Promise<void>((resolve) => (go = resolve)) };
+  return { arrived, go };
+}
+
+@Controller()
+class PageController {
+  constructor(private readonly sessions: SessionService) {}
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('login')
+  async login(@Req() request: object, @Body() body: { user?: string }) {
+    const { token, csrfToken } = await this.sessions.login(request, { userId: body.user ?? 'ann' });
+    return { token, csrfToken };
+  }
+
+  @UseGuards(SessionGuard)
+  @Get('me')
+  me(@CurrentSession() session: Session, @CsrfToken() csrfToken: string | null) {
+    return { id: session.sessionId, data: session.data, csrfToken };
+  }
+
+  @UseGuards(SessionGuard)
+  @HttpCode(200)
+  @Post('set/:key')
+  set(@CurrentSession() session: Session, @Param('key') key: string) {
+    session.data[key] = true;
+    return { id: session.sessionId };
+  }
+
+  @UseGuards(SessionGuard)
+  @HttpCode(200)
+  @Post('held/:name')
+  async held(@CurrentSession() session: Session, @Param('name') name: string) {
+    session.data[name] = true;
+    const barrier = barriers[name];
+    barrier?.arrived();
+    await barrier?.opened;
+    return {};
+  }
+
+  @UseGuards(SessionGuard)
+  @HttpCode(200)
+  @Post('new-id')
+  async newId(@CurrentSession() session: Session, @Query('grace') grace?: string) {
+    const options = grace === undefined ? {} : { grace: Number(grace) };
+    const { token } = await this.sessions.regenerateSessionId(session, options);
+    return { token };
+  }
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('logout')
+  async logout(@Req() request: object) {
+    return { ended: await this.sessions.logout(request) };
+  }
+
+  @UseGuards(SessionGuard)
+  @AllowAnonymous()
+  @Get('stream')
+  stream(@Res() response: ServerResponse & { raw?: ServerResponse; hijack?: () => void }) {
+    response.hijack?.();
+    const raw = response.raw ?? response;
+    raw.write('a');
+    raw.end('b');
+  }
+
+  @Get('nothing')
+  nothing() {
+    return 'nothing';
+  }
+}
+
+interface Answer {
+  readonly status: number;
+  readonly body: Record<string, unknown>;
+  /** The token that came with it; null: none. */
+  readonly token: string | null;
+  readonly setCookies: string[];
+  readonly headers: Headers;
+}
+
+describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
+  let app: AppUnderTest;
+  let barrier: BarrierBackend;
+  let events: SessionEvent[];
+
+  async function start(session: Partial<SessionModuleOptions> = {}, on: Platform = platform): Promise<void> {
+    barrier = new BarrierBackend(new MemoryBackend());
+    app = await startApp({
+      platform: on,
+      controllers: [PageController],
+      session: { backend: barrier.backend, ...session },
+    });
+    events = [];
+    app.app.get(SessionEvents).all.subscribe((event) => events.push(event));
+  }
+
+  beforeEach(() => {
+    barriers = {};
+  });
+
+  afterEach(() => app.close());
+
+  async function request(
+    method: string,
+    path: string,
+    headers: Record<string, string>,
+    body?: object,
+  ): Promise<Answer> {
+    const response = await app.fetch(path, {
+      method,
+      headers: { ...headers, ...(body ? { 'content-type': 'application/json' } : {}) },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+    });
+    const text = await response.text();
+    const setCookies = response.headers.getSetCookie();
+    const cookie = setCookies.map((line) => parseSetCookie(line)).find(({ name }) => name === NAME);
+    return {
+      status: response.status,
+      body: text.startsWith('{') ? (JSON.parse(text) as Record<string, unknown>) : { text },
+      token: response.headers.get(HEADER) ?? cookie?.value ?? null,
+      setCookies,
+      headers: response.headers,
+    };
+  }
+
+  const get = (path: string, token: string, headers = {}) => request('GET', path, { [HEADER]: token, ...headers });
+  const post = (path: string, token: string, headers = {}, body = {}) =>
+    request('POST', path, { [HEADER]: token, ...headers }, body);
+  const byCookie = (token: string, headers: Record<string, string> = OWN) => ({
+    cookie: `${NAME}=${token}`,
+    ...headers,
+  });
+
+  async function signIn(): Promise<string> {
+    return (await post('/login', '')).body.token as string;
+  }
+
+  async function signInByCookie(): Promise<{ token: string; csrfToken: string }> {
+    const { token, body } = await request('POST', '/login', OWN, {});
+    return { token: token!, csrfToken: body.csrfToken as string };
+  }
+
+  describe('by a call', () => {
+    beforeEach(() => start());
+
+    it('serves requests with the old token, and gives them none', async () => {
+      const old = await signIn();
+      const { body, token } = await post('/new-id?grace=10', old);
+      expect(token).toBe(body.token);
+      app.clock.advanceSeconds(9);
+      const byOld = await post('/set/b', old);
+      expect([byOld.status, byOld.token]).toEqual([200, null]);
+      expect((await get('/me', token!)).body.data).toEqual({ b: true });
+      app.clock.advanceSeconds(1);
+      expect((await get('/me', old)).status).toBe(401);
+      expect((await get('/me', token!)).status).toBe(200);
+    });
+
+    it('renews nothing for the old token, and touches nothing', async () => {
+      const old = await signIn();
+      const { token } = await post('/new-id?grace=300', old);
+      app.clock.advanceSeconds(299);
+      const before = barrier.calls.touch ?? 0;
+      expect((await get('/me', old)).token).toBeNull();
+      expect(barrier.calls.touch ?? 0).toBe(before);
+      expect((await get('/me', token!)).status).toBe(200);
+      expect(barrier.calls.touch).toBe(before + 1);
+    });
+
+    it('20 requests around it: none is refused, and all of their changes are there', async () => {
+      const old = await signIn();
+      const before = atOnce(10, (index) => post(`/set/before${index}`, old));
+      const regeneration = post('/new-id?grace=10', old);
+      const after = atOnce(10, (index) => post(`/set/after${index}`, old));
+      const { token } = await regeneration;
+      for (const { status } of [...(await before), ...(await after)]) expect(status).toBe(200);
+      expect(Object.keys((await get('/me', token!)).body.data as object)).toHaveLength(20);
+    });
+
+    it('a handler that changed the session under the old id has its change stored', async () => {
+      const old = await signIn();
+      const held = hold('late');
+      const late = post('/held/late', old);
+      await held.arrived;
+      const { token } = await post('/new-id?grace=10', old);
+      held.go();
+      const response = await late;
+      expect([response.status, response.token]).toEqual([200, null]);
+      expect((await get('/me', token!)).body.data).toEqual({ late: true });
+    });
+
+    it('a handler that is longer than the grace is refused', async () => {
+      const old = await signIn();
+      const held = hold('late');
+      const late = post('/held/late', old);
+      await held.arrived;
+      const { token } = await post('/new-id?grace=10', old);
+      app.clock.advanceSeconds(10);
+      held.go();
+      expect((await late).status).toBe(401);
+      expect((await get('/me', token!)).body.data).toEqual({});
+    });
+
+    it('a logout by the old token ends the session', async () => {
+      const old = await signIn();
+      const { token } = await post('/new-id?grace=10', old);
+      expect((await post('/logout', old)).body).toEqual({ ended: true });
+      for (const one of [old, token!]) expect((await get('/me', one)).status).toBe(401);
+    });
+
+    it('a login by the old token makes a new session, and leaves neither', async () => {
+      const old = await signIn();
+      await post('/set/cart', old);
+      const { token } = await post('/new-id?grace=10', old);
+      const login = await post('/login', old);
+      expect(login.status).toBe(200);
+      for (const one of [old, token!]) expect((await get('/me', one)).status).toBe(401);
+      expect((await get('/me', login.token!)).body.data).toEqual({ cart: true });
+    });
+
+    it.each(['/new-id', '/new-id?grace=10'])(
+      'POST %s by the old token is a 409, and the session goes on',
+      async (path) => {
+        const old = await signIn();
+        const { token } = await post('/new-id?grace=10', old);
+        const again = await post(path, old);
+        expect([again.status, again.token]).toEqual([409, null]);
+        expect((await get('/me', token!)).status).toBe(200);
+      },
+    );
+
+    it('outage: 503 at the second read, and at the first', async () => {
+      const old = await signIn();
+      await post('/new-id?grace=10', old);
+      const first = barrier.stopNext('read');
+      const response = get('/me', old);
+      await first.arrived;
+      const second = barrier.stopNext('read');
+      first.letGo();
+      await second.arrived;
+      barrier.fail('read');
+      second.letGo();
+      expect((await response).status).toBe(503);
+      expect((await get('/me', old)).status).toBe(503);
+    });
+
+    it.each(['-1', '301', 'x'])('a grace of %s is a 500, and the session goes on', async (grace) => {
+      const old = await signIn();
+      expect((await post(`/new-id?grace=${grace}`, old)).status).toBe(500);
+      expect((await get('/me', old)).status).toBe(200);
+    });
+
+    it('costs a request that does not use it what it did before', async () => {
+      const token = await signIn();
+      const before = barrier.total;
+      await get('/me', token);
+      expect(barrier.total - before).toBe(1);
+      await get('/nothing', token);
+      expect(barrier.total - before).toBe(1);
+    });
+  });
+
+  it('renews nothing for the old token when the session is due', async () => {
+    await start({ sessionTtl: 100 });
+    const old = await signIn();
+    const { token } = await post('/new-id?grace=300', old);
+    app.clock.advanceSeconds(60);
+    const before = barrier.calls.touch ?? 0;
+    const byOld = await post('/set/a', old);
+    expect([byOld.status, byOld.token, barrier.calls.touch ?? 0]).toEqual([200, null, before]);
+    expect((await get('/me', token!)).token).not.toBeNull();
+  });
+
+  it('checks bindings for the old token', async () => {
+    await start({ userAgentBinding: true });
+    const agent = { 'user-agent': 'a browser' };
+    const old = (await request('POST', '/login', agent, {})).body.token as string;
+    await post('/new-id?grace=10', old, agent);
+    expect((await get('/me', old, agent)).status).toBe(200);
+    expect((await get('/me', old, { 'user-agent': 'a thief' })).status).toBe(401);
+  });
+
+  describe('by cookie', () => {
+    beforeEach(() => start(BY_COOKIE));
+
+    it('sets one cookie for the new id, and none for the old one', async () => {
+      const { token: old } = await signInByCookie();
+      const renamed = await request('POST', '/new-id?grace=10', byCookie(old), {});
+      expect(renamed.setCookies).toHaveLength(1);
+      for (const [method, path] of [
+        ['GET', '/me'],
+        ['POST', '/set/a'],
+        ['GET', '/stream'],
+      ] as const) {
+        const response = await request(method, path, byCookie(old));
+        expect([response.status, response.setCookies]).toEqual([200, []]);
+      }
+    });
+
+    it.each(['same-origin', undefined])(
+      'a CSRF token of the old id fits in the grace (Sec-Fetch-Site: %s)',
+      async (site) => {
+        const { token: old, csrfToken } = await signInByCookie();
+        const headers = { ...(site ? { 'sec-fetch-site': site } : {}), 'x-csrf-token': csrfToken };
+        const { token, headers: answered } = await request('POST', '/new-id?grace=10', byCookie(old), {});
+        const newCsrfToken = answered.get('x-csrf-token')!;
+        expect(newCsrfToken).toBeTruthy();
+        const set = (cookie: string, csrf: string) =>
+          request('POST', '/set/a', byCookie(cookie, { ...headers, 'x-csrf-token': csrf }));
+        for (const cookie of [old, token!]) {
+          for (const csrf of [csrfToken, newCsrfToken]) expect((await set(cookie, csrf)).status).toBe(200);
+        }
+        app.clock.advanceSeconds(10);
+        expect((await set(token!, csrfToken)).status).toBe(403);
+        expect((await set(token!, newCsrfToken)).status).toBe(200);
+        expect((await set(old, csrfToken)).status).toBe(401);
+      },
+    );
+
+    it('a CSRF token of another session does not fit, with the old cookie or the new one', async () => {
+      const { token: old } = await signInByCookie();
+      const { csrfToken: foreign } = await signInByCookie();
+      const { token } = await request('POST', '/new-id?grace=10', byCookie(old), {});
+      for (const cookie of [old, token!]) {
+        for (const headers of [OWN, {}]) {
+          const response = await request('POST', '/set/a', byCookie(cookie, { ...headers, 'x-csrf-token': foreign }));
+          expect(response.status).toBe(403);
+        }
+      }
+    });
+
+    it('another site is refused before the store is read', async () => {
+      const { token: old } = await signInByCookie();
+      await request('POST', '/new-id?grace=10', byCookie(old), {});
+      const before = barrier.total;
+      const response = await request('POST', '/set/a', byCookie(old, { 'sec-fetch-site': 'cross-site' }));
+      expect([response.status, barrier.total - before]).toEqual([403, 0]);
+    });
+
+    it('a late request with the old cookie does not clear the new one', async () => {
+      const { token: old } = await signInByCookie();
+      await request('POST', '/new-id?grace=10', byCookie(old), {});
+      app.clock.advanceSeconds(11);
+      const late = await request(
+        'GET',
+        '/me',
+        byCookie(old, { ...OWN, 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' }),
+      );
+      expect([late.status, late.setCookies]).toEqual([401, []]);
+    });
+
+    it('a logout with the old cookie clears it', async () => {
+      const { token: old } = await signInByCookie();
+      const { token } = await request('POST', '/new-id?grace=10', byCookie(old), {});
+      const logout = await request('POST', '/logout', byCookie(old));
+      expect(logout.body).toEqual({ ended: true });
+      expect(parseSetCookie(logout.setCookies[0]!)).toMatchObject({ name: NAME, maxAge: 0 });
+      expect((await request('GET', '/me', byCookie(token!))).status).toBe(401);
+    });
+  });
+
+  describe('rotateEvery', () => {
+    const ROTATION = { rotateEvery: 600, rotateGrace: 10 };
+
+    it('gives a new token once the id is old enough, and the same session', async () => {
+      await start(ROTATION);
+      const old = await signIn();
+      await post('/set/a', old);
+      app.clock.advance(599_999);
+      const young = await get('/me', old);
+      app.clock.advance(1);
+      const rotated = await get('/me', old);
+      expect([rotated.status, rotated.body.data]).toEqual([200, { a: true }]);
+      expect(rotated.token).not.toBeNull();
+      expect(rotated.body.id).not.toBe(young.body.id);
+      expect(rotated.headers.get('cache-control')).toBe('no-store');
+      // The age is that of the id, not of the session.
+      app.clock.advance(599_999);
+      const later = await get('/me', rotated.token!);
+      expect(later.body.id).toBe(rotated.body.id);
+      app.clock.advance(1);
+      const twice = await get('/me', later.token ?? rotated.token!);
+      expect(twice.body.id).not.toBe(rotated.body.id);
+      expect(events.filter(({ type }) => type === 'regenerated')).toMatchObject([
+        { cause: 'rotated', sessionId: rotated.body.id, previousSessionId: young.body.id, userId: 'ann' },
+        { cause: 'rotated', sessionId: twice.body.id, previousSessionId: rotated.body.id, userId: 'ann' },
+      ]);
+    });
+
+    it('10 parallel requests: one gets a token, none is refused, and all changes are there', async () => {
+      await start(ROTATION);
+      const old = await signIn();
+      app.clock.advanceSeconds(600);
+      const responses = await atOnce(10, (index) => post(`/set/key${index}`, old));
+      expect(responses.map(({ status }) => status)).toEqual(Array(10).fill(200));
+      const tokens = responses.flatMap(({ token }) => token ?? []);
+      expect(tokens).toHaveLength(1);
+      expect(Object.keys((await get('/me', tokens[0]!)).body.data as object)).toHaveLength(10);
+      expect((await get('/me', old)).token).toBeNull();
+      app.clock.advanceSeconds(10);
+      expect((await get('/me', old)).status).toBe(401);
+      expect(events.filter(({ type }) => type === 'reused')).toHaveLength(1);
+    });
+
+    it.each([
+      ['HEAD', {}],
+      ['GET', { 'sec-purpose': 'prefetch' }],
+    ] as const)('%s %j does not rotate', async (method, headers) => {
+      await start(ROTATION);
+      const old = await signIn();
+      app.clock.advanceSeconds(600);
+      const response = await request(method, '/me', { [HEADER]: old, ...headers });
+      expect([response.status, response.token]).toEqual([200, null]);
+      expect((await get('/me', old)).token).not.toBeNull();
+    });
+
+    it('a background request of another site does not rotate the cookie', async () => {
+      await start({ ...ROTATION, ...BY_COOKIE });
+      const { token: old } = await signInByCookie();
+      app.clock.advanceSeconds(600);
+      const foreign = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors' };
+      const response = await request('GET', '/me', byCookie(old, foreign));
+      expect([response.status, response.setCookies]).toEqual([200, []]);
+      expect((await request('GET', '/me', byCookie(old))).setCookies).toHaveLength(1);
+    });
+
+    it('rotates for streams, whose head leaves early', async () => {
+      await start(ROTATION);
+      const old = await signIn();
+      app.clock.advanceSeconds(600);
+      const response = await get('/stream', old);
+      expect([response.status, response.body.text]).toEqual([200, 'ab']);
+      expect((await get('/me', response.token!)).status).toBe(200);
+    });
+
+    it('a store that fails to rotate: the request goes on under the old id', async () => {
+      await start(ROTATION);
+      const old = await signIn();
+      app.clock.advanceSeconds(600);
+      barrier.fail('create');
+      const response = await get('/me', old);
+      expect([response.status, response.token]).toEqual([200, null]);
+      barrier.heal();
+      expect((await get('/me', old)).token).not.toBeNull();
+    });
+
+    it('rotates once for a new id that is asked for in the same request, and the last token works', async () => {
+      await start(ROTATION);
+      const old = await signIn();
+      app.clock.advanceSeconds(600);
+      const { status, token } = await post('/new-id', old);
+      expect(status).toBe(200);
+      expect((await get('/me', token!)).status).toBe(200);
+      expect((await get('/me', old)).status).toBe(401);
+    });
+
+    it('a login in the request that rotates leaves one session', async () => {
+      await start(ROTATION);
+      const old = await signIn();
+      app.clock.advanceSeconds(600);
+      const { token } = await post('/login', old);
+      expect((await get('/me', old)).status).toBe(401);
+      expect((await get('/me', token!)).status).toBe(200);
+      expect(await app.app.get(SessionService).listUserSessions('ann')).toHaveLength(1);
+    });
+
+    it('a logout in the request that rotates sends no token', async () => {
+      await start(ROTATION);
+      const old = await signIn();
+      app.clock.advanceSeconds(600);
+      const logout = await post('/logout', old);
+      expect([logout.body, logout.token]).toEqual([{ ended: true }, null]);
+      expect((await get('/me', old)).status).toBe(401);
+      expect(await app.app.get(SessionService).listUserSessions('ann')).toEqual([]);
+    });
+
+    it('does not move the idle expiry with slidingExpiration: false', async () => {
+      await start({ ...ROTATION, slidingExpiration: false, sessionTtl: 1000 });
+      const old = await signIn();
+      app.clock.advanceSeconds(600);
+      const { token } = await get('/me', old);
+      app.clock.advance(399_999);
+      expect((await get('/me', token!)).status).toBe(200);
+      app.clock.advance(1);
+      expect((await get('/me', token!)).status).toBe(401);
+    });
+
+    it('keeps the absolute end', async () => {
+      await start({ ...ROTATION, absoluteTimeout: 1000 });
+      const old = await signIn();
+      app.clock.advanceSeconds(600);
+      const { token } = await get('/me', old);
+      app.clock.advanceSeconds(400);
+      expect((await get('/me', token!)).status).toBe(401);
+    });
+
+    it('a rotation that is late does not overwrite the cookie that a login has set meanwhile', async () => {
+      await start({ ...ROTATION, ...BY_COOKIE });
+      const { token: old } = await signInByCookie();
+      app.clock.advanceSeconds(600);
+      const held = hold('slow');
+      const slow = request('POST', '/held/slow', byCookie(old));
+      await held.arrived;
+      const login = await request('POST', '/login', byCookie(old), {});
+      held.go();
+      const late = await slow;
+      expect(late.setCookies).toEqual([]);
+      expect((await request('GET', '/me', byCookie(login.token!))).status).toBe(200);
+    });
+
+    it('sends the CSRF token of the new id with the cookie', async () => {
+      await start({ ...ROTATION, ...BY_COOKIE });
+      const { token: old } = await signInByCookie();
+      app.clock.advanceSeconds(600);
+      const rotated = await request('GET', '/me', byCookie(old));
+      const csrf = rotated.headers.get('x-csrf-token')!;
+      app.clock.advanceSeconds(11);
+      const headers = { ...OWN, 'x-csrf-token': csrf };
+      expect((await request('POST', '/set/a', byCookie(rotated.token!, headers))).status).toBe(200);
+    });
+
+    it('costs a session that is young one read, and one that is rotated two calls', async () => {
+      await start(ROTATION);
+      const old = await signIn();
+      const before = barrier.total;
+      await get('/me', old);
+      expect(barrier.total - before).toBe(1);
+      app.clock.advanceSeconds(600);
+      await get('/me', old);
+      expect(barrier.total - before).toBe(3);
+      await get('/nothing', old);
+      expect(barrier.total - before).toBe(3);
+    });
+
+    it.each(['end-session', 'end-user-sessions'] as const)(
+      'onReuse %s ends it by a late use over HTTP',
+      async (onReuse) => {
+        await start({ ...ROTATION, onReuse });
+        const old = await signIn();
+        app.clock.advanceSeconds(600);
+        const { token } = await get('/me', old);
+        app.clock.advanceSeconds(10);
+        expect((await get('/me', old)).status).toBe(401);
+        expect((await get('/me', token!)).status).toBe(401);
+      },
+    );
+
+    it('onReuse that cannot end the session is a 503', async () => {
+      await start({ ...ROTATION, onReuse: 'end-session' });
+      const old = await signIn();
+      app.clock.advanceSeconds(600);
+      const { token } = await get('/me', old);
+      app.clock.advanceSeconds(10);
+      barrier.fail('delete');
+      expect((await get('/me', old)).status).toBe(503);
+      barrier.heal();
+      expect((await get('/me', old)).status).toBe(401);
+      expect((await get('/me', token!)).status).toBe(401);
+    });
+  });
+});
+
+describe.each(everyBackend())('rotateEvery with parallel requests, on $name', (store) => {
+  it('none is refused, one token comes, and no change is lost', async () => {
+    await store.start();
+    const session = { rotateEvery: 600, rotateGrace: 10 };
+    const one = await startApp({ controllers: [PageController], session: { ...session, backend: store.another() } });
+    const two = await startApp({
+      platform: 'fastify',
+      controllers: [PageController],
+      session: { ...session, backend: store.another() },
+      clock: one.clock,
+    });
+    try {
+      const login = await one.fetch('/login', {
+        method: 'POST',
+        body: '{}',
+        headers: { 'content-type': 'application/json' },
+      });
+      let { token } = (await login.json()) as { token: string };
+      for (let round = 0; round < 5; round++) {
+        one.clock.advanceSeconds(600);
+        const responses = await atOnce(10, (index) =>
+          (index % 2 === 0 ? one : two).fetch(`/set/${round}-${index}`, {
+            method: 'POST',
+            headers: { [HEADER]: token },
+          }),
+        );
+        expect(responses.map(({ status }) => status)).toEqual(Array(10).fill(200));
+        const tokens = responses.flatMap(({ headers }) => headers.get(HEADER) ?? []);
+        expect(tokens).toHaveLength(1);
+        [token] = tokens as [string];
+      }
+      const me = (await (await two.fetch('/me', { headers: { [HEADER]: token } })).json()) as { data: object };
+      expect(Object.keys(me.data)).toHaveLength(50);
+    } finally {
+      await one.close();
+      await two.close();
+      await store.stop();
+    }
+  });
+});
