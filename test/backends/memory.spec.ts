@@ -68,6 +68,25 @@ async function countOf(records: readonly SessionRecord[]): Promise<number> {
 }
 
 describe('the bound', () => {
+  it('holds for aliases too: one is kept as far as there is room, in place of a guest, and of no user', async () => {
+    await open(3);
+    const rename = async (old: SessionRecord) => {
+      const fresh = { ...old, id: (old.id.slice(0, 16) + randomBytes(32).toString('base64url')) as Id };
+      const alias = { ...old, version: 2, status: 'alias' as const, userTag: null };
+      const replaces = { id: old.id, version: 1, alias };
+      expect((await backend.create(fresh, { deadline: 1000, replaces })).outcome).toBe('created');
+      return { fresh, alias };
+    };
+    const [ann, bob, guest] = [await stored(newTag()), await stored(newTag()), await stored(null)];
+    const first = await rename(ann);
+    expect(await backend.read(ann.id)).toEqual(first.alias);
+    expect([await isThere(first.fresh), await isThere(bob), await isThere(guest)]).toEqual([true, true, false]);
+    await stored(newTag());
+    expect(await isThere(ann)).toBe(false);
+    const second = await rename(bob);
+    expect([await isThere(bob), await isThere(second.fresh), await isThere(first.fresh)]).toEqual([false, true, true]);
+  });
+
   it('is 100,000 records by default', async () => {
     await open();
     const records = await storedMany(100_003, () => null);

@@ -79,6 +79,44 @@ class PageController {
 
   @UseGuards(SessionGuard)
   @HttpCode(200)
+  @Post('held-read/:name')
+  async heldRead(@Param('name') name: string) {
+    const barrier = barriers[name];
+    barrier?.arrived();
+    await barrier?.opened;
+    return {};
+  }
+
+  @UseGuards(SessionGuard)
+  @HttpCode(200)
+  @Post('held-login/:name')
+  async heldLogin(@Req() request: object, @Param('name') name: string) {
+    const barrier = barriers[name];
+    barrier?.arrived();
+    await barrier?.opened;
+    const { token } = await this.sessions.login(request, { userId: 'ann' });
+    return { token };
+  }
+
+  @UseSession()
+  @HttpCode(200)
+  @Post('start')
+  async start(@Req() request: object) {
+    const { csrfToken } = await this.sessions.start(request);
+    return { csrfToken };
+  }
+
+  @UseGuards(SessionGuard)
+  @AllowAnonymous()
+  @HttpCode(200)
+  @Post('cart')
+  cart(@CurrentSession() session: Session) {
+    session.data.cart = true;
+    return {};
+  }
+
+  @UseGuards(SessionGuard)
+  @HttpCode(200)
   @Post('new-id')
   async newId(@CurrentSession() session: Session, @Query('grace') grace?: string) {
     const options = grace === undefined ? {} : { grace: Number(grace) };
@@ -258,6 +296,24 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
       expect((await get('/me', login.token!)).body.data).toEqual({ cart: true });
     });
 
+    it.each([5, 15])(
+      'a login of a request that came before the new id ends the session, %d s after it',
+      async (seconds) => {
+        const old = await signIn();
+        const held = hold('login');
+        const login = post('/held-login/login', old);
+        await held.arrived;
+        const { token } = await post('/new-id?grace=10', old);
+        app.clock.advanceSeconds(seconds);
+        held.go();
+        const { status, token: latest } = await login;
+        expect(status).toBe(200);
+        for (const one of [old, token!]) expect((await get('/me', one)).status).toBe(401);
+        expect((await get('/me', latest!)).status).toBe(200);
+        expect(await app.app.get(SessionService).listUserSessions('ann')).toHaveLength(1);
+      },
+    );
+
     it.each(['/new-id', '/new-id?grace=10'])(
       'POST %s by the old token is a 409, and the session goes on',
       async (path) => {
@@ -367,6 +423,19 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
           expect(response.status).toBe(403);
         }
       }
+    });
+
+    it('nor does it prove the origin for a guest, or for a session that is gone', async () => {
+      const { token: old } = await signInByCookie();
+      const { csrfToken: foreign } = await signInByCookie();
+      await request('POST', '/new-id?grace=10', byCookie(old), {});
+      const guest = await request('POST', '/start', OWN, {});
+      const cart = (cookie: string, csrf: string) =>
+        request('POST', '/cart', byCookie(cookie, { 'x-csrf-token': csrf }));
+      expect((await cart(guest.token!, foreign)).status).toBe(403);
+      expect((await cart(guest.token!, guest.body.csrfToken as string)).status).toBe(200);
+      await request('POST', '/logout', byCookie(old));
+      expect((await cart(old, guest.body.csrfToken as string)).status).toBe(403);
     });
 
     it('another site is refused before the store is read', async () => {
@@ -539,7 +608,7 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
       const { token: old } = await signInByCookie();
       app.clock.advanceSeconds(600);
       const held = hold('slow');
-      const slow = request('POST', '/held/slow', byCookie(old));
+      const slow = request('POST', '/held-read/slow', byCookie(old));
       await held.arrived;
       const login = await request('POST', '/login', byCookie(old), {});
       held.go();

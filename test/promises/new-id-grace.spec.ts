@@ -174,6 +174,14 @@ describe.each(everyBackend())('a new id with a grace, on $name', (store) => {
       await expectEnded(oldToken, token);
     });
 
+    it('ends with its own grace, also if the next id has a longer one', async () => {
+      const { oldToken, token } = await renamed({ user: owner() });
+      await one.sessions.regenerateSessionId(await one.sessions.getSession(token), { grace: 300 });
+      one.clock.advanceSeconds(10);
+      await expectEnded(oldToken);
+      expect((await two.sessions.getSession(token)).data).toEqual({ a: 1 });
+    });
+
     it('is reported when the old id is used after the grace', async () => {
       const { oldToken, oldId, fresh } = await renamed({ user: owner() });
       one.clock.advanceSeconds(11);
@@ -244,6 +252,15 @@ describe.each(everyBackend())('a new id with a grace, on $name', (store) => {
     const { oldToken, fresh } = await renamed();
     await two.sessions.invalidateSession(fresh);
     await expect(two.sessions.getSession(oldToken)).rejects.toThrow(SessionInvalidError);
+  });
+
+  it('is not reported after the grace when the session was invalidated', async () => {
+    const { oldToken, fresh } = await renamed();
+    await two.sessions.invalidateSession(fresh);
+    one.clock.advanceSeconds(11);
+    const before = two.events.length;
+    await expect(two.sessions.getSession(oldToken)).rejects.toMatchObject({ code: 'SESSION_INVALIDATED' });
+    expect(two.events.slice(before).map(({ type }) => type)).toEqual(['rejected']);
   });
 
   it('a log-out everywhere that is faster than the new id leaves neither', async () => {
