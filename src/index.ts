@@ -36,7 +36,7 @@ export {
   OneTime,
   OptionalSession,
 } from './decorators/session-parameter.decorators.js';
-export type { SessionProperty } from './decorators/session-parameter.js';
+export type { SessionProperty } from './decorators/session-parameter.decorators.js';
 export { UseSession } from './session.interceptor.js';
 export { SessionError, type SessionErrorCode, type SessionErrorOptions } from './errors/session-error.js';
 export {

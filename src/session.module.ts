@@ -7,6 +7,7 @@ import { SessionBinding } from './sessions/session-binding.js';
 import { SESSION_CLOCK, systemClock, type Clock } from './clock.js';
 import { CsrfProtection } from './csrf/csrf-protection.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
+import { RoutePipes } from './decorators/route-pipes.js';
 import { SessionEvents } from './events/session-events.js';
 import { SessionRejections } from './events/session-rejections.js';
 import { SessionJwtOptions } from './options/session-jwt-options.js';
@@ -120,9 +121,10 @@ const replaceable: Provider[] = [
       inject: [BoundedSerializer, TOKEN_SERIALIZER, SESSION_CLOCK],
     },
     RequestSessions,
+    RoutePipes,
     SessionService,
   ],
-  exports: [SessionService, SessionEvents, RequestSessions, SESSION_BACKEND, SESSION_CLOCK],
+  exports: [SessionService, SessionEvents, RequestSessions, RoutePipes, SESSION_BACKEND, SESSION_CLOCK],
 })
 export class SessionModule extends ConfigurableModuleClass {
   /** @throws TypeError when the application has another one with the same tokens and another memory */

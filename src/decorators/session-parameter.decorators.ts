@@ -1,36 +1,22 @@
-import { createParamDecorator, UseInterceptors, type ExecutionContext, type Type } from '@nestjs/common';
+import { UseInterceptors } from '@nestjs/common';
 
-import { FlashInterceptor } from './flash.interceptor.js';
 import { assertName } from '../requests/one-time-values.js';
-import { hideType, seal, type SessionProperty } from './session-parameter.js';
-import {
-  CsrfTokenPipe,
-  CurrentSessionPipe,
-  CurrentUserPipe,
-  FlashMessagesPipe,
-  OneTimePipe,
-  OptionalSessionPipe,
-  type SessionPipe,
-} from './session-pipes.js';
+import type { Session } from '../sessions/session.js';
+import { FlashInterceptor } from './flash.interceptor.js';
+import { sessionParameter } from './session-parameter.js';
 
-const sealedParameter = createParamDecorator((property: SessionProperty | undefined, context: ExecutionContext) =>
-  seal({ context, property }),
-);
-
-function sessionParameter(property: SessionProperty | undefined, pipe: Type<SessionPipe>): ParameterDecorator {
-  const decorate = sealedParameter(property, pipe);
-  return (target, method, index) => {
-    hideType(target, method, index);
-    decorate(target, method, index);
-  };
-}
+/** The properties of a session that a decorator can pick. */
+export type SessionProperty = Exclude<keyof Session, 'addFlashMessage' | 'getFlashMessages' | 'toJSON'>;
 
 /**
  * The session of the request, or a property of it: `@CurrentSession('data')`. Without a session the response is the 401 of `SessionGuard`. An
  * anonymous session is let in, unless the guard is on the route: for a user, see {@link CurrentUser}.
  */
 export function CurrentSession(property?: SessionProperty): ParameterDecorator {
-  return sessionParameter(property, CurrentSessionPipe);
+  return sessionParameter((request) => {
+    const session = request.required();
+    return property === undefined ? session : session[property];
+  });
 }
 
 /**
@@ -38,12 +24,15 @@ export function CurrentSession(property?: SessionProperty): ParameterDecorator {
  * routes with `@AllowAnonymous()` too.
  */
 export function CurrentUser(): ParameterDecorator {
-  return sessionParameter(undefined, CurrentUserPipe);
+  return sessionParameter((request) => request.requiredWithUser().user);
 }
 
 /** The session of the request, or null: `@OptionalSession()`, `@OptionalSession('user')`. A store that fails is a 503, not null. */
 export function OptionalSession(property?: SessionProperty): ParameterDecorator {
-  return sessionParameter(property, OptionalSessionPipe);
+  return sessionParameter((request) => {
+    const session = request.admitted();
+    return property === undefined ? session : (session?.[property] ?? null);
+  });
 }
 
 /**
@@ -52,7 +41,7 @@ export function OptionalSession(property?: SessionProperty): ParameterDecorator 
  * `HEAD`, prefetches, and what a page of another site sends in the background.
  */
 export function FlashMessages(): ParameterDecorator {
-  const decorate = sessionParameter(undefined, FlashMessagesPipe);
+  const decorate = sessionParameter((request) => request.flash.take());
   return (target, method, index) => {
     decorate(target, method, index);
     const descriptor = method === undefined ? undefined : Object.getOwnPropertyDescriptor(target, method);
@@ -65,12 +54,8 @@ export function FlashMessages(): ParameterDecorator {
 
 /** A CSRF token for a form or a page of the session; null without a session, or with `enableCsrf` off. See `SessionService.csrfToken()`. */
 export function CsrfToken(): ParameterDecorator {
-  return sessionParameter(undefined, CsrfTokenPipe);
+  return sessionParameter((request) => request.csrfToken());
 }
-
-const sealedOneTime = createParamDecorator((oneTime: string, context: ExecutionContext) =>
-  seal({ context, property: undefined, oneTime }),
-);
 
 /**
  * Takes the one-time value of a name from the session: `@OneTime('oauth-state')`. Null without a session, or if there is no such value; the
@@ -83,9 +68,9 @@ const sealedOneTime = createParamDecorator((oneTime: string, context: ExecutionC
  */
 export function OneTime(name: string): ParameterDecorator {
   assertName(name);
-  const decorate = sealedOneTime(name, OneTimePipe);
-  return (target, method, index) => {
-    hideType(target, method, index);
-    decorate(target, method, index);
-  };
+  return sessionParameter((request, { writer }) => {
+    const session = request.admitted();
+    if (session === null || !request.responseHasReader()) return null;
+    return writer.takeOneTime(session, name, request.budget);
+  });
 }

@@ -1,42 +1,72 @@
-import type { ExecutionContext } from '@nestjs/common';
+import { createParamDecorator, Logger, type ExecutionContext } from '@nestjs/common';
 
-import { PrivateSlot } from '../http/private-slot.js';
-import type { Session } from '../sessions/session.js';
+import { SessionUsageError } from '../errors/session-errors.js';
+import type { RequestSession } from '../requests/request-session.js';
+import type { RequestSessions } from '../requests/request-sessions.js';
+import { seal, unseal } from './sealed-context.js';
+import { SessionHandler } from './session-handler.js';
 
-/** The properties of a session that a decorator can pick. */
-export type SessionProperty = Exclude<keyof Session, 'addFlashMessage' | 'getFlashMessages' | 'toJSON'>;
+/** Returns the value of a parameter. The session of `request` is loaded. */
+export type ParameterResolver = (request: RequestSession, requests: RequestSessions) => unknown;
 
-/** What a session decorator hands to its pipe: its factory has no access to providers, a pipe has. */
-export interface SessionParameter {
-  readonly context: ExecutionContext;
-  /** The property of the session that is wanted; undefined: the session. */
-  readonly property: SessionProperty | undefined;
-  /** The name of the one-time value that is wanted; undefined: none. */
-  readonly oneTime?: string;
+/** A parameter whose value is resolved from the session of the request. */
+export function sessionParameter(resolve: ParameterResolver): ParameterDecorator {
+  return (owner, method, index) => {
+    if (method === undefined) return;
+    const parameter = new SessionParameter(SessionHandler.of(owner, method), resolve);
+    hideType(owner, method, index);
+    createParamDecorator((_: unknown, context: ExecutionContext) => parameter.valueFor(context))(undefined, parameter)(
+      owner,
+      method,
+      index,
+    );
+  };
 }
-
-/** A parameter on its way through the pipes of the application, which run before ours. */
-export interface SealedParameter {
-  readonly sealed: () => unknown;
-}
-
-const parameters = new PrivateSlot<SessionParameter>();
 
 /**
- * Hides `parameter` from the pipes of the application: they must neither see the request in it nor copy it. It is found again by a
- * function, the one value that is passed on as it is by what copies objects (spread, class-transformer, pipes that clean up strings).
+ * Resolves the value at once, or behind the pipes of the application where it has some: they must not see it, so they get a sealed context. A
+ * chain of pipes costs as much as all else that a session adds to a request, so it is left out where the application has none.
  */
-export function seal(parameter: SessionParameter): SealedParameter {
-  // class-transformer copies what a function returns.
-  const sealed = () => sealed;
-  parameters.set(sealed, parameter);
-  return { sealed };
-}
+class SessionParameter {
+  readonly #logger = new Logger('SessionModule');
 
-/** The parameter in what `seal()` returned, or in a copy of it; undefined: `value` is something else. */
-export function unseal(value: unknown): SessionParameter | undefined {
-  if (typeof value !== 'object' || value === null || !('sealed' in value)) return undefined;
-  return typeof value.sealed === 'function' ? parameters.get(value.sealed) : undefined;
+  constructor(
+    private readonly handler: SessionHandler,
+    private readonly resolve: ParameterResolver,
+  ) {}
+
+  valueFor(context: ExecutionContext): unknown {
+    const providers = this.handler.providersFor(context);
+    return providers?.usesPipes === false ? this.#resolveFor(providers.requests, context) : seal(context);
+  }
+
+  /** Nest reads it when it makes the route, and leaves out what has none. */
+  get transform(): ((value: unknown) => unknown) | undefined {
+    return this.handler.usesPipes ? (value) => this.#open(value) : undefined;
+  }
+
+  #open(value: unknown): unknown {
+    const context = unseal(value);
+    const providers = context && this.handler.providersFor(context);
+    if (context === undefined || providers === undefined) throw this.#replaced();
+    return this.#resolveFor(providers.requests, context);
+  }
+
+  /** A value, and no promise of it, where a guard has loaded the session. */
+  #resolveFor(requests: RequestSessions, context: ExecutionContext): unknown {
+    const request = requests.of(context);
+    if (request.isLoaded) return this.resolve(request, requests);
+    return request.load().then(() => this.resolve(request, requests));
+  }
+
+  #replaced(): SessionUsageError {
+    const error = new SessionUsageError(
+      "A pipe of the application has put another value in the place of the one that a session decorator handed to it: let it return values as they are when metadata.type is 'custom'.",
+    );
+    // Nest logs no HttpException, and this one is for the developer.
+    this.#logger.error(error.message);
+    return error;
+  }
 }
 
 /**
@@ -44,10 +74,9 @@ export function unseal(value: unknown): SessionParameter | undefined {
  * against a value that is not there yet; with `Object` it passes the value on. Compilers emit the types of a method before they apply the
  * decorators of its parameters.
  */
-export function hideType(target: object, method: string | symbol | undefined, index: number): void {
-  if (method === undefined) return;
-  const types: unknown = Reflect.getOwnMetadata(PARAMETER_TYPES, target, method);
-  if (Array.isArray(types)) Reflect.defineMetadata(PARAMETER_TYPES, types.with(index, Object), target, method);
+function hideType(owner: object, method: string | symbol, index: number): void {
+  const types: unknown = Reflect.getOwnMetadata(PARAMETER_TYPES, owner, method);
+  if (Array.isArray(types)) Reflect.defineMetadata(PARAMETER_TYPES, types.with(index, Object), owner, method);
 }
 
 const PARAMETER_TYPES = 'design:paramtypes';

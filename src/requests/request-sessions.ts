@@ -34,6 +34,8 @@ export class RequestSessions implements RequestSteps {
   #layer: ResponseLayer | null = null;
   /** Of Fastify, whose requests do not know their responses. */
   #listener: ResponseListener | null = null;
+  /** Of Express or Fastify; null: not known yet. */
+  #application: object | null = null;
 
   constructor(
     readonly finder: TokenFinder,
@@ -131,6 +133,21 @@ export class RequestSessions implements RequestSteps {
     }
   }
 
+  /** Whether the request in `context` is one of this module's application. One process may have several. */
+  serves(context: ExecutionContext): boolean {
+    const request =
+      context.getType<string>() === 'graphql'
+        ? graphqlRequestOf(context)?.request
+        : context.getArgByIndex<PlatformRequest | undefined>(0);
+    if (typeof request !== 'object') return false;
+    if (this.#find(rawRequestOf(request)) !== undefined) return true;
+    const application = this.#application;
+    const its = applicationOf(request);
+    if (application === null || its === undefined) return false;
+    // A plugin of Fastify has an application of its own, which is made from that of its parent.
+    return its === application || Object.prototype.isPrototypeOf.call(application, its);
+  }
+
   #withoutRequest(context: ExecutionContext): SessionUsageError {
     const type = context.getType<string>();
     const error = new SessionUsageError(
@@ -141,6 +158,7 @@ export class RequestSessions implements RequestSteps {
   }
 
   #prepare({ httpAdapter: adapter }: { readonly httpAdapter?: AbstractHttpAdapter }): void {
+    this.#application ??= adapter?.getInstance<object | undefined>() ?? null;
     switch (adapter?.getType()) {
       case 'express':
         this.#layer ??= new ResponseLayer(adapter.getInstance<ExpressApplication>(), (response) =>
@@ -169,6 +187,12 @@ export class RequestSessions implements RequestSteps {
     const gate = req === undefined ? undefined : this.#find(req)?.gate;
     return gate?.isInLayer === true ? gate : undefined;
   }
+}
+
+/** The application that has a request: Express calls it `app`, Fastify `server`. */
+function applicationOf(request: object): object | undefined {
+  const { app, server } = request as { readonly app?: object; readonly server?: object };
+  return server ?? app;
 }
 
 function isExecutionContext(subject: object): subject is ExecutionContext {
