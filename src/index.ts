@@ -62,6 +62,7 @@ export type {
   SessionRegeneratedEvent,
   SessionRejectedEvent,
   SessionRenewedEvent,
+  SessionUserUpdatedEvent,
   SessionReusedEvent,
   StoreDownEvent,
   StoreUpEvent,
@@ -99,7 +100,7 @@ export {
 } from './session.service.js';
 export type { FlashMessage } from './records/flash-message.js';
 export type { NewSessionLifetime, SessionLifetime } from './sessions/session-lifetimes.js';
-export type { IssuedSession, LoginResult, SessionSummary } from './sessions/session-results.js';
+export type { CredentialsChange, IssuedSession, LoginResult, SessionSummary } from './sessions/session-results.js';
 export type { NewSessionUser, OneTimeData, SessionData, SessionUser } from './records/session-user.js';
 export type { HeldStatus } from './sessions/session-state.js';
 export { Session } from './sessions/session.js';

@@ -37,6 +37,7 @@ import { SessionRenewal } from './sessions/session-renewal.js';
 import { SessionReuse } from './sessions/session-reuse.js';
 import { SessionRotation } from './sessions/session-rotation.js';
 import { SessionWriter } from './sessions/session-writer.js';
+import { UserUpdates } from './sessions/user-updates.js';
 import { SessionStore } from './store/session-store.js';
 import { BoundedSerializer } from './tokens/bounded-serializer.js';
 import { JwtTokenSerializer } from './tokens/jwt-token.serializer.js';
@@ -109,6 +110,7 @@ const replaceable: Provider[] = [
     SessionRotation,
     SessionStore,
     SessionWriter,
+    UserUpdates,
     TokenFinder,
     TokenTransports,
     {

@@ -12,18 +12,19 @@ import { RequestSession } from './requests/request-session.js';
 import { RequestSessions } from './requests/request-sessions.js';
 import { SessionExchanges } from './requests/session-exchanges.js';
 import type { FlashMessage } from './records/flash-message.js';
-import type { IssuedSession, LoginResult, SessionSummary } from './sessions/session-results.js';
+import type { CredentialsChange, IssuedSession, LoginResult, SessionSummary } from './sessions/session-results.js';
 import { SessionEndings, type Ending } from './sessions/session-endings.js';
 import { SessionIssuer } from './sessions/session-issuer.js';
 import type { NewSessionLifetime, SessionLifetime } from './sessions/session-lifetimes.js';
 import { SessionLoader } from './sessions/session-loader.js';
 import { SessionLogin } from './sessions/session-login.js';
 import { SessionRenewal } from './sessions/session-renewal.js';
-import type { NewSessionUser, SessionData } from './records/session-user.js';
+import type { NewSessionUser, SessionData, SessionUser } from './records/session-user.js';
 import { SessionWriter } from './sessions/session-writer.js';
 import { Session } from './sessions/session.js';
 import { graceMsOf, knownIdOf, sessionOf, sparedIdOf } from './sessions/session-arguments.js';
 import { assertUserId } from './sessions/user-input.js';
+import { UserUpdates } from './sessions/user-updates.js';
 import { SessionStore } from './store/session-store.js';
 import { isSessionId } from './tokens/session-secret.js';
 
@@ -46,7 +47,7 @@ export interface RegenerateOptions {
 
 /** For the audit log of the application. */
 export interface EndOptions {
-  /** Who ends the session, such as the `userId` of an administrator: `by` of the `ended` event. Default: null. */
+  /** Who ends the session, or changes its user, such as the `userId` of an administrator: `by` of the event. Default: null. */
   readonly by?: string | null;
 }
 
@@ -74,6 +75,7 @@ export class SessionService {
     private readonly requests: RequestSessions,
     private readonly exchanges: SessionExchanges,
     private readonly csrfTokens: CsrfTokens,
+    private readonly userUpdates: UserUpdates,
     /** Values that are handed out once, such as the `state` of an OAuth login. */
     readonly oneTime: OneTimeValues,
   ) {}
@@ -171,6 +173,30 @@ export class SessionService {
     });
     const tag = this.issuer.tagOfUser(userId);
     return this.endings.endAllOfUser(userId, tag, { except: spared, by }, this.store.newBudget());
+  }
+
+  /**
+   * Changes the user in all living sessions of a user: roles, permissions, a lock, the e-mail address. Change your database first: what logs in
+   * from then on brings its own user. Logins that have begun before are found too, by a second look after `backendTimeout`, so it takes that
+   * long. Then no session is left in which `change` was not made.
+   *
+   * Requests that are running keep the user that they have read. They store none of its old fields, only those that they change themselves.
+   *
+   * @param change changes the user that it is given. It may run several times, so it must be pure otherwise, must not be async, and should set
+   * values rather than count. It must not change `userId`.
+   * @returns how many sessions were changed
+   * @throws SessionBackendError, SessionConflictError, SessionDataError: the message tells how many were changed; call it again.
+   * SessionUsageError, and whatever `change` throws
+   */
+  async updateUserSessions(
+    userId: string,
+    change: (user: SessionUser) => void,
+    { by = null }: EndOptions = {},
+  ): Promise<number> {
+    return this.#logMisuse(() => {
+      assertUserId(userId);
+      return this.userUpdates.run({ userId, tag: this.issuer.tagOfUser(userId), change, by });
+    });
   }
 
   /** A user's living sessions, the latest used first: for a page of devices. Never a token. */
@@ -292,6 +318,21 @@ export class SessionService {
    */
   async logout(request: ExecutionContext | object): Promise<boolean> {
     return this.#inRequest(request, (known) => this.exchanges.logout(known));
+  }
+
+  /**
+   * To be called when the user of a request has changed their password or another credential: gives the session of the request a new id, whose
+   * token the client gets, and then ends all other sessions of the user (ASVS 7.4.3). Store the new credential first: a login with the old one
+   * that is still running may otherwise succeed afterwards.
+   *
+   * @param request the request, or the `ExecutionContext` of a guard or interceptor
+   * @throws SessionUsageError when the request has no session with a user
+   * @throws SessionCsrfError when the session came in a cookie, and another site may have sent the request
+   * @throws SessionConflictError when the session was ended or exchanged meanwhile; then nothing else is done
+   * @throws SessionBackendError: the client may have its new token by then, and the other sessions may still live. Call it again.
+   */
+  async credentialsChanged(request: ExecutionContext | object): Promise<CredentialsChange> {
+    return this.#inRequest(request, (known) => this.exchanges.credentialsChanged(known));
   }
 
   /**

@@ -15,11 +15,20 @@ export type SessionCause =
   | 'logout'
   | 'logout-everywhere'
   | 'deleted'
-  | 'invalidated';
+  | 'invalidated'
+  | 'user-updated'
+  | 'credentials-changed';
 
 /** Why a session ended. */
 export type SessionEndReason =
-  'logout' | 'logout-everywhere' | 'deleted' | 'invalidated' | 'replaced-at-login' | 'evicted-by-limit' | 'reused';
+  | 'logout'
+  | 'logout-everywhere'
+  | 'deleted'
+  | 'invalidated'
+  | 'replaced-at-login'
+  | 'evicted-by-limit'
+  | 'reused'
+  | 'credentials-changed';
 
 interface SessionEventBase {
   /** Milliseconds since the epoch, by the module's clock. */
@@ -82,6 +91,15 @@ export interface SessionEndedEvent extends SessionEventBase, SessionEventOrigin 
   readonly by: string | null;
 }
 
+/** The user of a session was changed by `updateUserSessions()`, such as their roles. */
+export interface SessionUserUpdatedEvent extends SessionEventBase, SessionEventOrigin {
+  readonly type: 'user-updated';
+  /** The names of the fields that were changed, such as `roles`. Never their values. */
+  readonly fields: readonly string[];
+  /** Who changed them, if the caller passed it. Otherwise `null`. */
+  readonly by: string | null;
+}
+
 /** A request needed a session and had none that it could use, sent an invalid token, or changed a session that had ended. */
 export interface SessionRejectedEvent {
   readonly type: 'rejected';
@@ -121,6 +139,7 @@ export type SessionEvent =
   | SessionRegeneratedEvent
   | SessionReusedEvent
   | SessionEndedEvent
+  | SessionUserUpdatedEvent
   | SessionRejectedEvent
   | StoreDownEvent
   | StoreUpEvent;

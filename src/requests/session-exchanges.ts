@@ -1,21 +1,25 @@
 import { Injectable, Logger } from '@nestjs/common';
 
-import { SessionUsageError } from '../errors/session-errors.js';
+import { SessionBackendError, SessionUsageError } from '../errors/session-errors.js';
 import type { RequestClient } from '../http/client-identity.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { NewSessionUser } from '../records/session-user.js';
-import type { LoginResult } from '../sessions/session-results.js';
+import type { CredentialsChange, LoginResult } from '../sessions/session-results.js';
 import { SessionBinding } from '../sessions/session-binding.js';
 import { SessionEndings, type Ending } from '../sessions/session-endings.js';
 import { SessionIssuer } from '../sessions/session-issuer.js';
 import { SessionLogin, type NewId } from '../sessions/session-login.js';
-import type { Session } from '../sessions/session.js';
+import { Session } from '../sessions/session.js';
 import { TokenTransports } from '../transports/token-transports.js';
 import { AddressNotice } from './address-notice.js';
 import type { LoginOptions, StartOptions } from './request-options.js';
 import type { RequestSession } from './request-session.js';
 
 const LOGOUT: Ending = { reason: 'logout', cause: 'logout', by: null };
+const CREDENTIALS_CHANGED = 'credentials-changed';
+/** The client has its new token, and may call again. */
+const ONLY_NEW_ID =
+  ' The session of the request has its new id, and other sessions of the user may still live: call credentialsChanged() again.';
 const REPLACED: Ending = { reason: 'replaced-at-login', cause: 'login', by: null };
 
 /** What exchanges the session of a request for another one: start, login, logout, a new id. Of one request, one after the other. */
@@ -107,6 +111,32 @@ export class SessionExchanges {
     request.beforeWrite();
     const source = request.sourceFor(undefined);
     return request.adopt(await this.logins.regenerate(session, request.budget, newId), source, 'regenerated');
+  }
+
+  /** Gives the session of the request a new id, and then ends all others of its user. */
+  credentialsChanged(request: RequestSession): Promise<CredentialsChange> {
+    return request.exchange(() => this.#credentialsChanged(request));
+  }
+
+  async #credentialsChanged(request: RequestSession): Promise<CredentialsChange> {
+    await request.load();
+    const session = request.admitted();
+    const userId = session && Session.stateOf(session).userId;
+    if (session === null || userId === null) {
+      throw new SessionUsageError(
+        'credentialsChanged() needs a request with a signed-in user. Put SessionGuard on the route, or call deleteUserSessions(userId).',
+      );
+    }
+    const result = await this.#regenerate(request, session, { graceMs: 0, cause: CREDENTIALS_CHANGED });
+    const others = { except: result.session.sessionId, by: null };
+    const why = { reason: CREDENTIALS_CHANGED, origin: request.origin(CREDENTIALS_CHANGED) } as const;
+    try {
+      const tag = this.issuer.tagOfUser(userId);
+      return { ...result, ended: await this.endings.endAllOfUser(userId, tag, others, request.budget, why) };
+    } catch (error) {
+      if (error instanceof SessionBackendError) error.message += ONLY_NEW_ID;
+      throw error;
+    }
   }
 
   /** Ends the sessions that several cookies of the request name: the client has one session or none. Returns how many lived. */

@@ -15,6 +15,12 @@ export interface LoginResult {
   readonly csrfToken: string | null;
 }
 
+/** The result of `credentialsChanged()`. */
+export interface CredentialsChange extends LoginResult {
+  /** How many other sessions of the user were ended. */
+  readonly ended: number;
+}
+
 /** One line of a user's list of devices. */
 export interface SessionSummary {
   /** For `deleteSession()`. Check first that it is in the list of the current user. */

@@ -157,6 +157,7 @@ describe('the tables of errors and events', () => {
       'reused',
       'store-down',
       'store-up',
+      'user-updated',
     ]);
   });
 });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { SessionConflictError, type SessionRecord, type UserTag } from 'nestjs-sessionx';
+import { SessionConflictError, type SessionRecord, type SessionUser, type UserTag } from 'nestjs-sessionx';
 
 import { RandomPool } from '../../src/tokens/random-pool.js';
 import { newSecret, sessionIdOf, tagOf } from '../../src/tokens/session-secret.js';
@@ -46,6 +46,17 @@ describe.each([memoryOfMany(), redisOfMany(), memcachedOfMany()])(
     function idsOf(sessions: readonly { readonly sessionId: string }[]): string[] {
       return sessions.map(({ sessionId }) => sessionId).sort();
     }
+
+    it('has another role in each of them after updateUserSessions()', async () => {
+      const { service, userId } = await startWithMany({ backendTimeout: 2_000, maxSessionsPerUser: null }, 3_000);
+      const change = ({ roles }: SessionUser) => void (roles[0] = 'guest');
+      expect(await service.sessions.updateUserSessions(userId, change)).toBe(3_001);
+      const left = { count: 0 };
+      const count = ({ roles }: SessionUser) => void (left.count += roles[0] === 'guest' ? 0 : 1);
+      expect(await service.sessions.updateUserSessions(userId, count)).toBe(0);
+      expect(left.count).toBe(0);
+      await service.close();
+    });
 
     it.each([3, 1000])(
       'gets a limit of %d by the next login, which spares the last used ones and names the others',
