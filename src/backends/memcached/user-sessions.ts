@@ -63,16 +63,11 @@ export class UserSessions {
    * @throws DamagedRecordError when one of the items is not ours
    * @throws NewerRecordError when a later version of this module wrote one of the items
    */
-  async find(id: SessionId): Promise<FoundSession | null> {
-    const found = await this.#findOnce(id);
-    return found === 'unlisted' ? orNull(await this.#findOnce(id)) : found;
-  }
-
-  async #findOnce(id: SessionId): Promise<FoundSession | 'unlisted' | null> {
+  async find(id: SessionId, isSecondLook = false): Promise<FoundSession | null> {
     const [item, list] = await Promise.all([this.items.get(this.keyOf(id)), this.list.read()]);
     if (item === null) return null;
     const record = decodeRecord(id, item.text);
-    if (isListed(record) && this.list.find(list, id) === undefined) return 'unlisted';
+    if (isListed(record) && this.list.find(list, id) === undefined) return isSecondLook ? null : this.find(id, true);
     return { record, cas: item.cas, list };
   }
 
@@ -138,10 +133,6 @@ export class UserSessions {
  */
 export function tryDecode(id: SessionId, item: Item | null): SessionRecord | null {
   return item === null ? null : tryDecodeRecord(id, item.text);
-}
-
-function orNull(found: FoundSession | 'unlisted' | null): FoundSession | null {
-  return found === 'unlisted' ? null : found;
 }
 
 function rethrowForCaller(error: unknown): never {
