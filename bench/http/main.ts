@@ -12,9 +12,9 @@ const names = [...new Set(PLATFORMS.flatMap((platform) => variantsOf(platform)).
 
 const USAGE = `npm run bench -- http [options]
   --platform <name>     express or fastify; default both
-  --starts <n>          how often each variant is started anew; default 3
-  --rounds <n>          bursts of each variant, after each start; default 4
-  --seconds <n>         length of a burst; default 0.6
+  --starts <n>          how often each variant is started anew; default 5
+  --rounds <n>          bursts of each variant, after each start; default 3
+  --seconds <n>         length of a burst; default 0.5
   --connections <list>  by commas, each with one request under way and a session of its own; default 8,64,256
   --only <names>        variants, by commas: ${names.join(', ')}
   --profile <folder>    leaves a CPU profile of each server there; the figures are worth less then`;
@@ -22,9 +22,9 @@ const USAGE = `npm run bench -- http [options]
 const { values } = parseArgs({
   options: {
     platform: { type: 'string' },
-    starts: { type: 'string', default: '3' },
-    rounds: { type: 'string', default: '4' },
-    seconds: { type: 'string', default: '0.6' },
+    starts: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '0.5' },
     connections: { type: 'string', default: '8,64,256' },
     only: { type: 'string' },
     profile: { type: 'string' },

@@ -1,12 +1,12 @@
 import type { RedisServer } from '../support/redis-server.js';
-import { median } from '../support/statistics.js';
+import { median, quantile } from '../support/statistics.js';
 import type { Credential, Platform, Stores } from './apps/app-definition.js';
 import { LoadProcess, ServerProcess } from './processes.js';
 import { EXPECTED_BODY } from './session-content.js';
 import { variantsOf, type Variant } from './variants.js';
 
 /** Long enough for V8 to compile what is hot. */
-const WARM_UP_SECONDS = 3;
+const WARM_UP_SECONDS = 2;
 
 /** One burst. */
 export interface Sample {
@@ -22,37 +22,39 @@ export interface Sample {
 
 export type Figure = 'requestsPerSecond' | 'p99Ms' | 'cpuUs' | 'userUs';
 
-/** All bursts of one variant, by start of its process and round. Processes of the same code differ, each steadily, by up to a quarter. */
+/** All bursts of one variant, by start of its process and round. */
 export class Series {
+  readonly #starts: readonly Readonly<Record<Figure, number>>[];
+
   constructor(
     readonly variant: Variant,
-    readonly starts: readonly (readonly Sample[])[],
-  ) {}
-
-  get samples(): readonly Sample[] {
-    return this.starts.flat();
+    starts: readonly (readonly Sample[])[],
+  ) {
+    this.samples = starts.flat();
+    const of = (samples: readonly Sample[], figure: Figure): number => median(samples.map((sample) => sample[figure]));
+    this.#starts = starts.map((samples) => ({
+      requestsPerSecond: of(samples, 'requestsPerSecond'),
+      p99Ms: of(samples, 'p99Ms'),
+      cpuUs: of(samples, 'cpuUs'),
+      userUs: of(samples, 'userUs'),
+    }));
   }
+
+  readonly samples: readonly Sample[];
 
   /** Of the medians of the starts. */
   median(figure: Figure): number {
-    return median(this.starts.map((samples) => median(samples.map((sample) => sample[figure]))));
+    return median(this.#starts.map((start) => start[figure]));
   }
 
   ratioTo(other: Series, figure: Figure): number {
-    return median(this.#ratiosTo(other, figure));
+    return this.median(figure) / other.median(figure);
   }
 
-  /** The lowest and the highest: what a single start may show. */
+  /** The middle half of the ratios within each start: what a single one may show. */
   spreadTo(other: Series, figure: Figure): readonly [low: number, high: number] {
-    const ratios = this.#ratiosTo(other, figure);
-    return [Math.min(...ratios), Math.max(...ratios)];
-  }
-
-  /** A ratio for each start. Compared within each round, so that what else the machine does meanwhile weighs on both. */
-  #ratiosTo(other: Series, figure: Figure): number[] {
-    return this.starts.map((samples, start) =>
-      median(samples.map((sample, round) => sample[figure] / other.starts[start]![round]![figure])),
-    );
+    const ratios = this.#starts.map((start, index) => start[figure] / other.#starts[index]![figure]);
+    return [quantile(ratios, 0.25), quantile(ratios, 0.75)];
   }
 }
 
@@ -70,18 +72,22 @@ export interface MeasurementOptions {
   readonly profileFolder?: string | undefined;
 }
 
-interface Contestant {
-  readonly server: ServerProcess;
-  readonly credentials: readonly Credential[];
-}
-
 /** All series that were taken with one number of connections. */
 export interface Measurement {
   readonly connections: number;
   readonly all: readonly Series[];
 }
 
-/** Measures the variants of `platform`, with new processes at each start. */
+/** A variant that listens, with a session for each connection. */
+interface Contestant {
+  readonly server: ServerProcess;
+  readonly credentials: readonly Credential[];
+}
+
+/**
+ * Measures the variants of `platform` in turn, as often as they are to be started. Each runs alone: of several copies of one server that
+ * live at the same time, those that were started first are up to a third faster. Every second time the order is turned over.
+ */
 export async function measure(
   platform: Platform,
   redis: RedisServer,
@@ -90,56 +96,53 @@ export async function measure(
 ): Promise<Measurement[]> {
   const { starts, connections, only } = options;
   const variants = variantsOf(platform).filter(({ name }) => only?.includes(name) ?? true);
-  const taken: Sample[][][][] = [];
-  while (taken.length < starts) taken.push(await measureOnce(platform, variants, redis, stores, options));
+  const taken = variants.map((): Sample[][][] => []);
+  const load = new LoadProcess();
+  try {
+    for (let start = 0; start < starts; start++) {
+      const order = start % 2 === 0 ? variants : variants.toReversed();
+      for (const variant of order) {
+        const server = await ServerProcess.start(platform, variant, stores, options.profileFolder);
+        try {
+          taken[variants.indexOf(variant)]!.push(await measureOne(server, load, redis, options));
+        } finally {
+          await server.stop();
+        }
+      }
+    }
+  } finally {
+    await load.stop();
+  }
   return connections.map((count, at) => ({
     connections: count,
     all: variants.map(
       (variant, index) =>
         new Series(
           variant,
-          taken.map((samples) => samples[at]![index]!),
+          taken[index]!.map((samples) => samples[at]!),
         ),
     ),
   }));
 }
 
-/** @returns samples by number of connections, variant and round, which are taken in turn, after a warm-up of each variant */
-async function measureOnce(
-  platform: Platform,
-  variants: readonly Variant[],
+/** @returns samples by number of connections and round */
+async function measureOne(
+  server: ServerProcess,
+  load: LoadProcess,
   redis: RedisServer,
-  stores: Stores,
-  { rounds, seconds, connections, profileFolder }: MeasurementOptions,
-): Promise<Sample[][][]> {
-  const most = Math.max(...connections);
-  const load = new LoadProcess();
-  const servers: ServerProcess[] = [];
-  try {
-    const contestants: Contestant[] = [];
-    for (const variant of variants) {
-      const server = await ServerProcess.start(platform, variant, stores, profileFolder);
-      servers.push(server);
-      const credentials: Credential[] = [];
-      // One by one: a process that has just started on a busy machine would respond to parallel logins with 503.
-      while (credentials.length < most) credentials.push(await server.logIn());
-      contestants.push({ server, credentials });
+  { rounds, seconds, connections }: MeasurementOptions,
+): Promise<Sample[][]> {
+  const credentials: Credential[] = [];
+  // One by one: a process that has just started on a busy machine would respond to parallel logins with 503.
+  while (credentials.length < Math.max(...connections)) credentials.push(await server.logIn());
+  await burst({ server, credentials }, load, redis, WARM_UP_SECONDS);
+  const taken = connections.map((): Sample[] => []);
+  for (let round = 0; round < rounds; round++) {
+    for (const [at, count] of connections.entries()) {
+      taken[at]!.push(await burst({ server, credentials: credentials.slice(0, count) }, load, redis, seconds));
     }
-    for (const contestant of contestants) await burst(contestant, load, redis, WARM_UP_SECONDS);
-
-    const taken = connections.map((count) => ({ count, samples: contestants.map((): Sample[] => []) }));
-    for (let round = 0; round < rounds; round++) {
-      for (const { count, samples } of taken) {
-        for (const [index, { server, credentials }] of contestants.entries()) {
-          const some = { server, credentials: credentials.slice(0, count) };
-          samples[index]!.push(await burst(some, load, redis, seconds));
-        }
-      }
-    }
-    return taken.map(({ samples }) => samples);
-  } finally {
-    await Promise.all([load, ...servers].map((worker) => worker.stop()));
   }
+  return taken;
 }
 
 async function burst(

@@ -5,9 +5,9 @@ import type { Figure, Measurement, Series } from './measurement.js';
 import { TARGETS } from './targets.js';
 
 const HOW_TO_READ = `\
-How to read: medians over the starts of a process, each the median of its rounds; the ratios are taken within each round, their spread is that
-of the starts. Server, load and stores share this machine, so "CPU us", the CPU time that the server process takes for a request, says more than the requests per
-second; "user us" is the part of it outside the kernel, which other load disturbs least. "/lim" is the ratio to LIMIT: for req/s higher is
+How to read: medians over the starts of a process, each the median of its rounds. In parentheses the middle half of the ratios within each
+start. Server, load and stores share this machine, so "CPU us", the CPU time that the server process takes for a request, says more than
+the requests per second; "user us" is the part of it outside the kernel, which other load disturbs least. "/lim" is the ratio to LIMIT: for req/s higher is
 better, else lower. "Redis" is what Redis counted per request.`;
 
 const FIGURES: readonly [Figure, name: string, (value: number) => string][] = [
