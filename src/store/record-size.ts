@@ -10,8 +10,8 @@ const PARTS = ['metadata', 'user', 'metadata', 'flash', 'oneTime', 'data'] as co
 type Sized = Pick<SessionRecord, 'payload'>;
 
 /**
- * Refuses a record whose text is larger than `most` bytes of UTF-8, unless it is no larger than the record that it replaces: so a
- * session from the time of a higher limit can be reduced step by step.
+ * Refuses a record whose text is larger than `most` bytes of UTF-8, unless its content is no larger than that of the record that it replaces: so
+ * a session from the time of a higher limit can be reduced step by step, and get a new id, which its metadata note.
  *
  * @param before the record that it replaces; `null` if there is none
  * @throws SessionDataError 413, with the largest part of the record as its path
@@ -20,7 +20,7 @@ export function assertRecordSize(record: Sized, before: Sized | null, most: numb
   // Nearly every record is so short that it fits in any case; this avoids counting its bytes.
   if (HEAD_CHARS + record.payload.length * MOST_BYTES_OF_A_CHARACTER <= most) return;
   const bytes = bytesOf(record);
-  if (bytes <= most || (before !== null && bytes <= bytesOf(before))) return;
+  if (bytes <= most || (before !== null && contentBytesOf(record) <= contentBytesOf(before))) return;
   const part = largestPart(record);
   throw new SessionDataError(
     `The session would take ${bytes} bytes, and maxSessionBytes is ${most}. Its largest part is ${part}. Store less there, or raise maxSessionBytes.`,
@@ -31,6 +31,12 @@ export function assertRecordSize(record: Sized, before: Sized | null, most: numb
 
 function bytesOf({ payload }: Sized): number {
   return HEAD_CHARS + Buffer.byteLength(payload);
+}
+
+/** Without the metadata, which the application does not choose. */
+function contentBytesOf({ payload }: Sized): number {
+  const lines = payload.split('\n').filter((_, index) => PARTS[index] !== 'metadata');
+  return Buffer.byteLength(lines.join('\n'));
 }
 
 function largestPart({ payload }: Sized): string {
