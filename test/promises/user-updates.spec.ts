@@ -285,6 +285,11 @@ describe('a change of a user in all their sessions', () => {
     const { errors } = await settled;
     expect(errors).toEqual([expect.objectContaining({ name: SessionBackendError.name, code: 'BACKEND_UNAVAILABLE' })]);
     expect(String(errors[0])).toContain('1 session was changed');
+  });
+
+  it('is an error after the application has shut down', async () => {
+    const service = await startService(new MemoryBackend(), OPTIONS);
+    await service.close();
     await expect(service.sessions.updateUserSessions('ann', demote)).rejects.toBeInstanceOf(SessionBackendError);
   });
 
