@@ -111,11 +111,12 @@ function loginLine(metadata: SessionMetadata): object {
   return {
     ipAddress,
     userAgent,
-    ...(isRemembered ? { remembered: true } : {}),
-    ...(authenticatedAt === null || authenticatedAt === createdAt ? {} : { authenticatedAt }),
-    ...(authMethods.length === 0 ? {} : { authMethods }),
-    ...(idIssuedAt === createdAt ? {} : { idIssuedAt }),
-    ...(formerIds.length === 0 ? {} : { formerIds }),
+    // JSON leaves out what is undefined.
+    remembered: isRemembered ? true : undefined,
+    authenticatedAt: authenticatedAt === null || authenticatedAt === createdAt ? undefined : authenticatedAt,
+    authMethods: authMethods.length === 0 ? undefined : authMethods,
+    idIssuedAt: idIssuedAt === createdAt ? undefined : idIssuedAt,
+    formerIds: formerIds.length === 0 ? undefined : formerIds,
   };
 }
 

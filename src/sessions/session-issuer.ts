@@ -116,13 +116,19 @@ export class SessionIssuer {
   }
 
   #metadataOf(user: SessionUser | null, client: RequestClient, lifetime: NewSessionLifetime): SessionMetadata {
-    const times = this.lifetimes.ofNewSession(user === null, lifetime);
+    const { createdAt, ttlMs, absoluteExpiresAt, isRemembered } = this.lifetimes.ofNewSession(user === null, lifetime);
+    const { ipAddress, userAgent } = this.binding.identityToStore(client);
+    // Without spreads: V8 gives each object that they begin a hidden class of its own, which costs more than all else here.
     return {
-      ...times,
-      ...this.binding.identityToStore(client),
-      authenticatedAt: user === null ? null : times.createdAt,
+      createdAt,
+      ttlMs,
+      absoluteExpiresAt,
+      isRemembered,
+      ipAddress,
+      userAgent,
+      authenticatedAt: user === null ? null : createdAt,
       authMethods: [],
-      idIssuedAt: times.createdAt,
+      idIssuedAt: createdAt,
       formerIds: [],
     };
   }
