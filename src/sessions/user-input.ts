@@ -12,7 +12,7 @@ export function toSessionUser(user: NewSessionUser, mostChars: number): SessionU
   // Checked in spite of the type: the value may come from plain JavaScript or from a request body.
   const given: unknown = user;
   if (!isObject(given)) throw wrongType(given, 'The user of a session must be an object with a userId.', 'user');
-  const complete: SessionUser = { roles: [], permissions: [], metadata: {}, ...withoutUndefined(user) };
+  const complete: SessionUser = { roles: [], permissions: [], metadata: {}, ...withoutUndefined(given) };
   assertUser(complete, mostChars);
   return JSON.parse(JSON.stringify(complete)) as SessionUser;
 }
@@ -51,7 +51,8 @@ function kindOf(value: unknown): string {
 }
 
 /** Optional fields are often passed as `undefined`, which has the same meaning as leaving them out. */
-function withoutUndefined(user: NewSessionUser): NewSessionUser {
-  const entries = Object.entries(user).filter(([, value]: [string, unknown]) => value !== undefined);
-  return Object.fromEntries(entries) as unknown as NewSessionUser;
+function withoutUndefined(user: Readonly<Record<string, unknown>>): NewSessionUser {
+  const isComplete = Object.values(user).every((value) => value !== undefined);
+  const entries = isComplete ? null : Object.entries(user).filter(([, value]) => value !== undefined);
+  return (entries === null ? user : Object.fromEntries(entries)) as unknown as NewSessionUser;
 }

@@ -121,15 +121,13 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   ): Promise<CreateResult> {
     this.assertFits(record, replaces ?? null);
     if (alias !== undefined) this.aliases.areInUse = true;
-    const options = {
-      ...(limit === undefined ? {} : { limit }),
-      ...(replaces === undefined
-        ? {}
-        : { replaces: { id: replaces.id, version: replaces.version, ...(alias === undefined ? {} : { alias }) } }),
-    };
     try {
       return await this.#calls.make(['create', record.id], budget, isCreateResult, () =>
-        this.backend.create(record, { ...options, deadline: budget.remainingMs }),
+        this.backend.create(record, {
+          deadline: budget.remainingMs,
+          ...(limit === undefined ? {} : { limit }),
+          ...(replaces === undefined ? {} : { replaces: replacementOf(replaces, alias) }),
+        }),
       );
     } catch (error) {
       if (!isUnknownOutcome(error)) throw error;
@@ -462,4 +460,11 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
 
 function isUnknownOutcome(error: unknown): boolean {
   return error instanceof SessionBackendError && error.code !== 'BACKEND_RECORD_NEWER';
+}
+
+function replacementOf(
+  { id, version }: Pick<SessionRecord, 'id' | 'version'>,
+  alias: SessionRecord | undefined,
+): NonNullable<CreateOptions['replaces']> {
+  return alias === undefined ? { id, version } : { id, version, alias };
 }
