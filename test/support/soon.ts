@@ -7,10 +7,10 @@ const LIMIT_MS = 10_000;
  *
  * @throws when it has returned nothing for 10 seconds
  */
-export async function soon<T>(look: () => T | undefined): Promise<T> {
+export async function soon<T>(look: () => T | undefined | Promise<T | undefined>): Promise<T> {
   const started = Date.now();
   while (Date.now() - started < LIMIT_MS) {
-    const found = look();
+    const found = await look();
     if (found !== undefined) return found;
     await sleep(5);
   }
