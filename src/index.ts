@@ -25,6 +25,7 @@ export {
 } from './backends/session-backend.interface.js';
 export type { ClientIdentity } from './http/client-identity.js';
 export { SESSION_CLOCK, type Clock } from './clock.js';
+export { RequireFresh, RequirePermissions, RequireRoles, type FreshOptions } from './decorators/require.decorators.js';
 export { AllowAnonymous, Public } from './decorators/route-metadata.js';
 export { Passive } from './requests/passive.decorator.js';
 export { SkipCsrf } from './csrf/skip-csrf.decorator.js';
@@ -45,12 +46,15 @@ export {
   SessionCsrfError,
   SessionDataError,
   SessionExpiredError,
+  SessionForbiddenError,
   SessionInvalidError,
   SessionNotFoundError,
   SessionSecurityError,
+  SessionStaleError,
   SessionTokenError,
   SessionUsageError,
   type DataFault,
+  type RequiredProof,
 } from './errors/session-errors.js';
 export type {
   SessionCause,
@@ -64,6 +68,7 @@ export type {
   SessionRenewedEvent,
   SessionUserUpdatedEvent,
   SessionReusedEvent,
+  SessionStaleEvent,
   StoreDownEvent,
   StoreUpEvent,
 } from './events/session-event.js';
@@ -100,6 +105,7 @@ export {
 } from './session.service.js';
 export type { FlashMessage } from './records/flash-message.js';
 export type { NewSessionLifetime, SessionLifetime } from './sessions/session-lifetimes.js';
+export type { ProofOptions } from './sessions/proof-of-identity.js';
 export type { CredentialsChange, IssuedSession, LoginResult, SessionSummary } from './sessions/session-results.js';
 export type { NewSessionUser, OneTimeData, SessionData, SessionUser } from './records/session-user.js';
 export type { HeldStatus } from './sessions/session-state.js';

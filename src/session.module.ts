@@ -8,6 +8,7 @@ import { SESSION_CLOCK, systemClock, type Clock } from './clock.js';
 import { CsrfProtection } from './csrf/csrf-protection.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
 import { RoutePipes } from './decorators/route-pipes.js';
+import { assertRequirementsKept } from './decorators/requirements.js';
 import { SessionEvents } from './events/session-events.js';
 import { SessionRejections } from './events/session-rejections.js';
 import { SessionJwtOptions } from './options/session-jwt-options.js';
@@ -129,7 +130,10 @@ const replaceable: Provider[] = [
   exports: [SessionService, SessionEvents, RequestSessions, RoutePipes, SESSION_BACKEND, SESSION_CLOCK],
 })
 export class SessionModule extends ConfigurableModuleClass {
-  /** @throws TypeError when the application has another one with the same tokens and another memory */
+  /**
+   * @throws TypeError when the application has another one with the same tokens and another memory, or a handler has lost what its decorators
+   * require
+   */
   constructor(
     modules: ModulesContainer,
     options: SessionOptions,
@@ -139,5 +143,6 @@ export class SessionModule extends ConfigurableModuleClass {
   ) {
     super();
     assertNoConflict(modules, { options, backend, clock, serializer });
+    assertRequirementsKept(modules);
   }
 }

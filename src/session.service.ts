@@ -12,6 +12,7 @@ import { RequestSession } from './requests/request-session.js';
 import { RequestSessions } from './requests/request-sessions.js';
 import { SessionExchanges } from './requests/session-exchanges.js';
 import type { FlashMessage } from './records/flash-message.js';
+import type { ProofOptions } from './sessions/proof-of-identity.js';
 import type { CredentialsChange, IssuedSession, LoginResult, SessionSummary } from './sessions/session-results.js';
 import { SessionEndings, type Ending } from './sessions/session-endings.js';
 import { SessionIssuer } from './sessions/session-issuer.js';
@@ -29,7 +30,7 @@ import { SessionStore } from './store/session-store.js';
 import { isSessionId } from './tokens/session-secret.js';
 
 /** What `createSession()` takes; everything may be left out. */
-export interface CreateSessionOptions extends NewSessionLifetime, ClientIdentity {
+export interface CreateSessionOptions extends NewSessionLifetime, ProofOptions, ClientIdentity {
   /** Default: none, an anonymous session. */
   readonly user?: NewSessionUser | null;
   /** Default: empty. */
@@ -95,11 +96,12 @@ export class SessionService {
     ttl,
     absoluteTimeout,
     remember,
+    methods,
     ...client
   }: CreateSessionOptions): Promise<IssuedSession> {
     const owner = user === undefined || user === null ? null : this.issuer.newUser(user);
     const lifetime = { ttl, absoluteTimeout, remember };
-    const created = { user: owner, client, lifetime, ...(data === undefined ? {} : { data }) };
+    const created = { user: owner, client, lifetime, methods, ...(data === undefined ? {} : { data }) };
     return this.issuer.create(created, originOf('created', identityOf(client)), this.store.newBudget());
   }
 
@@ -309,6 +311,20 @@ export class SessionService {
     options: LoginOptions = {},
   ): Promise<LoginResult> {
     return this.#inRequest(request, (known) => this.exchanges.login(known, user, options));
+  }
+
+  /**
+   * Notes that the user of a session has proved their identity again, for `@RequireFresh()`. Check the proof before. The session gets a new id and
+   * token, and the old id is dead at once. User, data, creation time and absolute expiry stay; `authenticatedAt` is now, and `authMethods` are those
+   * of this proof alone. The client gets the token with the response.
+   *
+   * @param request the request, or the `ExecutionContext` of a guard or interceptor
+   * @throws SessionUsageError when there is no session with a user, or the methods are wrong
+   * @throws SessionConflictError when the session was ended or exchanged meanwhile, or its client came by an old id
+   * @throws SessionCsrfError when the session came in a cookie, and another site may have sent the request
+   */
+  async reauthenticate(request: ExecutionContext | object, options: ProofOptions = {}): Promise<LoginResult> {
+    return this.#inRequest(request, (known) => this.exchanges.reauthenticate(known, options));
   }
 
   /**

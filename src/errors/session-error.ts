@@ -10,6 +10,10 @@ export type SessionErrorCode =
   | 'SESSION_NOT_FOUND'
   | 'SESSION_INVALIDATED'
   | 'SESSION_ANONYMOUS'
+  | 'ROLE_MISSING'
+  | 'PERMISSION_MISSING'
+  | 'PROOF_TOO_OLD'
+  | 'PROOF_METHOD_MISSING'
   | 'SESSION_ENDED'
   | 'SESSION_ID_REPLACED'
   | 'INDEX_KEY_CHANGED'
@@ -54,9 +58,13 @@ export abstract class SessionError extends HttpException {
   }
 }
 
-/** Whether an error means that a session is known to be absent or unusable (401). All other errors mean that this is not known. */
+/**
+ * Whether an error means that a session is known to be absent or unusable (401). All other errors mean that this is not known, or that the session
+ * is good and does not suffice for the route.
+ */
 export function isRefusal(error: unknown): error is SessionError {
-  return error instanceof SessionError && error.getStatus() === (HttpStatus.UNAUTHORIZED as number);
+  if (!(error instanceof SessionError) || error.getStatus() !== (HttpStatus.UNAUTHORIZED as number)) return false;
+  return error.code !== 'PROOF_TOO_OLD' && error.code !== 'PROOF_METHOD_MISSING';
 }
 
 function reasonPhrase(status: HttpStatus): string {

@@ -39,6 +39,36 @@ export class SessionInvalidError extends SessionError {
   }
 }
 
+/** The user of the session has none of the roles, or not all of the permissions, that the route requires. 403, and the code is sent to the client. */
+export class SessionForbiddenError extends SessionError {
+  constructor(code: 'ROLE_MISSING' | 'PERMISSION_MISSING', message: string) {
+    super(code, message, HttpStatus.FORBIDDEN, { tellsCode: true });
+  }
+}
+
+/** What a route requires of the last proof of identity. */
+export interface RequiredProof {
+  /** The most seconds since the proof. */
+  readonly within: number;
+  /** One of them must have been used. Empty: any method will do. */
+  readonly methods: readonly string[];
+}
+
+/**
+ * The session is good, and its user has to prove their identity again: the last proof is too old (`PROOF_TOO_OLD`), or was by another method
+ * (`PROOF_METHOD_MISSING`). 401 with the challenge of RFC 9470, and the code is sent to the client.
+ */
+export class SessionStaleError extends SessionError {
+  constructor(
+    code: 'PROOF_TOO_OLD' | 'PROOF_METHOD_MISSING',
+    message: string,
+    /** What the route requires. It is not in the body. */
+    readonly required: RequiredProof,
+  ) {
+    super(code, message, HttpStatus.UNAUTHORIZED, { tellsCode: true });
+  }
+}
+
 /** The session is bound to another network address or User-Agent, 401; or the client has disconnected, so that its address is not known, 503. */
 export class SessionSecurityError extends SessionError {
   constructor(code: 'BINDING_IP_MISMATCH' | 'BINDING_IP_UNKNOWN' | 'BINDING_USER_AGENT_MISMATCH', message: string) {

@@ -2,7 +2,7 @@ import type { SessionErrorCode } from '../errors/session-error.js';
 import type { TokenSource } from '../options/session-options.js';
 
 /**
- * The call that led to an event: `createSession()` is `created`, the others go by their own names. Two have no call: `rotated` is the option
+ * The call that led to an event: `createSession()` is `created`, `reauthenticate()` is `reauthenticated`, the others go by their own names. Two have no call: `rotated` is the option
  * `rotateEvery`, `reused` a late use of an old id.
  */
 export type SessionCause =
@@ -11,6 +11,7 @@ export type SessionCause =
   | 'login'
   | 'regenerated'
   | 'rotated'
+  | 'reauthenticated'
   | 'reused'
   | 'logout'
   | 'logout-everywhere'
@@ -100,7 +101,10 @@ export interface SessionUserUpdatedEvent extends SessionEventBase, SessionEventO
   readonly by: string | null;
 }
 
-/** A request needed a session and had none that it could use, sent an invalid token, or changed a session that had ended. */
+/**
+ * A request needed a session and had none that it could use, sent an invalid token, changed a session that had ended, or needed a role or a
+ * permission that its user does not have.
+ */
 export interface SessionRejectedEvent {
   readonly type: 'rejected';
   /** Milliseconds since the epoch, by the module's clock. */
@@ -111,6 +115,25 @@ export interface SessionRejectedEvent {
   readonly sessionId: string | null;
   /** The address of the client; `null` if not known. */
   readonly ipAddress: string | null;
+}
+
+/** A request was refused because the proof of identity of its session is too old, or was by another method: `@RequireFresh()`. */
+export interface SessionStaleEvent extends SessionEventBase {
+  readonly type: 'stale';
+  /** `PROOF_TOO_OLD`, or `PROOF_METHOD_MISSING`. */
+  readonly reason: SessionErrorCode;
+  /** The most seconds since the proof that the route allows. */
+  readonly within: number;
+  /** Of which the route requires one. Empty: any will do. */
+  readonly methods: readonly string[];
+  /** When the user last proved their identity. Milliseconds since the epoch. */
+  readonly authenticatedAt: number | null;
+  /** How. */
+  readonly authMethods: readonly string[];
+  /** The address of the client; `null` if not known. */
+  readonly ipAddress: string | null;
+  /** Its User-Agent; `null` if not known. */
+  readonly userAgent: string | null;
 }
 
 interface StoreEventBase {
@@ -141,6 +164,7 @@ export type SessionEvent =
   | SessionEndedEvent
   | SessionUserUpdatedEvent
   | SessionRejectedEvent
+  | SessionStaleEvent
   | StoreDownEvent
   | StoreUpEvent;
 

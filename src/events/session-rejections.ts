@@ -2,15 +2,20 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 
 import { SESSION_CLOCK, type Clock } from '../clock.js';
 import type { SessionError } from '../errors/session-error.js';
+import type { SessionStaleError } from '../errors/session-errors.js';
 import type { ClientIdentity } from '../http/client-identity.js';
 import { normaliseIp } from '../http/ip-address.js';
 import { LineLimit } from '../line-limit.js';
 import { SessionEvents } from './session-events.js';
+import type { SessionStaleEvent } from './session-event.js';
 
 const PAUSE_MS = 1000;
 
+/** A session whose proof of identity does not suffice. */
+export type StaleSession = Pick<SessionStaleEvent, 'sessionId' | 'userId' | 'authenticatedAt' | 'authMethods'>;
+
 /**
- * Reports why a request has no session: to the listeners of `SessionEvents`, and to the log, for a developer who looks for the cause of a 401. The
+ * Reports why a request has no session, or none that suffices: to the listeners of `SessionEvents`, and to the log, for a developer who looks for the cause of a 401. The
  * exact reason is never sent to the client.
  *
  * At most one log line a second for each reason, so that a flood of forged tokens does not flood the log. A line contains nothing that a client
@@ -29,11 +34,27 @@ export class SessionRejections {
   }
 
   /** @param sessionId `null` if the token is invalid or missing */
-  report(error: SessionError, { ipAddress }: ClientIdentity, sessionId: string | null): void {
-    this.#limit.say(error.code, (more) => {
-      this.#logger.debug(`A session was refused to a request: ${error.code}${more}. ${error.message}`);
-    });
-    const address = ipAddress ? normaliseIp(ipAddress) : null;
-    this.events.emit({ type: 'rejected', reason: error.code, sessionId, ipAddress: address });
+  report(error: SessionError, client: ClientIdentity, sessionId: string | null): void {
+    this.#log(error);
+    this.events.emit({ type: 'rejected', reason: error.code, sessionId, ipAddress: addressOf(client) });
   }
+
+  /** The request has a session, and its proof of identity does not suffice. */
+  stale(error: SessionStaleError, client: ClientIdentity, session: StaleSession): void {
+    this.#log(error);
+    const { within, methods } = error.required;
+    const userAgent = client.userAgent ?? null;
+    const origin = { ipAddress: addressOf(client), userAgent };
+    this.events.emit({ type: 'stale', reason: error.code, within, methods, ...session, ...origin });
+  }
+
+  #log({ code, message }: SessionError): void {
+    this.#limit.say(code, (more) => {
+      this.#logger.debug(`A session was refused to a request: ${code}${more}. ${message}`);
+    });
+  }
+}
+
+function addressOf({ ipAddress }: ClientIdentity): string | null {
+  return ipAddress ? normaliseIp(ipAddress) : null;
 }

@@ -1,4 +1,5 @@
 import type { TokenSource } from '../options/session-options.js';
+import type { ProofOptions } from '../sessions/proof-of-identity.js';
 import type { NewSessionLifetime } from '../sessions/session-lifetimes.js';
 import type { SessionData } from '../records/session-user.js';
 
@@ -9,7 +10,7 @@ export interface TransportOptions {
 }
 
 /** Choices for one login. */
-export interface LoginOptions extends NewSessionLifetime, TransportOptions {}
+export interface LoginOptions extends NewSessionLifetime, ProofOptions, TransportOptions {}
 
 /** Choices for a session that `start()` makes. */
 export interface StartOptions extends TransportOptions {

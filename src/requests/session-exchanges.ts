@@ -4,6 +4,7 @@ import { SessionBackendError, SessionUsageError } from '../errors/session-errors
 import type { RequestClient } from '../http/client-identity.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { NewSessionUser } from '../records/session-user.js';
+import { authMethodsOf, type ProofOptions } from '../sessions/proof-of-identity.js';
 import type { CredentialsChange, LoginResult } from '../sessions/session-results.js';
 import { SessionBinding } from '../sessions/session-binding.js';
 import { SessionEndings, type Ending } from '../sessions/session-endings.js';
@@ -22,7 +23,7 @@ const ONLY_NEW_ID =
   ' The session of the request has its new id, and other sessions of the user may still live: call credentialsChanged() again.';
 const REPLACED: Ending = { reason: 'replaced-at-login', cause: 'login', by: null };
 
-/** What exchanges the session of a request for another one: start, login, logout, a new id. Of one request, one after the other. */
+/** What exchanges the session of a request for another one: start, login, logout, a new id or proof. Of one request, one after the other. */
 @Injectable()
 export class SessionExchanges {
   readonly #addresses: AddressNotice;
@@ -67,7 +68,7 @@ export class SessionExchanges {
   async #login(
     request: RequestSession,
     user: NewSessionUser,
-    { transport, ...lifetime }: LoginOptions,
+    { transport, methods, ...lifetime }: LoginOptions,
   ): Promise<LoginResult> {
     this.#assertOffered(transport);
     await request.load();
@@ -75,7 +76,8 @@ export class SessionExchanges {
     const previous = request.livingSession;
     const source = this.#sourceOf(request, transport);
     const client = this.#clientOf(request);
-    const login = { user: this.issuer.newUser(user), client, lifetime, origin: request.origin('login', source) };
+    const origin = request.origin('login', source);
+    const login = { user: this.issuer.newUser(user), client, lifetime, methods, origin };
     await this.#endRivals(request, REPLACED);
     return request.adopt(await this.logins.login(previous, login, request.budget), source);
   }
@@ -139,6 +141,21 @@ export class SessionExchanges {
     }
   }
 
+  /** Notes that the user of the session has proved their identity, under a new id. */
+  reauthenticate(request: RequestSession, { methods }: ProofOptions): Promise<LoginResult> {
+    return request.exchange(() => this.#reauthenticate(request, authMethodsOf(methods)));
+  }
+
+  async #reauthenticate(request: RequestSession, provenBy: readonly string[]): Promise<LoginResult> {
+    await request.load();
+    request.beforeWrite();
+    const session = request.admitted();
+    if (session === null || session.isAnonymous) throw withoutUser();
+    const source = request.sourceFor(undefined);
+    const newId: NewId = { graceMs: 0, cause: 'reauthenticated', provenBy };
+    return request.adopt(await this.logins.regenerate(session, request.budget, newId), source, 'regenerated');
+  }
+
   /** Ends the sessions that several cookies of the request name: the client has one session or none. Returns how many lived. */
   async #endRivals(request: RequestSession, ending: Ending): Promise<number> {
     const { rivalIds } = request.search;
@@ -172,4 +189,10 @@ export class SessionExchanges {
     this.#addresses.check(request.request);
     return request.client;
   }
+}
+
+function withoutUser(): SessionUsageError {
+  return new SessionUsageError(
+    'reauthenticate() needs a session with a user: put SessionGuard on the route, or call login() for a user who is not signed in.',
+  );
 }

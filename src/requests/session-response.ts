@@ -58,6 +58,8 @@ export class SessionResponse {
   #clearsUnreadCookies = false;
   /** Whether the request has no session though it carried a token. */
   tokenWasRefused = false;
+  /** The most seconds since the proof of identity that the route allows. `null`: the proof suffices. */
+  requiresProofWithin: number | null = null;
   /** Whether the response shows, or leaves out, what is shown once, so that no cache may keep it. */
   isShownOnce = false;
 

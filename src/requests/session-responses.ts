@@ -67,7 +67,7 @@ export class SessionResponses implements SessionResponseServices {
     said?.write(response);
     switch (response.statusCode) {
       case UNAUTHORIZED:
-        challenge(response, said?.tokenWasRefused === true);
+        challenge(response, said);
         break;
       case SERVICE_UNAVAILABLE:
         if (!response.hasHeader('Retry-After')) response.setHeader('Retry-After', RETRY_AFTER_S);
@@ -96,10 +96,15 @@ export class SessionResponses implements SessionResponseServices {
   }
 }
 
-/** RFC 6750, section 3: with an error code only if a token was refused, because a client then throws it away. */
-function challenge(response: ServerResponse, tokenWasRefused: boolean): void {
-  if (!response.hasHeader('WWW-Authenticate')) {
-    response.setHeader('WWW-Authenticate', tokenWasRefused ? 'Bearer error="invalid_token"' : 'Bearer');
-  }
+function challenge(response: ServerResponse, said: SessionResponse | null): void {
+  if (!response.hasHeader('WWW-Authenticate')) response.setHeader('WWW-Authenticate', challengeOf(said));
   forbidStoring(response);
+}
+
+function challengeOf(said: SessionResponse | null): string {
+  // RFC 6750, section 3: this code only if a token was refused, because a client then throws it away.
+  if (said?.tokenWasRefused === true) return 'Bearer error="invalid_token"';
+  const within = said?.requiresProofWithin ?? null;
+  // RFC 9470, section 3.
+  return within === null ? 'Bearer' : `Bearer error="insufficient_user_authentication", max_age="${within}"`;
 }

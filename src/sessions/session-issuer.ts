@@ -24,6 +24,7 @@ import {
   type SessionSecret,
   type UserTag,
 } from '../tokens/session-secret.js';
+import { authMethodsOf } from './proof-of-identity.js';
 import { SessionContext } from './session-context.js';
 import { SessionEndings } from './session-endings.js';
 import { SessionLifetimes, type NewSessionLifetime } from './session-lifetimes.js';
@@ -41,6 +42,8 @@ export interface NewSession {
   readonly data?: Partial<SessionData>;
   /** Default: that of the options. */
   readonly lifetime?: NewSessionLifetime;
+  /** How the user has proved their identity. Default: none. */
+  readonly methods?: readonly string[] | undefined;
 }
 
 /** A record that is ready to be stored, and its token. The token is signed before the record is stored: if signing fails, no session is left behind. */
@@ -107,15 +110,16 @@ export class SessionIssuer {
   /**
    * The content of a new session.
    *
-   * @throws SessionUsageError when a lifetime is wrong, a binding is on and its value is not known, or `data` is not an object
+   * @throws SessionUsageError when a lifetime or a method is wrong, a binding is on and its value is not known, or `data` is not an object
    * @throws SessionDataError when `data` cannot be stored as it is
    */
-  contentOf({ user, client, data = {}, lifetime = {} }: NewSession): SessionContent {
+  contentOf(created: NewSession): SessionContent {
+    const { user, data = {} } = created;
     this.assertData(data);
-    return { metadata: this.#metadataOf(user, client, lifetime), user, data, flash: [], oneTime: [] };
+    return { metadata: this.#metadataOf(created), user, data, flash: [], oneTime: [] };
   }
 
-  #metadataOf(user: SessionUser | null, client: RequestClient, lifetime: NewSessionLifetime): SessionMetadata {
+  #metadataOf({ user, client, lifetime = {}, methods }: NewSession): SessionMetadata {
     const { createdAt, ttlMs, absoluteExpiresAt, isRemembered } = this.lifetimes.ofNewSession(user === null, lifetime);
     const { ipAddress, userAgent } = this.binding.identityToStore(client);
     // Without spreads: V8 gives each object that they begin a hidden class of its own, which costs more than all else here.
@@ -127,7 +131,7 @@ export class SessionIssuer {
       ipAddress,
       userAgent,
       authenticatedAt: user === null ? null : createdAt,
-      authMethods: [],
+      authMethods: methodsOf(user, methods),
       idIssuedAt: createdAt,
       formerIds: [],
     };
@@ -252,6 +256,11 @@ export class SessionIssuer {
       'The TokenSerializer returned a token that cannot be sent. A token has 1 to 4,000 characters of printable ASCII, without spaces, quotes, commas, semicolons and backslashes.',
     );
   }
+}
+
+function methodsOf(user: SessionUser | null, methods: unknown): readonly string[] {
+  if (user !== null || methods === undefined) return authMethodsOf(methods);
+  throw new SessionUsageError('A session without a user has no proof of identity: pass a user, or leave methods out.');
 }
 
 function cutShort(): SessionBackendError {

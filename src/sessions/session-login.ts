@@ -23,11 +23,12 @@ import { sessionEnded, type SessionState } from './session-state.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { SessionUser } from '../records/session-user.js';
 
-/** Who logs in, from where, and for how long. */
+/** Who logs in, how, from where, and for how long. */
 export interface Login {
   readonly user: SessionUser;
   readonly client: RequestClient;
   readonly lifetime: NewSessionLifetime;
+  readonly methods?: readonly string[] | undefined;
   readonly origin: SessionEventOrigin;
 }
 
@@ -42,6 +43,8 @@ export interface NewId {
   readonly cause?: SessionCause;
   /** Whether the idle expiry stays. Default: it begins anew. */
   readonly keepsExpiry?: boolean;
+  /** The methods by which the user proves their identity now. Default: the proof of the session stays as it is. */
+  readonly provenBy?: readonly string[];
 }
 
 const DEAD_AT_ONCE: NewId = { graceMs: 0 };
@@ -171,7 +174,7 @@ export class SessionLogin {
   async #regenerate(
     session: Session,
     budget: StoreBudget,
-    { graceMs, cause = 'regenerated', keepsExpiry = false }: NewId,
+    { graceMs, cause = 'regenerated', keepsExpiry = false, provenBy }: NewId,
   ): Promise<IssuedSession> {
     const state = Session.stateOf(session);
     if (state.isEnded) throw sessionEnded();
@@ -183,7 +186,8 @@ export class SessionLogin {
     const graceEndsAt = graceMs > 0 ? now + graceMs : null;
     const contentFrom: SuccessorContent = ({ record, content }) => {
       const metadata = metadataOfNewId(content.metadata, record.id, { now, graceEndsAt });
-      return { ...apply(content, pending.changes), metadata };
+      const proven = provenBy === undefined ? metadata : { ...metadata, authenticatedAt: now, authMethods: provenBy };
+      return { ...apply(content, pending.changes), metadata: proven };
     };
     const origin = state.originOf(cause);
     const exchange = { tag: tagOf(previousSessionId), contentFrom, origin, follows: 'never', graceEndsAt } as const;

@@ -71,6 +71,17 @@ export class Session {
     return this.#state.metadata.isRemembered;
   }
 
+  /** When the user last proved their identity: by `login()` or `reauthenticate()`. No use of the session changes it. `null` for an anonymous session. */
+  get authenticatedAt(): Date | null {
+    const { authenticatedAt } = this.#state.metadata;
+    return authenticatedAt === null ? null : new Date(authenticatedAt);
+  }
+
+  /** How they proved it, as `login()` or `reauthenticate()` was told: `['pwd', 'otp']`. Empty if it was told nothing. */
+  get authMethods(): readonly string[] {
+    return [...this.#state.metadata.authMethods];
+  }
+
   /** The client's address at the creation, normalised; null when none was given. */
   get ipAddress(): string | null {
     return this.#state.metadata.ipAddress;

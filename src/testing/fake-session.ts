@@ -1,9 +1,11 @@
 import { systemClock, type Clock } from '../clock.js';
+import { SessionUsageError } from '../errors/session-errors.js';
 import { normaliseIp } from '../http/ip-address.js';
 import { SessionOptions } from '../options/session-options.js';
 import { assertJsonValue } from '../records/json-value.js';
 import { encodePayload } from '../records/payload.js';
 import { decodePayload } from '../records/stored-payload.js';
+import { authMethodsOf } from '../sessions/proof-of-identity.js';
 import { Session } from '../sessions/session.js';
 import { SessionState } from '../sessions/session-state.js';
 import type { NewSessionUser, SessionData } from '../records/session-user.js';
@@ -18,6 +20,10 @@ export interface FakeSessionOptions {
   readonly data?: Partial<SessionData>;
   readonly ipAddress?: string | null;
   readonly userAgent?: string | null;
+  /** When the user last proved their identity. Default: now. */
+  readonly authenticatedAt?: Date;
+  /** How they proved it. Default: nothing is known. */
+  readonly authMethods?: readonly string[];
   /** Seconds of idle lifetime. Default: that of the option `sessionTtl`, 3600. */
   readonly ttl?: number;
   /** Default: the clock of the operating system. */
@@ -28,6 +34,7 @@ export interface FakeSessionOptions {
  * A session for unit tests of handlers. It is in no store, so `SessionService` does not find it.
  *
  * @throws SessionDataError when user or data cannot be stored, as for a real session
+ * @throws SessionUsageError when there is a proof of identity without a user, or its methods are wrong
  *
  * @example expect(new CartController().show(fakeSession({ user: { userId: 'ann' }, data: { cart: [] } }))).toEqual([]);
  */
@@ -36,6 +43,8 @@ export function fakeSession({
   data = {},
   ipAddress = null,
   userAgent = null,
+  authenticatedAt,
+  authMethods,
   ttl,
   clock = systemClock,
 }: FakeSessionOptions = {}): Session {
@@ -46,6 +55,9 @@ export function fakeSession({
   const id = sessionIdOf(newSecret(tag, random));
   const createdAt = clock.now();
   const ttlMs = (ttl ?? sessionTtl) * 1000;
+  if (user === null && (authenticatedAt !== undefined || authMethods !== undefined)) {
+    throw new SessionUsageError('A session without a user has no proof of identity: pass a user to fakeSession().');
+  }
   const owner = user === null ? null : toSessionUser(user, maxSessionBytes);
   const metadata = {
     createdAt,
@@ -54,8 +66,8 @@ export function fakeSession({
     ipAddress: ipAddress && normaliseIp(ipAddress),
     userAgent,
     isRemembered: false,
-    authenticatedAt: owner === null ? null : createdAt,
-    authMethods: [],
+    authenticatedAt: owner === null ? null : (authenticatedAt?.getTime() ?? createdAt),
+    authMethods: authMethodsOf(authMethods),
     idIssuedAt: createdAt,
     formerIds: [],
   };

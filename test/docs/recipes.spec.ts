@@ -177,15 +177,6 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     expect((await post('/settings', { headers, json: { _csrf: token } })).status).toBe(201);
   });
 
-  it('roles: 401 without a user, 403 without the role, and not only behind SessionGuard', async () => {
-    const AdminModule = await load('docs/recipes.md', 'roles.guard.ts', 'AdminModule');
-    const sessions = await start({ platform, imports: [AdminModule] });
-    const statusOf = async (headers = {}) => (await app.fetch('/admin/users', { headers })).status;
-    expect(await statusOf()).toBe(401);
-    expect(await statusOf(await bearer(sessions))).toBe(403);
-    expect(await statusOf(await bearer(sessions, { roles: ['admin'] }))).toBe(200);
-  });
-
   it('a guard without ours: 401, 403 and 200', async () => {
     const PremiumGuard = await load('docs/in-guards-and-middleware.md', 'premium.guard.ts', 'PremiumGuard');
     @UseGuards(PremiumGuard)

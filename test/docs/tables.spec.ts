@@ -155,6 +155,7 @@ describe('the tables of errors and events', () => {
       'rejected',
       'renewed',
       'reused',
+      'stale',
       'store-down',
       'store-up',
       'user-updated',
@@ -174,6 +175,8 @@ function errorsOf(code: string, className: string): SessionError[] {
     case 'SessionExpiredError':
     case 'SessionUsageError':
       return [made('')];
+    case 'SessionStaleError':
+      return [made(code, '', { within: 300, methods: [] })];
     case 'SessionNotFoundError':
     case 'SessionConflictError':
       return [made('', code)];

@@ -8,6 +8,7 @@ import {
   SessionDataError,
   SessionModule,
   SessionNotFoundError,
+  SessionUsageError,
   type Clock,
   type SessionUser,
 } from 'nestjs-sessionx';
@@ -47,6 +48,19 @@ describe('a session for a unit test', () => {
     expect(one.sessionId).not.toBe(other.sessionId);
     expect(one.expiresAt.getTime() - one.createdAt.getTime()).toBe(3_600_000);
     expect(new CartController().add(other, 'pen').owner).toBe('guest');
+  });
+
+  it('has the proof of identity that it is given', () => {
+    const clock = new FakeClock(1_000_000);
+    const user = { userId: 'ann' };
+    expect(fakeSession({ user, clock })).toMatchObject({ authenticatedAt: new Date(1_000_000), authMethods: [] });
+    const authenticatedAt = new Date(400_000);
+    const session = fakeSession({ user, clock, authenticatedAt, authMethods: ['pwd', 'otp'] });
+    expect(session).toMatchObject({ authenticatedAt, authMethods: ['pwd', 'otp'], createdAt: new Date(1_000_000) });
+    expect(fakeSession()).toMatchObject({ authenticatedAt: null, authMethods: [] });
+    expect(() => fakeSession({ authMethods: ['pwd'] })).toThrow(SessionUsageError);
+    expect(() => fakeSession({ authenticatedAt })).toThrow(SessionUsageError);
+    expect(() => fakeSession({ user, authMethods: 'pwd' as never })).toThrow(SessionUsageError);
   });
 
   it('refuses what no session can hold', () => {

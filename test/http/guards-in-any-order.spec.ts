@@ -1,6 +1,6 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Controller, Get, HttpCode, Post, type Type } from '@nestjs/common';
-import { APP_GUARD } from '@nestjs/core';
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { Controller, Get, HttpCode, Injectable, Post, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import { APP_GUARD, Reflector } from '@nestjs/core';
 import {
   AllowAnonymous,
   MemoryBackend,
@@ -10,11 +10,8 @@ import {
   type NewSessionUser,
 } from 'nestjs-sessionx';
 
-import { Examples } from '../docs/examples.js';
 import { PLATFORMS, startApp, type AppUnderTest } from '../support/apps.js';
 import { BarrierBackend } from '../support/barrier-backend.js';
-
-type Roles = (roles: string[]) => MethodDecorator;
 
 const TTL_SECONDS = 3600;
 const ADMIN = { userId: 'ann', roles: ['admin'] };
@@ -26,27 +23,66 @@ const transports = {
   cookie: (token: string) => ({ cookie: `__Host-session=${token}` }),
 };
 
+const Roles = Reflector.createDecorator<string[]>();
+
+/** A guard of an application, with a mark of its own. */
+@Injectable()
+class RolesGuard implements CanActivate {
+  constructor(
+    private readonly sessions: SessionService,
+    private readonly reflector: Reflector,
+  ) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const targets = [context.getHandler(), context.getClass()];
+    const required = this.reflector.getAllAndOverride<string[] | undefined>(Roles, targets);
+    if (required === undefined) return true;
+    const { user } = await this.sessions.requireUser(context);
+    return required.every((role) => user!.roles.includes(role));
+  }
+}
+
+@Controller()
+class ShopController {
+  @Roles(['admin'])
+  @Get('admin')
+  admin() {
+    return 'ok';
+  }
+
+  @Roles(['admin'])
+  @HttpCode(200)
+  @Post('admin')
+  change() {
+    return 'ok';
+  }
+
+  @Get('profile')
+  profile() {
+    return 'ok';
+  }
+
+  @AllowAnonymous()
+  @Get('cart')
+  cart() {
+    return 'ok';
+  }
+
+  @Public()
+  @Get('news')
+  news() {
+    return 'ok';
+  }
+}
+
 /** The guards of the application in the order in which they run. */
 const orders = PLATFORMS.flatMap((platform) => (['before', 'after'] as const).map((place) => ({ platform, place })));
 
-describe.each(orders)('a global guard for roles $place SessionGuard, on $platform', ({ platform, place }) => {
-  let examples: Examples;
-  let ShopController: Type;
-  let RolesGuard: Type;
+describe.each(orders)('a global guard of the application $place SessionGuard, on $platform', ({ platform, place }) => {
   let app: AppUnderTest;
   let store: BarrierBackend;
 
-  beforeAll(async () => {
-    examples = new Examples();
-    const recipe = await examples.load('docs/recipes.md', 'roles.guard.ts');
-    RolesGuard = recipe.RolesGuard as Type;
-    ShopController = shopWith(recipe.Roles as Roles);
-  });
-
   afterEach(() => app.close());
-  afterAll(() => {
-    examples.remove();
-  });
 
   async function start(): Promise<SessionService> {
     store = new BarrierBackend(new MemoryBackend());
@@ -129,39 +165,3 @@ describe.each(orders)('a global guard for roles $place SessionGuard, on $platfor
     expect([response.headers.getSetCookie().length, store.calls.touch]).toEqual([1, 1]);
   });
 });
-
-function shopWith(Roles: Roles): Type {
-  @Controller()
-  class ShopController {
-    @Roles(['admin'])
-    @Get('admin')
-    admin() {
-      return 'ok';
-    }
-
-    @Roles(['admin'])
-    @HttpCode(200)
-    @Post('admin')
-    change() {
-      return 'ok';
-    }
-
-    @Get('profile')
-    profile() {
-      return 'ok';
-    }
-
-    @AllowAnonymous()
-    @Get('cart')
-    cart() {
-      return 'ok';
-    }
-
-    @Public()
-    @Get('news')
-    news() {
-      return 'ok';
-    }
-  }
-  return ShopController;
-}
