@@ -23,8 +23,8 @@ export class CsrfCheck {
   /** The session of the cookie; `null` if none is loaded, or it has been replaced. */
   #session: Session | null = null;
   /**
-   * Whether the CSRF token alone has to prove the origin, and is not of the id in the cookie. It may be of another id of the same session, which is
-   * known when the session is loaded.
+   * Whether the CSRF token alone has to prove the origin, and is not of the id in the cookie. It may be of another id of the same session, which
+   * another process may have given it, and which is known when the session is loaded.
    */
   #awaitsSession = false;
   /** Why the request may change nothing; `null` if its origin is allowed or was not checked. */
@@ -54,7 +54,7 @@ export class CsrfCheck {
   }
 
   /**
-   * Checks the origin, before the session is read: what a header refuses costs no call to the store.
+   * Checks the origin, before the session is read: what a header refuses costs no call to the store, nor does a text that is no CSRF token.
    *
    * @throws SessionCsrfError
    */
@@ -87,7 +87,8 @@ export class CsrfCheck {
     try {
       this.csrf.assertAllowedOrigin(this.checked.request, sessionId, session);
     } catch (error) {
-      if (mayWait && error instanceof SessionCsrfError && error.code === 'CSRF_TOKEN_INVALID') {
+      const isWrongToken = error instanceof SessionCsrfError && error.code === 'CSRF_TOKEN_INVALID';
+      if (mayWait && isWrongToken && this.csrf.hasWellFormedToken(this.checked.request)) {
         this.#awaitsSession = true;
         return;
       }

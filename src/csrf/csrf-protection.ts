@@ -102,6 +102,12 @@ export class CsrfProtection {
     return this.#fits(token, session) ? null : wrongToken();
   }
 
+  /** Whether the CSRF token of a request may be one of another session id. */
+  hasWellFormedToken(request: PlatformRequest): boolean {
+    const token = this.#tokenIn(request);
+    return token !== null && this.tokens.isWellFormed(token);
+  }
+
   /** A page that was loaded before the session got a new id has a token for the old one. It fits during the grace. */
   #fits(token: string, session: Session): boolean {
     if (this.tokens.verify(token, session.sessionId)) return true;

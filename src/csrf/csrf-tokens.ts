@@ -31,9 +31,14 @@ export class CsrfTokens {
     return Buffer.concat([mask, xor(mask, this.#mac(signingKey, id))]).toString('base64url');
   }
 
+  /** Whether `token`, which any client may have sent, has the form of one. */
+  isWellFormed(token: string): boolean {
+    return TOKEN.test(token);
+  }
+
   /** Whether `token`, which any client may have sent, was issued for the session `id`. */
   verify(token: string, id: string): boolean {
-    if (!TOKEN.test(token)) return false;
+    if (!this.isWellFormed(token)) return false;
     const bytes = Buffer.from(token, 'base64url');
     const mac = xor(bytes.subarray(0, MAC_BYTES), bytes.subarray(MAC_BYTES));
     return this.#keys.some((key) => timingSafeEqual(mac, this.#mac(key, id)));

@@ -207,8 +207,10 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
     const rotates = rotation?.isDue(session) === true;
     const isDue = rotates || renewal.isDue(session, token.verified, this.#isByCookie);
     const tidies = this.search.hasSeveralCookies && this.said.tidiesCookies;
-    // The mark of the route is read only now, because nearly no request renews anything.
-    if ((!isDue && !tidies) || this.isPassive()) return null;
+    if (!isDue && !tidies) return null;
+    // A write before the route may have found the session under a newer id, of which the client gets no token by this one. That, and the mark
+    // of the route, are read only now, because nearly no request renews anything.
+    if (Session.stateOf(session).isByOldId || this.isPassive()) return null;
     this.#isRenewed = true;
     if (rotates && this.#mayRotate()) return this.#rotate(session, rotation);
     const renewed = renewal.renew(session, token.verified, this.#isByCookie, this.budget);
@@ -278,7 +280,7 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
   #csrfRefusal(sessionId: SessionId): Error | null {
     if (!this.#isByCookie) return null;
     try {
-      if (this.#steps.store.aliases.areInUse) this.csrf.beforeRead(sessionId);
+      if (this.#steps.store.keepsAliases) this.csrf.beforeRead(sessionId);
       else this.csrf.assertSameOrigin(sessionId);
       return null;
     } catch (error) {

@@ -9,7 +9,7 @@ import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { SessionLifetimes } from '../sessions/session-lifetimes.js';
 import type { LoginResult } from '../sessions/session-results.js';
-import type { Session } from '../sessions/session.js';
+import { Session } from '../sessions/session.js';
 import { exposeHeader } from '../transports/exposed-headers.js';
 import { forbidStoring } from './cache-headers.js';
 import type { TokenTransports } from '../transports/token-transports.js';
@@ -183,7 +183,7 @@ export class SessionResponse {
   /** Adds to the headers of the application, and never weakens them. */
   write(response: ServerResponse): void {
     const { transports, csrf, clock } = this.services;
-    const outgoing = this.#outgoing;
+    const outgoing = this.#tokenToSend;
     const clears = this.#clearCookies(response, outgoing);
     if (outgoing !== null) {
       const lifetimeMs = outgoing.session.expiresAt.getTime() - clock.now();
@@ -200,6 +200,12 @@ export class SessionResponse {
     }
     // A shared cache must not give the token of one client to the next (CVE-2024-26144), nor log the next one out.
     if (outgoing !== null || clears || this.isShownOnce) forbidStoring(response);
+  }
+
+  /** Not one for an id that the session has no more: another response has brought the client the token of the newer one. */
+  get #tokenToSend(): OutgoingToken | null {
+    const outgoing = this.#outgoing;
+    return outgoing?.kind === 'renewed' && Session.stateOf(outgoing.session).isByOldId ? null : outgoing;
   }
 
   #replacesCookies({ kind }: OutgoingToken): boolean {

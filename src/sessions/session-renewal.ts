@@ -18,6 +18,9 @@ const PAUSE_MS = 60_000;
 /** Some serializers keep whole seconds. */
 const TOKEN_ROUNDING_MS = 1000;
 
+/** `renewed`: the idle expiry was moved. `noted`: only the last use was stored. `ended`: there is no such session under this id any more. */
+type Touched = 'renewed' | 'noted' | 'ended';
+
 /** Decides when a use is stored, and moves the times of a session: only forward, never past the absolute expiry. */
 @Injectable()
 export class SessionRenewal {
@@ -62,8 +65,10 @@ export class SessionRenewal {
     times: SessionTimes | null,
     budget: StoreBudget,
   ): Promise<string | null> {
-    const isRenewed = times !== null && (await this.#tryTouch(session, times, budget));
-    return isRenewed || this.#needsToken(session, token, inCookie) ? this.#sign(session, token) : null;
+    const touched = times === null ? 'not due' : await this.#tryTouch(session, times, budget);
+    // Perhaps it has got a newer id, of which the client has the token by now. One of the old id must not take its place.
+    if (touched === 'ended') return null;
+    return touched === 'renewed' || this.#needsToken(session, token, inCookie) ? this.#sign(session, token) : null;
   }
 
   /**
@@ -132,18 +137,18 @@ export class SessionRenewal {
     return { lastAccessed: now, expiresAt: Math.min(now + metadata.ttlMs, metadata.absoluteExpiresAt ?? Infinity) };
   }
 
-  async #tryTouch(session: Session, times: SessionTimes, budget: StoreBudget): Promise<boolean> {
+  async #tryTouch(session: Session, times: SessionTimes, budget: StoreBudget): Promise<Touched | 'failed'> {
     try {
-      return (await this.touch(session, times, budget)) === 'renewed';
+      return await this.touch(session, times, budget);
     } catch (error) {
       // The store logs an outage once; this line would come with every request until it ends.
       this.#logger.debug(`A session was not renewed, the request goes on: ${messageOf(error)}`);
-      return false;
+      return 'failed';
     }
   }
 
-  /** Stores `times`. @returns `renewed` if the idle expiry was moved, `noted` if only the last use was stored, `ended` if the session has ended */
-  async touch(session: Session, times: SessionTimes, budget: StoreBudget): Promise<'renewed' | 'noted' | 'ended'> {
+  /** Stores `times`. */
+  async touch(session: Session, times: SessionTimes, budget: StoreBudget): Promise<Touched> {
     const state = Session.stateOf(session);
     const expiresBefore = state.expiresAt;
     const alive = await this.store.touch(session.sessionId, times, budget);

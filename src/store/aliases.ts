@@ -27,18 +27,15 @@ interface AliasStore {
 
 /** Finds a session by an id that it had before a new id with a grace. Each id between the two is one more read. */
 export class Aliases {
-  /** @param areInUse whether the application may have aliases. False until this process has left or met one, unless `rotateEvery` is on. */
   constructor(
     private readonly store: AliasStore,
     private readonly clock: Clock,
-    public areInUse: boolean,
   ) {}
 
   /** @throws SessionNotFoundError when the content of an alias is damaged */
   async follow(alias: StoredSession, budget: StoreBudget): Promise<FollowedAlias> {
     let stored: StoredSession | null = alias;
     let graceEndsAt = Infinity;
-    this.areInUse = true;
     for (let hops = 0; stored?.record.status === 'alias'; hops++) {
       const target: AliasTarget | null = hops < MOST_HOPS ? aliasTarget(stored) : null;
       if (target === null) return { stored: null, graceEndsAt };

@@ -91,7 +91,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       clock,
       logger: this.#logger,
     });
-    this.aliases = new Aliases(this, clock, options.rotateEvery !== null);
+    this.aliases = new Aliases(this, clock);
     this.#calls = new BackendCalls(this.#lifecycle, this.#logger, events);
   }
 
@@ -120,7 +120,6 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     budget: StoreBudget,
   ): Promise<CreateResult> {
     this.assertFits(record, replaces ?? null);
-    if (alias !== undefined) this.aliases.areInUse = true;
     try {
       return await this.#calls.make(['create', record.id], budget, isCreateResult, () =>
         this.backend.create(record, {

@@ -1,7 +1,19 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { Body, Controller, Get, HttpCode, Param, Post, Query, Req, Res, UseGuards } from '@nestjs/common';
+import {
+  Body,
+  Controller,
+  Get,
+  HttpCode,
+  Param,
+  Post,
+  Query,
+  Req,
+  Res,
+  UseGuards,
+  type INestApplication,
+} from '@nestjs/common';
 import { parseSetCookie } from 'cookie';
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   AllowAnonymous,
   CsrfToken,
@@ -16,7 +28,7 @@ import {
   type SessionModuleOptions,
 } from 'nestjs-sessionx';
 
-import { PLATFORMS, startApp, type AppUnderTest, type Platform } from '../support/apps.js';
+import { PLATFORMS, SECRET_KEY, startApp, type AppUnderTest, type Platform } from '../support/apps.js';
 import { everyBackend } from '../support/backends.js';
 import { BarrierBackend } from '../support/barrier-backend.js';
 import { atOnce } from '../support/services.js';
@@ -161,12 +173,17 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
   let barrier: BarrierBackend;
   let events: SessionEvent[];
 
-  async function start(session: Partial<SessionModuleOptions> = {}, on: Platform = platform): Promise<void> {
+  async function start(
+    session: Partial<SessionModuleOptions> = {},
+    on: Platform = platform,
+    configure?: (nest: INestApplication) => void,
+  ): Promise<void> {
     barrier = new BarrierBackend(new MemoryBackend());
     app = await startApp({
       platform: on,
       controllers: [PageController],
       session: { backend: barrier.backend, ...session },
+      configure,
     });
     events = [];
     app.app.get(SessionEvents).all.subscribe((event) => events.push(event));
@@ -367,6 +384,74 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
     expect((await get('/me', token!)).token).not.toBeNull();
   });
 
+  describe('a cookie that would be renewed', () => {
+    const PERSISTENT: Partial<SessionModuleOptions> = {
+      sessionTtl: 100,
+      tokenSourcePriority: ['cookie'],
+      cookie: { name: NAME, secure: false, persistent: 'always' },
+    };
+
+    it('is not, when a middleware has found the session under its newer id', async () => {
+      await start(PERSISTENT, platform, (nest) => {
+        const sessions = nest.get(SessionService);
+        nest.use(async (incoming: IncomingMessage, _response: unknown, next: () => void) => {
+          const barrier = incoming.url === '/me' ? barriers.middleware : undefined;
+          if (barrier !== undefined) {
+            const session = await sessions.current(incoming);
+            barrier.arrived();
+            await barrier.opened;
+            await sessions.update(session!, ({ data }) => (data.seen = true));
+          }
+          next();
+        });
+      });
+      const { token: old } = await signInByCookie();
+      app.clock.advanceSeconds(60);
+      const held = hold('middleware');
+      const late = request('GET', '/me', byCookie(old));
+      await held.arrived;
+      const { token } = await request('POST', '/new-id?grace=10', byCookie(old), {});
+      held.go();
+      const { status, body, setCookies } = await late;
+      expect([status, body.data, setCookies]).toEqual([200, { seen: true }, []]);
+      barriers = {};
+      expect((await request('GET', '/me', byCookie(token!))).body.id).toBe(body.id);
+    });
+
+    it('is not, when the handler finds the session under its newer id', async () => {
+      await start(PERSISTENT);
+      const { token: old } = await signInByCookie();
+      app.clock.advanceSeconds(60);
+      const held = hold('late');
+      const late = request('POST', '/held/late', byCookie(old));
+      await held.arrived;
+      const { token } = await request('POST', '/new-id?grace=10', byCookie(old), {});
+      held.go();
+      const { status, setCookies } = await late;
+      expect([status, setCookies]).toEqual([200, []]);
+      expect((await request('GET', '/me', byCookie(token!))).body.data).toEqual({ late: true });
+    });
+  });
+
+  it('a token under an old key is not replaced when the session gets its newer id during the renewal', async () => {
+    await start({ sessionTtl: 100 });
+    const old = await signIn();
+    const first = app;
+    const held = barrier;
+    const secretKey = ['the new key, which is also long enough', SECRET_KEY];
+    await start({ sessionTtl: 100, backend: barrier.backend, secretKey, indexKey: SECRET_KEY });
+    app.clock.advanceSeconds(60);
+    const touch = held.stopNext('touch');
+    const late = get('/me', old);
+    await touch.arrived;
+    const sessions = app.app.get(SessionService);
+    const { token } = await sessions.regenerateSessionId(await sessions.getSession(old), { grace: 10 });
+    touch.letGo();
+    expect([(await late).status, (await late).token]).toEqual([200, null]);
+    expect((await get('/me', token!)).status).toBe(200);
+    await first.close();
+  });
+
   it('checks bindings for the old token', async () => {
     await start({ userAgentBinding: true });
     const agent = { 'user-agent': 'a browser' };
@@ -437,6 +522,23 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
       await request('POST', '/logout', byCookie(old));
       expect((await cart(old, guest.body.csrfToken as string)).status).toBe(403);
     });
+
+    it.each(['old', 'new'])(
+      'a CSRF token of the other id fits with the %s cookie in a process that has met no alias',
+      async (which) => {
+        const { token: old, csrfToken } = await signInByCookie();
+        const renamed = await request('POST', '/new-id?grace=10', byCookie(old), {});
+        const first = app;
+        await start({ ...BY_COOKIE, backend: barrier.backend });
+        const [cookie, csrf] =
+          which === 'old' ? [old, renamed.headers.get('x-csrf-token')!] : [renamed.token!, csrfToken];
+        const set = (token: string) => request('POST', '/set/a', byCookie(cookie, { 'x-csrf-token': token }));
+        expect((await set(csrf)).status).toBe(200);
+        const before = barrier.total;
+        expect([(await set('x'.repeat(86))).status, barrier.total - before]).toEqual([403, 0]);
+        await first.close();
+      },
+    );
 
     it('another site is refused before the store is read', async () => {
       const { token: old } = await signInByCookie();
