@@ -2,7 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 
 import { RedisServer } from '../../../test/support/redis-server.js';
 import { SampleProcess } from '../../support/sample-process.js';
-import { ALICE, Client } from './client.js';
+import { ADMIN, ALICE, Client } from './client.js';
+import type { Question } from './serve.js';
 
 const HEADERS = { 'user-agent': 'a header test/1.0', 'x-forwarded-for': '192.0.2.1' };
 const SESSION_SECRET = 'a key of these tests only, 0123456789abcdef';
@@ -29,12 +30,14 @@ describe.each(['memory', 'redis'])('02-auth-api on %s', (store) => {
 
   /** A new application on a new store. The tests play a proxy in front of it: so they can come from any address. */
   async function serve(): Promise<void> {
-    await server.ask(null);
+    await ask({ serve: null });
     await redis?.stop();
     if (store === 'redis') redis = await RedisServer.start();
     const environment = { SESSION_SECRET, TRUST_PROXY: 'loopback', ...(redis ? { REDIS_URL: redis.url } : {}) };
-    ({ url } = (await server.ask(environment)) as { url: string });
+    ({ url } = (await ask({ serve: environment })) as { url: string });
   }
+
+  const ask = (question: Question): Promise<unknown> => server.ask(question);
 
   const device = (headers?: Record<string, string>): Promise<Client> => new Client(url, headers).logIn();
 
@@ -50,13 +53,23 @@ describe.each(['memory', 'redis'])('02-auth-api on %s', (store) => {
       expect(response.status).toBe(200);
       const profile = (await response.json()) as { createdAt: string; lastAccessed: string };
       expect(profile).toEqual({
-        user: { userId: '1', username: 'alice', email: 'alice@example.com' },
+        user: { userId: '1', username: 'alice', email: 'alice@example.com', roles: ['user'] },
         createdAt: expect.any(String),
         lastAccessed: expect.any(String),
       });
       const createdAt = Date.parse(profile.createdAt);
       expect(createdAt).toBeGreaterThanOrEqual(before);
       expect(Date.parse(profile.lastAccessed)).toBeGreaterThanOrEqual(createdAt);
+    });
+
+    it('answers the login with a message, the token and the user with the roles', async () => {
+      const login = await new Client(url).post('/api/auth/login', ADMIN);
+
+      expect(await login.json()).toEqual({
+        message: 'Login successful',
+        token: expect.any(String),
+        user: { username: 'admin', roles: ['admin', 'user'] },
+      });
     });
 
     it('takes the token in X-Session-Token too', async () => {
@@ -187,6 +200,85 @@ describe.each(['memory', 'redis'])('02-auth-api on %s', (store) => {
     });
   });
 
+  describe('what needs a role', () => {
+    it('shows all users to an administrator', async () => {
+      await serve();
+      const admin = await new Client(url).logIn(ADMIN);
+
+      const users = await admin.get('/api/admin/users');
+
+      expect([users.status, await users.json()]).toEqual([
+        200,
+        [
+          { userId: '1', username: 'alice', email: 'alice@example.com', roles: ['user'] },
+          { userId: '100', username: 'admin', email: 'admin@example.com', roles: ['admin', 'user'] },
+        ],
+      ]);
+    });
+
+    it('is closed to other users, and to clients without a session', async () => {
+      const refused = await (await device()).get('/api/admin/users');
+
+      expect([refused.status, await refused.json()]).toEqual([
+        403,
+        { statusCode: 403, message: 'Forbidden', code: 'ROLE_MISSING' },
+      ]);
+      expect((await new Client(url).get('/api/admin/users')).status).toBe(401);
+    });
+  });
+
+  describe('what needs the password again', () => {
+    beforeEach(serve);
+
+    it('is the change of the e-mail address, five minutes after the login', async () => {
+      const alice = await device();
+      await ask({ advanceSeconds: 301 });
+
+      const update = await alice.post('/api/user/update', { email: 'alice@example.org' });
+
+      expect(update.status).toBe(401);
+      expect(update.headers.get('www-authenticate')).toBe(
+        'Bearer error="insufficient_user_authentication", max_age="300"',
+      );
+      expect(await update.json()).toMatchObject({ code: 'PROOF_TOO_OLD' });
+      const profile = await alice.get('/api/user/profile');
+      expect(await profile.json()).toMatchObject({ user: { email: 'alice@example.com' } });
+    });
+
+    it('goes on with the token that the confirmation answers, and the old one is dead', async () => {
+      const alice = await device();
+      await ask({ advanceSeconds: 301 });
+
+      const confirmed = await alice.post('/api/auth/confirm', { password: ALICE.password });
+
+      const { message, token } = (await confirmed.json()) as { message: string; token: string };
+      expect([confirmed.status, message]).toEqual([200, 'Password confirmed']);
+      expect((await alice.get('/api/user/profile')).status).toBe(401);
+      alice.token = token;
+      expect((await alice.post('/api/user/update', { email: 'alice@example.org' })).status).toBe(200);
+    });
+
+    it('stays closed after a wrong password, and the session goes on', async () => {
+      const alice = await device();
+      await ask({ advanceSeconds: 301 });
+
+      const confirmed = await alice.post('/api/auth/confirm', { password: 'guess' });
+
+      expect(confirmed.status).toBe(403);
+      expect((await alice.post('/api/user/update', { theme: 'dark' })).status).toBe(401);
+      expect((await alice.get('/api/user/profile')).status).toBe(200);
+    });
+
+    it('takes ten guesses a minute from one address', async () => {
+      const alice = await device();
+
+      const guesses = Array.from({ length: 11 }, () => alice.post('/api/auth/confirm', { password: 'guess' }));
+      const statuses = (await Promise.all(guesses)).map(({ status }) => status).sort();
+
+      expect(statuses).toEqual([...Array.from({ length: 10 }, () => 403), 429]);
+    });
+  });
+
   describe('who may come with a token', () => {
     it.each(['/api/user/profile', '/api/messages'])('nobody without one: GET %s', async (path) => {
       const response = await new Client(url).get(path);
@@ -195,7 +287,7 @@ describe.each(['memory', 'redis'])('02-auth-api on %s', (store) => {
       expect(response.headers.get('www-authenticate')).toBe('Bearer');
     });
 
-    it.each(['/api/user/update', '/api/auth/logout', '/api/auth/logout-all'])(
+    it.each(['/api/user/update', '/api/auth/confirm', '/api/auth/logout', '/api/auth/logout-all'])(
       'nobody without one: POST %s',
       async (path) => {
         expect((await new Client(url).post(path, {})).status).toBe(401);

@@ -1,6 +1,7 @@
 import { expect } from '@jest/globals';
 
 export const ALICE = { username: 'alice', password: 'correct horse battery staple' };
+export const ADMIN = { username: 'admin', password: 'another horse for another battery' };
 
 let clients = 0;
 
@@ -29,8 +30,8 @@ export class Client {
     });
   }
 
-  async logIn(): Promise<this> {
-    const response = await this.post('/api/auth/login', ALICE);
+  async logIn(credentials: object = ALICE): Promise<this> {
+    const response = await this.post('/api/auth/login', credentials);
     expect(response.status).toBe(200);
     const { token } = (await response.json()) as { token: string };
     this.token = token;

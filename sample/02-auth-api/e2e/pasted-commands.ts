@@ -5,11 +5,16 @@ import type { SampleProcess } from '../../support/sample-process.js';
 
 /** What the commands that are printed at the start answer. */
 export const ANSWERS = [
-  { user: { username: 'alice', email: 'alice@example.com' } },
+  { user: { username: 'alice', email: 'alice@example.com', roles: ['user'] } },
   { message: 'Updated' },
   { user: { username: 'alice', email: 'alice@example.org' }, theme: 'dark' },
   { messages: [{ message: 'Login successful!', category: 'success' }] },
   { messages: [] },
+  { statusCode: 403, message: 'Forbidden', code: 'ROLE_MISSING' },
+  [
+    { username: 'alice', roles: ['user'] },
+    { username: 'admin', roles: ['admin', 'user'] },
+  ],
   { message: 'Logged out from 1 device' },
   { statusCode: 401, message: 'Unauthorized' },
 ];

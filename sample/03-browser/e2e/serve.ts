@@ -5,7 +5,7 @@ import { SESSION_CLOCK } from 'nestjs-sessionx';
 import { FakeClock } from 'nestjs-sessionx/testing';
 
 import { readConfig } from '../../02-auth-api/src/config.js';
-import { addDemoUser } from '../../02-auth-api/src/demo.js';
+import { addDemoUsers } from '../../02-auth-api/src/demo.js';
 import { UsersService } from '../../02-auth-api/src/users/users.service.js';
 import { createApp } from '../src/create-app.js';
 import { BOB } from './users.js';
@@ -31,8 +31,8 @@ async function answer(question: Question): Promise<{ url?: string }> {
   const config = readConfig(question.serve);
   clock = new FakeClock();
   app = await createApp(config, [{ provide: SESSION_CLOCK, useValue: clock }]);
-  await addDemoUser(app);
-  await app.get(UsersService).create({ ...BOB, userId: '2', email: 'bob@example.com' });
+  await addDemoUsers(app);
+  await app.get(UsersService).create({ ...BOB, userId: '2', email: 'bob@example.com', roles: ['user'] });
   await app.listen(0, config.host);
   return { url: await app.getUrl() };
 }

@@ -3,6 +3,7 @@ import { APP_GUARD } from '@nestjs/core';
 import { SessionGuard, SessionModule } from 'nestjs-sessionx';
 
 import { AccountModule } from '../../02-auth-api/src/account/account.module.js';
+import { AdminModule } from '../../02-auth-api/src/admin/admin.module.js';
 import { AuthModule } from '../../02-auth-api/src/auth/auth.module.js';
 import type { AppConfig } from '../../02-auth-api/src/config.js';
 import { DEMO_USER } from '../../02-auth-api/src/demo.js';
@@ -27,6 +28,7 @@ export class AppModule {
         }),
         AuthModule,
         AccountModule,
+        AdminModule,
         SignInModule,
         StateModule.with(config.production ? null : { username: DEMO_USER.username, password: DEMO_USER.password }),
         ShopModule,

@@ -3,7 +3,7 @@ import 'reflect-metadata';
 import { Logger } from '@nestjs/common';
 
 import { readConfig } from '../../02-auth-api/src/config.js';
-import { addDemoUser } from '../../02-auth-api/src/demo.js';
+import { addDemoUsers } from '../../02-auth-api/src/demo.js';
 import { listen } from '../../02-auth-api/src/listen.js';
 import { createApp } from './create-app.js';
 import { welcome } from './welcome.js';
@@ -11,8 +11,8 @@ import { welcome } from './welcome.js';
 try {
   const config = readConfig(process.env);
   const app = await createApp(config);
-  // A user whose password is printed here must not exist in production.
-  if (!config.production) await addDemoUser(app);
+  // Users whose passwords are printed here must not exist in production.
+  if (!config.production) await addDemoUsers(app);
   const url = await listen(app, config);
   console.log(config.production ? `Listening on ${url}` : welcome(url));
 } catch (error) {

@@ -4,6 +4,7 @@ import {
   CurrentSession,
   CurrentUser,
   FlashMessages,
+  RequireFresh,
   Session,
   type FlashMessage,
   type SessionData,
@@ -29,7 +30,12 @@ export class AccountController {
     return new ProfileResponse(user, session);
   }
 
-  /** Changes of the session are made in place. They are stored before the response is sent; if that fails, the response is an error. */
+  /**
+   * Changes of the session are made in place. They are stored before the response is sent; if that fails, the response is an error.
+   *
+   * Whoever has the e-mail address can get a new password. So it takes a password of the last five minutes to change it.
+   */
+  @RequireFresh(300)
   @HttpCode(200)
   @Post('user/update')
   @ApiOkResponse({ type: MessageResponse })

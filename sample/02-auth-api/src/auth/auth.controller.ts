@@ -1,10 +1,17 @@
 import { Body, Controller, HttpCode, Post, Req, UseGuards } from '@nestjs/common';
-import { ApiOkResponse, ApiTags, ApiTooManyRequestsResponse, ApiUnauthorizedResponse } from '@nestjs/swagger';
+import {
+  ApiForbiddenResponse,
+  ApiOkResponse,
+  ApiTags,
+  ApiTooManyRequestsResponse,
+  ApiUnauthorizedResponse,
+} from '@nestjs/swagger';
 import { ThrottlerGuard } from '@nestjs/throttler';
 import { CurrentUser, Public, SessionService, UseSession, type SessionUser } from 'nestjs-sessionx';
 
 import { ApiSession } from '../api-docs.js';
 import { MessageResponse } from '../message.dto.js';
+import { ConfirmDto } from './confirm.dto.js';
 import { LoginResponse } from './login-response.dto.js';
 import { LoginDto } from './login.dto.js';
 import { LoginService } from './login.service.js';
@@ -27,8 +34,23 @@ export class AuthController {
   @ApiUnauthorizedResponse({ description: 'Unknown user or wrong password: it does not say which' })
   @ApiTooManyRequestsResponse({ description: 'Too many attempts from this address' })
   async login(@Body() credentials: LoginDto, @Req() request: object): Promise<LoginResponse> {
-    const { token } = await this.logins.logIn(request, credentials);
-    return new LoginResponse(token);
+    return new LoginResponse('Login successful', await this.logins.logIn(request, credentials));
+  }
+
+  /** Asks for the password again, before something important. The session gets a new token, and the old one is dead. */
+  @ApiSession()
+  @UseGuards(ThrottlerGuard)
+  @HttpCode(200)
+  @Post('confirm')
+  @ApiOkResponse({ type: LoginResponse })
+  @ApiForbiddenResponse({ description: 'Wrong password' })
+  @ApiTooManyRequestsResponse({ description: 'Too many attempts from this address' })
+  async confirm(
+    @Body() { password }: ConfirmDto,
+    @CurrentUser() { userId }: SessionUser,
+    @Req() request: object,
+  ): Promise<LoginResponse> {
+    return new LoginResponse('Password confirmed', await this.logins.confirm(request, userId, password));
   }
 
   @ApiSession()

@@ -7,6 +7,7 @@ export interface User {
   readonly userId: string;
   readonly username: string;
   readonly email: string;
+  readonly roles: string[];
 }
 
 export interface NewUser extends User {
@@ -37,10 +38,24 @@ export class UsersService {
     return account !== undefined && matches ? account.user : null;
   }
 
+  /** Whether this is the password of the user. */
+  async hasPassword(userId: string, password: string): Promise<boolean> {
+    const account = this.#find(userId);
+    return verifyPassword(password, account?.passwordHash ?? (await this.#hashOfNobody));
+  }
+
+  list(): User[] {
+    return [...this.#accounts.values()].map(({ user }) => user);
+  }
+
   /** A real application first sends a link to the new address, and a notice to the old one. */
   changeEmail(userId: string, email: string): void {
-    const account = [...this.#accounts.values()].find(({ user }) => user.userId === userId);
+    const account = this.#find(userId);
     if (account === undefined) throw new NotFoundException('There is no such user any more.');
     this.#accounts.set(account.user.username, { ...account, user: { ...account.user, email } });
+  }
+
+  #find(userId: string): Account | undefined {
+    return [...this.#accounts.values()].find(({ user }) => user.userId === userId);
   }
 }
