@@ -96,6 +96,21 @@ describe.each(PLATFORMS)('GraphQL by Apollo on %s', (platform) => {
     expect(errors[0]?.extensions).toMatchObject({ code });
   });
 
+  it('requires roles and a fresh proof of identity, beside resolvers that do not', async () => {
+    const [ann, chief] = [await bearer(), (await logIn(app.app, { userId: 'chief', roles: ['admin'] })).headers];
+    expect((await send('{ audit codes secret }', chief)).errors).toEqual([]);
+    const refusals = async (query: string, headers = {}) =>
+      (await send(query, headers)).errors.map(({ extensions }) => extensions);
+    expect(await refusals('{ secret audit }', ann)).toMatchObject([{ code: 'FORBIDDEN', reason: 'ROLE_MISSING' }]);
+    expect(await refusals('{ audit }')).toMatchObject([{ code: 'UNAUTHENTICATED' }]);
+    app.clock.advanceSeconds(301);
+    expect(await refusals('{ audit codes }', chief)).toMatchObject([
+      { code: 'UNAUTHENTICATED', reason: 'PROOF_TOO_OLD' },
+    ]);
+    store.fail('read');
+    expect(await refusals('{ audit }', chief)).toMatchObject([{ code: 'SERVICE_UNAVAILABLE' }]);
+  });
+
   it('lets a request without a session reach public resolvers, beside others that are refused', async () => {
     const { data } = await send('{ greeting }');
     expect(data).toEqual({ greeting: 'Hello' });

@@ -7,6 +7,8 @@ import {
   FlashMessages,
   OptionalSession,
   Public,
+  RequireFresh,
+  RequireRoles,
   SessionGuard,
   SessionService,
   SkipCsrf,
@@ -38,6 +40,19 @@ export class Profiles {
   @Query(() => String)
   secret(): string {
     return 'for users';
+  }
+
+  @Public()
+  @RequireRoles('admin')
+  @Query(() => String)
+  audit(): string {
+    return 'for administrators';
+  }
+
+  @RequireFresh(300)
+  @Query(() => String)
+  codes(): string {
+    return 'after a fresh proof';
   }
 
   @Query(() => [Profile])

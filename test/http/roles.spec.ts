@@ -1,6 +1,18 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { All, applyDecorators, Controller, Get, HttpCode, Injectable, UseGuards, type Type } from '@nestjs/common';
+import {
+  All,
+  applyDecorators,
+  Controller,
+  Get,
+  HttpCode,
+  Injectable,
+  Module,
+  UseGuards,
+  type DynamicModule,
+  type Type,
+} from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
+import { Test } from '@nestjs/testing';
 import {
   AllowAnonymous,
   MemoryBackend,
@@ -9,14 +21,16 @@ import {
   RequireRoles,
   SessionEvents,
   SessionGuard,
+  SessionModule,
   SessionService,
   SessionUsageError,
   type NewSessionUser,
   type Session,
   type SessionEvent,
 } from 'nestjs-sessionx';
+import { logIn } from 'nestjs-sessionx/testing';
 
-import { PLATFORMS, startApp, type AppUnderTest } from '../support/apps.js';
+import { PLATFORMS, SECRET_KEY, startApp, type AppUnderTest } from '../support/apps.js';
 import { BarrierBackend } from '../support/barrier-backend.js';
 
 const TTL_SECONDS = 3600;
@@ -509,6 +523,30 @@ describe('a decorator that is used in a wrong way', () => {
     );
     expect(() => apply(Wrong, 'route', Object.getOwnPropertyDescriptor(Wrong, 'route'))).toThrow(SessionUsageError);
     expect(() => apply(Wrong.prototype, 'route', 0)).toThrow(SessionUsageError);
+  });
+});
+
+describe('where SessionModule is not global', () => {
+  @Module({ controllers: [AdminController] })
+  class AdminModule {}
+
+  const start = (imports: object[]) =>
+    Test.createTestingModule({
+      imports: [{ module: AdminModule, imports }] as DynamicModule[],
+    }).compile();
+  const sessionModule = () => SessionModule.forRoot({ secretKey: SECRET_KEY, isGlobal: false });
+
+  it('a module that imports it can use the decorators', async () => {
+    const nest = (await start([sessionModule()])).createNestApplication();
+    await nest.listen(0, '127.0.0.1');
+    const { headers } = await logIn(nest, ADMIN);
+    const statusOf = async (init = {}) => (await fetch(`${await nest.getUrl()}/admin/alone`, init)).status;
+    expect([await statusOf(), await statusOf({ headers })]).toEqual([401, 200]);
+    await nest.close();
+  });
+
+  it('the application does not start with a module that uses them without it', async () => {
+    await expect(start([])).rejects.toThrow('RequirementsGuard');
   });
 });
 
