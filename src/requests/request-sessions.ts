@@ -64,10 +64,11 @@ export class RequestSessions implements RequestSteps {
   /**
    * The session of the request in `context`, or of `request`. Nothing is read from the store yet.
    *
-   * @throws SessionUsageError for a context without an HTTP request
+   * @throws SessionUsageError for a context without an HTTP request, and for what is neither
    */
   of(subject: ExecutionContext | object): RequestSession {
-    return isExecutionContext(subject) ? this.ofContext(subject) : this.ofRequest(subject);
+    assertObject(subject);
+    return isExecutionContext(subject) ? this.ofContext(subject) : this.ofRequest(asRequest(subject));
   }
 
   ofContext(context: ExecutionContext): RequestSession {
@@ -193,6 +194,24 @@ export class RequestSessions implements RequestSteps {
 function applicationOf(request: object): object | undefined {
   const { app, server } = request as { readonly app?: object; readonly server?: object };
   return server ?? app;
+}
+
+/** The messages do not show the argument, which may be a token. @throws SessionUsageError */
+function assertObject(subject: unknown): asserts subject is object {
+  if (typeof subject !== 'object' || subject === null) throw notARequest();
+}
+
+/** @throws SessionUsageError */
+function asRequest(subject: object): PlatformRequest {
+  const { headers } = rawRequestOf(subject) as Partial<IncomingMessage>;
+  if (typeof headers !== 'object') throw notARequest();
+  return subject;
+}
+
+function notARequest(): SessionUsageError {
+  return new SessionUsageError(
+    'Not a request. Pass the object that @Req() injects, or the ExecutionContext of a guard or interceptor.',
+  );
 }
 
 function isExecutionContext(subject: object): subject is ExecutionContext {

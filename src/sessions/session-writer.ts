@@ -80,8 +80,9 @@ export class SessionWriter {
   }
 
   #changed(current: StoredSession, change: SessionChange): SessionContent {
+    if (typeof change !== 'function') throw new SessionUsageError('update() takes a function that changes a session.');
     const session = this.context.open(current);
-    const result = change(session);
+    const result: unknown = change(session);
     if (result instanceof Promise) {
       // The caller gets the usage error; an unhandled rejection would end the process.
       result.catch(() => undefined);

@@ -222,6 +222,42 @@ describe('an argument that is not what it should be', () => {
       await close();
     },
   );
+
+  it.each([undefined, null, 7, {}, [], { headers: 'none' }, { raw: {} }, 'the token of a session'])(
+    'a request that is none, %j, is a usage error, which does not show it',
+    async (none) => {
+      const { sessions, close } = await startService(new MemoryBackend());
+      const log = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+      const wrong = none as object;
+      for (const call of [
+        async () => sessions.start(wrong),
+        async () => sessions.login(wrong, { userId: 'ann' }),
+        async () => sessions.logout(wrong),
+        async () => sessions.credentialsChanged(wrong),
+        async () => sessions.current(wrong),
+        async () => sessions.require(wrong),
+        async () => sessions.requireUser(wrong),
+      ]) {
+        const error: unknown = await call().catch((thrown: unknown) => thrown);
+        expect(error).toBeInstanceOf(SessionUsageError);
+        expect(inspect(error) + log.mock.calls.join()).not.toContain('the token of');
+      }
+      log.mockRestore();
+      await close();
+    },
+  );
+
+  it.each([undefined, null, 7, {}, 'count'])(
+    'update() with %j in the place of a function is a usage error',
+    async (none) => {
+      const { sessions, close } = await startService(new MemoryBackend());
+      const { session } = await sessions.createSession();
+      for (const one of [session, session.sessionId]) {
+        await expect(sessions.update(one, none as () => void)).rejects.toThrow(SessionUsageError);
+      }
+      await close();
+    },
+  );
 });
 
 it('deleteSession takes the session too, whose changes end with it', async () => {
