@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 
 import { SessionDataError, SessionUsageError } from '../errors/session-errors.js';
 import { assertJsonValue } from '../records/json-value.js';
+import { isObject } from '../records/stored-user.js';
 import { spellPath } from '../records/value-path.js';
 import type { OneTimeData } from '../records/session-user.js';
 import { sessionOf } from '../sessions/session-arguments.js';
@@ -51,11 +52,11 @@ export class OneTimeValues {
     session: Session,
     name: Name,
     value: OneTimeData[Name],
-    { ttl = DEFAULT_TTL_S }: OneTimeOptions = {},
+    options: OneTimeOptions = {},
   ): Promise<void> {
     await this.#logMisuse(() => {
       assertStorable(name);
-      const expiresAt = this.context.clock.now() + milliseconds(ttl);
+      const expiresAt = this.context.clock.now() + lifetimeMs(options);
       const added = { name, value: this.#copied(value, name), expiresAt };
       return this.writer.putOneTime(sessionOf(session), added, this.store.newBudget());
     });
@@ -110,10 +111,12 @@ function assertStorable(name: unknown): asserts name is string {
   throw new SessionDataError(`The name of a one-time value has at most ${LONGEST_NAME} characters.`, PART, 'input');
 }
 
-function milliseconds(ttl: unknown): number {
+/** A number in the place of the options would be a value that is handed out for longer than was meant. @throws SessionUsageError */
+function lifetimeMs(options: unknown): number {
+  const { ttl = DEFAULT_TTL_S } = isObject(options) ? options : { ttl: NaN };
   const ms = typeof ttl === 'number' ? Math.round(ttl * 1000) : NaN;
   if (ms >= 1 && ms <= LONGEST_TTL_S * 1000) return ms;
   throw new SessionUsageError(
-    `The ttl of a one-time value is a number of seconds, more than 0 and at most ${LONGEST_TTL_S}.`,
+    `The last argument of put() is { ttl }, a number of seconds, more than 0 and at most ${LONGEST_TTL_S}.`,
   );
 }

@@ -215,6 +215,7 @@ describe.each(everyBackend())('a one-time value is handed out once, on $name', (
       ...[0, -1, NaN, Infinity, 0.0001, '600', null, 4e9].map((ttl) =>
         oneTime.put(session, 'state', 1, { ttl: ttl as number }),
       ),
+      ...[null, 60, '60', [60], () => 60].map((options) => oneTime.put(session, 'state', 1, options as object)),
       oneTime.put(session, 'state', null),
       oneTime.put({ ...session } as Session, 'state', 1),
       oneTime.consume(token as unknown as Session, 'state'),
