@@ -19,11 +19,11 @@ const ANY_PLATFORM: Readonly<Record<string, Bounds>> = {
   read: READ,
   'read-cookie': READ,
   'read-memory': bounds(27, 0, 0, 0),
-  'read-memcached': bounds(41, 0, 1, 140),
+  'read-memcached': bounds(39, 0, 1, 140),
   // The commands that scripts call are counted too.
   write: bounds(60, 7, 2, 1040),
   // A login, and the change of `session.data` behind it.
-  login: bounds(104, 13, 2, 1810),
+  login: bounds(102, 13, 2, 1810),
 };
 
 export const BOUNDS: Readonly<Record<string, Bounds>> = Object.fromEntries(

@@ -39,7 +39,7 @@ export function assertUserId(userId: unknown): asserts userId is string {
   if (isUserId(userId)) return;
   throw wrongType(
     userId,
-    `user.userId is a string of 1 to ${LONGEST_USER_ID} well-formed characters, and was ${kindOf(userId)}; turn a number into one with String(id).`,
+    `user.userId is a string of 1 to ${LONGEST_USER_ID} well-formed characters, and was ${kindOf(userId)}.${typeof userId === 'number' ? ' Turn it into one with String(id).' : ''}`,
     'user.userId',
   );
 }
@@ -47,7 +47,7 @@ export function assertUserId(userId: unknown): asserts userId is string {
 function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value === 'string') return value === '' ? 'an empty string' : 'a string that is not';
-  return `a ${typeof value}`;
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
 /** Optional fields are often passed as `undefined`, which has the same meaning as leaving them out. */

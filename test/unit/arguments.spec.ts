@@ -183,10 +183,45 @@ it('a user id that is none is called by its kind', async () => {
   await expect(login(undefined)).rejects.toThrow('was undefined');
   await expect(login(7)).rejects.toThrow('was a number');
   await expect(login('')).rejects.toThrow('was an empty string');
+  await expect(service.sessions.deleteUserSessions({ userId: 'ann' } as never)).rejects.toThrow('was an object.');
   await service.close();
 });
 
 describe('an argument that is not what it should be', () => {
+  it('a session, a user or anything else in the place of a request is a usage error', async () => {
+    const { sessions, close } = await startService(new MemoryBackend());
+    const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+    const { session } = await sessions.createSession({ user: { userId: 'ann' } });
+    for (const none of [session, { userId: 'ann' }, {}, [], undefined, null, 'request'] as object[]) {
+      for (const call of [
+        () => sessions.current(none),
+        () => sessions.require(none),
+        () => sessions.requireUser(none),
+        () => sessions.start(none),
+        () => sessions.login(none, { userId: 'ann' }),
+        () => sessions.logout(none),
+        () => sessions.reauthenticate(none),
+        () => sessions.credentialsChanged(none),
+      ]) {
+        await expect(call()).rejects.toThrow(SessionUsageError);
+        await expect(call()).rejects.toThrow('Not a request');
+      }
+    }
+    expect(await sessions.listUserSessions('ann')).toHaveLength(1);
+    error.mockRestore();
+    await close();
+  });
+
+  it.each([300, null, 'x', { ttl: '300' }, { ttl: 0 }])('oneTime.put(…, %j) is a usage error', async (options) => {
+    const { sessions, close } = await startService(new MemoryBackend());
+    const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+    const { session } = await sessions.createSession();
+    await expect(sessions.oneTime.put(session, 'state', 1, options as never)).rejects.toThrow(SessionUsageError);
+    expect(await sessions.oneTime.consume(session, 'state')).toBeNull();
+    error.mockRestore();
+    await close();
+  });
+
   it.each([null, '', 'garbage', 7, {}, 'x'.repeat(59)])(
     'deleteUserSessions({ except: %j }) is a usage error, and ends nothing',
     async (except) => {
