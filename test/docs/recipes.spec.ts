@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Controller, Get, Module, Post, Req, UseGuards, type Type } from '@nestjs/common';
-import { APP_FILTER, NestFactory } from '@nestjs/core';
+import { APP_FILTER, APP_GUARD, NestFactory } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import expressSession from 'express-session';
@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import {
   CurrentUser,
   MemoryBackend,
+  RequireRoles,
   SessionService,
   SimpleTokenSerializer,
   type Session,
@@ -175,6 +176,84 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     const [, token = ''] = /name="_csrf" value="([\w-]{86})"/.exec(form) ?? [];
     expect((await post('/settings', { headers, json: {} })).status).toBe(403);
     expect((await post('/settings', { headers, json: { _csrf: token } })).status).toBe(201);
+  });
+
+  it('roles and permissions: 401 without a user, 403 without the right', async () => {
+    const sessions = await start({
+      platform,
+      imports: [await load('docs/roles.md', 'orders.controller.ts', 'OrdersModule')],
+    });
+    const statusOf = async (path: string, method: string, user?: object) =>
+      (await app.fetch(path, { method, headers: user === undefined ? {} : await bearer(sessions, user) })).status;
+    for (const [path, method, user, status] of [
+      ['/orders', 'GET', {}, 200],
+      ['/orders', 'POST', { permissions: ['orders:write'] }, 403],
+      ['/orders', 'POST', { permissions: ['orders:write', 'orders:read'] }, 201],
+      ['/orders', 'DELETE', { roles: ['user'] }, 403],
+      ['/orders', 'DELETE', { roles: ['support'] }, 200],
+      ['/admin/users', 'GET', { roles: ['support'] }, 403],
+      ['/admin/users', 'GET', { roles: ['admin'] }, 200],
+    ] as const) {
+      expect([path, method, await statusOf(path, method)]).toEqual([path, method, 401]);
+      expect([path, method, await statusOf(path, method, user)]).toEqual([path, method, status]);
+    }
+  });
+
+  it('roles of today: those of the database count, and the session has them from then on', async () => {
+    const { RolesOfTodayGuard, Accounts } = await examples.load('docs/roles.md', 'roles-of-today.guard.ts');
+    @RequireRoles('admin')
+    @Controller('today')
+    class TodayController {
+      @Get()
+      get() {
+        return 'ok';
+      }
+    }
+    let roles = ['admin'];
+    const sessions = await start({
+      platform,
+      controllers: [TodayController],
+      providers: [
+        { provide: APP_GUARD, useClass: RolesOfTodayGuard as Type },
+        { provide: Accounts as Type, useValue: { rolesOf: () => Promise.resolve(roles) } },
+      ],
+    });
+    const { session, token } = await sessions.createSession({ user: { userId: 'ann' } });
+    const statusOf = async () => (await app.fetch('/today', { headers: { authorization: `Bearer ${token}` } })).status;
+    expect(await statusOf()).toBe(200);
+    expect((await sessions.update(session, () => undefined)).user?.roles).toEqual(['admin']);
+    roles = [];
+    expect(await statusOf()).toBe(403);
+    expect((await sessions.update(session, () => undefined)).user?.roles).toEqual([]);
+  });
+
+  it('fresh proof: the password again after five minutes, and another method for the rest', async () => {
+    const sessions = await start({
+      platform,
+      controllers: [await load('docs/fresh-proof.md', 'account.controller.ts', 'AccountController')],
+    });
+    const send = (path: string, body: object, token?: string) =>
+      app.fetch(path, {
+        method: 'POST',
+        headers: { ...JSON_BODY, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
+        body: JSON.stringify(body),
+      });
+    const tokenIn = async (response: Response) => ((await response.json()) as { token: string }).token;
+    const password = 'correct horse';
+    const first = await tokenIn(await send('/login', { password }));
+    expect((await send('/email', { email: 'a@example.org' }, first)).status).toBe(200);
+    app.clock.advanceSeconds(301);
+    const refused = await send('/email', { email: 'b@example.org' }, first);
+    expect([refused.status, await refused.text()]).toEqual([
+      401,
+      '{"statusCode":401,"message":"Unauthorized","code":"PROOF_TOO_OLD"}',
+    ]);
+    expect((await send('/confirm', { password: 'guess' }, first)).status).toBe(403);
+    const second = await tokenIn(await send('/confirm', { password }, first));
+    expect((await send('/email', { email: 'b@example.org' }, second)).status).toBe(200);
+    expect((await send('/delete', {}, second)).status).toBe(401);
+    const { token } = await sessions.createSession({ user: { userId: 'ann' }, methods: ['otp'] });
+    expect((await send('/delete', {}, token)).status).toBe(200);
   });
 
   it('a guard without ours: 401, 403 and 200', async () => {
