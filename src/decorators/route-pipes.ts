@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { PIPES_METADATA } from '@nestjs/common/constants.js';
 import { ApplicationConfig, ModulesContainer } from '@nestjs/core';
 
-/** Whether an application has pipes of its own for the parameters of a handler. */
+/** Whether an application has, or may get, pipes of its own for the parameters of a handler. */
 @Injectable()
 export class RoutePipes {
   constructor(
@@ -14,18 +14,23 @@ export class RoutePipes {
   has(owner: object, method: string | symbol): boolean {
     if (this.config.getGlobalPipes().length > 0 || this.config.getGlobalRequestPipes().length > 0) return true;
     for (const { controllers, providers } of this.modules.values()) {
-      for (const { metatype } of [...controllers.values(), ...providers.values()]) {
-        if (typeof metatype === 'function' && hasOwnPipes(metatype, owner, method)) return true;
+      for (const wrapper of [...controllers.values(), ...providers.values()]) {
+        const { metatype } = wrapper;
+        if (typeof metatype !== 'function' || !isOrExtends(metatype, owner)) continue;
+        // Nest makes its routes anew for each request, with the pipes that there are by then.
+        if (hasOwnPipes(metatype, method) || !wrapper.isDependencyTreeStatic()) return true;
       }
     }
     return false;
   }
 }
 
-function hasOwnPipes(type: { readonly prototype?: unknown }, owner: object, method: string | symbol): boolean {
-  const { prototype } = type;
-  if (prototype !== owner && !Object.prototype.isPrototypeOf.call(owner, Object(prototype) as object)) return false;
-  const handler: unknown = Reflect.get(prototype as object, method);
+function isOrExtends({ prototype }: { readonly prototype?: unknown }, owner: object): boolean {
+  return prototype === owner || Object.prototype.isPrototypeOf.call(owner, Object(prototype) as object);
+}
+
+function hasOwnPipes(type: { readonly prototype?: unknown }, method: string | symbol): boolean {
+  const handler: unknown = Reflect.get(type.prototype as object, method);
   return isMarked(type) || (typeof handler === 'function' && isMarked(handler));
 }
 

@@ -30,6 +30,8 @@ class Nothing extends Error {}
 export class SessionHandler {
   static readonly #known = new WeakMap<object, Map<string | symbol, SessionHandler>>();
   readonly #applications: HandlerProviders[] = [];
+  /** How many there were so far: after the first one, a request may be one of another application, which may have shut down. */
+  #count = 0;
 
   /** @param owner the prototype on which `method` is declared */
   static of(owner: object, method: string | symbol): SessionHandler {
@@ -49,25 +51,36 @@ export class SessionHandler {
   }
 
   /**
-   * Whether values have to go through the pipes of an application. Asked when the routes of an application are made; if several are being made,
-   * one answer serves for all of them.
+   * Whether values have to go through the pipes of an application. Asked when the routes of an application are made. If several are being made, it
+   * is not known which one asks, nor whether another one will get pipes: then they do.
    */
   get usesPipes(): boolean {
-    const uses = this.#applications.some(
-      ({ usesPipes, routePipes }) => usesPipes ?? routePipes.has(this.owner, this.method),
-    );
-    for (const application of this.#applications) application.usesPipes ??= uses;
+    const undecided = this.#applications.filter(({ usesPipes }) => usesPipes === null);
+    const uses =
+      new Set(undecided.map(({ routePipes }) => routePipes)).size > 1 ||
+      this.#applications.some(({ usesPipes, routePipes }) => usesPipes ?? routePipes.has(this.owner, this.method));
+    for (const application of undecided) application.usesPipes = uses;
     return uses;
   }
 
+  /** Undefined: the application of the request has shut down. */
   providersFor(context: ExecutionContext): HandlerProviders | undefined {
-    const [only] = this.#applications;
-    if (this.#applications.length === 1) return only;
-    return this.#applications.find(({ requests }) => requests.serves(context)) ?? only;
+    if (this.#count === 1) return this.#applications[0];
+    const answers = this.#applications.map(({ requests }) => requests.serves(context));
+    const index = answers.includes(true) ? answers.indexOf(true) : answers.indexOf(null);
+    return this.#applications[index];
   }
 
   #providersClass() {
-    const applications = this.#applications;
+    const added = (application: HandlerProviders): void => {
+      this.#applications.push(application);
+      this.#count++;
+    };
+    // An application may be closed twice.
+    const removed = (application: HandlerProviders): void => {
+      const index = this.#applications.indexOf(application);
+      if (index >= 0) this.#applications.splice(index, 1);
+    };
 
     @Catch(Nothing)
     class SessionHandlerProviders implements HandlerProviders, ExceptionFilter, OnApplicationShutdown {
@@ -77,7 +90,7 @@ export class SessionHandler {
         readonly requests: RequestSessions,
         readonly routePipes: RoutePipes,
       ) {
-        applications.push(this);
+        added(this);
       }
 
       catch(): void {
@@ -85,7 +98,7 @@ export class SessionHandler {
       }
 
       onApplicationShutdown(): void {
-        applications.splice(applications.indexOf(this), 1);
+        removed(this);
       }
     }
     return SessionHandlerProviders;

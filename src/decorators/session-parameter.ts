@@ -1,6 +1,6 @@
 import { createParamDecorator, Logger, type ExecutionContext } from '@nestjs/common';
 
-import { SessionUsageError } from '../errors/session-errors.js';
+import { SessionBackendError, SessionUsageError } from '../errors/session-errors.js';
 import type { RequestSession } from '../requests/request-session.js';
 import type { RequestSessions } from '../requests/request-sessions.js';
 import { seal, unseal } from './sealed-context.js';
@@ -37,7 +37,9 @@ class SessionParameter {
 
   valueFor(context: ExecutionContext): unknown {
     const providers = this.handler.providersFor(context);
-    return providers?.usesPipes === false ? this.#resolveFor(providers.requests, context) : seal(context);
+    // Nobody may be let in that nothing has checked.
+    if (providers === undefined) throw shutDown();
+    return providers.usesPipes === false ? this.#resolveFor(providers.requests, context) : seal(context);
   }
 
   /** Nest reads it when it makes the route, and leaves out what has none. */
@@ -47,8 +49,9 @@ class SessionParameter {
 
   #open(value: unknown): unknown {
     const context = unseal(value);
-    const providers = context && this.handler.providersFor(context);
-    if (context === undefined || providers === undefined) throw this.#replaced();
+    if (context === undefined) throw this.#replaced();
+    const providers = this.handler.providersFor(context);
+    if (providers === undefined) throw shutDown();
     return this.#resolveFor(providers.requests, context);
   }
 
@@ -67,6 +70,10 @@ class SessionParameter {
     this.#logger.error(error.message);
     return error;
   }
+}
+
+function shutDown(): SessionBackendError {
+  return new SessionBackendError('BACKEND_UNAVAILABLE', 'The application of this request has shut down.');
 }
 
 /**

@@ -134,17 +134,17 @@ export class RequestSessions implements RequestSteps {
     }
   }
 
-  /** Whether the request in `context` is one of this module's application. One process may have several. */
-  serves(context: ExecutionContext): boolean {
+  /** Whether the request in `context` is one of this module's application; null: not known. One process may have several. */
+  serves(context: ExecutionContext): boolean | null {
     const request =
       context.getType<string>() === 'graphql'
         ? graphqlRequestOf(context)?.request
         : context.getArgByIndex<PlatformRequest | undefined>(0);
-    if (typeof request !== 'object') return false;
-    if (this.#find(rawRequestOf(request)) !== undefined) return true;
+    if (typeof request !== 'object') return null;
     const application = this.#application;
     const its = applicationOf(request);
-    if (application === null || its === undefined) return false;
+    // Node's request. One that came through a middleware of another application would be known there too.
+    if (application === null || its === undefined) return this.#find(rawRequestOf(request)) === undefined ? null : true;
     // A plugin of Fastify has an application of its own, which is made from that of its parent.
     return its === application || Object.prototype.isPrototypeOf.call(application, its);
   }

@@ -11,10 +11,21 @@ import {
   type Type,
 } from '@nestjs/common';
 import { APP_PIPE } from '@nestjs/core';
-import { CurrentSession, CurrentUser, SessionGuard, type Session, type SessionUser } from 'nestjs-sessionx';
+import { Test } from '@nestjs/testing';
+import {
+  CurrentSession,
+  CurrentUser,
+  SessionGuard,
+  SessionModule,
+  type Session,
+  type SessionUser,
+} from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
+import { once } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
 
-import { PLATFORMS, startApp, type AppOptions, type AppUnderTest } from '../support/apps.js';
+import { PLATFORMS, SECRET_KEY, startApp, type AppOptions, type AppUnderTest } from '../support/apps.js';
 
 /** Replaces objects by copies, as pipes do that clean up what clients send. */
 @Injectable()
@@ -132,3 +143,65 @@ describe.each(PLATFORMS)(
     });
   },
 );
+
+describe('a handler with session decorators', () => {
+  const piped = { configure: (app: AppUnderTest['app']): void => void app.useGlobalPipes(new CopyingPipe()) };
+
+  @Controller({ path: 'scoped', scope: Scope.REQUEST })
+  class ScopedController extends Handlers {}
+
+  async function statusOf({ app, fetch }: AppUnderTest, path: string): Promise<number> {
+    const { headers } = await logIn(app, { userId: 'ann' });
+    return (await fetch(`${path}/session`, { headers })).status;
+  }
+
+  it('hides its values from pipes that its application gets while another one has its routes made', async () => {
+    const module = { imports: [SessionModule.forRoot({ secretKey: SECRET_KEY })], controllers: [OpenController] };
+    const create = async () =>
+      (await Test.createTestingModule(module).compile()).createNestApplication({ logger: false });
+    const one = await create();
+    const two = await create();
+    await one.init();
+    two.useGlobalPipes(new CopyingPipe());
+    await two.listen(0, '127.0.0.1');
+    const { headers } = await logIn(two, { userId: 'ann' });
+    expect((await fetch(`${await two.getUrl()}/open/session`, { headers })).status).toBe(200);
+    const seen = CopyingPipe.seen.splice(0);
+    expect(seen.map((value) => Object.keys(value as object))).toEqual([['sealed'], ['sealed']]);
+    await Promise.all([one.close(), two.close()]);
+  });
+
+  it('works in request-scoped controllers of an application without pipes, beside one that has some', async () => {
+    const one = await startApp({ controllers: [ScopedController] });
+    expect(await statusOf(one, '/scoped')).toBe(200);
+    const two = await startApp({ controllers: [ScopedController], ...piped });
+    expect([await statusOf(one, '/scoped'), await statusOf(two, '/scoped')]).toEqual([200, 200]);
+    await Promise.all([one.close(), two.close()]);
+    for (const value of CopyingPipe.seen.splice(0)) expect(Object.keys(value as object)).toEqual(['sealed']);
+  });
+
+  it('is left alone by another application that is closed twice', async () => {
+    const one = await startApp({ controllers: [OpenController] });
+    const two = await startApp({ controllers: [OpenController] });
+    await one.close();
+    await one.close();
+    expect([(await two.fetch('/open/session')).status, await statusOf(two, '/open')]).toEqual([401, 200]);
+    await two.close();
+  });
+
+  it('is not called when its application has shut down, though its server goes on, and sees no session of another one', async () => {
+    const one = await startApp({ controllers: [OpenController] });
+    const two = await startApp({ controllers: [OpenController] });
+    const { headers } = await logIn(two.app, { userId: 'ann' });
+    const handle = one.app.getHttpAdapter().getInstance() as RequestListener;
+    await one.close();
+    const server = createServer(handle).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/open/session`;
+    const statuses = [(await fetch(url)).status, (await fetch(url, { headers })).status];
+    await two.close();
+    statuses.push((await fetch(url)).status);
+    server.close();
+    expect(statuses).toEqual([503, 503, 503]);
+  });
+});
