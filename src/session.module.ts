@@ -1,4 +1,4 @@
-import { Inject, Module, type Provider } from '@nestjs/common';
+import { Inject, Module, type OnModuleInit, type Provider } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 
 import { MemoryBackend } from './backends/memory/memory.backend.js';
@@ -7,8 +7,8 @@ import { SessionBinding } from './sessions/session-binding.js';
 import { SESSION_CLOCK, systemClock, type Clock } from './clock.js';
 import { CsrfProtection } from './csrf/csrf-protection.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
+import { assertRequirementsKept } from './decorators/kept-requirements.js';
 import { RoutePipes } from './decorators/route-pipes.js';
-import { assertRequirementsKept } from './decorators/requirements.js';
 import { SessionEvents } from './events/session-events.js';
 import { SessionRejections } from './events/session-rejections.js';
 import { SessionJwtOptions } from './options/session-jwt-options.js';
@@ -129,11 +129,10 @@ const replaceable: Provider[] = [
   ],
   exports: [SessionService, SessionEvents, RequestSessions, RoutePipes, SESSION_BACKEND, SESSION_CLOCK],
 })
-export class SessionModule extends ConfigurableModuleClass {
-  /**
-   * @throws TypeError when the application has another one with the same tokens and another memory, or a handler has lost what its decorators
-   * require
-   */
+export class SessionModule extends ConfigurableModuleClass implements OnModuleInit {
+  readonly #modules: ModulesContainer;
+
+  /** @throws TypeError when the application has another one with the same tokens and another memory */
   constructor(
     modules: ModulesContainer,
     options: SessionOptions,
@@ -143,6 +142,11 @@ export class SessionModule extends ConfigurableModuleClass {
   ) {
     super();
     assertNoConflict(modules, { options, backend, clock, serializer });
-    assertRequirementsKept(modules);
+    this.#modules = modules;
+  }
+
+  /** @throws TypeError when a handler has lost what its decorators require */
+  onModuleInit(): void {
+    assertRequirementsKept(this.#modules);
   }
 }

@@ -1,5 +1,4 @@
-import type { ExecutionContext, Type } from '@nestjs/common';
-import type { ModulesContainer } from '@nestjs/core';
+import type { ExecutionContext } from '@nestjs/common';
 
 import { SessionUsageError, type RequiredProof } from '../errors/session-errors.js';
 
@@ -56,44 +55,19 @@ function methodOf(target: Marked, key: string | symbol, descriptor: PropertyDesc
     throw new SessionUsageError(`${String(key)} is not a method. Put the decorator on a handler or on a class.`);
   }
   const { constructor } = target;
-  const keys = (Reflect.getOwnMetadata(MARKED_METHODS, constructor) ?? []) as readonly (string | symbol)[];
-  Reflect.defineMetadata(MARKED_METHODS, [...keys, key], constructor);
+  Reflect.defineMetadata(MARKED_METHODS, [...markedMethodsOf(constructor), key], constructor);
   return method;
 }
 
-function marksOf(marked: Marked): Requirements | undefined {
+export function marksOf(marked: Marked): Requirements | undefined {
   return Reflect.getMetadata(REQUIREMENTS, marked) as Requirements | undefined;
 }
 
-function ownMarksOf(marked: Marked): Requirements | undefined {
+export function ownMarksOf(marked: Marked): Requirements | undefined {
   return Reflect.getOwnMetadata(REQUIREMENTS, marked) as Requirements | undefined;
 }
 
-/**
- * Runs at the start. A method decorator of another package may put a new function in the place of a handler, and lose its guards and marks: the
- * route would be open.
- *
- * @throws TypeError when one has
- */
-export function assertRequirementsKept(modules: ModulesContainer): void {
-  for (const { controllers, providers } of modules.values()) {
-    for (const { metatype } of [...controllers.values(), ...providers.values()]) {
-      if (typeof metatype === 'function') assertKeptBy(metatype as Type);
-    }
-  }
-}
-
-function assertKeptBy(type: Type): void {
-  for (let current: unknown = type; typeof current === 'function'; current = Object.getPrototypeOf(current)) {
-    const keys = Reflect.getOwnMetadata(MARKED_METHODS, current) as readonly (string | symbol)[] | undefined;
-    if (keys === undefined) continue;
-    const prototype = current.prototype as Readonly<Record<string | symbol, unknown>>;
-    for (const key of keys) {
-      const method = prototype[key];
-      if (typeof method === 'function' && ownMarksOf(method) !== undefined) continue;
-      throw new TypeError(
-        `${current.name}.${String(key)}() has lost what it requires: a decorator above @RequireRoles(), @RequirePermissions() or @RequireFresh() has replaced the method. Put ours above that decorator.`,
-      );
-    }
-  }
+/** The handlers of a class that have requirements of their own when their decorators have run. */
+export function markedMethodsOf(type: Marked): readonly (string | symbol)[] {
+  return (Reflect.getOwnMetadata(MARKED_METHODS, type) ?? []) as readonly (string | symbol)[];
 }
