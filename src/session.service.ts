@@ -23,7 +23,7 @@ import { SessionRenewal } from './sessions/session-renewal.js';
 import type { NewSessionUser, SessionData, SessionUser } from './records/session-user.js';
 import { SessionWriter } from './sessions/session-writer.js';
 import { Session } from './sessions/session.js';
-import { graceMsOf, knownIdOf, sessionOf, sparedIdOf } from './sessions/session-arguments.js';
+import { graceMsOf, knownIdOf, optionsOf, sessionOf, sparedIdOf } from './sessions/session-arguments.js';
 import { assertUserId } from './sessions/user-input.js';
 import { UserUpdates } from './sessions/user-updates.js';
 import { SessionStore } from './store/session-store.js';
@@ -87,7 +87,7 @@ export class SessionService {
    * @throws SessionDataError, SessionUsageError
    */
   async createSession(options: CreateSessionOptions = {}): Promise<IssuedSession> {
-    return this.#logMisuse(() => this.#create(options));
+    return this.#logMisuse(() => this.#create(optionsOf(options)));
   }
 
   async #create({
@@ -154,7 +154,8 @@ export class SessionService {
    *
    * @returns true: there was one; false: there was none, which is as good
    */
-  async deleteSession(session: Session | string, { by = null }: EndOptions = {}): Promise<boolean> {
+  async deleteSession(session: Session | string, options: EndOptions = {}): Promise<boolean> {
+    const { by = null } = await this.#logMisuse(() => optionsOf(options));
     const budget = this.store.newBudget();
     const ending: Ending = { reason: 'deleted', cause: 'deleted', by };
     if (session instanceof Session) return this.#end(session, () => this.endings.end(session, ending, budget));
@@ -168,13 +169,13 @@ export class SessionService {
    * @returns how many living sessions it ended
    * @throws SessionUsageError when `except` is no session id
    */
-  async deleteUserSessions(userId: string, { except, by = null }: EndAllOptions = {}): Promise<number> {
-    const spared = await this.#logMisuse(() => {
+  async deleteUserSessions(userId: string, options: EndAllOptions = {}): Promise<number> {
+    const choices = await this.#logMisuse(() => {
       assertUserId(userId);
-      return sparedIdOf(except);
+      const { except, by = null } = optionsOf(options);
+      return { except: sparedIdOf(except), by };
     });
-    const tag = this.issuer.tagOfUser(userId);
-    return this.endings.endAllOfUser(userId, tag, { except: spared, by }, this.store.newBudget());
+    return this.endings.endAllOfUser(userId, this.issuer.tagOfUser(userId), choices, this.store.newBudget());
   }
 
   /**
@@ -193,10 +194,11 @@ export class SessionService {
   async updateUserSessions(
     userId: string,
     change: (user: SessionUser) => void,
-    { by = null }: EndOptions = {},
+    options: EndOptions = {},
   ): Promise<number> {
     return this.#logMisuse(() => {
       assertUserId(userId);
+      const { by = null } = optionsOf(options);
       return this.userUpdates.run({ userId, tag: this.issuer.tagOfUser(userId), change, by });
     });
   }
@@ -221,7 +223,8 @@ export class SessionService {
   }
 
   /** Ends a session and keeps its record until it expires, so that a later use can be distinguished from an unknown token. */
-  async invalidateSession(session: Session, { by = null }: EndOptions = {}): Promise<boolean> {
+  async invalidateSession(session: Session, options: EndOptions = {}): Promise<boolean> {
+    const { by = null } = await this.#logMisuse(() => optionsOf(options));
     return this.#end(session, () => this.endings.invalidate(session, by, this.store.newBudget()));
   }
 
@@ -291,7 +294,7 @@ export class SessionService {
    * @throws SessionCsrfError when the token is to go in a cookie, and another site may have sent the request
    */
   async start(request: ExecutionContext | object, options: StartOptions = {}): Promise<LoginResult> {
-    return this.#inRequest(request, (known) => this.exchanges.start(known, options));
+    return this.#inRequest(request, (known) => this.exchanges.start(known, optionsOf(options)));
   }
 
   /**
@@ -310,7 +313,7 @@ export class SessionService {
     user: NewSessionUser,
     options: LoginOptions = {},
   ): Promise<LoginResult> {
-    return this.#inRequest(request, (known) => this.exchanges.login(known, user, options));
+    return this.#inRequest(request, (known) => this.exchanges.login(known, user, optionsOf(options)));
   }
 
   /**
@@ -324,7 +327,7 @@ export class SessionService {
    * @throws SessionCsrfError when the session came in a cookie, and another site may have sent the request
    */
   async reauthenticate(request: ExecutionContext | object, options: ProofOptions = {}): Promise<LoginResult> {
-    return this.#inRequest(request, (known) => this.exchanges.reauthenticate(known, options));
+    return this.#inRequest(request, (known) => this.exchanges.reauthenticate(known, optionsOf(options)));
   }
 
   /**

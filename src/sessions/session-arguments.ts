@@ -33,6 +33,14 @@ export function sparedIdOf(argument: unknown): SessionId | undefined {
   throw new SessionUsageError('`except` is not a session id. Pass session.sessionId, not a token.');
 }
 
+/** In spite of the type: of a text in the place of the options, every choice would be ignored. @throws SessionUsageError */
+export function optionsOf<Options extends object>(argument: Options): Options {
+  if (isObject(argument)) return argument;
+  throw new SessionUsageError(
+    'The last argument is an object with options, such as { by: admin.userId }, or left out.',
+  );
+}
+
 /** Checks the grace for an old id. @returns milliseconds; 0: none @throws SessionUsageError */
 export function graceMsOf(options: unknown): number {
   const grace = isObject(options) ? (options.grace ?? 0) : NaN;

@@ -212,6 +212,30 @@ describe('an argument that is not what it should be', () => {
     await close();
   });
 
+  it.each([null, 'a session id', 7, ['x']])(
+    'options that are none, %j, are a usage error, and nothing is done',
+    async (none) => {
+      const { sessions, close } = await startService(new MemoryBackend());
+      const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+      const { session } = await sessions.createSession({ user: { userId: 'ann' } });
+      const wrong = none as never;
+      for (const call of [
+        () => sessions.createSession(wrong),
+        () => sessions.deleteSession(session, wrong),
+        () => sessions.deleteSession(session.sessionId, wrong),
+        () => sessions.deleteUserSessions('ann', wrong),
+        () => sessions.updateUserSessions('ann', () => undefined, wrong),
+        () => sessions.invalidateSession(session, wrong),
+        () => sessions.regenerateSessionId(session, wrong),
+      ]) {
+        await expect(call()).rejects.toThrow(SessionUsageError);
+      }
+      expect(await sessions.listUserSessions('ann')).toHaveLength(1);
+      error.mockRestore();
+      await close();
+    },
+  );
+
   it.each([300, null, 'x', { ttl: '300' }, { ttl: 0 }])('oneTime.put(…, %j) is a usage error', async (options) => {
     const { sessions, close } = await startService(new MemoryBackend());
     const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
