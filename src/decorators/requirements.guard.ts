@@ -51,7 +51,8 @@ export class RequirementsGuard implements CanActivate {
   /** As in OpenID Connect (Core 1.0, section 3.1.2.1), a proof is too old when more time has passed than is allowed. */
   #staleness({ authenticatedAt, authMethods }: Session, required: RequiredProof): SessionStaleError | null {
     const { within, methods } = required;
-    if (authenticatedAt === null || this.clock.now() - authenticatedAt.getTime() > within * 1000) {
+    // A proof from the future, as after a clock was set back, must not stay fresh until that time comes.
+    if (authenticatedAt === null || Math.abs(this.clock.now() - authenticatedAt.getTime()) > within * 1000) {
       return new SessionStaleError(
         'PROOF_TOO_OLD',
         `The user has not proved their identity within ${within} seconds. Check their proof, then call reauthenticate().`,

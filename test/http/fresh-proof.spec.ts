@@ -378,6 +378,16 @@ describe.each(PLATFORMS)('a fresh proof of identity, on %s', (platform) => {
     });
   });
 
+  it('a proof from the future, as after a clock was set back, is not fresh for longer', async () => {
+    const ann = transports.bearer(await tokenOf());
+    app.clock.advanceSeconds(-300);
+    expect(await statusOf('/fresh/alone', ann)).toBe(200);
+    app.clock.advance(-1);
+    expect(await statusOf('/fresh/alone', ann)).toBe(401);
+    const { token } = (await (await post('/again', ann, { again: {} })).json()) as { token: string };
+    expect(await statusOf('/fresh/alone', transports.bearer(token))).toBe(200);
+  });
+
   it('a refusal is one event, with what was required and what there is', async () => {
     const { session, token } = await sessions.createSession({ user: ANN, methods: ['pwd'] });
     const ann = { ...transports.bearer(token), 'user-agent': 'Browser/1' };
