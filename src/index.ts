@@ -19,6 +19,7 @@ export {
   type ReplaceOptions,
   type ReplaceResult,
   type DeleteByUserOptions,
+  type ListByUserOptions,
   type ProgressOptions,
   type SessionBackend,
   type SessionLimit,

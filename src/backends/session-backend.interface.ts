@@ -73,6 +73,15 @@ export interface ProgressOptions {
   readonly progress?: () => void;
 }
 
+/** How the sessions of a user are listed. */
+export interface ListByUserOptions extends ProgressOptions {
+  /**
+   * Whether no session may be left out because it is getting a new id just now. A backend whose list and records change in several steps then waits
+   * for those that are under way, for up to `timeoutMs`.
+   */
+  readonly settles?: boolean;
+}
+
 /** How the sessions of a user are removed. */
 export interface DeleteByUserOptions extends ProgressOptions {
   /** The session that stays. */
@@ -136,7 +145,7 @@ export interface SessionBackend {
   delete(id: SessionId, options?: { readonly ifVersion?: number }): Promise<DeleteResult>;
 
   /** The living records in a user's index, in no particular order. */
-  listByUser(tag: UserTag, options?: ProgressOptions): Promise<SessionRecord[]>;
+  listByUser(tag: UserTag, options?: ListByUserOptions): Promise<SessionRecord[]>;
 
   /**
    * Removes all sessions of a user but `except`, and returns the ids of the active, unexpired ones that it removed. One step decides which

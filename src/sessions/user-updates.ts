@@ -100,7 +100,7 @@ export class UserUpdates implements OnApplicationShutdown {
 
   /** @param withPending whether logins that are not finished are changed too. They fail then, if they bring another user. */
   async #sweep(update: UserUpdate, changed: ChangedSessions, withPending: boolean): Promise<Sweep> {
-    const left = await this.store.listByUser(update.tag, this.store.newBudget());
+    const left = await this.store.listByUser(update.tag, this.store.newBudget(), withPending);
     let failure: SessionError | null = null;
     let wasOvertaken = false;
     let count = 0;

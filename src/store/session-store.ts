@@ -280,12 +280,13 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     return this.#calls.make(['delete', id], budget, isDeletion, () => this.backend.delete(id, options));
   }
 
-  async listByUser(tag: UserTag, budget: StoreBudget): Promise<StoredSession[]> {
+  /** @param settles whether sessions that are getting a new id just now are waited for */
+  async listByUser(tag: UserTag, budget: StoreBudget, settles = false): Promise<StoredSession[]> {
     const progress = () => {
       budget.renew();
     };
     const records = await this.#calls.make(['listByUser', null], budget, isRecords, () =>
-      this.backend.listByUser(tag, { progress }),
+      this.backend.listByUser(tag, settles ? { progress, settles } : { progress }),
     );
     const sessions: StoredSession[] = [];
     for (const [index, record] of records.entries()) {

@@ -8,7 +8,7 @@ import {
   type SessionBackend,
   type SessionUser,
 } from 'nestjs-sessionx';
-import { setImmediate as eventLoopTurn } from 'node:timers/promises';
+import { setImmediate as eventLoopTurn, setTimeout as sleep } from 'node:timers/promises';
 
 import { everyBackend } from '../support/backends.js';
 import { BarrierBackend } from '../support/barrier-backend.js';
@@ -151,6 +151,26 @@ describe.each(everyBackend())('a change of a user in all their sessions, on $nam
     secondWrite.letGo();
     expect(await updating).toBe(1);
     expect((await userOf(current))?.roles).toEqual(['user']);
+  });
+
+  it('leaves no session out of those that get new ids while it runs, with a grace and without', async () => {
+    let isOver = false;
+    const regenerate = async (index: number): Promise<string> => {
+      let { token } = await session(ADMIN, index % 2 === 0 ? one : two);
+      for (let count = 0; !isOver; count++) {
+        const { sessions } = count % 2 === 0 ? one : two;
+        const options = index % 3 === 0 ? { grace: 1 } : {};
+        const renewed = await sessions.regenerateSessionId(await sessions.getSession(token), options);
+        token = renewed.token ?? '';
+        await sleep(6);
+      }
+      return token;
+    };
+    const running = Promise.all(Array.from({ length: 12 }, (_, index) => regenerate(index)));
+    await one.sessions.updateUserSessions('ann', demote);
+    isOver = true;
+    const roles = (await usersOf(await running)).map((user) => user?.roles);
+    expect(roles).toEqual(Array.from({ length: 12 }, () => ['user']));
   });
 
   it('skips sessions that end or expire meanwhile', async () => {

@@ -8,7 +8,7 @@ import type {
   ReplaceOptions,
   ReplaceResult,
   DeleteByUserOptions,
-  ProgressOptions,
+  ListByUserOptions,
   SessionBackend,
 } from '../session-backend.interface.js';
 import { Items } from './items.js';
@@ -24,6 +24,7 @@ import { Placement } from './placement.js';
 import { deleteRecord, deleteRecordsOfUser, replaceRecord, touchRecord } from './session-changes.js';
 import { SessionCreation } from './session-creation.js';
 import { settledAlias } from './settled-alias.js';
+import { settledRecords } from './settled-records.js';
 import { UserSessions } from './user-sessions.js';
 
 const ID_CHARS = 59;
@@ -116,8 +117,9 @@ export class MemcachedBackend implements SessionBackend {
     return deleteRecord(this.#of(tagOf(id)), id, ifVersion);
   }
 
-  async listByUser(tag: UserTag, { progress }: ProgressOptions = {}): Promise<SessionRecord[]> {
+  async listByUser(tag: UserTag, { progress, settles = false }: ListByUserOptions = {}): Promise<SessionRecord[]> {
     const user = this.#of(tag);
+    if (settles) return settledRecords(user, progress);
     const entries = user.list.entriesOf(await user.list.read());
     return user.recordsOf(
       entries.map(({ member }) => member),

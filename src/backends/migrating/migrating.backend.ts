@@ -10,7 +10,7 @@ import type {
   ReplaceOptions,
   ReplaceResult,
   DeleteByUserOptions,
-  ProgressOptions,
+  ListByUserOptions,
   SessionBackend,
 } from '../session-backend.interface.js';
 import { createBeside } from './create-beside.js';
@@ -160,7 +160,7 @@ export class MigratingBackend implements SessionBackend {
     });
   }
 
-  async listByUser(tag: UserTag, options?: ProgressOptions): Promise<SessionRecord[]> {
+  async listByUser(tag: UserTag, options?: ListByUserOptions): Promise<SessionRecord[]> {
     const byId = new Map<SessionId, SessionRecord>();
     // The old store twice, so that a session which moves meanwhile is met, whichever way it goes.
     for (const store of [this.old, this.next, this.old]) {
