@@ -3,6 +3,7 @@ import { MemoryBackend, SessionBackendError } from 'nestjs-sessionx';
 
 import { BarrierBackend } from '../support/barrier-backend.js';
 import { startService, type ServiceUnderTest } from '../support/services.js';
+import { soon } from '../support/soon.js';
 
 const BUDGET_MS = 60;
 /** What a loaded machine may add. */
@@ -23,7 +24,8 @@ it('a store that never answers is an error when the budget is over', async () =>
   const read = barrier.stopNext('read');
   await expect(service.sessions.getSession(token)).rejects.toMatchObject({ code: 'BACKEND_TIMEOUT', status: 503 });
   read.letGo();
-  await expect(service.sessions.getSession(token)).resolves.toBeDefined();
+  // A busy machine may take longer than the budget once more.
+  await soon(() => service.sessions.getSession(token).catch(() => undefined));
 });
 
 it('writers that queue behind a write which hangs give up when it does, not one after the other', async () => {
