@@ -1,7 +1,7 @@
 import type { Type } from '@nestjs/common';
-import { GUARDS_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
 import type { ModulesContainer } from '@nestjs/core';
 
+import { GUARDS_METADATA, PATH_METADATA } from './nest-metadata.js';
 import { RequirementsGuard } from './requirements.guard.js';
 import { markedMethodsOf, marksOf, ownMarksOf, type Requirements } from './requirements.js';
 

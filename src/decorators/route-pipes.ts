@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import { PIPES_METADATA } from '@nestjs/common/constants.js';
 import { ApplicationConfig, ModulesContainer } from '@nestjs/core';
+
+import { PIPES_METADATA } from './nest-metadata.js';
 
 /** Whether an application has, or may get, pipes of its own for the parameters of a handler. */
 @Injectable()
