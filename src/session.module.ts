@@ -16,6 +16,7 @@ import { SessionOptions } from './options/session-options.js';
 import { validateOptions } from './options/validate-options.js';
 import { OneTimeValues } from './requests/one-time-values.js';
 import { PassiveRequests } from './requests/passive-requests.js';
+import { RequestRenewal } from './requests/request-renewal.js';
 import { RequestSessions } from './requests/request-sessions.js';
 import { SessionExchanges } from './requests/session-exchanges.js';
 import { SessionResponses } from './requests/session-responses.js';
@@ -94,6 +95,7 @@ const replaceable: Provider[] = [
     CsrfTokens,
     OneTimeValues,
     PassiveRequests,
+    RequestRenewal,
     SessionBinding,
     SessionContext,
     SessionEndings,

@@ -1,5 +1,5 @@
 import { isSessionId, tagOf, type SessionId } from '../tokens/session-secret.js';
-import { encodePayload, type FormerId, type SessionMetadata } from './payload.js';
+import { encodePayload, withMetadata, type FormerId, type SessionMetadata } from './payload.js';
 import { isInstant, type SessionRecord } from './session-record.js';
 import type { StoredSession } from './stored-session.js';
 
@@ -76,20 +76,9 @@ export function metadataOfNewId(
   oldId: SessionId,
   { now, graceEndsAt }: NewIdTimes,
 ): SessionMetadata {
-  const { createdAt, ttlMs, absoluteExpiresAt } = metadata;
-  const { ipAddress, userAgent, isRemembered, authenticatedAt, authMethods } = metadata;
-  return {
-    createdAt,
-    ttlMs,
-    absoluteExpiresAt,
-    ipAddress,
-    userAgent,
-    isRemembered,
-    authenticatedAt,
-    authMethods,
-    idIssuedAt: now,
-    formerIds: graceEndsAt === null ? [] : withFormerId(metadata.formerIds, { id: oldId, until: graceEndsAt }, now),
-  };
+  const formerIds =
+    graceEndsAt === null ? [] : withFormerId(metadata.formerIds, { id: oldId, until: graceEndsAt }, now);
+  return withMetadata(metadata, { idIssuedAt: now, formerIds });
 }
 
 /** An id before `last` leads to the session by way of `last`, so it ends with it. */

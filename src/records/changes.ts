@@ -1,7 +1,7 @@
 import type { StoredFlashMessage } from './flash-message.js';
 import { withOneTimeValue, type StoredOneTimeValue } from './one-time-value.js';
 import type { SessionUser } from './session-user.js';
-import type { SessionContent, SessionMetadata } from './payload.js';
+import { withMetadata, type SessionContent } from './payload.js';
 
 /** One step of a change set. Steps speak of single keys, so that two requests that change different keys both get their way. */
 export type Change =
@@ -51,7 +51,7 @@ export function apply(content: SessionContent, changes: readonly Change[]): Sess
         oneTime = oneTime.filter(({ name }) => name !== change.name);
         break;
       case 'set-lifetime':
-        metadata = withLifetime(metadata, change);
+        metadata = withMetadata(metadata, { ttlMs: change.ttlMs, absoluteExpiresAt: change.absoluteExpiresAt });
         break;
       default:
         change satisfies never;
@@ -74,27 +74,6 @@ export function withReturned(
     merged.push(message);
   }
   return [...merged, ...later];
-}
-
-/** Field by field: stored metadata reads some of them when they are first used, by getters that a spread does not copy. */
-function withLifetime(
-  metadata: SessionMetadata,
-  { ttlMs, absoluteExpiresAt }: Pick<SessionMetadata, 'ttlMs' | 'absoluteExpiresAt'>,
-): SessionMetadata {
-  const { createdAt, ipAddress, userAgent, isRemembered, authenticatedAt, authMethods, idIssuedAt, formerIds } =
-    metadata;
-  return {
-    createdAt,
-    ttlMs,
-    absoluteExpiresAt,
-    ipAddress,
-    userAgent,
-    isRemembered,
-    authenticatedAt,
-    authMethods,
-    idIssuedAt,
-    formerIds,
-  };
 }
 
 function withField(user: SessionUser, field: string, value: unknown): SessionUser {

@@ -62,6 +62,25 @@ export interface SessionMetadata {
   readonly formerIds: readonly FormerId[];
 }
 
+/** `metadata` with some other values. A spread of those of a stored session would miss its getters. */
+export function withMetadata(metadata: SessionMetadata, changed: Partial<SessionMetadata>): SessionMetadata {
+  const { createdAt, ttlMs, absoluteExpiresAt, ipAddress, userAgent } = metadata;
+  const { isRemembered, authenticatedAt, authMethods, idIssuedAt, formerIds } = metadata;
+  return {
+    createdAt,
+    ttlMs,
+    absoluteExpiresAt,
+    ipAddress,
+    userAgent,
+    isRemembered,
+    authenticatedAt,
+    authMethods,
+    idIssuedAt,
+    formerIds,
+    ...changed,
+  };
+}
+
 /** The metadata in the third line of a payload, which a request does not need to be let in. */
 export type LoginMetadata = Pick<
   SessionMetadata,

@@ -87,6 +87,11 @@ export class KnownRequest implements CheckedRequest {
     this.#said = undefined;
   }
 
+  /** Whether the token came in the cookie, which a browser sends with requests of other sites too. */
+  get isByCookie(): boolean {
+    return this.#search.token?.source === 'cookie';
+  }
+
   /** The gate of its response; null: the response is not known yet, or its head was sent before. */
   get gate(): ResponseGate | null {
     return this.#gate;

@@ -16,8 +16,6 @@ import type { TokenSource } from '../options/session-options.js';
 import type { IssuedSession, LoginResult } from '../sessions/session-results.js';
 import type { SessionListener } from '../sessions/session-listener.js';
 import type { CheckResult, SessionLoader } from '../sessions/session-loader.js';
-import type { SessionRenewal } from '../sessions/session-renewal.js';
-import type { SessionRotation } from '../sessions/session-rotation.js';
 import { Session } from '../sessions/session.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import { TaskQueue } from '../sessions/task-queue.js';
@@ -27,7 +25,7 @@ import { FlashDelivery } from './flash-delivery.js';
 import { KnownRequest, type KnownRequestServices } from './known-request.js';
 import { LateChanges } from './late-changes.js';
 import { SessionCommit, type CommitServices, type CommittedRequest } from './session-commit.js';
-import type { PassiveRequests } from './passive-requests.js';
+import type { RenewedRequest, RequestRenewal } from './request-renewal.js';
 import type { TokenFinder, TokenSearch } from './token-finder.js';
 
 const NO_SESSIONS: readonly Session[] = [];
@@ -36,17 +34,14 @@ const NO_SESSIONS: readonly Session[] = [];
 export interface RequestSteps extends KnownRequestServices, CommitServices {
   readonly finder: TokenFinder;
   readonly loader: SessionLoader;
-  readonly renewal: SessionRenewal;
-  /** `null`: sessions keep their ids. */
-  readonly rotation: SessionRotation | null;
-  readonly passive: PassiveRequests;
+  readonly renewal: RequestRenewal;
 }
 
 /**
  * The life of one request's session, in the order of this file:
  *
  * 1. **load**: find the token, verify it, read the session, check it. At most once, when something first asks for the session.
- * 2. **admit**: at the route, when its marks and the body are known: CSRF check of a cookie, renewal. A session that is loaded earlier, in a
+ * 2. **admit**: at the route, when its marks and the body are known: CSRF check of a cookie, renewal (`RequestRenewal`). A session that is loaded earlier, in a
  *    middleware, is admitted when the request comes to its route, or before its first write.
  * 3. **run**: the handler reads and changes the session, or exchanges it (`SessionExchanges`).
  * 4. **commit**: before the first byte of the response, store what has changed (`SessionCommit`).
@@ -54,15 +49,15 @@ export interface RequestSteps extends KnownRequestServices, CommitServices {
  *
  * Guard, interceptor, decorators and `SessionService` call these steps.
  */
-export class RequestSession extends KnownRequest implements CommittedRequest, SessionListener {
+export class RequestSession extends KnownRequest implements CommittedRequest, RenewedRequest, SessionListener {
   readonly budget: StoreBudget;
+  isRenewed = false;
   readonly #steps: RequestSteps;
   #loading: Promise<this> | undefined;
   #isLoaded = false;
   #session: Session | null = null;
   /** Why there is no session; null: no token was sent, or there is a session. */
   #refusal: SessionError | null = null;
-  #isRenewed = false;
   #formerSessions: readonly Session[] = NO_SESSIONS;
 
   // Made at first use.
@@ -151,7 +146,7 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
   async #loadByAlias(alias: StoredSession): Promise<this> {
     const { token } = this.search;
     if (token === null) return this.#loadedNone(this.#refusal);
-    this.#isRenewed = true;
+    this.isRenewed = true;
     return this.#loaded(await this.#steps.loader.follow(alias, token.verified, this, this.budget));
   }
 
@@ -193,46 +188,10 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
   }
 
   #admit(session: Session): this | Promise<this> {
-    if (this.#isByCookie) this.csrf.checkToken(session);
+    if (this.isByCookie) this.csrf.checkToken(session);
     // A use that is refused is none.
-    const renewal = this.csrfInUse?.admitsSession === false ? null : this.#renew(session);
+    const renewal = this.csrfInUse?.admitsSession === false ? null : this.#steps.renewal.renew(this, session);
     return renewal === null ? this.#ready() : renewal.then(() => this.#ready());
-  }
-
-  /** Once a request, and not after the head: a token could not go out any more. */
-  #renew(session: Session): Promise<void> | null {
-    const { token } = this.search;
-    if (this.#isRenewed || token === null || this.headersAreWritten) return null;
-    const { renewal, rotation } = this.#steps;
-    const rotates = rotation?.isDue(session) === true;
-    const isDue = rotates || renewal.isDue(session, token.verified, this.#isByCookie);
-    const tidies = this.search.hasSeveralCookies && this.said.tidiesCookies;
-    if (!isDue && !tidies) return null;
-    // A write before the route may have found the session under a newer id, of which the client gets no token by this one. That, and the mark
-    // of the route, are read only now, because nearly no request renews anything.
-    if (Session.stateOf(session).isByOldId || this.isPassive()) return null;
-    this.#isRenewed = true;
-    if (rotates && this.#mayRotate()) return this.#rotate(session, rotation);
-    const renewed = renewal.renew(session, token.verified, this.#isByCookie, this.budget);
-    if (renewed === null) {
-      if (tidies) this.said.renew(session, token.text);
-      return null;
-    }
-    return renewed.then((text) => {
-      if (text !== null) this.said.renew(session, text);
-      else if (this.said.tidiesCookies) this.said.renew(session, token.text);
-    });
-  }
-
-  /** Not if the client may never see the new token, because it would be signed out when the grace is over. */
-  #mayRotate(): boolean {
-    const isCrossSite = this.#isByCookie && this.#steps.csrf.isCrossSite(this.request);
-    return this.gate !== null && hasReader(rawRequestOf(this.request), isCrossSite);
-  }
-
-  async #rotate(session: Session, rotation: SessionRotation): Promise<void> {
-    const token = await rotation.rotate(session, this.budget);
-    if (token !== null) this.said.rotate(session, token);
   }
 
   /**
@@ -242,7 +201,7 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
    * @throws SessionCsrfError
    */
   beforeWrite(): void {
-    if (!this.#isByCookie) return;
+    if (!this.isByCookie) return;
     if (!this.csrf.isMade) {
       this.#assertSameOrigin();
       if (this.#session !== null) this.csrf.checkToken(this.#session);
@@ -255,21 +214,9 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
     if (this.context === null && this.csrfInUse?.isMade !== true) this.#assertSameOrigin();
   }
 
-  /** Called after the lifetime of `session` was changed: a cookie that outlives the browser has to end with it. */
+  /** Called after the lifetime of `session` was changed. */
   async lifetimeChanged(session: Session): Promise<void> {
-    const { token } = this.search;
-    if (token === null || session !== this.livingSession || this.headersAreWritten) return;
-    // The client has a newer token, or gets it by another response.
-    if (Session.stateOf(session).isByOldId) return;
-    // A token that goes out anyway tells the new end.
-    if (this.saidInUse !== undefined && this.saidInUse.outgoingKind !== null) return;
-    const { renewal } = this.#steps;
-    const text = await renewal.tokenAfterChange(session, token.verified, this.#isByCookie);
-    if (text !== null) this.said.renew(session, text);
-  }
-
-  get #isByCookie(): boolean {
-    return this.search.token?.source === 'cookie';
+    if (session === this.livingSession) await this.#steps.renewal.lifetimeChanged(this, session);
   }
 
   #assertSameOrigin(): void {
@@ -278,7 +225,7 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
   }
 
   #csrfRefusal(sessionId: SessionId): Error | null {
-    if (!this.#isByCookie) return null;
+    if (!this.isByCookie) return null;
     try {
       if (this.#steps.store.keepsAliases) this.csrf.beforeRead(sessionId);
       else this.csrf.assertSameOrigin(sessionId);
@@ -369,8 +316,8 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
     this.#refusal = null;
     this.#loading = Promise.resolve(this);
     this.#isLoaded = true;
-    this.#isRenewed = true;
-    if (this.#isByCookie) this.csrf.replaced();
+    this.isRenewed = true;
+    if (this.isByCookie) this.csrf.replaced();
     Session.stateOf(session).listener = this;
     return this.said.give(session, token, source, kind);
   }
@@ -403,17 +350,12 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
   }
 
   get needsRenewal(): boolean {
-    const { token } = this.search;
     const session = this.livingSession;
-    if (this.context !== null || this.#isRenewed || token === null || session === null) return false;
-    if (Session.stateOf(session).isByOldId) return false;
-    if (this.#steps.renewal.isDue(session, token.verified, this.#isByCookie)) return true;
-    return this.#steps.rotation !== null && this.#steps.rotation.isDue(session) && this.#mayRotate();
+    return this.context === null && session !== null && this.#steps.renewal.isDue(this, session);
   }
 
-  /** Whether this request is no use of its session, as far as its route is known. */
   isPassive(): boolean {
-    return this.#steps.passive.has(this.request, this.context, this.route);
+    return this.#steps.renewal.isPassive(this);
   }
 
   /** The session was used, and no route has admitted it. A request that another site may have sent renews nothing. */
@@ -424,7 +366,7 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Se
       if (error instanceof SessionCsrfError) return;
       throw error;
     }
-    if (this.livingSession !== null) await this.#renew(this.livingSession);
+    if (this.livingSession !== null) await this.#steps.renewal.renew(this, this.livingSession);
   }
 
   // What the session notifies its request of

@@ -14,12 +14,10 @@ import { ResponseLayer, type ExpressApplication } from '../http/response-layer.j
 import { ResponseListener, type FastifyApplication } from '../http/response-listener.js';
 import { SessionEndings } from '../sessions/session-endings.js';
 import { SessionLoader } from '../sessions/session-loader.js';
-import { SessionRenewal } from '../sessions/session-renewal.js';
-import { SessionRotation } from '../sessions/session-rotation.js';
 import { SessionWriter } from '../sessions/session-writer.js';
 import { SessionStore } from '../store/session-store.js';
-import { PassiveRequests } from './passive-requests.js';
 import { RequestLog } from './request-log.js';
+import { RequestRenewal } from './request-renewal.js';
 import { RequestSession, type RequestSteps } from './request-session.js';
 import { SessionResponses } from './session-responses.js';
 import { TokenFinder } from './token-finder.js';
@@ -28,7 +26,6 @@ import { TokenFinder } from './token-finder.js';
 @Injectable()
 export class RequestSessions implements RequestSteps {
   readonly log: RequestLog;
-  readonly rotation: SessionRotation | null;
   readonly #byRequest = new PrivateSlot<RequestSession>();
   /** Of Express. */
   #layer: ResponseLayer | null = null;
@@ -41,18 +38,15 @@ export class RequestSessions implements RequestSteps {
     readonly finder: TokenFinder,
     readonly loader: SessionLoader,
     readonly store: SessionStore,
-    readonly renewal: SessionRenewal,
-    readonly passive: PassiveRequests,
+    readonly renewal: RequestRenewal,
     readonly csrf: CsrfProtection,
     readonly writer: SessionWriter,
     readonly endings: SessionEndings,
     readonly responses: SessionResponses,
     readonly rejections: SessionRejections,
-    rotation: SessionRotation,
     @Inject(SESSION_CLOCK) clock: Clock,
     host: HttpAdapterHost,
   ) {
-    this.rotation = rotation.isOn ? rotation : null;
     this.log = new RequestLog(new Logger('SessionModule'), clock);
     this.#prepare(host);
     // A testing module makes its application when all providers are there; a context without HTTP never has one.

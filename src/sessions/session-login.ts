@@ -8,7 +8,7 @@ import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
 import { aliasRecord, metadataOfNewId } from '../records/alias.js';
 import { apply } from '../records/changes.js';
-import { encodePayload, type SessionContent } from '../records/payload.js';
+import { encodePayload, withMetadata, type SessionContent } from '../records/payload.js';
 import type { FollowsAlias } from '../store/aliases.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
@@ -186,8 +186,8 @@ export class SessionLogin {
     const graceEndsAt = graceMs > 0 ? now + graceMs : null;
     const contentFrom: SuccessorContent = ({ record, content }) => {
       const metadata = metadataOfNewId(content.metadata, record.id, { now, graceEndsAt });
-      const proven = provenBy === undefined ? metadata : { ...metadata, authenticatedAt: now, authMethods: provenBy };
-      return { ...apply(content, pending.changes), metadata: proven };
+      const proof = provenBy === undefined ? {} : { authenticatedAt: now, authMethods: provenBy };
+      return { ...apply(content, pending.changes), metadata: withMetadata(metadata, proof) };
     };
     const origin = state.originOf(cause);
     const exchange = { tag: tagOf(previousSessionId), contentFrom, origin, follows: 'never', graceEndsAt } as const;

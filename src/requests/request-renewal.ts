@@ -1,0 +1,97 @@
+import { Injectable } from '@nestjs/common';
+
+import { CsrfProtection } from '../csrf/csrf-protection.js';
+import { rawRequestOf } from '../http/http-messages.js';
+import { hasReader } from '../http/response-reader.js';
+import { SessionRenewal } from '../sessions/session-renewal.js';
+import { SessionRotation } from '../sessions/session-rotation.js';
+import { Session } from '../sessions/session.js';
+import type { StoreBudget } from '../store/store-budget.js';
+import type { KnownRequest } from './known-request.js';
+import { PassiveRequests } from './passive-requests.js';
+
+/** A request that uses a session. */
+export interface RenewedRequest extends KnownRequest {
+  readonly budget: StoreBudget;
+  /** Whether nothing is to be renewed any more: a request renews once, and not by an old id. */
+  isRenewed: boolean;
+}
+
+/** What the use of a session by a request renews, when it is due: the times of the session, the token of the client, the id. */
+@Injectable()
+export class RequestRenewal {
+  /** `null`: `rotateEvery` is off. */
+  readonly #rotation: SessionRotation | null;
+
+  constructor(
+    private readonly renewal: SessionRenewal,
+    private readonly passive: PassiveRequests,
+    private readonly csrf: CsrfProtection,
+    rotation: SessionRotation,
+  ) {
+    this.#rotation = rotation.isOn ? rotation : null;
+  }
+
+  /** Whether `request` is no use of its session, as far as its route is known. */
+  isPassive({ request, context, route }: KnownRequest): boolean {
+    return this.passive.has(request, context, route);
+  }
+
+  /** Whether a request whose route is not known would renew something. */
+  isDue(request: RenewedRequest, session: Session): boolean {
+    const { token } = request.search;
+    if (request.isRenewed || token === null || Session.stateOf(session).isByOldId) return false;
+    if (this.renewal.isDue(session, token.verified, request.isByCookie)) return true;
+    return this.#rotation?.isDue(session) === true && this.#mayRotate(request);
+  }
+
+  /**
+   * Renews what is due. Not after the head: a token could not go out any more.
+   *
+   * @returns `null` if nothing is due, as for nearly every request
+   */
+  renew(request: RenewedRequest, session: Session): Promise<void> | null {
+    const { token, hasSeveralCookies } = request.search;
+    if (request.isRenewed || token === null || request.headersAreWritten) return null;
+    const rotation = this.#rotation?.isDue(session) === true ? this.#rotation : null;
+    const isDue = rotation !== null || this.renewal.isDue(session, token.verified, request.isByCookie);
+    const tidies = hasSeveralCookies && request.said.tidiesCookies;
+    if (!isDue && !tidies) return null;
+    // A write before the route may have found the session under a newer id, of which the client gets no token by this one. That, and the mark
+    // of the route, are read only now, because nearly no request renews anything.
+    if (Session.stateOf(session).isByOldId || this.isPassive(request)) return null;
+    request.isRenewed = true;
+    if (rotation !== null && this.#mayRotate(request)) return this.#rotate(request, session, rotation);
+    const renewed = this.renewal.renew(session, token.verified, request.isByCookie, request.budget);
+    if (renewed === null) {
+      if (tidies) request.said.renew(session, token.text);
+      return null;
+    }
+    return renewed.then((text) => {
+      if (text !== null) request.said.renew(session, text);
+      else if (request.said.tidiesCookies) request.said.renew(session, token.text);
+    });
+  }
+
+  /** Called after the lifetime of the request's session was changed: a cookie that outlives the browser has to end with it. */
+  async lifetimeChanged(request: RenewedRequest, session: Session): Promise<void> {
+    const { token } = request.search;
+    // By an old id the client has a newer token, or gets it by another response.
+    if (token === null || request.headersAreWritten || Session.stateOf(session).isByOldId) return;
+    // A token that goes out anyway tells the new end.
+    if (request.saidInUse !== undefined && request.saidInUse.outgoingKind !== null) return;
+    const text = await this.renewal.tokenAfterChange(session, token.verified, request.isByCookie);
+    if (text !== null) request.said.renew(session, text);
+  }
+
+  /** Not if the client may never see the new token, because it would be signed out when the grace is over. */
+  #mayRotate({ request, gate, isByCookie }: KnownRequest): boolean {
+    const isCrossSite = isByCookie && this.csrf.isCrossSite(request);
+    return gate !== null && hasReader(rawRequestOf(request), isCrossSite);
+  }
+
+  async #rotate({ said, budget }: RenewedRequest, session: Session, rotation: SessionRotation): Promise<void> {
+    const token = await rotation.rotate(session, budget);
+    if (token !== null) said.rotate(session, token);
+  }
+}
