@@ -13,7 +13,7 @@ import { PassiveRequests } from './passive-requests.js';
 /** A request that uses a session. */
 export interface RenewedRequest extends KnownRequest {
   readonly budget: StoreBudget;
-  /** Whether nothing is to be renewed any more: a request renews once, and not by an old id. */
+  /** A request renews once. */
   isRenewed: boolean;
 }
 
@@ -57,8 +57,8 @@ export class RequestRenewal {
     const isDue = rotation !== null || this.renewal.isDue(session, token.verified, request.isByCookie);
     const tidies = hasSeveralCookies && request.said.tidiesCookies;
     if (!isDue && !tidies) return null;
-    // A write before the route may have found the session under a newer id, of which the client gets no token by this one. That, and the mark
-    // of the route, are read only now, because nearly no request renews anything.
+    // By an old id nothing is renewed: its client has the newer token, or gets it by another response. That, and the mark of the route, are read
+    // only now, because nearly no request renews anything.
     if (Session.stateOf(session).isByOldId || this.isPassive(request)) return null;
     request.isRenewed = true;
     if (rotation !== null && this.#mayRotate(request)) return this.#rotate(request, session, rotation);

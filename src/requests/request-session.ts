@@ -146,7 +146,6 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Re
   async #loadByAlias(alias: StoredSession): Promise<this> {
     const { token } = this.search;
     if (token === null) return this.#loadedNone(this.#refusal);
-    this.isRenewed = true;
     return this.#loaded(await this.#steps.loader.follow(alias, token.verified, this, this.budget));
   }
 
