@@ -136,12 +136,12 @@ describe('an alias in Memcached', () => {
     expect(await sound.read(fresh.id)).toBeNull();
   });
 
-  it('a log-out everywhere between the two steps leaves neither', async () => {
+  it('a log-out everywhere between the two steps leaves neither, and reports the session by its old id', async () => {
     const { user, old, fresh, replaces } = await prepared();
     proxy.holdRequests(REQUESTS_UNTIL_ALIAS);
     const creation = patient.create(fresh, { deadline: 1500, replaces });
     await proxy.untilHeld();
-    await sound.deleteByUser(user!);
+    expect(await sound.deleteByUser(user!)).toEqual([old.id]);
     proxy.heal();
     proxy.release();
     expect((await creation).outcome).toBe('missing');

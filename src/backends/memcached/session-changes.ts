@@ -125,9 +125,13 @@ export async function deleteRecordsOfUser(
   const living = await user.recordsOf(
     ended.map(({ member }) => member),
     progress,
+    (record) => isListed(record) || record.status === 'alias',
   );
   const outcomes = await inBatches(living, ({ id }) => user.items.delete(user.keyOf(id)), { progress });
-  return living.flatMap(({ id, status }, index) => (outcomes[index] === 'deleted' && status === 'active' ? [id] : []));
+  // Under a listed id, an alias is a session that was getting a new id, which is not listed: it has ended with the old one.
+  return living.flatMap(({ id, status }, index) =>
+    outcomes[index] === 'deleted' && (status === 'active' || status === 'alias') ? [id] : [],
+  );
 }
 
 /** A response to a write does not name its key: one that was meant for another request must not end a session for its client. */

@@ -89,14 +89,19 @@ export class UserSessions {
   /**
    * The living ones among sessions that a list has, or had a moment ago.
    *
+   * @param isOne which of the records count. Default: those that a list has
    * @throws NewerRecordError when a later version of this module wrote one of them
    */
-  async recordsOf(members: readonly string[], progress?: () => void): Promise<SessionRecord[]> {
+  async recordsOf(
+    members: readonly string[],
+    progress?: () => void,
+    isOne: (record: SessionRecord) => boolean = isListed,
+  ): Promise<SessionRecord[]> {
     const ids = members.map((member) => (this.tag + member) as SessionId);
     const items = await inBatches(ids, (id) => this.items.get(this.keyOf(id)), { progress });
     return ids.flatMap((id, index) => {
       const record = tryDecode(id, items[index] ?? null);
-      return record !== null && isListed(record) && record.expiresAt > this.now() ? [record] : [];
+      return record !== null && isOne(record) && record.expiresAt > this.now() ? [record] : [];
     });
   }
 
