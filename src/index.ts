@@ -19,6 +19,8 @@ export {
   type ReplaceOptions,
   type ReplaceResult,
   type DeleteByUserOptions,
+  type EndedListener,
+  type EndedSubscription,
   type ListByUserOptions,
   type ProgressOptions,
   type SessionBackend,
@@ -29,6 +31,7 @@ export { SESSION_CLOCK, type Clock } from './clock.js';
 export { RequireFresh, RequirePermissions, RequireRoles, type FreshOptions } from './decorators/require.decorators.js';
 export { AllowAnonymous, Public } from './decorators/route-metadata.js';
 export { Passive } from './requests/passive.decorator.js';
+export { EndsWithSession } from './decorators/ends-with-session.decorator.js';
 export { SkipCsrf } from './csrf/skip-csrf.decorator.js';
 export {
   CsrfToken,

@@ -38,6 +38,9 @@ import { SessionLogin } from './sessions/session-login.js';
 import { SessionRenewal } from './sessions/session-renewal.js';
 import { SessionReuse } from './sessions/session-reuse.js';
 import { SessionRotation } from './sessions/session-rotation.js';
+import { SessionSignals } from './sessions/session-signals.js';
+import { SessionSuccessors } from './sessions/session-successors.js';
+import { SessionWatches } from './sessions/session-watches.js';
 import { SessionWriter } from './sessions/session-writer.js';
 import { UserUpdates } from './sessions/user-updates.js';
 import { SessionStore } from './store/session-store.js';
@@ -111,7 +114,10 @@ const replaceable: Provider[] = [
     SessionResponses,
     SessionReuse,
     SessionRotation,
+    SessionSignals,
     SessionStore,
+    SessionSuccessors,
+    SessionWatches,
     SessionWriter,
     UserUpdates,
     TokenFinder,

@@ -1,4 +1,5 @@
 import { Injectable, type ExecutionContext } from '@nestjs/common';
+import type { Observable } from 'rxjs';
 
 import type { ClientIdentity } from './http/client-identity.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
@@ -22,6 +23,7 @@ import { SessionLogin } from './sessions/session-login.js';
 import { SessionRenewal } from './sessions/session-renewal.js';
 import type { NewSessionUser, SessionData, SessionUser } from './records/session-user.js';
 import { SessionWriter } from './sessions/session-writer.js';
+import { SessionSignals } from './sessions/session-signals.js';
 import { Session } from './sessions/session.js';
 import { graceMsOf, knownIdOf, optionsOf, sessionOf, sparedIdOf } from './sessions/session-arguments.js';
 import { assertUserId } from './sessions/user-input.js';
@@ -77,6 +79,7 @@ export class SessionService {
     private readonly exchanges: SessionExchanges,
     private readonly csrfTokens: CsrfTokens,
     private readonly userUpdates: UserUpdates,
+    private readonly signals: SessionSignals,
     /** Values that are handed out once, such as the `state` of an OAuth login. */
     readonly oneTime: OneTimeValues,
   ) {}
@@ -394,6 +397,40 @@ export class SessionService {
    */
   csrfToken(session: Session): string {
     return this.csrfTokens.issue(sessionOf(session).sessionId);
+  }
+
+  /**
+   * A signal for what must not go on without the session, such as a stream: aborted when the session has ended, by whomever, or has expired. Its
+   * `reason` is a `SessionNotFoundError`, `SESSION_ENDED` or `SESSION_EXPIRED`. A new id leaves it, except by `login()`, `reauthenticate()` and
+   * `credentialsChanged()`: what was opened before these ends.
+   *
+   * A session of a request is watched until the response is closed. One that was loaded outside of a request is watched as long as somebody has the
+   * session or the signal, or listens to it: remove the listener when you need it no more.
+   *
+   * @throws SessionUsageError when `session` is none
+   */
+  whileAlive(session: Session): AbortSignal {
+    return this.signals.whileAlive(this.#checked(session));
+  }
+
+  /**
+   * Emits nothing and completes when the session has ended, as `whileAlive()`; it does not fail. For `takeUntil(…)` with `endWith(…)`. Each subscription
+   * is a watch of its own, which ends with it, or with the response.
+   *
+   * @throws SessionUsageError when `session` is none
+   */
+  untilEnded(session: Session): Observable<never> {
+    return this.signals.untilEnded(this.#checked(session));
+  }
+
+  /** @throws SessionUsageError, which it logs, when `session` is none */
+  #checked(session: Session): Session {
+    try {
+      return sessionOf(session);
+    } catch (error) {
+      this.requests.log.misuse(null, error);
+      throw error;
+    }
   }
 
   /** Runs `use` with what is known of a request, and logs a wrong use with its route. */

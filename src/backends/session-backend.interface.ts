@@ -88,6 +88,15 @@ export interface DeleteByUserOptions extends ProgressOptions {
   readonly except?: SessionId;
 }
 
+/** Gets the ids of sessions that have ended; see {@link SessionBackend.onEnded}. */
+export type EndedListener = (ids: readonly SessionId[]) => void;
+
+/** What `onEnded` opened. */
+export interface EndedSubscription {
+  /** From then on the listener is not called. */
+  close(): Promise<void>;
+}
+
 /** What became of a session that was to be created. */
 export type CreateResult =
   | { readonly outcome: 'created'; /** Sessions that the limit removed. */ readonly evicted: readonly SessionId[] }
@@ -128,6 +137,22 @@ export interface SessionBackend {
 
   /** One round trip; a second one is allowed where there is no such record. An expired record may be returned or not; a missing one is null. */
   read(id: SessionId): Promise<SessionRecord | null>;
+
+  /**
+   * What `read` returns for each id, in their order, by fewer round trips. Optional: without it, each id is read by itself. It may throw what `read`
+   * throws for one of them; then each is read by itself too.
+   */
+  readMany?(ids: readonly SessionId[]): Promise<(SessionRecord | null)[]>;
+
+  /**
+   * Notifies `listener` of sessions that any process has ended or replaced under this prefix, soon after it is done. Optional: without it, connections
+   * learn of the end of their session by `liveCheckInterval`. A notice may be lost, and may be wrong: the module looks at each session.
+   *
+   * Resolves when it is subscribed, or when it is known that this cannot be done now, which is no error. It must not wait longer than `timeoutMs`,
+   * must cost nothing where it is not called, and must do no harm to the calls that end sessions, whatever becomes of the subscription. `close()` of
+   * the backend closes all that are open.
+   */
+  onEnded?(listener: EndedListener): Promise<EndedSubscription>;
 
   /**
    * Stores `record` in place of the version `ifVersion` of itself; never creates. Times never go back: the later of the stored and the

@@ -2,3 +2,4 @@
 export const PATH_METADATA = 'path';
 export const GUARDS_METADATA = '__guards__';
 export const PIPES_METADATA = '__pipes__';
+export const SSE_METADATA = '__sse__';

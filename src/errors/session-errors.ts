@@ -26,7 +26,7 @@ export class SessionExpiredError extends SessionTokenError {
 export class SessionNotFoundError extends SessionError {
   constructor(
     message = 'There is no such session: it has expired, was logged out, or never existed.',
-    code: 'SESSION_NOT_FOUND' | 'SESSION_ENDED' | 'SESSION_ID_REPLACED' = 'SESSION_NOT_FOUND',
+    code: 'SESSION_NOT_FOUND' | 'SESSION_ENDED' | 'SESSION_EXPIRED' | 'SESSION_ID_REPLACED' = 'SESSION_NOT_FOUND',
   ) {
     super(code, message, HttpStatus.UNAUTHORIZED);
   }

@@ -56,6 +56,11 @@ export class ResponseGate implements SendingGate {
     return this.#state !== 'open' && this.#state !== 'making head';
   }
 
+  /** Node's response. */
+  get response(): ServerResponse {
+    return this.#response;
+  }
+
   /** Calls `listener` once, when the first byte has gone out or the connection is closed without it. Costs nothing where it is not called. */
   whenDelivered(listener: (delivery: Delivery) => void): void {
     this.#whenDelivered = listener;

@@ -194,6 +194,14 @@ export class SessionOptions {
   @IsNumberBetween(1, LONGEST_TIMEOUT_MS, 'milliseconds', { whole: true })
   backendTimeout: number = 1000;
 
+  /**
+   * Seconds between two looks at the sessions that `whileAlive()`, `untilEnded()` and `@EndsWithSession()` watch, all of them together: the longest that
+   * a connection outlives its session where the store cannot notify of the end, as Memcached, or a notice was lost. While nothing is watched there are
+   * none. 0.1 to 86,400. Default 10. ASVS 7.4.1.
+   */
+  @IsNumberBetween(0.1, 86_400, 'seconds')
+  liveCheckInterval: number = 10;
+
   /** The cookie, when `tokenSourcePriority` names it. Default: see {@link SessionCookieOptions}. */
   @ValidateIf(({ cookie }: SessionOptions) => cookie !== undefined)
   @IsObject({ message: 'cookie must be an object, such as { sameSite: "strict" }' })

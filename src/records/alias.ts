@@ -13,11 +13,13 @@ export interface AliasTarget {
   readonly graceEndsAt: number;
 }
 
-/** The instants of a new id. */
-export interface NewIdTimes {
+/** How a session gets a new id. */
+export interface IdChange {
   readonly now: number;
   /** `null`: the old id is dead at once. */
   readonly graceEndsAt: number | null;
+  /** Whether the session is another one for what is open by its old id: `SessionMetadata.lineage` begins anew. */
+  readonly startsLineage?: boolean;
 }
 
 /**
@@ -42,6 +44,7 @@ export function aliasRecord(
       authMethods: [],
       idIssuedAt: createdAt,
       formerIds: [],
+      lineage: null,
     },
     user: null,
     data: { successor: successor.id, graceEndsAt },
@@ -74,11 +77,12 @@ export function aliasTarget({ record, content }: StoredSession): AliasTarget | n
 export function metadataOfNewId(
   metadata: SessionMetadata,
   oldId: SessionId,
-  { now, graceEndsAt }: NewIdTimes,
+  { now, graceEndsAt, startsLineage = false }: IdChange,
 ): SessionMetadata {
   const formerIds =
     graceEndsAt === null ? [] : withFormerId(metadata.formerIds, { id: oldId, until: graceEndsAt }, now);
-  return withMetadata(metadata, { idIssuedAt: now, formerIds });
+  const lineage = startsLineage ? null : (metadata.lineage ?? oldId);
+  return withMetadata(metadata, { idIssuedAt: now, formerIds, lineage });
 }
 
 /** An id before `last` leads to the session by way of `last`, so it ends with it. */

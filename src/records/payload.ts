@@ -60,12 +60,14 @@ export interface SessionMetadata {
   readonly idIssuedAt: number;
   /** The ids before, those whose aliases live and perhaps some that do not any more. */
   readonly formerIds: readonly FormerId[];
+  /** The first id of a session that has got another one; null: it has its first id. */
+  readonly lineage: string | null;
 }
 
 /** `metadata` with some other values. A spread of those of a stored session would miss its getters. */
 export function withMetadata(metadata: SessionMetadata, changed: Partial<SessionMetadata>): SessionMetadata {
   const { createdAt, ttlMs, absoluteExpiresAt, ipAddress, userAgent } = metadata;
-  const { isRemembered, authenticatedAt, authMethods, idIssuedAt, formerIds } = metadata;
+  const { isRemembered, authenticatedAt, authMethods, idIssuedAt, formerIds, lineage } = metadata;
   return {
     createdAt,
     ttlMs,
@@ -77,6 +79,7 @@ export function withMetadata(metadata: SessionMetadata, changed: Partial<Session
     authMethods,
     idIssuedAt,
     formerIds,
+    lineage,
     ...changed,
   };
 }
@@ -84,7 +87,14 @@ export function withMetadata(metadata: SessionMetadata, changed: Partial<Session
 /** The metadata in the third line of a payload, which a request does not need to be let in. */
 export type LoginMetadata = Pick<
   SessionMetadata,
-  'ipAddress' | 'userAgent' | 'isRemembered' | 'authenticatedAt' | 'authMethods' | 'idIssuedAt' | 'formerIds'
+  | 'ipAddress'
+  | 'userAgent'
+  | 'isRemembered'
+  | 'authenticatedAt'
+  | 'authMethods'
+  | 'idIssuedAt'
+  | 'formerIds'
+  | 'lineage'
 >;
 
 /** What a payload says. */
@@ -103,7 +113,8 @@ export interface SessionContent {
  *    10 characters, the others, or `null` for a session without absolute end, to 14
  * 2. the user, or `null`
  * 3. the client and the login: `{"ipAddress":…|null,"userAgent":…|null}`, with `"remembered":true`, `"authenticatedAt":…`,
- *    `"authMethods":[…]`, `"idIssuedAt":…` and `"formerIds":[{"id","until"}]` where they differ from `false`, from `createdAt` and from `[]`
+ *    `"authMethods":[…]`, `"idIssuedAt":…` and `"formerIds":[{"id","until"}]` where they differ from `false`, from `createdAt` and from `[]`, and
+ *    `"lineage"` where the session has got another id
  * 4. the flash messages, an array of `{"id","message","category","timestamp"}`
  * 5. the one-time values, an array of `{"name","value","expiresAt"}`
  * 6. the data, an object
@@ -125,8 +136,8 @@ export function encodePayload(id: SessionId, { metadata, user, data, flash, oneT
 
 /** The third line, without what is the default. */
 function loginLine(metadata: SessionMetadata): object {
-  const { createdAt, ipAddress, userAgent, isRemembered, authenticatedAt, authMethods, idIssuedAt, formerIds } =
-    metadata;
+  const { createdAt, ipAddress, userAgent, isRemembered, authenticatedAt } = metadata;
+  const { authMethods, idIssuedAt, formerIds, lineage } = metadata;
   return {
     ipAddress,
     userAgent,
@@ -136,6 +147,7 @@ function loginLine(metadata: SessionMetadata): object {
     authMethods: authMethods.length === 0 ? undefined : authMethods,
     idIssuedAt: idIssuedAt === createdAt ? undefined : idIssuedAt,
     formerIds: formerIds.length === 0 ? undefined : formerIds,
+    lineage: lineage ?? undefined,
   };
 }
 

@@ -121,8 +121,8 @@ export class StoredPayload implements SessionContent {
     const line = this.#read(text, isLoginLine, 'its client is not ours');
     const { ipAddress, userAgent, remembered: isRemembered = false, authMethods = [], formerIds = [] } = line;
     const authenticatedAt = this.isAnonymous ? null : (line.authenticatedAt ?? this.metadata.createdAt);
-    const { idIssuedAt = this.metadata.createdAt } = line;
-    return { ipAddress, userAgent, isRemembered, authenticatedAt, authMethods, idIssuedAt, formerIds };
+    const { idIssuedAt = this.metadata.createdAt, lineage = null } = line;
+    return { ipAddress, userAgent, isRemembered, authenticatedAt, authMethods, idIssuedAt, formerIds, lineage };
   }
 
   get flash(): readonly StoredFlashMessage[] {
@@ -203,6 +203,10 @@ class StoredMetadata implements SessionMetadata {
   get formerIds(): readonly FormerId[] {
     return this.#payload.readLogin().formerIds;
   }
+
+  get lineage(): string | null {
+    return this.#payload.readLogin().lineage;
+  }
 }
 
 function endOfLine(payload: string, from: number): number {
@@ -229,6 +233,7 @@ interface LoginLine extends Pick<LoginMetadata, 'ipAddress' | 'userAgent'> {
   readonly authMethods?: readonly string[];
   readonly idIssuedAt?: number;
   readonly formerIds?: readonly FormerId[];
+  readonly lineage?: string;
 }
 
 function isLoginLine(parsed: unknown): parsed is LoginLine {
@@ -240,7 +245,8 @@ function isLoginLine(parsed: unknown): parsed is LoginLine {
     (parsed.authenticatedAt === undefined || isInstant(parsed.authenticatedAt)) &&
     (parsed.authMethods === undefined || isTexts(parsed.authMethods)) &&
     (parsed.idIssuedAt === undefined || isInstant(parsed.idIssuedAt)) &&
-    (parsed.formerIds === undefined || isFormerIds(parsed.formerIds))
+    (parsed.formerIds === undefined || isFormerIds(parsed.formerIds)) &&
+    (parsed.lineage === undefined || typeof parsed.lineage === 'string')
   );
 }
 

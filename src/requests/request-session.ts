@@ -10,6 +10,7 @@ import {
 import type { SessionError } from '../errors/session-error.js';
 import { sessionChannels, trace } from '../events/session-channels.js';
 import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
+import { onceClosed } from '../http/once-closed.js';
 import type { ResponseLayer } from '../http/response-layer.js';
 import { hasReader } from '../http/response-reader.js';
 import type { TokenSource } from '../options/session-options.js';
@@ -391,6 +392,10 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Re
     if (this.gate === null || !this.responseHasReader()) return false;
     if (this.#session !== null) this.flash.watch(this.#session);
     return true;
+  }
+
+  whenClosed(callback: () => void): () => void {
+    return onceClosed(this.gate?.response ?? rawRequestOf(this.request).socket, callback);
   }
 
   misused(error: Error): void {

@@ -129,7 +129,11 @@ export class SessionExchanges {
         'credentialsChanged() needs a request with a signed-in user. Put SessionGuard on the route, or call deleteUserSessions(userId).',
       );
     }
-    const result = await this.#regenerate(request, session, { graceMs: 0, cause: CREDENTIALS_CHANGED });
+    const result = await this.#regenerate(request, session, {
+      graceMs: 0,
+      cause: CREDENTIALS_CHANGED,
+      startsLineage: true,
+    });
     const others = { except: result.session.sessionId, by: null };
     const why = { reason: CREDENTIALS_CHANGED, origin: request.origin(CREDENTIALS_CHANGED) } as const;
     try {
@@ -152,7 +156,7 @@ export class SessionExchanges {
     const session = request.admitted();
     if (session === null || session.isAnonymous) throw withoutUser();
     const source = request.sourceFor(undefined);
-    const newId: NewId = { graceMs: 0, cause: 'reauthenticated', provenBy };
+    const newId: NewId = { graceMs: 0, cause: 'reauthenticated', provenBy, startsLineage: true };
     return request.adopt(await this.logins.regenerate(session, request.budget, newId), source, 'regenerated');
   }
 

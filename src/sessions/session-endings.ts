@@ -16,6 +16,7 @@ import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
 import type { SessionState } from './session-state.js';
+import { SessionWatches } from './session-watches.js';
 import { Session } from './session.js';
 
 const LOGOUT_EVERYWHERE = {
@@ -53,11 +54,13 @@ export class SessionEndings {
     private readonly options: SessionOptions,
     private readonly store: SessionStore,
     private readonly events: SessionEvents,
+    private readonly watches: SessionWatches,
   ) {}
 
-  /** Emits `ended`. */
+  /** Emits `ended`, and ends what is bound to the life of the session. */
   report(sessionId: string, userId: string | null, ending: Omit<Ending, 'cause'>, origin: SessionEventOrigin): void {
     this.events.emit({ type: 'ended', sessionId, userId, ...origin, ...ending });
+    this.watches.ended(sessionId);
   }
 
   /** Ends the session. @returns `false` if it had already ended */

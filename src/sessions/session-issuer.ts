@@ -134,6 +134,7 @@ export class SessionIssuer {
       authMethods: methodsOf(user, methods),
       idIssuedAt: createdAt,
       formerIds: [],
+      lineage: null,
     };
   }
 

@@ -14,6 +14,12 @@ export interface SessionListener {
   isPassive(): boolean;
   /** The holder has used the session wrongly. The error is thrown next. */
   misused(error: Error): void;
+  /**
+   * Calls `callback` once when the connection of the request is closed: for HTTP, when its response is. At once if it is closed already.
+   *
+   * @returns ends that
+   */
+  whenClosed(callback: () => void): () => void;
   /** The client and the call for an event. */
   origin(cause: SessionCause): SessionEventOrigin;
 }

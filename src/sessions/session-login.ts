@@ -20,6 +20,7 @@ import { SessionIssuer, type PreparedSession } from './session-issuer.js';
 import type { NewSessionLifetime } from './session-lifetimes.js';
 import type { IssuedSession } from './session-results.js';
 import { sessionEnded, type SessionState } from './session-state.js';
+import { SessionWatches } from './session-watches.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { SessionUser } from '../records/session-user.js';
 
@@ -45,6 +46,8 @@ export interface NewId {
   readonly keepsExpiry?: boolean;
   /** The methods by which the user proves their identity now. Default: the proof of the session stays as it is. */
   readonly provenBy?: readonly string[];
+  /** Whether connections that are open by the old id end, as for a login: another person may have opened them. Default: they stay. */
+  readonly startsLineage?: boolean;
 }
 
 const DEAD_AT_ONCE: NewId = { graceMs: 0 };
@@ -80,6 +83,7 @@ export class SessionLogin {
     private readonly context: SessionContext,
     private readonly endings: SessionEndings,
     private readonly events: SessionEvents,
+    private readonly watches: SessionWatches,
   ) {}
 
   /**
@@ -174,7 +178,7 @@ export class SessionLogin {
   async #regenerate(
     session: Session,
     budget: StoreBudget,
-    { graceMs, cause = 'regenerated', keepsExpiry = false, provenBy }: NewId,
+    { graceMs, cause = 'regenerated', keepsExpiry = false, provenBy, startsLineage = false }: NewId,
   ): Promise<IssuedSession> {
     const state = Session.stateOf(session);
     if (state.isEnded) throw sessionEnded();
@@ -185,7 +189,7 @@ export class SessionLogin {
     const now = this.context.clock.now();
     const graceEndsAt = graceMs > 0 ? now + graceMs : null;
     const contentFrom: SuccessorContent = ({ record, content }) => {
-      const metadata = metadataOfNewId(content.metadata, record.id, { now, graceEndsAt });
+      const metadata = metadataOfNewId(content.metadata, record.id, { now, graceEndsAt, startsLineage });
       const proof = provenBy === undefined ? {} : { authenticatedAt: now, authMethods: provenBy };
       return { ...apply(content, pending.changes), metadata: withMetadata(metadata, proof) };
     };
@@ -195,6 +199,7 @@ export class SessionLogin {
     if (exchanged === null) throw lostRace();
     const { id: sessionId } = exchanged.stored.record;
     this.events.emit({ type: 'regenerated', sessionId, previousSessionId, userId: state.userId, ...origin });
+    this.watches.hasNewId(previousSessionId, exchanged.stored);
     if (state.listener !== null) {
       state.continueAs(exchanged.stored, pending);
       state.isByOldId = false;

@@ -18,7 +18,7 @@ const BROKEN_CONTRACT = 'the backend returned a value that the SessionBackend co
 
 /** A method of the backend that is no read of one record, and the session that it concerns; `null` for several. */
 type StoreOperation = readonly [
-  method: 'create' | 'replace' | 'touch' | 'delete' | 'listByUser' | 'deleteByUser' | 'clearExpired',
+  method: 'create' | 'readMany' | 'replace' | 'touch' | 'delete' | 'listByUser' | 'deleteByUser' | 'clearExpired',
   sessionId: SessionId | null,
 ];
 
@@ -52,7 +52,7 @@ export class BackendCalls {
     isAllowed: ResponseCheck<T>,
     call: () => Promise<unknown>,
   ): Promise<T> {
-    const kind = method === 'listByUser' ? 'list' : 'write';
+    const kind = kindOf(method);
     if (!sessionChannels.store.hasSubscribers) return this.#make(kind, budget, isAllowed, call);
     const start = { operation: method, sessionId };
     return trace(sessionChannels.store, start, () => this.#make(kind, budget, isAllowed, call), endOfCall);
@@ -112,6 +112,11 @@ export class BackendCalls {
     this.#outages.failed(kind, failure);
     return failure;
   }
+}
+
+function kindOf(method: StoreOperation[0]): StoreCall {
+  if (method === 'readMany') return 'read';
+  return method === 'listByUser' ? 'list' : 'write';
 }
 
 /** The words of the contract, which has checked the response, and no value of a record. */

@@ -38,6 +38,12 @@ export const isRecordOrNull: ResponseCheck<SessionRecord | null> = (response): r
 export const isRecords: ResponseCheck<SessionRecord[]> = (response): response is SessionRecord[] =>
   Array.isArray(response) && response.every(isRecord);
 
+/** In the order of so many ids. */
+export function isRecordsOrNulls(count: number): ResponseCheck<(SessionRecord | null)[]> {
+  return (response): response is (SessionRecord | null)[] =>
+    Array.isArray(response) && response.length === count && response.every(isRecordOrNull);
+}
+
 export const isSessionIds: ResponseCheck<SessionId[]> = (response): response is SessionId[] =>
   Array.isArray(response) && response.every((entry) => typeof entry === 'string');
 

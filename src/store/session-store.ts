@@ -7,6 +7,8 @@ import {
   type CreateOptions,
   type CreateResult,
   type DeleteResult,
+  type EndedListener,
+  type EndedSubscription,
   type SessionBackend,
 } from '../backends/session-backend.interface.js';
 import { Waits } from '../backends/waits.js';
@@ -39,6 +41,7 @@ import {
   isDeletion,
   isRecordOrNull,
   isRecords,
+  isRecordsOrNulls,
   isReplacement,
   isSessionIds,
   isTimedReplacement,
@@ -271,6 +274,41 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     return use === undefined ? stored : use(stored);
   }
 
+  /**
+   * Reads several sessions, in their order, each as `read()` does.
+   *
+   * @returns `unknown` for one that only a later version of this module can read
+   * @throws SessionBackendError when the store fails
+   */
+  async readMany(ids: readonly SessionId[], budget: StoreBudget): Promise<(StoredSession | 'unknown' | null)[]> {
+    const records = await this.#recordsOf(ids, budget);
+    return Promise.all(
+      ids.map(async (id, index) => {
+        const record = records?.[index];
+        const stored = record === undefined ? 'damaged' : this.#storedIn(record, id);
+        return stored === 'damaged' ? this.read(id, budget).catch(unknownIfNewer) : stored;
+      }),
+    );
+  }
+
+  /** @returns null where each is to be read by itself */
+  async #recordsOf(ids: readonly SessionId[], budget: StoreBudget): Promise<(SessionRecord | null)[] | null> {
+    if (this.backend.readMany === undefined) return null;
+    const call = () => this.backend.readMany?.(ids) ?? Promise.resolve(null);
+    try {
+      return await this.#calls.make(['readMany', null], budget, isRecordsOrNulls(ids.length), call);
+    } catch (error) {
+      if (!(error instanceof DamagedRecordError)) unknownIfNewer(error);
+      return null;
+    }
+  }
+
+  /** Subscribes to the ends of sessions. @returns null: the backend cannot notify of them */
+  async onEnded(listener: EndedListener): Promise<EndedSubscription | null> {
+    if (!this.#calls.areOpen) await this.#calls.open(this.newBudget());
+    return (await this.backend.onEnded?.(listener)) ?? null;
+  }
+
   touch(id: SessionId, times: SessionTimes, budget: StoreBudget): Promise<boolean> {
     return this.#calls.make(['touch', id], budget, isBoolean, () => this.backend.touch(id, times));
   }
@@ -456,6 +494,12 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     }
     await budget.run(() => sleep(pauseMs));
   }
+}
+
+/** @throws `error` if it is another one */
+function unknownIfNewer(error: unknown): 'unknown' {
+  if (error instanceof SessionBackendError && error.code === 'BACKEND_RECORD_NEWER') return 'unknown';
+  throw error;
 }
 
 function isUnknownOutcome(error: unknown): boolean {

@@ -70,6 +70,7 @@ export function fakeSession({
     authMethods: authMethodsOf(authMethods),
     idIssuedAt: createdAt,
     formerIds: [],
+    lineage: null,
   };
   const record = {
     id,

@@ -92,6 +92,11 @@ const broken: [fault: string, create: () => SessionBackend, caughtBy: RegExp][] 
     () => new Broken.LeavesAnAliasByCheckThenAct(),
     /^a new id that races with a logout everywhere/,
   ],
+  ['reads many in any order', () => new Broken.ReadsManyInAnyOrder(), /^readMany, if there is one/],
+  ['notifies of no end', () => new Broken.NotifiesOfNoEnd(), /^onEnded, if there is one, notifies/],
+  ['notifies of no replacement', () => new Broken.NotifiesOfNoReplacement(), /^onEnded, if there is one, notifies/],
+  ['notifies for ever', () => new Broken.NotifiesForEver(), /^onEnded does not notify/],
+  ['fails where it cannot notify', () => new Broken.FailsWhereItCannotNotify(), /^what onEnded gets/],
   ['throws when there is nothing to delete', () => new Broken.ThrowsWhenMissing(), /^delete removes a record/],
 ];
 

@@ -5,6 +5,8 @@ import {
   type CreateOptions,
   type CreateResult,
   type DeleteResult,
+  type EndedListener,
+  type EndedSubscription,
   type ReplaceOptions,
   type ReplaceResult,
   type SessionRecord,
@@ -501,5 +503,48 @@ export class CountsTheAlias extends MemoryBackend {
 
   override async deleteByUser(tag: Tag, options: { except?: Id } = {}): Promise<Id[]> {
     return [...(await super.deleteByUser(tag, options)), ...(this.#aliases.get(tag) ?? [])];
+  }
+}
+
+export class ReadsManyInAnyOrder extends MemoryBackend {
+  override async readMany(ids: readonly Id[]): Promise<(SessionRecord | null)[]> {
+    return (await super.readMany(ids)).reverse();
+  }
+}
+
+export class NotifiesOfNoEnd extends MemoryBackend {
+  override onEnded(): Promise<EndedSubscription> {
+    return super.onEnded(() => undefined);
+  }
+}
+
+export class NotifiesOfNoReplacement extends MemoryBackend {
+  readonly #replaced = new Set<Id>();
+
+  override create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    if (options.replaces !== undefined) this.#replaced.add(options.replaces.id);
+    return super.create(record, options);
+  }
+
+  override onEnded(listener: EndedListener): Promise<EndedSubscription> {
+    return super.onEnded((ids) => {
+      listener(ids.filter((id) => !this.#replaced.has(id)));
+    });
+  }
+}
+
+export class NotifiesForEver extends MemoryBackend {
+  override async onEnded(listener: EndedListener): Promise<EndedSubscription> {
+    await super.onEnded(listener);
+    return { close: () => Promise.resolve() };
+  }
+}
+
+export class FailsWhereItCannotNotify extends MemoryBackend {
+  override onEnded(listener: EndedListener): Promise<EndedSubscription> {
+    return super.onEnded((ids) => {
+      listener(ids);
+      throw new BrokenBackendError();
+    });
   }
 }

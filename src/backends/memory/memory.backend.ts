@@ -10,6 +10,8 @@ import type {
   CreateOptions,
   CreateResult,
   DeleteResult,
+  EndedListener,
+  EndedSubscription,
   ReplaceOptions,
   ReplaceResult,
   DeleteByUserOptions,
@@ -50,6 +52,7 @@ export class MemoryBackend implements SessionBackend {
   #context: BackendContext | undefined;
   #timer: NodeJS.Timeout | undefined;
   #fullLines: LineLimit | undefined;
+  readonly #listeners = new Set<{ readonly listener: EndedListener }>();
 
   /** @throws TypeError when `maxRecords` is not a positive integer */
   constructor({ maxRecords = 100_000 }: MemoryBackendOptions = {}) {
@@ -88,6 +91,20 @@ export class MemoryBackend implements SessionBackend {
     });
   }
 
+  readMany(ids: readonly SessionId[]): Promise<(SessionRecord | null)[]> {
+    return Promise.all(ids.map((id) => this.read(id)));
+  }
+
+  onEnded(listener: EndedListener): Promise<EndedSubscription> {
+    const entry = { listener };
+    this.#listeners.add(entry);
+    const close = (): Promise<void> => {
+      this.#listeners.delete(entry);
+      return Promise.resolve();
+    };
+    return Promise.resolve({ close });
+  }
+
   replace(
     record: SessionRecord,
     ifVersion: number,
@@ -97,7 +114,9 @@ export class MemoryBackend implements SessionBackend {
     const present = this.#find(record.id);
     if (present === undefined) return Promise.resolve('missing');
     if (present.version !== ifVersion) return Promise.resolve('changed');
+    const isEnd = present.status === 'active' && record.status !== 'active';
     this.#records.update(present, { ...record, ...laterTimes(present, record) });
+    if (isEnd) this.#tellEnded([record.id]);
     return Promise.resolve('replaced');
   }
 
@@ -114,6 +133,7 @@ export class MemoryBackend implements SessionBackend {
     if (present.status === 'alias' && ifVersion === undefined) return Promise.resolve('alias');
     if (ifVersion !== undefined && present.version !== ifVersion) return Promise.resolve('changed');
     this.#records.remove(present);
+    if (present.status === 'active') this.#tellEnded([id]);
     return Promise.resolve('deleted');
   }
 
@@ -126,6 +146,7 @@ export class MemoryBackend implements SessionBackend {
     const leaving = this.#living(tag).filter(({ id }) => id !== except);
     const ended = leaving.filter(({ status }) => status === 'active').map(({ id }) => id);
     for (const record of leaving) record.expiresAt = ENDED;
+    this.#tellEnded(ended);
     for (const [index, record] of leaving.entries()) {
       // Somebody may have looked for it and removed it meanwhile.
       if (this.#records.get(record.id) === record) this.#records.remove(record);
@@ -157,6 +178,7 @@ export class MemoryBackend implements SessionBackend {
   close(): Promise<void> {
     clearInterval(this.#timer);
     this.#timer = undefined;
+    this.#listeners.clear();
     return Promise.resolve();
   }
 
@@ -180,7 +202,13 @@ export class MemoryBackend implements SessionBackend {
     const keptAlias = replaces?.alias !== undefined && this.#makeRoom(2) ? replaces.alias : null;
     this.#records.add(record);
     if (keptAlias !== null) this.#records.add(keptAlias);
+    this.#tellEnded(leaving.map(({ id }) => id));
     return { outcome: 'created', evicted: excess.map(({ id }) => id) };
+  }
+
+  #tellEnded(ids: readonly SessionId[]): void {
+    if (ids.length === 0) return;
+    for (const { listener } of [...this.#listeners]) listener(ids);
   }
 
   /** Those that a limit leaves no room for beside `record`. */
@@ -210,6 +238,7 @@ export class MemoryBackend implements SessionBackend {
     const leaving = this.#records.oldestExpendable() ?? this.#anExpired();
     if (leaving === null) return false;
     this.#records.remove(leaving);
+    this.#tellEnded([leaving.id]);
     return true;
   }
 

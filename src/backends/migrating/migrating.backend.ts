@@ -7,6 +7,8 @@ import type {
   CreateOptions,
   CreateResult,
   DeleteResult,
+  EndedListener,
+  EndedSubscription,
   ReplaceOptions,
   ReplaceResult,
   DeleteByUserOptions,
@@ -181,6 +183,20 @@ export class MigratingBackend implements SessionBackend {
     // Before anything is deleted, as it refuses where either store has a record of a newer form.
     for (const store of [this.old, this.next]) await store.listByUser(tag, options);
     return endAllOfUser({ next: this.next, old: this.old }, tag, options);
+  }
+
+  /** By those of the stores that can notify. A session that moves is looked at, and found where it is. */
+  async onEnded(listener: EndedListener): Promise<EndedSubscription> {
+    const subscriptions: EndedSubscription[] = [];
+    for (const store of [this.next, this.old]) {
+      const subscription = await store.onEnded?.(listener);
+      if (subscription !== undefined) subscriptions.push(subscription);
+    }
+    return {
+      close: async () => {
+        await Promise.all(subscriptions.map((subscription) => subscription.close()));
+      },
+    };
   }
 
   async clearExpired(): Promise<number> {

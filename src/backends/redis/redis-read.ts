@@ -40,6 +40,46 @@ export function readRecord(place: () => RecordPlace, id: SessionId): Promise<Ses
   );
 }
 
+/**
+ * Several records: by one MGET, except in a cluster, whose keys lie on many servers; there by a GET for each, all of which are sent at once.
+ * What does not name the requested session is read by itself, as above.
+ *
+ * @param place as above
+ */
+export async function readRecords(
+  place: (id: SessionId) => RecordPlace,
+  ids: readonly SessionId[],
+): Promise<(SessionRecord | null)[]> {
+  const [first] = ids;
+  if (first === undefined) return [];
+  const { client } = place(first).link;
+  const texts = client.isCluster
+    ? null
+    : await textsOf(
+        client,
+        ids.map((id) => place(id).key),
+      );
+  return Promise.all(
+    ids.map(async (id, index) => {
+      const text = texts?.[index];
+      if (typeof text === 'string' && namesItself(text, id)) return decodeRecord(id, text);
+      const there = () => place(id);
+      return texts === null ? readRecord(there, id) : readAgain(there, there().link, id, text ?? null);
+    }),
+  );
+}
+
+/** @returns null where the user has no right to the command */
+async function textsOf(client: RedisLink['client'], keys: string[]): Promise<readonly unknown[] | null> {
+  try {
+    const texts: unknown = await client.mget(keys);
+    return Array.isArray(texts) ? texts : null;
+  } catch (error) {
+    if (isRefused(error)) return null;
+    throw error;
+  }
+}
+
 /** @param text the first reply; null: nothing; undefined: a value of another type. It may be anything: that of another call. */
 async function readAgain(
   place: () => RecordPlace,

@@ -9,16 +9,19 @@ import type {
   CreateResult,
   DeleteByUserOptions,
   DeleteResult,
+  EndedListener,
+  EndedSubscription,
   ProgressOptions,
   ReplaceOptions,
   ReplaceResult,
   SessionBackend,
 } from '../session-backend.interface.js';
+import { EndedChannel } from './ended-channel.js';
 import { createArguments, replaceArguments, touchArguments, versionText } from './redis-arguments.js';
 import { inspectClient } from './redis-client-options.js';
 import { redisConnection, type RedisConnection } from './redis-connection.js';
 import { RedisLink } from './redis-link.js';
-import { readRecord } from './redis-read.js';
+import { readRecord, readRecords } from './redis-read.js';
 import type { RedisScripts } from './redis-scripts.js';
 import { newSessionRedis } from './session-redis.js';
 import type { TimeWindow } from './server-clocks.js';
@@ -50,6 +53,7 @@ export class RedisBackend implements SessionBackend {
   readonly #onEviction: 'report' | 'refuse';
   #link: RedisLink | undefined;
   #context: BackendContext | undefined;
+  #ended: EndedChannel | undefined;
 
   /**
    * @param connection the URL or the options of a connection that the module opens and closes; or a client of the application's, made with
@@ -67,6 +71,7 @@ export class RedisBackend implements SessionBackend {
    */
   async open(context: BackendContext): Promise<void> {
     this.#context = context;
+    this.#ended = new EndedChannel(context);
     const isOwn = this.#connection.ownedBy === 'module';
     const client =
       this.#connection.ownedBy === 'module'
@@ -124,6 +129,16 @@ export class RedisBackend implements SessionBackend {
     return readRecord(() => this.#at(id), id);
   }
 
+  async readMany(ids: readonly SessionId[]): Promise<(SessionRecord | null)[]> {
+    return readRecords((id) => this.#at(id), ids);
+  }
+
+  /** By a second connection, which is made for the first listener and closed behind the last one. */
+  async onEnded(listener: EndedListener): Promise<EndedSubscription> {
+    const { link, ended } = this.#opened();
+    return ended.subscribe(link.client, listener);
+  }
+
   async replace(record: SessionRecord, ifVersion: number, { deadline }: ReplaceOptions = {}): Promise<ReplaceResult> {
     const { scripts, key } = this.#at(record.id);
     const replace = (on: RedisScripts, window: TimeWindow | null) =>
@@ -157,6 +172,7 @@ export class RedisBackend implements SessionBackend {
   }
 
   async close(): Promise<void> {
+    this.#ended?.close();
     await this.#link?.close();
   }
 
@@ -185,9 +201,11 @@ export class RedisBackend implements SessionBackend {
     await opened;
   }
 
-  #opened(): { link: RedisLink; context: BackendContext } {
-    if (this.#link === undefined || this.#context === undefined) throw new Error('RedisBackend was used before open()');
-    return { link: this.#link, context: this.#context };
+  #opened(): { link: RedisLink; context: BackendContext; ended: EndedChannel } {
+    if (this.#link === undefined || this.#context === undefined || this.#ended === undefined) {
+      throw new Error('RedisBackend was used before open()');
+    }
+    return { link: this.#link, context: this.#context, ended: this.#ended };
   }
 
   #of(tag: UserTag): { link: RedisLink; scripts: RedisScripts; index: string } {

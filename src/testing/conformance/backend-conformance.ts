@@ -1,6 +1,7 @@
 import { ALIAS_REQUIREMENTS } from './alias.requirements.js';
 import { Arena, type BackendSubject } from './arena.js';
 import type { ConformanceCase } from './conformance-case.js';
+import { LIVE_REQUIREMENTS } from './live.requirements.js';
 import { RACE_REQUIREMENTS } from './race.requirements.js';
 import { DAMAGE_REQUIREMENT, NEWER_REQUIREMENT, RECORD_REQUIREMENTS } from './record.requirements.js';
 import { USER_REQUIREMENTS } from './user.requirements.js';
@@ -12,7 +13,7 @@ import { USER_REQUIREMENTS } from './user.requirements.js';
  * @example for (const { name, run } of backendConformance({ create: () => new MyBackend() })) it(name, run);
  */
 export function backendConformance(subject: BackendSubject): ConformanceCase[] {
-  const requirements = [...RECORD_REQUIREMENTS, ...USER_REQUIREMENTS, ...RACE_REQUIREMENTS];
+  const requirements = [...RECORD_REQUIREMENTS, ...USER_REQUIREMENTS, ...RACE_REQUIREMENTS, ...LIVE_REQUIREMENTS];
   if (subject.aliases !== false) requirements.push(...ALIAS_REQUIREMENTS);
   if (subject.damage !== undefined) requirements.push(DAMAGE_REQUIREMENT);
   if (subject.writeNewer !== undefined) requirements.push(NEWER_REQUIREMENT);

@@ -9,7 +9,7 @@ import { PASSED, UNDETERMINED, type Finding, type ReadinessCheck } from './readi
 const TAG_BYTES = 12;
 const KEYS_REFUSED = 'keys';
 
-/** Every command that the scripts of the backend use, with arguments that do no harm to two keys of the probe, `text` and `set`. */
+/** Every command that the scripts of the backend need, with arguments that do no harm to two keys of the probe, `text` and `set`. */
 export const PROBED_COMMANDS = {
   DEL: 'text',
   EXISTS: 'text',

@@ -1,4 +1,4 @@
-import { GONE, IN_TIME, LIST, PARTS, RECORD_HEAD, REMOVE, SURPLUS, TORN, UNLIST } from './script-parts.js';
+import { GONE, IN_TIME, LIST, PARTS, RECORD_HEAD, REMOVE, SURPLUS, TELL_ENDED, TORN, UNLIST } from './script-parts.js';
 
 /** Expired members that a creation takes out of the index: more than it enters, so that the index does not grow. */
 const PRUNED_AT_ONCE = 20;
@@ -96,5 +96,12 @@ if listed then list(index, ARGV[6], ARGV[5], ARGV[4], ARGV[2], entries > 0) end
 if ending and replaced ~= '' and redis.call('ZSCORE', index .. ENDING, replaced) then
   list(index .. ENDING, ARGV[6], ARGV[5], ARGV[4], ARGV[2])
 end
-return {'created', unpack(part and part.evicted or {})}
+local evicted = part and part.evicted or {}
+if replaced ~= '' or #evicted > 0 then
+  ${TELL_ENDED}
+  local ended = {unpack(evicted)}
+  if replaced ~= '' then ended[#ended + 1] = replaced end
+  tellEnded(index, ended)
+end
+return {'created', unpack(evicted)}
 `;

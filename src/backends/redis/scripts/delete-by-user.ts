@@ -1,4 +1,14 @@
-import { ENDING_PART, IS_ENDING, MEMBERS, PARTS, RECORD_HEAD, REMOVE, TORN, UNLIST } from './script-parts.js';
+import {
+  ENDING_PART,
+  IS_ENDING,
+  MEMBERS,
+  PARTS,
+  RECORD_HEAD,
+  REMOVE,
+  TELL_ENDED,
+  TORN,
+  UNLIST,
+} from './script-parts.js';
 
 /**
  * Ends all sessions of one user but one; of a user with more of them than one script may look at it moves the index away in one step, for
@@ -10,7 +20,7 @@ import { ENDING_PART, IS_ENDING, MEMBERS, PARTS, RECORD_HEAD, REMOVE, TORN, UNLI
  * Returns an array: 'ended' and the members whose active, unexpired records it removed; or one word: 'moved'; 'unfinished' where something was
  * moved away before, and nothing was done; 'newer'.
  */
-export const DELETE_BY_USER = `${RECORD_HEAD}${PARTS}${TORN}${IS_ENDING}${MEMBERS}${UNLIST}${REMOVE}${ENDING_PART}
+export const DELETE_BY_USER = `${RECORD_HEAD}${PARTS}${TORN}${IS_ENDING}${MEMBERS}${UNLIST}${REMOVE}${ENDING_PART}${TELL_ENDED}
 local index = KEYS[1]
 local ending = index .. ENDING
 if isEnding(index) then return {'unfinished'} end
@@ -36,5 +46,6 @@ local part = endingPart(index, members, ARGV[1], tonumber(ARGV[2]))
 if part.newer then return {'newer'} end
 unlist(index, part.gone)
 remove(index, part.leaving)
+tellEnded(index, part.ended)
 return {'ended', unpack(part.ended)}
 `;

@@ -1,4 +1,4 @@
-import { PARTS, RECORD_HEAD, TORN, UNLIST } from './script-parts.js';
+import { PARTS, RECORD_HEAD, TELL_ENDED, TORN, UNLIST } from './script-parts.js';
 
 /**
  * Removes a record and its entry in the index.
@@ -9,7 +9,7 @@ import { PARTS, RECORD_HEAD, TORN, UNLIST } from './script-parts.js';
  * Returns 'deleted', 'changed', 'missing', 'alias' or 'newer'. A value that is no record of ours stays where it is, and so does an alias if no
  * version is given.
  */
-export const DELETE = `${RECORD_HEAD}${PARTS}${TORN}${UNLIST}
+export const DELETE = `${RECORD_HEAD}${PARTS}${TORN}${UNLIST}${TELL_ENDED}
 local index = indexOf(KEYS[1])
 local old = head(KEYS[1])
 if old and old.newer then return 'newer' end
@@ -19,5 +19,6 @@ if old and old.owned and torn({KEYS[1], index}) then return MOVING end
 if not old or old.owned then unlist(index, {ARGV[2]}) end
 if not old then return 'missing' end
 redis.call('DEL', KEYS[1])
+if old.status == 'a' then tellEnded(index, {ARGV[2]}) end
 return 'deleted'
 `;

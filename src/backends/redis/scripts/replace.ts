@@ -1,4 +1,4 @@
-import { IN_TIME, LIFETIME, LIST, PARTS, RECORD_HEAD, TORN, UNLIST } from './script-parts.js';
+import { IN_TIME, LIFETIME, LIST, PARTS, RECORD_HEAD, TELL_ENDED, TORN, UNLIST } from './script-parts.js';
 
 /**
  * Puts a record in the place of one version of itself. Times that the store knows to be later stay, with their lifetime.
@@ -30,6 +30,10 @@ if ARGV[9] == '1' then
   list(index, ARGV[8], lastAccessed, expiresAt, redis.call('PTTL', KEYS[1]))
 elseif old.owned then
   unlist(index, {ARGV[8]})
+end
+if old.status == 'a' and string.sub(ARGV[3], 1, 1) ~= 'a' then
+  ${TELL_ENDED}
+  tellEnded(index, {ARGV[8]})
 end
 return 'replaced'
 `;

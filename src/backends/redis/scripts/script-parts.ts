@@ -213,6 +213,21 @@ local function endingPart(index, members, keep, now)
 end
 `;
 
+/** Behind the prefix of the keys, the channel on which the scripts tell which sessions have ended. */
+export const ENDED_CHANNEL = 'ended';
+
+/**
+ * `tellEnded(…)`: publishes which sessions of a user a script has ended: the tag and the members, with spaces between. To be called last, and only
+ * where something has ended. Its failure, such as a missing right to the channel, is none of the script: others then look by themselves.
+ */
+export const TELL_ENDED = `
+local function tellEnded(index, members)
+  if #members == 0 then return end
+  local prefix, tag = string.match(index, '^([^{]*){(.*)}$')
+  redis.pcall('PUBLISH', prefix .. '${ENDED_CHANNEL}', tag .. ' ' .. table.concat(members, ' '))
+end
+`;
+
 /** Needs RECORD_HEAD and TORN. */
 export const SURPLUS = `
 local FIRST_USED = '1${'0'.repeat(TIME_CHARS)}'

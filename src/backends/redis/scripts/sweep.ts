@@ -1,4 +1,15 @@
-import { ENDING_PART, IS_ENDING, LIST, MEMBERS, PARTS, RECORD_HEAD, REMOVE, TORN, UNLIST } from './script-parts.js';
+import {
+  ENDING_PART,
+  IS_ENDING,
+  LIST,
+  MEMBERS,
+  PARTS,
+  RECORD_HEAD,
+  REMOVE,
+  TELL_ENDED,
+  TORN,
+  UNLIST,
+} from './script-parts.js';
 
 /**
  * Ends a part of the sessions that a log-out everywhere has moved away from the index of their user. Until then they can still be used; what
@@ -9,7 +20,7 @@ import { ENDING_PART, IS_ENDING, LIST, MEMBERS, PARTS, RECORD_HEAD, REMOVE, TORN
  *
  * Returns an array: 'more', or 'done' after the last part, and the members whose active, unexpired records it removed; or 'newer'.
  */
-export const SWEEP = `${RECORD_HEAD}${PARTS}${TORN}${IS_ENDING}${MEMBERS}${UNLIST}${REMOVE}${ENDING_PART}${LIST}
+export const SWEEP = `${RECORD_HEAD}${PARTS}${TORN}${IS_ENDING}${MEMBERS}${UNLIST}${REMOVE}${ENDING_PART}${LIST}${TELL_ENDED}
 local index = KEYS[1]
 if not isEnding(index) then return {'done'} end
 local ending = index .. ENDING
@@ -27,5 +38,6 @@ unlist(index, part.gone)
 remove(index, part.leaving)
 unlist(ending, members)
 if isLast then redis.call('ZREM', index, ENDING) end
+tellEnded(index, part.ended)
 return {isLast and 'done' or 'more', unpack(part.ended)}
 `;
