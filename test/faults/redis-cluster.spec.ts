@@ -68,7 +68,8 @@ describe('sessions in a Redis Cluster', () => {
   let two: ServiceUnderTest;
 
   beforeEach(async () => {
-    const options = { backendTimeout: AMPLE_MS, maxSessionsPerUser: 10 };
+    // Nothing is looked up for a reason of its own.
+    const options = { backendTimeout: AMPLE_MS, maxSessionsPerUser: 10, liveCheckInterval: 3600 };
     one = await startService(backend(), options);
     two = await startService(backend(), options, one.clock);
   });
@@ -145,6 +146,33 @@ describe('sessions in a Redis Cluster', () => {
     const all = [...one.events, ...two.events];
     return Promise.resolve(all.filter((event) => event.type === 'ended' && event.reason === 'evicted-by-limit').length);
   }
+
+  it('end what is open in another process, wherever their users lie', async () => {
+    const users = Array.from({ length: 12 }, (_, index) => `watched ${index}`);
+    const watched = await Promise.all(
+      users.map(async (userId) => {
+        const { session, token } = await one.sessions.createSession({ user: { userId } });
+        const signal = two.sessions.whileAlive(await two.sessions.getSession(token));
+        return { session, signal };
+      }),
+    );
+    const subscribers = async () => {
+      const counts = await Promise.all(
+        cluster.nodes.map(({ admin }) => admin.pubsub('NUMSUB', 'session:ended') as Promise<[string, number]>),
+      );
+      return counts.reduce((sum, [, count]) => sum + count, 0);
+    };
+    await until('the second process listens', async () => (await subscribers()) === 1);
+    const aborted = () => watched.filter(({ signal }) => signal.aborted).length;
+    const [revoked, renamed, ...others] = watched;
+    await one.sessions.deleteSession(revoked!.session.sessionId);
+    const { session: present } = await one.sessions.regenerateSessionId(renamed!.session);
+    for (const { session } of others) await one.sessions.deleteUserSessions(session.user!.userId);
+    await until('all but one have ended', () => aborted() === users.length - 1);
+    expect(renamed!.signal.aborted).toBe(false);
+    await one.sessions.invalidateSession(present);
+    await until('the last one has ended', () => aborted() === users.length);
+  });
 
   it('hand out a flash message once, to one of 20 takers of two processes', async () => {
     const { session, token } = await one.sessions.createSession();
