@@ -19,7 +19,7 @@ const KNOWN_TEXTS: ReadonlyMap<string, string> = new Map([
 
 /** What `RedisBackend` and its driver send. The name in an error is shown only if it is one of these: it is text from outside. */
 const KNOWN_COMMANDS: ReadonlySet<string> = new Set(
-  'auth client cluster del eval evalsha exists get getrange hello info pexpire ping pttl quit readonly rename select set setrange time type zadd zcard zrange zrangebyscore zrem zscan zscore'.split(
+  'auth client cluster del eval evalsha exists get getrange hello info mget pexpire ping pttl publish quit readonly rename select set setrange subscribe time type zadd zcard zrange zrangebyscore zrem zscan zscore'.split(
     ' ',
   ),
 );

@@ -2,7 +2,8 @@ import { Injectable } from '@nestjs/common';
 
 import type { SessionMetadata } from '../records/payload.js';
 import type { StoredSession } from '../records/stored-session.js';
-import { SessionStore } from '../store/session-store.js';
+import { SessionNotFoundError } from '../errors/session-errors.js';
+import { SessionStore, unknownIfNewer } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf, type SessionId, type UserTag } from '../tokens/session-secret.js';
 
@@ -37,30 +38,43 @@ export class SessionSuccessors {
    */
   async successorOf(known: KnownId, budget: StoreBudget): Promise<StoredSession | null> {
     const stored = await this.store.read(known.id, budget);
-    const [successor = null] = await this.successorsOf([{ ...known, stored }], budget);
-    return successor;
+    return this.#successorOf({ ...known, stored }, (tag) => this.store.listByUser(tag, budget, true), budget);
   }
 
-  /** The same for several, in their order. The sessions of a user are listed once. */
-  async successorsOf(known: readonly ReadId[], budget: StoreBudget): Promise<(StoredSession | null)[]> {
+  /**
+   * The same for several, in their order. The sessions of a user are listed once.
+   *
+   * @returns `unknown` where only a later version of this module knows
+   */
+  async successorsOf(known: readonly ReadId[], budget: StoreBudget): Promise<(StoredSession | 'unknown' | null)[]> {
     const lists = new Map<UserTag, Promise<StoredSession[]>>();
     const listOf = (tag: UserTag) => {
       const list = lists.get(tag) ?? this.store.listByUser(tag, budget, true);
       lists.set(tag, list);
       return list;
     };
-    return Promise.all(
-      known.map(async ({ id, lineage, stored }) => {
-        const present = stored?.record.status === 'alias' ? await this.#followed(stored, budget) : stored;
-        if (present !== null && this.store.isAlive(present)) return present;
-        const list = await listOf(tagOf(id));
-        return list.find((other) => this.#isOf(lineage, other)) ?? null;
-      }),
-    );
+    return Promise.all(known.map((one) => this.#successorOf(one, listOf, budget).catch(unknownIfNewer)));
+  }
+
+  async #successorOf(
+    { id, lineage, stored }: ReadId,
+    listOf: (tag: UserTag) => Promise<StoredSession[]>,
+    budget: StoreBudget,
+  ): Promise<StoredSession | null> {
+    const present = stored?.record.status === 'alias' ? await this.#followed(stored, budget) : stored;
+    if (present !== null && this.store.isAlive(present)) return present;
+    const list = await listOf(tagOf(id));
+    return list.find((other) => this.#isOf(lineage, other)) ?? null;
   }
 
   async #followed(alias: StoredSession, budget: StoreBudget): Promise<StoredSession | null> {
-    return (await this.store.aliases.follow(alias, budget)).stored;
+    try {
+      return (await this.store.aliases.follow(alias, budget)).stored;
+    } catch (error) {
+      // A damaged alias leads nowhere.
+      if (error instanceof SessionNotFoundError) return null;
+      throw error;
+    }
   }
 
   #isOf(lineage: string, session: StoredSession): boolean {

@@ -11,32 +11,17 @@ import { SessionOptions } from '../options/session-options.js';
 import type { StoredSession } from '../records/stored-session.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
-import type { SessionId } from '../tokens/session-secret.js';
 import type { SessionState } from './session-state.js';
 import { SessionSuccessors, lineageOf, type ReadId } from './session-successors.js';
 import { Session } from './session.js';
+import { WatchTimer } from './watch-timer.js';
+import { Watcher, WatchedSessions, type WatchedSession } from './watched-sessions.js';
 
 /** Looked up by one call of the store. */
 const SESSIONS_AT_ONCE = 250;
 
-/** Made while this file is loaded, outside of any request: a request that ends a session must not lend its context to those who watch it. */
+/** Made while this file is loaded, outside of any request: what runs later keeps no request alive. */
 const noRequest = new AsyncResource('SessionWatches');
-
-/** One who wants to know of the end of a session. */
-interface Watcher {
-  readonly ended: (reason: SessionError) => void;
-  /** null: it has ended, or is not watched any more. */
-  watched: WatchedSession | null;
-}
-
-/** A session that is watched, under its present id as far as it is known here. */
-interface WatchedSession {
-  id: SessionId;
-  readonly lineage: string;
-  /** When it ends if nothing renews it, as known here; milliseconds since the epoch. */
-  expiresAt: number;
-  readonly watchers: Set<Watcher>;
-}
 
 /** A watched session that does not live under its id. */
 interface GoneSession extends ReadId {
@@ -54,15 +39,13 @@ interface GoneSession extends ReadId {
 @Injectable()
 export class SessionWatches implements OnApplicationShutdown {
   readonly #logger = new Logger('SessionModule');
-  readonly #byId = new Map<SessionId, WatchedSession>();
+  readonly #watched = new WatchedSessions((error) => {
+    this.#logger.error(`What was to be done at the end of a session has failed: ${messageOf(error)}`);
+  });
   /** To be looked at. */
   readonly #due = new Set<WatchedSession>();
-  readonly #intervalMs: number;
+  readonly #timer: WatchTimer;
   #isLooking = false;
-  #timer: NodeJS.Timeout | undefined;
-  /** By `performance.now()`. */
-  #firesAt = Infinity;
-  #nextRoundAt = Infinity;
   #subscribing: Promise<EndedSubscription | null> | undefined;
   #isBlind = false;
   #isShutDown = false;
@@ -73,14 +56,17 @@ export class SessionWatches implements OnApplicationShutdown {
     private readonly successors: SessionSuccessors,
     @Inject(SESSION_CLOCK) private readonly clock: Clock,
   ) {
-    this.#intervalMs = liveCheckInterval * 1000;
+    this.#timer = new WatchTimer(liveCheckInterval * 1000, (isRound) => {
+      this.#lookAround(isRound);
+    });
   }
 
-  async onApplicationShutdown(): Promise<void> {
+  onApplicationShutdown(): void {
     this.#isShutDown = true;
-    this.#byId.clear();
+    this.#watched.clear();
     this.#due.clear();
-    await this.#rest();
+    // The backend closes what is open in any case.
+    void this.#rest();
   }
 
   /**
@@ -90,82 +76,39 @@ export class SessionWatches implements OnApplicationShutdown {
    */
   watch(session: Session, ended: (reason: SessionError) => void): () => void {
     const state = Session.stateOf(session);
-    const watcher: Watcher = { ended, watched: null };
-    if (state.isEnded) this.#notify(watcher, hasEnded());
+    const watcher = new Watcher(ended);
+    if (state.isEnded) this.#watched.notify(watcher, hasEnded());
     else if (!this.#isShutDown) this.#add(watcher, state);
     return () => {
-      this.#remove(watcher);
+      this.#watched.remove(watcher);
     };
+  }
+
+  #add(watcher: Watcher, { record: { id }, metadata, expiresAt }: SessionState): void {
+    if (!this.#watched.add(watcher, { id, lineage: lineageOf(id, metadata), expiresAt })) return;
+    this.#expires(expiresAt);
+    // It may have ended since it was loaded.
+    if (watcher.watched !== null) this.#look(watcher.watched);
   }
 
   /** Called when this process has ended a session. */
   ended(id: string): void {
-    const watched = this.#byId.get(id as SessionId);
-    if (watched !== undefined) this.#end(watched, hasEnded());
+    const watched = this.#watched.get(id);
+    if (watched !== undefined) this.#watched.end(watched, hasEnded());
   }
 
   /** Called when this process has given a session a new id. */
   hasNewId(formerId: string, stored: StoredSession): void {
-    const watched = this.#byId.get(formerId as SessionId);
+    const watched = this.#watched.get(formerId);
     if (watched === undefined) return;
     const { record, content } = stored;
     if (lineageOf(record.id, content.metadata) === watched.lineage) this.#move(watched, stored);
-    else this.#end(watched, hasEnded());
+    else this.#watched.end(watched, hasEnded());
   }
 
-  #add(watcher: Watcher, { record: { id }, metadata, expiresAt }: SessionState): void {
-    const known = this.#byId.get(id);
-    const watched = known ?? { id, lineage: lineageOf(id, metadata), expiresAt, watchers: new Set() };
-    watcher.watched = watched;
-    watched.watchers.add(watcher);
-    if (known !== undefined) return;
-    this.#byId.set(id, watched);
-    this.#arm(watched.expiresAt);
-    // It may have ended since it was loaded.
-    this.#look(watched);
-  }
-
-  #remove(watcher: Watcher): void {
-    const { watched } = watcher;
-    watcher.watched = null;
-    if (watched?.watchers.delete(watcher) === true && watched.watchers.size === 0) this.#forget(watched);
-  }
-
-  #forget(watched: WatchedSession): void {
-    this.#due.delete(watched);
-    if (this.#byId.get(watched.id) === watched) this.#byId.delete(watched.id);
-  }
-
-  #end(watched: WatchedSession, reason: SessionError): void {
-    this.#forget(watched);
-    for (const watcher of watched.watchers) {
-      // One of them may have removed another.
-      if (watcher.watched !== watched) continue;
-      watcher.watched = null;
-      this.#notify(watcher, reason);
-    }
-  }
-
-  #notify(watcher: Watcher, reason: SessionError): void {
-    try {
-      noRequest.runInAsyncScope(watcher.ended, undefined, reason);
-    } catch (error) {
-      this.#logger.error(`What was to be done at the end of a session has failed: ${messageOf(error)}`);
-    }
-  }
-
-  /** Goes on under the id of `stored`, perhaps together with others who watch it by that. */
+  /** Goes on under the id of `stored`. */
   #move(watched: WatchedSession, stored: StoredSession): void {
-    this.#forget(watched);
-    const { id } = stored.record;
-    watched.id = id;
-    const other = this.#byId.get(id);
-    if (other === undefined) this.#byId.set(id, watched);
-    for (const watcher of other === undefined ? [] : watched.watchers) {
-      watcher.watched = other ?? null;
-      other?.watchers.add(watcher);
-    }
-    const present = other ?? watched;
+    const present = this.#watched.move(watched, stored.record.id);
     this.#renewed(present, stored);
     // A notice that came before this had no one to go to.
     this.#look(present);
@@ -173,50 +116,33 @@ export class SessionWatches implements OnApplicationShutdown {
 
   #renewed(watched: WatchedSession, { record, content }: StoredSession): void {
     watched.expiresAt = this.store.expiryOf(record, content);
-    this.#arm(watched.expiresAt);
+    this.#expires(watched.expiresAt);
   }
 
   // When to look
 
-  /** Sets the timer, so that it fires at `expiresAt` at the latest. */
-  #arm(expiresAt: number): void {
-    if (this.#isShutDown) return;
-    const now = performance.now();
-    if (this.#nextRoundAt === Infinity) this.#nextRoundAt = now + this.#intervalMs;
-    // One that has expired is looked at by then, or is under way.
-    const leftMs = Math.max(expiresAt - this.clock.now(), 0);
-    const firesAt = Math.min(this.#nextRoundAt, now + leftMs);
-    if (firesAt >= this.#firesAt) return;
-    clearTimeout(this.#timer);
-    this.#firesAt = firesAt;
-    this.#timer = noRequest.runInAsyncScope(() =>
-      setTimeout(this.#tick, Math.max(Math.ceil(firesAt - now), 1)).unref(),
-    );
+  #expires(expiresAt: number): void {
+    if (!this.#isShutDown) this.#timer.setWithin(expiresAt - this.clock.now());
   }
 
-  readonly #tick = (): void => {
-    this.#firesAt = Infinity;
-    if (this.#byId.size === 0) {
+  #lookAround(isRound: boolean): void {
+    if (this.#watched.size === 0) {
       void this.#rest();
       return;
     }
-    const isRound = performance.now() >= this.#nextRoundAt;
-    if (isRound) this.#nextRoundAt = performance.now() + this.#intervalMs;
     const now = this.clock.now();
     let earliest = Infinity;
-    for (const watched of this.#byId.values()) {
+    for (const watched of this.#watched.all()) {
       const hasExpired = watched.expiresAt <= now;
       if (!hasExpired) earliest = Math.min(earliest, watched.expiresAt);
       if (isRound || hasExpired) this.#look(watched);
     }
-    this.#arm(earliest);
-  };
+    this.#expires(earliest);
+  }
 
   /** Nothing is watched any more. A little later than that, so that a single client that comes and goes does not make and drop a connection each time. */
   async #rest(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#firesAt = Infinity;
-    this.#nextRoundAt = Infinity;
+    this.#timer.stop();
     const subscribing = this.#subscribing;
     this.#subscribing = undefined;
     try {
@@ -231,7 +157,7 @@ export class SessionWatches implements OnApplicationShutdown {
     this.#subscribing ??= this.store
       .onEnded((ids) => {
         for (const id of ids) {
-          const watched = this.#byId.get(id);
+          const watched = this.#watched.get(id);
           if (watched !== undefined) this.#look(watched);
         }
       })
@@ -260,14 +186,8 @@ export class SessionWatches implements OnApplicationShutdown {
   async #lookAtDue(): Promise<void> {
     // So that connections which come at the same time are looked up together.
     await eventLoopTurn();
-    while (this.#due.size > 0) {
+    for (let part = this.#takeDue(); part.length > 0; part = this.#takeDue()) {
       await this.#subscribed(this.store.newBudget());
-      const part: WatchedSession[] = [];
-      for (const watched of this.#due) {
-        if (part.length === SESSIONS_AT_ONCE) break;
-        part.push(watched);
-        this.#due.delete(watched);
-      }
       try {
         await this.#lookAt(part, this.store.newBudget());
         this.#sees();
@@ -276,6 +196,16 @@ export class SessionWatches implements OnApplicationShutdown {
       }
     }
     this.#isLooking = false;
+  }
+
+  #takeDue(): WatchedSession[] {
+    const part: WatchedSession[] = [];
+    for (const watched of this.#due) {
+      if (part.length === SESSIONS_AT_ONCE) break;
+      this.#due.delete(watched);
+      if (this.#watched.has(watched)) part.push(watched);
+    }
+    return part;
   }
 
   async #lookAt(part: readonly WatchedSession[], budget: StoreBudget): Promise<void> {
@@ -296,9 +226,10 @@ export class SessionWatches implements OnApplicationShutdown {
   async #lookForSuccessors(gone: readonly GoneSession[], budget: StoreBudget): Promise<void> {
     const successors = await this.successors.successorsOf(gone, budget);
     for (const [index, { watched, id }] of gone.entries()) {
-      if (this.#byId.get(id) !== watched) continue;
+      if (watched.id !== id || !this.#watched.has(watched)) continue;
       const successor = successors[index] ?? null;
-      if (successor === null) this.#end(watched, this.#hasExpired(watched) ? hasExpired() : hasEnded());
+      if (successor === 'unknown') this.#endIfExpired(watched);
+      else if (successor === null) this.#watched.end(watched, this.#hasExpired(watched) ? hasExpired() : hasEnded());
       else if (successor.record.id === watched.id) this.#renewed(watched, successor);
       else this.#move(watched, successor);
     }
@@ -323,7 +254,7 @@ export class SessionWatches implements OnApplicationShutdown {
   }
 
   #endIfExpired(watched: WatchedSession): void {
-    if (this.#hasExpired(watched) && this.#byId.get(watched.id) === watched) this.#end(watched, hasExpired());
+    if (this.#hasExpired(watched) && this.#watched.has(watched)) this.#watched.end(watched, hasExpired());
   }
 
   #hasExpired({ expiresAt }: WatchedSession): boolean {

@@ -496,8 +496,8 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 }
 
-/** @throws `error` if it is another one */
-function unknownIfNewer(error: unknown): 'unknown' {
+/** For a record that only a later version of this module can read. @throws `error` if it is another one */
+export function unknownIfNewer(error: unknown): 'unknown' {
   if (error instanceof SessionBackendError && error.code === 'BACKEND_RECORD_NEWER') return 'unknown';
   throw error;
 }

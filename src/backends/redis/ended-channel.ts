@@ -9,6 +9,9 @@ import { ENDED_CHANNEL } from './scripts/script-parts.js';
 /** After so long without a byte the operating system asks whether the server is still there: on this connection no command is waited for. */
 const KEEP_ALIVE_MS = 10_000;
 
+/** Between two attempts on a server that is there. */
+const RETRY_PAUSE_MS = 1000;
+
 type Context = Pick<BackendContext, 'keyPrefix' | 'timeoutMs' | 'logger'>;
 
 /**
@@ -22,6 +25,7 @@ export class EndedChannel {
   #settled: Promise<void> | undefined;
   /** Whether the log says that the user has no right to the channel. */
   #isRefused = false;
+  #isClosed = false;
 
   constructor(context: Context) {
     this.#context = context;
@@ -29,21 +33,28 @@ export class EndedChannel {
 
   /** @param like the client whose server, user and key prefix are meant */
   async subscribe(like: Redis | Cluster, listener: EndedListener): Promise<EndedSubscription> {
+    if (this.#isClosed) return { close: () => Promise.resolve() };
     const entry = { listener };
     this.#listeners.add(entry);
     this.#settled ??= this.#open(like);
     await this.#settled;
     return {
       close: () => {
-        if (this.#listeners.delete(entry) && this.#listeners.size === 0) this.close();
+        if (this.#listeners.delete(entry) && this.#listeners.size === 0) this.#drop();
         return Promise.resolve();
       },
     };
   }
 
-  /** Drops the connection, also one that is being made. */
+  /** Nobody can listen from now on. */
   close(): void {
+    this.#isClosed = true;
     this.#listeners.clear();
+    this.#drop();
+  }
+
+  /** Drops the connection, also one that is being made. */
+  #drop(): void {
     this.#settled = undefined;
     this.#client?.disconnect();
     this.#client = undefined;
@@ -79,7 +90,10 @@ export class EndedChannel {
   #failed(client: Redis | Cluster, error: unknown): void {
     if (client !== this.#client) return;
     if (!isRefused(error)) {
-      client.disconnect(true);
+      // Perhaps it is loading. It subscribes when it is connected anew.
+      setTimeout(() => {
+        if (client === this.#client) client.disconnect(true);
+      }, RETRY_PAUSE_MS).unref();
       return;
     }
     client.disconnect();
