@@ -19,6 +19,7 @@ describe.each(['memory', 'redis'])('02-auth-api on %s', (store) => {
   let url: string;
 
   beforeAll(async () => {
+    if (store === 'redis') redis = await RedisServer.start();
     server = new SampleProcess(new URL('./serve.ts', import.meta.url));
     await serve();
   });
@@ -28,11 +29,8 @@ describe.each(['memory', 'redis'])('02-auth-api on %s', (store) => {
     await redis?.stop();
   });
 
-  /** A new application on a new store. The tests play a proxy in front of it: so they can come from any address. */
+  /** An application in which nobody is logged in. The tests play a proxy in front of it: so they can come from any address. */
   async function serve(): Promise<void> {
-    await ask({ serve: null });
-    await redis?.stop();
-    if (store === 'redis') redis = await RedisServer.start();
     const environment = { SESSION_SECRET, TRUST_PROXY: 'loopback', ...(redis ? { REDIS_URL: redis.url } : {}) };
     ({ url } = (await ask({ serve: environment })) as { url: string });
   }
