@@ -88,7 +88,12 @@ function containersIn(value: unknown, found: Container[] = []): Container[] {
 const keys = fc.constantFrom('a', 'b', 'c', '0', '1', '10', 'length', 'toString', 'constructor');
 const leaves = fc.oneof(fc.constantFrom(0, -0, 1, 1.5, '', 'a', 'b', true, false, null), fc.string());
 const { json } = fc.letrec((tie) => ({
-  json: fc.oneof({ maxDepth: 4 }, leaves, fc.array(tie('json'), { maxLength: 4 }), fc.dictionary(keys, tie('json'), { maxKeys: 4 })),
+  json: fc.oneof(
+    { maxDepth: 4 },
+    leaves,
+    fc.array(tie('json'), { maxLength: 4 }),
+    fc.dictionary(keys, tie('json'), { maxKeys: 4 }),
+  ),
 }));
 const objects = fc.dictionary(keys, json);
 const change = fc.record({
