@@ -24,7 +24,7 @@ const config: Config = {
   },
   moduleNameMapper: {
     '^nestjs-sessionx$': '<rootDir>/src/index.ts',
-    '^nestjs-sessionx/(redis|memcached)$': '<rootDir>/src/$1.ts',
+    '^nestjs-sessionx/(redis|memcached|ws)$': '<rootDir>/src/$1.ts',
     '^nestjs-sessionx/testing$': '<rootDir>/src/testing/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },

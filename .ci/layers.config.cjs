@@ -11,7 +11,7 @@ const LAYERS = [
     name: 'nest',
     path: '^src/decorators/|^src/(session[.](module|service|guard|interceptor)|session-error[.]filter)[^/]*[.]ts$',
   },
-  { name: 'entry points', path: '^src/testing/|^src/(index|redis|memcached)[.]ts$' },
+  { name: 'entry points', path: '^src/testing/|^src/(index|redis|memcached|ws)[.]ts$' },
 ];
 
 const upwards = LAYERS.slice(0, -1).map(({ name, path }, level) => ({

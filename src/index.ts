@@ -78,6 +78,7 @@ export type {
 } from './events/session-event.js';
 export { SessionTraceError, type SessionTrace } from './events/session-channels.js';
 export { SessionEvents } from './events/session-events.js';
+export type { ContextReader, ContextRequest } from './options/context-reader.interface.js';
 export type { FormerCookie } from './options/former-cookies.js';
 export { SessionCookieOptions } from './options/session-cookie-options.js';
 export { SessionCsrfOptions } from './options/session-csrf-options.js';

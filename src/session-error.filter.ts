@@ -1,7 +1,9 @@
-import { Catch, type ArgumentsHost } from '@nestjs/common';
-import { ApplicationConfig, BaseExceptionFilter } from '@nestjs/core';
+import { Catch, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import { ApplicationConfig, BaseExceptionFilter, ModulesContainer } from '@nestjs/core';
 
 import { GraphqlSessionError } from './contexts/graphql-error.js';
+import { rpcExceptionOf, sendException } from './contexts/message-error.js';
+import { addFilterToMessages } from './decorators/message-filters.js';
 import { SessionError } from './errors/session-error.js';
 import { SessionBackendError } from './errors/session-errors.js';
 import { RETRY_AFTER_S } from './requests/session-responses.js';
@@ -10,12 +12,13 @@ import { RETRY_AFTER_S } from './requests/session-responses.js';
  * Gives our errors the form of their context. Filters of the application come before this one.
  *
  * HTTP: tells clients and caches what a 503 of ours means, on routes where neither guard nor decorator of ours sees the response, as
- * `SessionService` works there too. GraphQL: the message for the client, and its code.
+ * `SessionService` works there too. GraphQL and messages: what the client is told, and a code.
  */
 @Catch(SessionError)
 export class SessionErrorFilter extends BaseExceptionFilter {
-  constructor(config: ApplicationConfig) {
+  constructor(config: ApplicationConfig, modules: ModulesContainer) {
     super();
+    addFilterToMessages(modules, new SessionMessageErrorFilter());
     // Of global filters, the one that was added first comes last. The application's are added after providers are made.
     config.addGlobalFilter(this);
   }
@@ -30,8 +33,7 @@ export class SessionErrorFilter extends BaseExceptionFilter {
         // What a filter returns is the result of the resolver, and an error as a result is one that was thrown.
         return new GraphqlSessionError(error);
       default:
-        // In other contexts Nest responds where a filter returns nothing.
-        return;
+        return explainMessage(error, host);
     }
   }
 
@@ -41,5 +43,26 @@ export class SessionErrorFilter extends BaseExceptionFilter {
     if (adapter === undefined || adapter.isHeadersSent(response)) return;
     adapter.setHeader(response, 'Retry-After', String(RETRY_AFTER_S));
     adapter.setHeader(response, 'Cache-Control', 'no-store');
+  }
+}
+
+/** The same for messages. Nest gives gateways no global filters, nor microservices of an application that has HTTP too. */
+@Catch(SessionError)
+class SessionMessageErrorFilter implements ExceptionFilter {
+  catch(error: SessionError, host: ArgumentsHost): unknown {
+    return explainMessage(error, host);
+  }
+}
+
+function explainMessage(error: SessionError, host: ArgumentsHost): unknown {
+  switch (host.getType<string>()) {
+    case 'ws':
+      sendException(host.getArgByIndex<object>(0), error);
+      return undefined;
+    case 'rpc':
+      return rpcExceptionOf(error, host.getArgByIndex<unknown>(1));
+    default:
+      // In other contexts Nest responds where a filter returns nothing.
+      return undefined;
   }
 }

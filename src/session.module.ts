@@ -1,10 +1,12 @@
 import { Inject, Module, type OnModuleInit, type Provider } from '@nestjs/common';
-import { ModulesContainer } from '@nestjs/core';
+import { HttpAdapterHost, ModulesContainer, type AbstractHttpAdapter } from '@nestjs/core';
+import type { Server } from 'node:http';
 
 import { MemoryBackend } from './backends/memory/memory.backend.js';
 import { SESSION_BACKEND, type SessionBackend } from './backends/session-backend.interface.js';
 import { SessionBinding } from './sessions/session-binding.js';
 import { SESSION_CLOCK, systemClock, type Clock } from './clock.js';
+import { ContextReaders } from './contexts/context-readers.js';
 import { CsrfProtection } from './csrf/csrf-protection.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
 import { assertRequirementsKept } from './decorators/kept-requirements.js';
@@ -14,6 +16,7 @@ import { SessionRejections } from './events/session-rejections.js';
 import { SessionJwtOptions } from './options/session-jwt-options.js';
 import { SessionOptions } from './options/session-options.js';
 import { validateOptions } from './options/validate-options.js';
+import { ConnectionUpgrades } from './requests/connection-upgrades.js';
 import { OneTimeValues } from './requests/one-time-values.js';
 import { PassiveRequests } from './requests/passive-requests.js';
 import { RequestRenewal } from './requests/request-renewal.js';
@@ -94,6 +97,8 @@ const replaceable: Provider[] = [
         new BoundedSerializer(serializer, clock, backendTimeout),
       inject: [TOKEN_SERIALIZER, SESSION_CLOCK, SessionOptions],
     },
+    ConnectionUpgrades,
+    ContextReaders,
     CsrfProtection,
     CsrfTokens,
     OneTimeValues,
@@ -139,6 +144,8 @@ const replaceable: Provider[] = [
 })
 export class SessionModule extends ConfigurableModuleClass implements OnModuleInit {
   readonly #modules: ModulesContainer;
+  readonly #upgrades: ConnectionUpgrades;
+  readonly #host: HttpAdapterHost;
 
   /** @throws TypeError when the application has another one with the same tokens and another memory */
   constructor(
@@ -147,14 +154,22 @@ export class SessionModule extends ConfigurableModuleClass implements OnModuleIn
     @Inject(SESSION_BACKEND) backend: SessionBackend,
     @Inject(SESSION_CLOCK) clock: Clock,
     @Inject(TOKEN_SERIALIZER) serializer: TokenSerializer,
+    upgrades: ConnectionUpgrades,
+    host: HttpAdapterHost,
   ) {
     super();
     assertNoConflict(modules, { options, backend, clock, serializer });
     this.#modules = modules;
+    this.#upgrades = upgrades;
+    this.#host = host;
   }
 
   /** @throws TypeError when a handler has lost what its decorators require */
   onModuleInit(): void {
     assertRequirementsKept(this.#modules);
+    // An application without HTTP has neither.
+    const adapter = this.#host.httpAdapter as AbstractHttpAdapter | undefined;
+    const server = adapter?.getHttpServer() as Server | undefined;
+    if (server !== undefined) this.#upgrades.check(server);
   }
 }

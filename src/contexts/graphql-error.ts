@@ -1,16 +1,5 @@
-import { HttpStatus } from '@nestjs/common';
-
 import type { SessionError } from '../errors/session-error.js';
-
-/** As Apollo calls them, where it has a name. */
-const CODES: ReadonlyMap<number, string> = new Map<HttpStatus, string>([
-  [HttpStatus.BAD_REQUEST, 'BAD_REQUEST'],
-  [HttpStatus.UNAUTHORIZED, 'UNAUTHENTICATED'],
-  [HttpStatus.FORBIDDEN, 'FORBIDDEN'],
-  [HttpStatus.CONFLICT, 'CONFLICT'],
-  [HttpStatus.PAYLOAD_TOO_LARGE, 'PAYLOAD_TOO_LARGE'],
-  [HttpStatus.SERVICE_UNAVAILABLE, 'SERVICE_UNAVAILABLE'],
-]);
+import { clientErrorOf } from './client-error.js';
 
 /** The `extensions` of an error in a GraphQL response (GraphQL specification, section 7.1.2). */
 export interface GraphqlErrorExtensions {
@@ -25,11 +14,8 @@ export class GraphqlSessionError extends Error {
   readonly extensions: GraphqlErrorExtensions;
 
   constructor(error: SessionError) {
-    const { message, code } = error.getResponse() as { readonly message: string; readonly code?: string };
+    const { message, code, reason } = clientErrorOf(error);
     super(message);
-    this.extensions = {
-      code: CODES.get(error.getStatus()) ?? 'INTERNAL_SERVER_ERROR',
-      ...(code === undefined ? {} : { reason: code }),
-    };
+    this.extensions = reason === undefined ? { code } : { code, reason };
   }
 }

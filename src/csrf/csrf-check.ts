@@ -1,18 +1,8 @@
-import type { ExecutionContext } from '@nestjs/common';
-
 import type { SessionError } from '../errors/session-error.js';
 import { SessionCsrfError } from '../errors/session-errors.js';
-import type { PlatformRequest } from '../http/http-messages.js';
 import type { Session } from '../sessions/session.js';
 import type { SessionId } from '../tokens/session-secret.js';
-import type { CsrfProtection, CsrfRule } from './csrf-protection.js';
-
-/** The request that is checked, and its route. The route may become known later. */
-export interface CheckedRequest {
-  readonly request: PlatformRequest;
-  /** For decorators of the route, such as `@SkipCsrf()`; `null` if the route is not known yet. */
-  readonly context: ExecutionContext | null;
-}
+import type { CheckedRequest, CsrfProtection, CsrfRule } from './csrf-protection.js';
 
 /** CSRF check of one request. Made only if the session token came from the cookie, or a cookie is to be set. */
 export class CsrfCheck {
@@ -85,7 +75,7 @@ export class CsrfCheck {
     if (!this.#applies) return;
     this.dependsOnOrigin = true;
     try {
-      this.csrf.assertAllowedOrigin(this.checked.request, sessionId, session);
+      this.csrf.assertAllowedOrigin(this.checked, sessionId, session);
     } catch (error) {
       const isWrongToken = error instanceof SessionCsrfError && error.code === 'CSRF_TOKEN_INVALID';
       if (mayWait && isWrongToken && this.csrf.hasWellFormedToken(this.checked.request)) {
@@ -101,7 +91,9 @@ export class CsrfCheck {
   /** Compares the CSRF token of the request with `session`. The result is thrown by `assertToken()`, because a login needs no such token. */
   checkToken(session: Session): void {
     this.#session = session;
-    this.#tokenRefusal = this.#applies ? this.csrf.refusalOfToken(this.checked.request, session) : null;
+    // A page cannot send one with a handshake.
+    const isChecked = this.#applies && !this.checked.isHandshake;
+    this.#tokenRefusal = isChecked ? this.csrf.refusalOfToken(this.checked.request, session) : null;
   }
 
   /** Whether the request may use the session of the cookie. */
@@ -130,7 +122,7 @@ export class CsrfCheck {
   }
 
   get #applies(): boolean {
-    this.#rule ??= this.csrf.ruleFor(this.checked.request, this.checked.context);
+    this.#rule ??= this.csrf.ruleFor(this.checked);
     return this.#rule === 'checked';
   }
 }

@@ -14,6 +14,15 @@ import { originOf } from './request-origin.js';
 /** RFC 9110, section 9.2.1: these methods change nothing, so a forged request does no harm. */
 const SAFE_METHODS: ReadonlySet<string | undefined> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
+/** A request that is checked. */
+export interface CheckedRequest {
+  readonly request: PlatformRequest;
+  /** For decorators of the route, such as `@SkipCsrf()`; `null` if the route is not known yet. */
+  readonly context: ExecutionContext | null;
+  /** Whether `request` opened a connection. */
+  readonly isHandshake: boolean;
+}
+
 /** The rule for a request whose token came from the cookie: `safe` by its method, `skipped` by `@SkipCsrf()`, or `checked`. */
 export type CsrfRule = 'safe' | 'skipped' | 'checked';
 
@@ -55,8 +64,11 @@ export class CsrfProtection {
     return isMarked && this.#enabled && originOf(request, this.#allowedOrigins) !== 'own';
   }
 
-  ruleFor(request: PlatformRequest, context: ExecutionContext | null): CsrfRule {
-    if (!this.#enabled || SAFE_METHODS.has(rawRequestOf(request).method)) return 'safe';
+  /** A handshake is a GET, and yet what it opens may change everything. No mark excepts it, because it comes before all routes. */
+  ruleFor({ request, context, isHandshake }: CheckedRequest): CsrfRule {
+    if (!this.#enabled) return 'safe';
+    if (isHandshake) return 'checked';
+    if (SAFE_METHODS.has(rawRequestOf(request).method)) return 'safe';
     return context !== null && this.isSkipped(context) ? 'skipped' : 'checked';
   }
 
@@ -67,7 +79,7 @@ export class CsrfProtection {
    * @param session the same, if it is loaded; the token may be for another id that it has, or had a moment ago
    * @throws SessionCsrfError
    */
-  assertAllowedOrigin(request: PlatformRequest, id: SessionId | null, session: Session | null): void {
+  assertAllowedOrigin({ request, isHandshake }: CheckedRequest, id: SessionId | null, session: Session | null): void {
     const origin = originOf(request, this.#allowedOrigins);
     switch (origin) {
       case 'foreign':
@@ -78,6 +90,8 @@ export class CsrfProtection {
       case 'own':
         return;
       case 'unknown': {
+        // A browser names the origin of each page that opens a connection (RFC 6455, section 4.1), so this is another client.
+        if (isHandshake && rawRequestOf(request).headers.origin === undefined) return;
         const token = this.#tokenIn(request);
         if (token === null) throw this.#missingToken();
         if (id !== null && this.tokens.verify(token, id)) return;

@@ -14,11 +14,13 @@ export class FlashInterceptor implements NestInterceptor {
   constructor(private readonly requests: RequestSessions) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
-    const { flash } = this.requests.of(context);
+    const request = this.requests.of(context);
+    const { flash } = request;
     flash.handlerBegins();
     return next.handle().pipe(
       tap(() => {
-        flash.handlerReturns(rawResponseOf(context.getArgByIndex<PlatformResponse>(1)).statusCode);
+        if (request.hasResponse)
+          flash.handlerReturns(rawResponseOf(context.getArgByIndex<PlatformResponse>(1)).statusCode);
       }),
       catchError((error: unknown) => putBackThenThrow(flash, error)),
       finalize(() => {

@@ -3,3 +3,8 @@ export const PATH_METADATA = 'path';
 export const GUARDS_METADATA = '__guards__';
 export const PIPES_METADATA = '__pipes__';
 export const SSE_METADATA = '__sse__';
+export const FILTERS_METADATA = '__exceptionFilters__';
+export const INTERCEPTORS_METADATA = '__interceptors__';
+export const GATEWAY_METADATA = 'websockets:is_gateway';
+/** Of a handler of messages: of a gateway, of a microservice. */
+export const MESSAGE_KEYS = ['websockets:message_mapping', 'microservices:pattern'];

@@ -1,12 +1,18 @@
 import {
   Catch,
   UseFilters,
+  type CallHandler,
   type ExceptionFilter,
   type ExecutionContext,
+  type NestInterceptor,
   type OnApplicationShutdown,
+  type Type,
 } from '@nestjs/common';
+import type { Observable } from 'rxjs';
 
+import { SessionInterceptor } from '../session.interceptor.js';
 import { RequestSessions } from '../requests/request-sessions.js';
+import { INTERCEPTORS_METADATA, MESSAGE_KEYS } from './nest-metadata.js';
 import { RoutePipes } from './route-pipes.js';
 
 /** What a handler needs of one application. */
@@ -71,8 +77,22 @@ export class SessionHandler {
     return this.#applications[index];
   }
 
+  /**
+   * A message has no response whose head could wait for the commit, so an interceptor makes it. Whether the method handles messages is not known when
+   * decorators of parameters run, so it is put there when the application is made. Nest finds it by its class, as it does the filter.
+   */
+  #interceptMessages(interceptor: Type<NestInterceptor>): void {
+    const handler: unknown = Reflect.get(this.owner, this.method);
+    if (typeof handler !== 'function' || !MESSAGE_KEYS.some((key) => Reflect.hasMetadata(key, handler))) return;
+    const known = (Reflect.getMetadata(INTERCEPTORS_METADATA, handler) ?? []) as readonly unknown[];
+    if (!known.includes(interceptor)) {
+      Reflect.defineMetadata(INTERCEPTORS_METADATA, [interceptor, ...known], handler);
+    }
+  }
+
   #providersClass() {
     const added = (application: HandlerProviders): void => {
+      this.#interceptMessages(SessionHandlerProviders);
       this.#applications.push(application);
       this.#count++;
     };
@@ -83,18 +103,25 @@ export class SessionHandler {
     };
 
     @Catch(Nothing)
-    class SessionHandlerProviders implements HandlerProviders, ExceptionFilter, OnApplicationShutdown {
+    class SessionHandlerProviders implements HandlerProviders, ExceptionFilter, NestInterceptor, OnApplicationShutdown {
+      readonly #interceptor: SessionInterceptor;
       usesPipes: boolean | null = null;
 
       constructor(
         readonly requests: RequestSessions,
         readonly routePipes: RoutePipes,
       ) {
+        this.#interceptor = new SessionInterceptor(requests);
         added(this);
       }
 
       catch(): void {
         // Never called.
+      }
+
+      /** Of messages only. */
+      intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+        return this.#interceptor.intercept(context, next);
       }
 
       onApplicationShutdown(): void {

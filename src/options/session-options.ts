@@ -7,6 +7,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 
 import type { TokenSerializer } from '../tokens/token-serializer.interface.js';
 import { IsFunction } from './is-function.js';
+import type { ContextReader } from './context-reader.interface.js';
+import { AreContextReaders } from './are-context-readers.js';
 import { IsHeaderName } from './is-header-name.js';
 import { IsIndexKey } from './is-index-key.js';
 import { IsIpBinding } from './is-ip-binding.js';
@@ -241,6 +243,20 @@ export class SessionOptions {
    */
   @IsIn(['evict-oldest', 'reject'])
   onSessionLimit: 'evict-oldest' | 'reject' = 'evict-oldest';
+
+  /**
+   * Seconds for which the messages of a connection share one look-up of its session. Default 0: each message looks it up, so that none is handled
+   * for a session that has ended.
+   */
+  @IsNumberBetween(0, HUNDRED_YEARS_IN_SECONDS, 'seconds')
+  revalidateEvery: number = 0;
+
+  /**
+   * Readers for contexts that are not HTTP, GraphQL, WebSockets or gRPC, such as messages of NATS or Kafka. They are asked before those that come with
+   * the module. Default: none.
+   */
+  @AreContextReaders()
+  contexts: readonly ContextReader[] = [];
 }
 
 /** The options as an application writes them: everything but `secretKey` has a default. `forRoot` adds the type of `backend`. */

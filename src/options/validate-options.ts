@@ -11,11 +11,12 @@ import { SessionOptions, type GivenSessionOptions } from './session-options.js';
  */
 export function validateOptions(given: GivenSessionOptions): SessionOptions {
   // Objects of the application are passed unchanged, because a transformation would copy them, and would call a function.
-  const { backend, tokenFormat, passive, ...plain } = withoutUndefined(given);
+  const { backend, tokenFormat, passive, contexts, ...plain } = withoutUndefined(given);
   const options = plainToInstance(SessionOptions, plain, { exposeDefaultValues: true });
   if (backend !== undefined) options.backend = backend;
   if (tokenFormat !== undefined) options.tokenFormat = tokenFormat;
   if (passive !== undefined) options.passive = passive;
+  if (contexts !== undefined) options.contexts = contexts;
   const faults = validateSync(options, {
     whitelist: true,
     forbidNonWhitelisted: true,

@@ -1,8 +1,8 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-import { CsrfCheck, type CheckedRequest } from '../csrf/csrf-check.js';
-import type { CsrfProtection } from '../csrf/csrf-protection.js';
+import { CsrfCheck } from '../csrf/csrf-check.js';
+import type { CheckedRequest, CsrfProtection } from '../csrf/csrf-protection.js';
 import type { SessionError } from '../errors/session-error.js';
 import { SessionUsageError } from '../errors/session-errors.js';
 import type { SessionCause, SessionEventOrigin } from '../events/session-event.js';
@@ -23,6 +23,7 @@ import type { Vary } from '../http/vary.js';
 import type { TokenSource } from '../options/session-options.js';
 import { identityOf } from '../sessions/session-binding.js';
 import type { SessionId } from '../tokens/session-secret.js';
+import type { Connection } from './connection.js';
 import type { SessionResponse } from './session-response.js';
 import type { SessionResponses } from './session-responses.js';
 import type { TokenSearch } from './token-finder.js';
@@ -50,7 +51,13 @@ export class KnownRequest implements CheckedRequest {
   #csrf: CsrfCheck | undefined;
   #said: SessionResponse | undefined;
 
-  constructor(services: KnownRequestServices, request: PlatformRequest, context: ExecutionContext | null) {
+  /** @param connection null: the request has a response */
+  constructor(
+    services: KnownRequestServices,
+    request: PlatformRequest,
+    context: ExecutionContext | null,
+    protected readonly connection: Connection | null,
+  ) {
     this.#services = services;
     this.#request = request;
     this.#context = context;
@@ -69,6 +76,16 @@ export class KnownRequest implements CheckedRequest {
   /** The client, for bindings and events. */
   get client(): RequestClient {
     return clientOf(this.#request);
+  }
+
+  /** Whether the request opened a connection, and this is about a message of it. */
+  get isHandshake(): boolean {
+    return this.connection?.isHandshake === true;
+  }
+
+  /** Whether there is a response that could carry a token. */
+  get hasResponse(): boolean {
+    return this.connection === null;
   }
 
   /** For the log. */
@@ -171,9 +188,10 @@ export class KnownRequest implements CheckedRequest {
   /**
    * Where the token of a new session goes.
    *
-   * @throws SessionUsageError when it is too late for a cookie, or the response is not known
+   * @throws SessionUsageError when it is too late for a cookie, or the response is not known, or there is none
    */
   sourceFor(transport: TokenSource | undefined): TokenSource {
+    if (!this.hasResponse) return withoutCookie(transport);
     if (this.#gate === null && !this.#headersAreWritten) throw responseUnknown();
     const source = transport ?? this.#source ?? this.#services.responses.transports.preferred;
     if (source !== 'cookie' || !this.#headersAreWritten) return source;
@@ -195,6 +213,14 @@ export class KnownRequest implements CheckedRequest {
   report(error: SessionError, sessionId: SessionId | null): void {
     this.#services.rejections.report(error, this.client, sessionId);
   }
+}
+
+/** The caller gets the token, and sends it. */
+function withoutCookie(transport: TokenSource = 'header'): TokenSource {
+  if (transport !== 'cookie') return transport;
+  throw new SessionUsageError(
+    'There is no response here with which a cookie could be sent: use another transport, and send the token that is returned.',
+  );
 }
 
 function responseUnknown(): SessionUsageError {

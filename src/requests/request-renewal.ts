@@ -54,22 +54,23 @@ export class RequestRenewal {
     const { token, hasSeveralCookies } = request.search;
     if (request.isRenewed || token === null || request.headersAreWritten) return null;
     const rotation = this.#rotation?.isDue(session) === true ? this.#rotation : null;
-    const isDue = rotation !== null || this.renewal.isDue(session, token.verified, request.isByCookie);
-    const tidies = hasSeveralCookies && request.said.tidiesCookies;
+    const verified = request.hasResponse ? token.verified : null;
+    const isDue = rotation !== null || this.renewal.isDue(session, verified, request.isByCookie);
+    const tidies = hasSeveralCookies && request.hasResponse && request.said.tidiesCookies;
     if (!isDue && !tidies) return null;
     // By an old id nothing is renewed: its client has the newer token, or gets it by another response. That, and the mark of the route, are read
     // only now, because nearly no request renews anything.
     if (Session.stateOf(session).isByOldId || this.isPassive(request)) return null;
     request.isRenewed = true;
     if (rotation !== null && this.#mayRotate(request)) return this.#rotate(request, session, rotation);
-    const renewed = this.renewal.renew(session, token.verified, request.isByCookie, request.budget);
+    const renewed = this.renewal.renew(session, verified, request.isByCookie, request.budget);
     if (renewed === null) {
       if (tidies) request.said.renew(session, token.text);
       return null;
     }
     return renewed.then((text) => {
       if (text !== null) request.said.renew(session, text);
-      else if (request.said.tidiesCookies) request.said.renew(session, token.text);
+      else if (tidies) request.said.renew(session, token.text);
     });
   }
 
@@ -77,7 +78,8 @@ export class RequestRenewal {
   async lifetimeChanged(request: RenewedRequest, session: Session): Promise<void> {
     const { token } = request.search;
     // By an old id the client has a newer token, or gets it by another response.
-    if (token === null || request.headersAreWritten || Session.stateOf(session).isByOldId) return;
+    if (token === null || request.headersAreWritten || !request.hasResponse || Session.stateOf(session).isByOldId)
+      return;
     // A token that goes out anyway tells the new end.
     if (request.saidInUse !== undefined && request.saidInUse.outgoingKind !== null) return;
     const text = await this.renewal.tokenAfterChange(session, token.verified, request.isByCookie);

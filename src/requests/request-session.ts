@@ -22,6 +22,7 @@ import type { SessionId } from '../tokens/session-secret.js';
 import { TaskQueue } from '../sessions/task-queue.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { StoreBudget } from '../store/store-budget.js';
+import type { Connection } from './connection.js';
 import { FlashDelivery } from './flash-delivery.js';
 import { KnownRequest, type KnownRequestServices } from './known-request.js';
 import { LateChanges } from './late-changes.js';
@@ -68,8 +69,13 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Re
   #exchanges: TaskQueue | undefined;
 
   /** @param context null: the route is not known yet */
-  constructor(steps: RequestSteps, request: PlatformRequest, context: ExecutionContext | null) {
-    super(steps, request, context);
+  constructor(
+    steps: RequestSteps,
+    request: PlatformRequest,
+    context: ExecutionContext | null,
+    connection: Connection | null = null,
+  ) {
+    super(steps, request, context, connection);
     this.#steps = steps;
     this.budget = steps.store.newBudget();
   }
@@ -89,7 +95,7 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Re
   #load(): Promise<this> {
     this.#isLoaded = false;
     this.#refusal = null;
-    const search = this.#steps.finder.find(rawRequestOf(this.request));
+    const search = this.findToken();
     return search instanceof Promise ? search.then((settled) => this.#read(settled)) : this.#read(search);
   }
 
@@ -108,14 +114,23 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Re
     if (search.refused.length > 0) this.#refuseTokens(search);
     const { token } = search;
     if (token === null) return Promise.resolve(this.#loadedNone(this.#refusal));
-    if (this.context !== null) {
+    if (this.isAtRoute) {
       // Before the read: a request that is refused costs no store call.
       const refusal = this.#csrfRefusal(token.verified.sessionId);
       if (refusal !== null) return Promise.reject(refusal);
     }
-    return this.#steps.store.read(token.verified.sessionId, this.budget, (stored) =>
+    return this.readSession(token.verified.sessionId, (stored) =>
       this.#loaded(this.#steps.loader.check(stored, token.verified, this)),
     );
+  }
+
+  protected findToken(): TokenSearch | Promise<TokenSearch> {
+    return this.#steps.finder.find(rawRequestOf(this.request));
+  }
+
+  /** @param check loads this with what was read */
+  protected readSession(id: SessionId, check: (stored: StoredSession | null) => this | Promise<this>): Promise<this> {
+    return this.#steps.store.read(id, this.budget, check);
   }
 
   #refuseTokens({ refused }: TokenSearch): void {
@@ -134,7 +149,7 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Re
     this.csrfInUse?.afterRead(session);
     this.#session = session;
     Session.stateOf(session).listener = this;
-    return this.context === null ? this.#ready() : this.#admit(session);
+    return this.isAtRoute ? this.#admit(session) : this.#ready();
   }
 
   #refuse(refusal: SessionError): this {
@@ -163,6 +178,11 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Re
   }
 
   // 2. Admit
+
+  /** Whether all is known that a check for CSRF needs. To a handshake no marks of a route apply. */
+  get isAtRoute(): boolean {
+    return this.context !== null || this.isHandshake;
+  }
 
   /** Called for each route that the request comes to, because marks differ. What was loaded before is admitted now. */
   arriveAt(request: PlatformRequest, context: ExecutionContext | null): void {

@@ -3,30 +3,39 @@ import { HttpAdapterHost, type AbstractHttpAdapter } from '@nestjs/core';
 import type { IncomingMessage } from 'node:http';
 
 import { SESSION_CLOCK, type Clock } from '../clock.js';
-import { graphqlRequestOf } from '../contexts/graphql-request.js';
+import { ContextReaders } from '../contexts/context-readers.js';
+import { readSocket } from '../contexts/socket-request.js';
 import { CsrfProtection } from '../csrf/csrf-protection.js';
 import { SessionUsageError } from '../errors/session-errors.js';
 import { SessionRejections } from '../events/session-rejections.js';
+import { handshakeOf, messageRequest } from '../http/handshake.js';
 import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
 import { PrivateSlot } from '../http/private-slot.js';
 import type { ResponseGate } from '../http/response-gate.js';
 import { ResponseLayer, type ExpressApplication } from '../http/response-layer.js';
 import { ResponseListener, type FastifyApplication } from '../http/response-listener.js';
+import type { ContextRequest } from '../options/context-reader.interface.js';
+import { SessionOptions } from '../options/session-options.js';
 import { SessionEndings } from '../sessions/session-endings.js';
 import { SessionLoader } from '../sessions/session-loader.js';
 import { SessionWriter } from '../sessions/session-writer.js';
 import { SessionStore } from '../store/session-store.js';
+import { Connection } from './connection.js';
+import { MessageSession, type MessageSteps } from './message-session.js';
 import { RequestLog } from './request-log.js';
 import { RequestRenewal } from './request-renewal.js';
-import { RequestSession, type RequestSteps } from './request-session.js';
+import { RequestSession } from './request-session.js';
 import { SessionResponses } from './session-responses.js';
 import { TokenFinder } from './token-finder.js';
 
 /** Keeps the one {@link RequestSession} of each request, in a private slot beside the request. */
 @Injectable()
-export class RequestSessions implements RequestSteps {
+export class RequestSessions implements MessageSteps {
   readonly log: RequestLog;
+  readonly sharedForMs: number;
   readonly #byRequest = new PrivateSlot<RequestSession>();
+  readonly #byMessage = new PrivateSlot<MessageSession>();
+  readonly #connections = new PrivateSlot<Connection>();
   /** Of Express. */
   #layer: ResponseLayer | null = null;
   /** Of Fastify, whose requests do not know their responses. */
@@ -44,9 +53,12 @@ export class RequestSessions implements RequestSteps {
     readonly endings: SessionEndings,
     readonly responses: SessionResponses,
     readonly rejections: SessionRejections,
-    @Inject(SESSION_CLOCK) clock: Clock,
+    private readonly contexts: ContextReaders,
+    { revalidateEvery }: SessionOptions,
+    @Inject(SESSION_CLOCK) readonly clock: Clock,
     host: HttpAdapterHost,
   ) {
+    this.sharedForMs = revalidateEvery * 1000;
     this.log = new RequestLog(new Logger('SessionModule'), clock);
     this.#prepare(host);
     // A testing module makes its application when all providers are there; a context without HTTP never has one.
@@ -62,36 +74,56 @@ export class RequestSessions implements RequestSteps {
    */
   of(subject: ExecutionContext | object): RequestSession {
     assertObject(subject);
-    return isExecutionContext(subject) ? this.ofContext(subject) : this.ofRequest(asRequest(subject));
+    if (isExecutionContext(subject)) return this.ofContext(subject);
+    const known = this.#byMessage.get(subject);
+    if (known !== undefined) return known;
+    const opened = readSocket(subject);
+    return opened === null ? this.ofRequest(asRequest(subject)) : this.#ofMessage(opened, null);
   }
 
   ofContext(context: ExecutionContext): RequestSession {
-    switch (context.getType<string>()) {
-      case 'http':
-        // The same as switchToHttp() returns, without the three functions that it makes at each call.
-        return this.ofRequest(
-          context.getArgByIndex<PlatformRequest>(0),
-          context.getArgByIndex<PlatformResponse>(1),
-          context,
-        );
-      case 'graphql':
-        return this.#ofResolver(context);
-      default:
-        throw this.#withoutRequest(context);
-    }
+    const found = this.contexts.read(context);
+    if (found === null) throw this.#withoutRequest(context);
+    const { request, response } = found;
+    if (found.lifetime === 'connection' || response === null) return this.#ofMessage(found, context);
+    return this.ofRequest(request, response, this.#marksFor(context, request));
   }
 
   /**
    * All resolvers of an operation share the session of its request. They may run at the same time: `@SkipCsrf()` on one of them must not skip
    * the check that another one has begun.
    */
-  #ofResolver(context: ExecutionContext): RequestSession {
-    const found = graphqlRequestOf(context);
-    if (found === null) throw this.#withoutRequest(context);
-    const { request, response } = found;
+  #marksFor(context: ExecutionContext, request: PlatformRequest): ExecutionContext | null {
+    if (context.getType<string>() === 'http') return context;
     const known = this.#find(rawRequestOf(request))?.context ?? null;
-    const marks = known === null || !this.csrf.isSkipped(context) ? context : null;
-    return this.ofRequest(request, response, marks);
+    return known === null || !this.csrf.isSkipped(context) ? context : null;
+  }
+
+  /** One message of a connection, or a request that has no response. */
+  #ofMessage({ message, ...found }: ContextRequest, context: ExecutionContext | null): MessageSession {
+    const key = message ?? found.request;
+    const known = context === null ? undefined : this.#byMessage.get(key);
+    if (known !== undefined) return known;
+    const session = new MessageSession(this, this.#connectionOf(found), context);
+    if (context !== null) this.#byMessage.set(key, session);
+    return session;
+  }
+
+  /** The session of a request that asks for an upgrade; `null`: it has no token. */
+  ofUpgrade(request: IncomingMessage): RequestSession | null {
+    const connection = new Connection(handshakeOf(request, this.#application), undefined, true);
+    const search = connection.search(this.finder);
+    if (!(search instanceof Promise) && search.token === null) return null;
+    return new MessageSession(this, connection, null);
+  }
+
+  #connectionOf({ request, token, lifetime, connection: key = request }: ContextRequest): Connection {
+    if (lifetime === 'request') return new Connection(messageRequest(request), token, false);
+    const known = this.#connections.get(key);
+    if (known !== undefined) return known;
+    const connection = new Connection(handshakeOf(request, this.#application), token, true);
+    this.#connections.set(key, connection);
+    return connection;
   }
 
   /**
@@ -130,11 +162,9 @@ export class RequestSessions implements RequestSteps {
 
   /** Whether the request in `context` is one of this module's application; null: not known. One process may have several. */
   serves(context: ExecutionContext): boolean | null {
-    const request =
-      context.getType<string>() === 'graphql'
-        ? graphqlRequestOf(context)?.request
-        : context.getArgByIndex<PlatformRequest | undefined>(0);
-    if (typeof request !== 'object') return null;
+    const found = this.contexts.read(context);
+    if (found === null) return null;
+    const request: PlatformRequest = found.request;
     const application = this.#application;
     const its = applicationOf(request);
     // Node's request. One that came through a middleware of another application would be known there too.
@@ -146,7 +176,7 @@ export class RequestSessions implements RequestSteps {
   #withoutRequest(context: ExecutionContext): SessionUsageError {
     const type = context.getType<string>();
     const error = new SessionUsageError(
-      `SessionGuard and the session decorators work for HTTP and for GraphQL over HTTP, and this context is of type "${type}" and has no HTTP request. In GraphQL put it into the context as req; elsewhere read the token yourself and call SessionService.getSession(token).`,
+      `No request is known, and this context is of type "${type}". In GraphQL put it into the context as req; behind sockets of ws use SessionWsAdapter; for other messages add a ContextReader to the option contexts, which tells where the token is.`,
     );
     this.log.misuse(`A context of type "${type}"`, error);
     return error;

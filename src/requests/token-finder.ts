@@ -54,6 +54,21 @@ export class TokenFinder {
     return this.#findFrom(0, request, NOTHING);
   }
 
+  /** The same where the client has sent `text` beside the headers of `request`, which comes first. */
+  findBeside(text: string, request: IncomingMessage): TokenSearch | Promise<TokenSearch> {
+    const found = this.judge(text);
+    if (found instanceof Promise) return found.then((settled) => this.#goOn(-1, request, NOTHING, settled));
+    return this.#goOn(-1, request, NOTHING, found);
+  }
+
+  /** The result for a token that was sent as such. No other site can make a browser do that, as with a header. */
+  judge(text: string, source: TokenSource = 'header'): TokenSearch | Promise<TokenSearch> {
+    const verdict = this.verifier.verify(text);
+    return verdict instanceof Promise
+      ? verdict.then((settled) => judged(source, text, settled))
+      : judged(source, text, verdict);
+  }
+
   #findFrom(index: number, request: IncomingMessage, before: TokenSearch): TokenSearch | Promise<TokenSearch> {
     const source = this.transports.sources[index];
     if (source === undefined) return before;
@@ -81,13 +96,8 @@ export class TokenFinder {
         return refusing(source, reading.code);
       case 'several':
         return this.#findAmong(reading.tokens, source);
-      case 'token': {
-        const text = reading.token;
-        const verdict = this.verifier.verify(text);
-        return verdict instanceof Promise
-          ? verdict.then((settled) => judged(source, text, settled))
-          : judged(source, text, verdict);
-      }
+      case 'token':
+        return this.judge(reading.token, source);
       default:
         return reading satisfies never;
     }

@@ -44,30 +44,36 @@ export class SessionRenewal {
    *
    * A failure is logged and the request goes on, because the session lives and the older token stays valid.
    *
+   * @param token that of the client; `null` if no other one can be sent
    * @param inCookie whether the token is in a cookie, which the browser removes when the lifetime of the cookie ends
    * @returns `null` if nothing is due, as for nearly every request. Otherwise a promise of the new token, or of `null` if the client keeps its token.
    */
-  renew(session: Session, token: VerifiedToken, inCookie: boolean, budget: StoreBudget): Promise<string | null> | null {
+  renew(
+    session: Session,
+    token: VerifiedToken | null,
+    inCookie: boolean,
+    budget: StoreBudget,
+  ): Promise<string | null> | null {
     const times = this.#timesDue(session);
     if (times === null && !this.#needsToken(session, token, inCookie)) return null;
     return this.#renew(session, token, inCookie, times, budget);
   }
 
   /** Whether `renew()` would renew anything. */
-  isDue(session: Session, token: VerifiedToken, inCookie: boolean): boolean {
+  isDue(session: Session, token: VerifiedToken | null, inCookie: boolean): boolean {
     return this.#timesDue(session) !== null || this.#needsToken(session, token, inCookie);
   }
 
   async #renew(
     session: Session,
-    token: VerifiedToken,
+    token: VerifiedToken | null,
     inCookie: boolean,
     times: SessionTimes | null,
     budget: StoreBudget,
   ): Promise<string | null> {
     const touched = times === null ? 'not due' : await this.#tryTouch(session, times, budget);
     // Perhaps it has got a newer id, of which the client has the token by now. One of the old id must not take its place.
-    if (touched === 'ended') return null;
+    if (touched === 'ended' || token === null) return null;
     return touched === 'renewed' || this.#needsToken(session, token, inCookie) ? this.#sign(session, token) : null;
   }
 
@@ -109,7 +115,9 @@ export class SessionRenewal {
    * Or the response with the renewed cookie was lost or is still under way, so that the browser would drop its cookie before the session ends;
    * a cookie without `Max-Age` has no such end.
    */
-  #needsToken(session: Session, { outdated, claims }: VerifiedToken, inCookie: boolean): boolean {
+  #needsToken(session: Session, token: VerifiedToken | null, inCookie: boolean): boolean {
+    if (token === null) return false;
+    const { outdated, claims } = token;
     if (outdated) return true;
     const { expiresAt, metadata } = Session.stateOf(session);
     if (claims.expiresAt !== undefined && claims.expiresAt + TOKEN_ROUNDING_MS <= expiresAt) return true;

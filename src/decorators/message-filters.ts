@@ -1,0 +1,42 @@
+import type { ExceptionFilter, Type } from '@nestjs/common';
+import { MetadataScanner, type ModulesContainer } from '@nestjs/core';
+
+import { FILTERS_METADATA, GATEWAY_METADATA, MESSAGE_KEYS, PATH_METADATA } from './nest-metadata.js';
+
+/**
+ * Puts `filter` on gateways, and on the handlers of microservices, behind filters of the application. Runs when providers are made, and handlers are
+ * not. Another application of the process that has the same classes uses the same filter, so it must keep nothing.
+ */
+export function addFilterToMessages(modules: ModulesContainer, filter: ExceptionFilter): void {
+  for (const { controllers, providers } of modules.values()) {
+    for (const { metatype } of [...controllers.values(), ...providers.values()]) {
+      if (typeof metatype !== 'function') continue;
+      if (Reflect.getMetadata(GATEWAY_METADATA, metatype) === true) addTo(metatype, filter);
+      else addToHandlers(metatype as Type, filter);
+    }
+  }
+}
+
+/** If a class handles messages alone, the filter is on the class, so that filters on it and on the methods come first. */
+function addToHandlers(type: Type, filter: ExceptionFilter): void {
+  const handlers = handlersOf(type);
+  const ofMessages = handlers.filter((handler) => MESSAGE_KEYS.some((key) => Reflect.hasMetadata(key, handler)));
+  if (ofMessages.length === 0) return;
+  const isMixed = handlers.some((handler) => Reflect.hasMetadata(PATH_METADATA, handler));
+  for (const target of isMixed ? ofMessages : [type]) addTo(target, filter);
+}
+
+function handlersOf({ prototype }: Type): object[] {
+  const owner = prototype as Readonly<Record<string, unknown>>;
+  return new MetadataScanner()
+    .getAllMethodNames(owner)
+    .map((name) => owner[name])
+    .filter((handler) => typeof handler === 'function');
+}
+
+/** Of several filters for an error, Nest takes the last one. */
+function addTo(target: object, filter: ExceptionFilter): void {
+  const known = (Reflect.getMetadata(FILTERS_METADATA, target) ?? []) as readonly object[];
+  if (known.some((other) => other.constructor === filter.constructor)) return;
+  Reflect.defineMetadata(FILTERS_METADATA, [filter, ...known], target);
+}

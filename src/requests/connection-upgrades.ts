@@ -1,0 +1,85 @@
+import { Injectable } from '@nestjs/common';
+import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+
+import { SessionError } from '../errors/session-error.js';
+import { PrivateSlot } from '../http/private-slot.js';
+import { INTERNAL_ERROR } from '../http/response-gate.js';
+import { RequestSessions } from './request-sessions.js';
+import { RETRY_AFTER_S } from './session-responses.js';
+
+const SERVICE_UNAVAILABLE = 503;
+
+type Emit = (this: Server, event: string, ...args: unknown[]) => boolean;
+
+/**
+ * Checks requests for an upgrade before anything is upgraded: a page of another site must not open a connection with the cookie of the user (RFC 6455,
+ * section 10.2), and nobody should wait on a connection whose session is not known because the store is down. A request without a token passes at
+ * once, and one whose token opens no session passes too: what is behind it may need none.
+ */
+@Injectable()
+export class ConnectionUpgrades {
+  readonly #known = new PrivateSlot<true>();
+
+  constructor(private readonly requests: RequestSessions) {}
+
+  /** Checks the upgrades of `server` from now on. Costs nothing until something listens to them. */
+  check(server: Server): void {
+    if (this.#known.get(server) === true) return;
+    this.#known.set(server, true);
+    if (server.listenerCount('upgrade') > 0) {
+      this.#intercept(server);
+      return;
+    }
+    const added = (event: string | symbol): void => {
+      if (event !== 'upgrade') return;
+      server.removeListener('newListener', added);
+      this.#intercept(server);
+    };
+    server.on('newListener', added);
+  }
+
+  /** A listener could not keep the event from those after it, and the check has to wait for the store. */
+  #intercept(server: Server): void {
+    const emit = server.emit.bind(server) as Emit;
+    const intercepted: Emit = (event, ...args) => {
+      if (event !== 'upgrade') return emit.call(server, event, ...args);
+      const [request, socket] = args as [IncomingMessage, Duplex];
+      void this.#admit(request, socket, () => emit.call(server, event, ...args));
+      return true;
+    };
+    server.emit = intercepted;
+  }
+
+  async #admit(request: IncomingMessage, socket: Duplex, upgrade: () => void): Promise<void> {
+    // Whoever takes over the socket adds a listener of its own.
+    const ignore = (): void => undefined;
+    socket.on('error', ignore);
+    let refusal: unknown = null;
+    try {
+      await this.requests.ofUpgrade(request)?.load();
+    } catch (error) {
+      refusal = error;
+    }
+    if (refusal !== null) {
+      refuse(socket, refusal);
+      return;
+    }
+    socket.removeListener('error', ignore);
+    upgrade();
+  }
+}
+
+function refuse(socket: Duplex, error: unknown): void {
+  const status = error instanceof SessionError ? error.getStatus() : INTERNAL_ERROR.status;
+  const body = JSON.stringify(error instanceof SessionError ? error.getResponse() : INTERNAL_ERROR.body);
+  const lines = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+    'Connection: close',
+    'Cache-Control: no-store',
+    'Content-Type: application/json; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    ...(status === SERVICE_UNAVAILABLE ? [`Retry-After: ${RETRY_AFTER_S}`] : []),
+  ];
+  socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`);
+}

@@ -1,0 +1,78 @@
+import type { ExecutionContext } from '@nestjs/common';
+
+import type { Clock } from '../clock.js';
+import type { TokenSource } from '../options/session-options.js';
+import type { StoredSession } from '../records/stored-session.js';
+import type { IssuedSession, LoginResult } from '../sessions/session-results.js';
+import type { SessionId } from '../tokens/session-secret.js';
+import type { Connection } from './connection.js';
+import { RequestSession, type RequestSteps } from './request-session.js';
+import type { TokenSearch } from './token-finder.js';
+
+/** What a {@link MessageSession} works with. */
+export interface MessageSteps extends RequestSteps {
+  readonly clock: Clock;
+  /** Milliseconds for which the messages of a connection share one look-up. */
+  readonly sharedForMs: number;
+}
+
+/**
+ * The life of one message's session: of a connection, or of a request without a response. It differs from that of a request in its end: an interceptor
+ * stores the changes, and no response carries a token, so the caller of `login()` gets it.
+ */
+export class MessageSession extends RequestSession {
+  readonly #steps: MessageSteps;
+  readonly #connection: Connection;
+
+  /** @param context null: not a message, but the connection itself, by its socket */
+  constructor(steps: MessageSteps, connection: Connection, context: ExecutionContext | null) {
+    super(steps, connection.request, context, connection);
+    this.#steps = steps;
+    this.#connection = connection;
+  }
+
+  /** The handshake has one path for all messages. */
+  override get route(): string {
+    return this.context === null ? 'A connection' : `${this.context.getClass().name}.${this.context.getHandler().name}`;
+  }
+
+  protected override findToken(): TokenSearch | Promise<TokenSearch> {
+    return this.#connection.search(this.#steps.finder);
+  }
+
+  protected override readSession(
+    id: SessionId,
+    check: (stored: StoredSession | null) => this | Promise<this>,
+  ): Promise<this> {
+    const { clock, sharedForMs } = this.#steps;
+    const now = clock.now();
+    const recent = sharedForMs > 0 ? this.#connection.recent(now - sharedForMs) : null;
+    const loading = recent === null ? super.readSession(id, check) : Promise.resolve(recent).then(check);
+    return loading.then((loaded) => {
+      this.#connection.lookedUp(this.session, recent === null ? now : null);
+      return loaded;
+    });
+  }
+
+  override adopt(issued: IssuedSession, source: TokenSource, kind: 'new' | 'regenerated' = 'new'): LoginResult {
+    const result = super.adopt(issued, source, kind);
+    this.#connection.signedIn(issued.session, issued.token, this.#steps.finder);
+    return result;
+  }
+
+  override accessed(): void {
+    // No head of a response goes out after which a change would be late.
+  }
+
+  override responseHasReader(): boolean {
+    return true;
+  }
+
+  override mayTakeOneTime(): boolean {
+    return true;
+  }
+
+  override mayTakeFlash(): boolean {
+    return true;
+  }
+}

@@ -1,0 +1,122 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { UseGuards, type INestApplication } from '@nestjs/common';
+import { IoAdapter } from '@nestjs/platform-socket.io';
+import { ConnectedSocket, MessageBody, SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
+import {
+  CurrentSession,
+  CurrentUser,
+  OptionalSession,
+  SessionGuard,
+  SessionService,
+  type Session,
+  type SessionModuleOptions,
+  type SessionUser,
+} from 'nestjs-sessionx';
+import { logIn } from 'nestjs-sessionx/testing';
+import { SessionWsAdapter } from 'nestjs-sessionx/ws';
+
+import { PLATFORMS, startApp, type AppUnderTest, type Platform } from '../support/apps.js';
+import { openSocket, LIBRARIES, type Library, type TestSocket } from './sockets.js';
+
+@WebSocketGateway()
+class Chat {
+  constructor(private readonly sessions: SessionService) {}
+
+  @UseGuards(SessionGuard)
+  @SubscribeMessage('whoami')
+  whoAmI(@CurrentUser() user: SessionUser): { event: string; data: string } {
+    return { event: 'you', data: user.userId };
+  }
+
+  @SubscribeMessage('maybe')
+  maybe(@OptionalSession() session: Session | null): { event: string; data: string | null } {
+    return { event: 'maybe', data: session?.user?.userId ?? null };
+  }
+
+  @UseGuards(SessionGuard)
+  @SubscribeMessage('set')
+  set(@CurrentSession() session: Session, @MessageBody() key: string): { event: string; data: string } {
+    (session.data as Record<string, unknown>)[key] = true;
+    return { event: 'stored', data: key };
+  }
+
+  @SubscribeMessage('login')
+  async login(@ConnectedSocket() client: object): Promise<{ event: string; data: string | null }> {
+    const { token } = await this.sessions.login(client, { userId: 'ann' });
+    return { event: 'token', data: token };
+  }
+
+  @SubscribeMessage('logout')
+  async logout(@ConnectedSocket() client: object): Promise<{ event: string; data: boolean }> {
+    return { event: 'bye', data: await this.sessions.logout(client) };
+  }
+}
+
+const CASES = PLATFORMS.flatMap((platform) => LIBRARIES.map((library) => ({ platform, library })));
+
+describe.each(CASES)('A gateway of $library on $platform', ({ platform, library }) => {
+  let app: AppUnderTest;
+  let sockets: TestSocket[] = [];
+
+  async function start(on: Platform, by: Library, session?: Partial<SessionModuleOptions>): Promise<void> {
+    app = await startApp({
+      platform: on,
+      controllers: [],
+      providers: [Chat],
+      ...(session === undefined ? {} : { session }),
+      configure: (nest: INestApplication) => {
+        nest.useWebSocketAdapter(by === 'ws' ? new SessionWsAdapter(nest) : new IoAdapter(nest));
+      },
+    });
+  }
+
+  async function open(headers: Readonly<Record<string, string>> = {}): Promise<TestSocket> {
+    const socket = await openSocket(library, app.url, headers);
+    sockets.push(socket);
+    return socket;
+  }
+
+  afterEach(async () => {
+    for (const socket of sockets) socket.close();
+    sockets = [];
+    await app.close();
+  });
+
+  it('gives handlers the user of the session', async () => {
+    await start(platform, library);
+    const { headers } = await logIn(app.app, { userId: 'ann' });
+    const socket = await open(headers);
+    expect(await socket.ask('whoami', null)).toEqual({ event: 'you', data: 'ann' });
+  });
+
+  it('refuses a message without a session, in words that tell no reason, and keeps the socket', async () => {
+    await start(platform, library);
+    const socket = await open();
+    expect(await socket.ask('whoami', null)).toEqual({
+      event: 'exception',
+      data: { status: 'error', code: 'UNAUTHENTICATED', statusCode: 401, message: 'Unauthorized' },
+    });
+    expect(await socket.ask('maybe', 1)).toEqual({ event: 'maybe', data: null });
+  });
+
+  it('stores what each of many messages at once has changed', async () => {
+    await start(platform, library);
+    const { headers, session } = await logIn(app.app, { userId: 'ann' });
+    const socket = await open(headers);
+    const keys = Array.from({ length: 50 }, (_, index) => `k${index}`);
+    const stored = await Promise.all(keys.map((key) => socket.ask('set', key, key)));
+    expect(stored).toHaveLength(50);
+    const { data } = await app.app.get(SessionService).update(session.sessionId, () => undefined);
+    expect(Object.keys(data).sort()).toEqual([...keys].sort());
+  });
+
+  it('signs a connection in and out', async () => {
+    await start(platform, library);
+    const socket = await open();
+    const { data: token } = await socket.ask('login', null);
+    expect(await app.app.get(SessionService).getSession(String(token))).toBeDefined();
+    expect(await socket.ask('whoami', null)).toEqual({ event: 'you', data: 'ann' });
+    expect(await socket.ask('logout', null)).toEqual({ event: 'bye', data: true });
+    expect(await socket.ask('whoami', null)).toMatchObject({ event: 'exception' });
+  });
+});
