@@ -136,6 +136,15 @@ describe('the picture of an object', () => {
     expect(unchanged).toBeGreaterThan(100);
   });
 
+  it.each(['', 'below'])('differs where a value has moved to another key %s', (below) => {
+    const part: Container = { first: 1, second: 2 };
+    const picture = new ObjectPicture(below === '' ? part : { below: part });
+    delete part.first;
+    delete part.second;
+    Object.assign(part, { second: 1, first: 2 });
+    expect(picture.isUnchanged()).toBe(false);
+  });
+
   it.each(Object.keys(changes).filter((name) => !['nothing', 'freeze'].includes(name)))(
     'differs after a change of an object deep within, or has the same text: %s',
     (name) => {
