@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 const BENCHMARKS = {
   cost: 'what one request makes: promises, timers, commands, round trips, bytes, garbage',
   http: 'GET requests with a session, beside bare Nest, express-session and @fastify/session',
+  live: 'connections that end with their session: memory, commands while nothing happens, time to end all',
   login: 'logins at once, beside a pipeline of SET, ZADD and EXPIRE, and by how many sessions the user has',
   memory: 'bytes of a session in MemoryBackend, beside a plain Map; a million sessions expired',
   scale: 'read, login, list and log out everywhere among up to a million sessions of others',
