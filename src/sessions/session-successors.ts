@@ -7,6 +7,9 @@ import { SessionStore, unknownIfNewer } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf, type SessionId, type UserTag } from '../tokens/session-secret.js';
 
+/** Searched for at the same time. */
+const SESSIONS_AT_ONCE = 250;
+
 /** An id that a session had at some time. */
 export interface KnownId {
   readonly id: SessionId;
@@ -42,18 +45,25 @@ export class SessionSuccessors {
   }
 
   /**
-   * The same for several, in their order. The sessions of a user are listed once.
+   * The same for any number of them, in their order. The sessions of a user are listed once, however many of them have ended.
    *
    * @returns `unknown` where only a later version of this module knows
    */
-  async successorsOf(known: readonly ReadId[], budget: StoreBudget): Promise<(StoredSession | 'unknown' | null)[]> {
+  async successorsOf(known: readonly ReadId[]): Promise<(StoredSession | 'unknown' | null)[]> {
     const lists = new Map<UserTag, Promise<StoredSession[]>>();
-    const listOf = (tag: UserTag) => {
-      const list = lists.get(tag) ?? this.store.listByUser(tag, budget, true);
-      lists.set(tag, list);
-      return list;
-    };
-    return Promise.all(known.map((one) => this.#successorOf(one, listOf, budget).catch(unknownIfNewer)));
+    const successors: (StoredSession | 'unknown' | null)[] = [];
+    for (let from = 0; from < known.length; from += SESSIONS_AT_ONCE) {
+      const budget = this.store.newBudget();
+      const listOf = (tag: UserTag) => {
+        const list = lists.get(tag) ?? this.store.listByUser(tag, budget, true);
+        lists.set(tag, list);
+        return list;
+      };
+      const part = known.slice(from, from + SESSIONS_AT_ONCE);
+      const found = await Promise.all(part.map((one) => this.#successorOf(one, listOf, budget).catch(unknownIfNewer)));
+      successors.push(...found);
+    }
+    return successors;
   }
 
   async #successorOf(

@@ -186,16 +186,31 @@ export class SessionWatches implements OnApplicationShutdown {
   async #lookAtDue(): Promise<void> {
     // So that connections which come at the same time are looked up together.
     await eventLoopTurn();
-    for (let part = this.#takeDue(); part.length > 0; part = this.#takeDue()) {
-      await this.#subscribed(this.store.newBudget());
-      try {
-        await this.#lookAt(part, this.store.newBudget());
-        this.#sees();
-      } catch (error) {
-        this.#isBlindBy(error, part);
+    while (this.#due.size > 0) {
+      const gone: GoneSession[] = [];
+      for (let part = this.#takeDue(); part.length > 0; part = this.#takeDue()) {
+        await this.#orBlind(part, async () => {
+          await this.#subscribed(this.store.newBudget());
+          gone.push(...(await this.#lookAt(part)));
+        });
       }
+      await this.#orBlind(
+        gone.map(({ watched }) => watched),
+        () => this.#lookForSuccessors(gone),
+      );
     }
     this.#isLooking = false;
+  }
+
+  /** @param undecided what is not known if `look` fails */
+  async #orBlind(undecided: readonly WatchedSession[], look: () => Promise<void>): Promise<void> {
+    if (undecided.length === 0) return;
+    try {
+      await look();
+      this.#sees();
+    } catch (error) {
+      this.#isBlindBy(error, undecided);
+    }
   }
 
   #takeDue(): WatchedSession[] {
@@ -208,23 +223,24 @@ export class SessionWatches implements OnApplicationShutdown {
     return part;
   }
 
-  async #lookAt(part: readonly WatchedSession[], budget: StoreBudget): Promise<void> {
+  /** @returns those that do not live under their id */
+  async #lookAt(part: readonly WatchedSession[]): Promise<GoneSession[]> {
     const ids = part.map(({ id }) => id);
-    const found = await this.store.readMany(ids, budget);
+    const found = await this.store.readMany(ids, this.store.newBudget());
     const gone: GoneSession[] = [];
     for (const [index, watched] of part.entries()) {
-      if (watched.id !== ids[index]) continue;
+      const { id, lineage } = watched;
+      if (id !== ids[index]) continue;
       const stored = found[index] ?? null;
       if (stored === 'unknown') this.#endIfExpired(watched);
-      else if (stored === null || !this.store.isAlive(stored))
-        gone.push({ watched, id: watched.id, lineage: watched.lineage, stored });
+      else if (stored === null || !this.store.isAlive(stored)) gone.push({ watched, id, lineage, stored });
       else this.#renewed(watched, stored);
     }
-    if (gone.length > 0) await this.#lookForSuccessors(gone, budget);
+    return gone;
   }
 
-  async #lookForSuccessors(gone: readonly GoneSession[], budget: StoreBudget): Promise<void> {
-    const successors = await this.successors.successorsOf(gone, budget);
+  async #lookForSuccessors(gone: readonly GoneSession[]): Promise<void> {
+    const successors = await this.successors.successorsOf(gone);
     for (const [index, { watched, id }] of gone.entries()) {
       if (watched.id !== id || !this.#watched.has(watched)) continue;
       const successor = successors[index] ?? null;
@@ -236,11 +252,10 @@ export class SessionWatches implements OnApplicationShutdown {
   }
 
   /** Nothing is known, which is no end. */
-  #isBlindBy(error: unknown, part: readonly WatchedSession[]): void {
-    const undecided = [...part, ...this.#due];
+  #isBlindBy(error: unknown, undecided: readonly WatchedSession[]): void {
+    for (const watched of [...undecided, ...this.#due]) this.#endIfExpired(watched);
     // They come again in the next round.
     this.#due.clear();
-    for (const watched of undecided) this.#endIfExpired(watched);
     if (this.#isBlind) return;
     this.#isBlind = true;
     this.#logger.warn(
