@@ -10,10 +10,12 @@ import {
   UseSession,
   type Session,
 } from 'nestjs-sessionx';
-import { logIn } from 'nestjs-sessionx/testing';
+import { RedisBackend } from 'nestjs-sessionx/redis';
+import { logIn, type FakeClock } from 'nestjs-sessionx/testing';
 import { endWith, merge, NEVER, Observable, of, takeUntil } from 'rxjs';
 
 import { PLATFORMS, startApp, type AppUnderTest } from '../support/apps.js';
+import { RedisServer } from '../support/redis-server.js';
 import { soon } from '../support/soon.js';
 
 const LAST_EVENT = 'event: session-ended\nid: 2\ndata: {}\n\n';
@@ -245,5 +247,42 @@ describe.each(PLATFORMS)('server-sent events, on %s', (platform) => {
     for (const path of ['/plain', '/class/plain', '/sub/plain']) {
       expect(await (await app.fetch(path, { headers })).json()).toEqual({ plain: true });
     }
+  });
+});
+
+describe.each(PLATFORMS)('server-sent events of one process, on %s', (platform) => {
+  it('end within a second when another one ends the session, whatever it does', async () => {
+    const redis = await RedisServer.start();
+    const session = { liveCheckInterval: 3600 };
+    const start = (clock?: FakeClock) =>
+      startApp({
+        platform,
+        controllers: [StreamController],
+        session: { ...session, maxSessionsPerUser: 2, backend: new RedisBackend(redis.url) },
+        ...(clock === undefined ? {} : { clock }),
+      });
+    const one = await start();
+    const two = await start(one.clock);
+    const sessions = one.app.get(SessionService);
+    const ends: ((id: string, headers: Readonly<Record<string, string>>) => Promise<unknown>)[] = [
+      (id) => sessions.deleteSession(id),
+      () => sessions.deleteUserSessions('ann'),
+      (_id, headers) => one.fetch('/logout', { method: 'POST', headers }),
+      (_id, headers) => one.fetch('/login', { method: 'POST', headers }),
+      async () => {
+        one.clock.advance(1);
+        for (let i = 0; i < 2; i++) await logIn(one.app, { userId: 'ann' });
+      },
+    ];
+    for (const end of ends) {
+      const { headers, session: known } = await logIn(one.app, { userId: 'ann' });
+      const stream = await Stream.open(two, '/guarded', { ...headers });
+      const startedAt = performance.now();
+      await end(known.sessionId, headers);
+      expect(await stream.over()).toContain(LAST_EVENT);
+      expect(performance.now() - startedAt).toBeLessThan(1000);
+    }
+    await Promise.all([one.close(), two.close()]);
+    await redis.stop();
   });
 });
