@@ -8,30 +8,45 @@ import { MemcachedError } from './memcached-error.js';
 /** What Memcached adds to key and value of an item; measured, with something to spare. */
 const ITEM_OVERHEAD_BYTES = 128;
 
-export interface Item {
-  readonly text: string;
+/** An item as it was read. It keeps all bytes alive that came with it, so it must not be kept itself. */
+export class Item {
+  constructor(private readonly response: Response) {}
+
+  get text(): string {
+    return this.response.val.toString();
+  }
+
+  /** The same, for those who need no text of all of it. */
+  get bytes(): Buffer {
+    return this.response.val;
+  }
+
   /** Names this very state of the item. */
-  readonly cas: Buffer;
+  get cas(): Buffer {
+    return this.response.header.cas;
+  }
 }
 
 /** The items of one server, and the few things that can be done to them. Lifetimes are milliseconds. */
 export class Items {
   constructor(
-    private readonly connection: Pick<MemcachedConnection, 'call'>,
+    private readonly connection: Pick<MemcachedConnection, 'call' | 'callTogether'>,
     private readonly maxItemSize: number,
   ) {}
 
   async get(key: string): Promise<Item | null> {
-    const response = await this.connection.call({ opcode: OPCODES.getWithKey, key });
-    switch (response.header.status) {
-      case STATUS.ok:
-        // A copy: the original keeps all of the bytes alive that came with it.
-        return { text: response.val.toString(), cas: Buffer.from(response.header.cas) };
-      case STATUS.notFound:
-        return null;
-      default:
-        throw refused(response);
-    }
+    return itemIn(await this.connection.call({ opcode: OPCODES.getWithKey, key }));
+  }
+
+  /** Two items, read in this order by one call. Without `await`, because every request comes by here. */
+  getBoth(first: string, second: string): Promise<readonly [Item | null, Item | null]> {
+    const { getWithKey: opcode } = OPCODES;
+    return this.connection
+      .callTogether([
+        { opcode, key: first },
+        { opcode, key: second },
+      ])
+      .then((responses) => [itemIn(responses[0]), itemIn(responses[1])]);
   }
 
   /** Stores a new item; false: there is one already. */
@@ -101,6 +116,17 @@ export class Items {
       default:
         throw refused(response);
     }
+  }
+}
+
+function itemIn(response: Response): Item | null {
+  switch (response.header.status) {
+    case STATUS.ok:
+      return new Item(response);
+    case STATUS.notFound:
+      return null;
+    default:
+      throw refused(response);
   }
 }
 

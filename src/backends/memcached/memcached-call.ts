@@ -19,7 +19,7 @@ export interface CallContext {
 }
 
 /**
- * One call. A connection that was good and now says nothing at all, or breaks without a word, may be one that the network has forgotten: a
+ * One call: requests that are sent together. A connection that was good and now says nothing at all, or breaks without a word, may be one that the network has forgotten: a
  * read then gets a second try, on a fresh one. A write never does, as the server may have carried it out.
  */
 export class MemcachedCall extends Wait {
@@ -32,9 +32,9 @@ export class MemcachedCall extends Wait {
   #hasSecondTry = false;
 
   constructor(
-    private readonly request: BinaryRequest,
+    private readonly requests: readonly BinaryRequest[],
     private readonly context: CallContext,
-    private readonly resolve: (response: Response) => void,
+    private readonly resolve: (responses: readonly Response[]) => void,
     private readonly reject: (error: Error) => void,
   ) {
     super(Infinity);
@@ -46,15 +46,15 @@ export class MemcachedCall extends Wait {
     const received = link.bytesReceived;
     this.#link = link;
     this.#bytesReceived = received;
-    this.#hasSecondTry = link.isProven && isRead(this.request);
+    this.#hasSecondTry = link.isProven && this.requests.every(isRead);
     this.#isListening = this.#hasSecondTry;
     this.endsAt = performance.now() + (this.#hasSecondTry ? this.#silentMs : timeoutMs);
     this.context.waits.add(this);
     this.#underWay++;
-    link.send(this.request, (error, response) => {
+    link.send(this.requests, (error, responses) => {
       this.#underWay--;
       if (this.#isOver) return;
-      if (response !== null) this.#succeed(response);
+      if (responses !== null) this.#succeed(responses);
       else if (!this.#isSilent(link, received) || !this.#tryAgain(link)) this.#fail(error);
     });
   }
@@ -86,14 +86,14 @@ export class MemcachedCall extends Wait {
     const fresh = this.context.freshLink(doubtful);
     if (fresh === null) return false;
     this.#underWay++;
-    fresh.send(this.request, (error, response) => {
+    fresh.send(this.requests, (error, responses) => {
       this.#underWay--;
       if (this.#isOver) return;
-      if (response === null) {
+      if (responses === null) {
         this.#fail(error);
         return;
       }
-      this.#succeed(response);
+      this.#succeed(responses);
       // The server is there. What is still under way on the other connection gets as long again as it was silent.
       setTimeout(() => doubtful.discard(), this.#silentMs).unref();
     });
@@ -106,10 +106,10 @@ export class MemcachedCall extends Wait {
     link.discard();
   }
 
-  #succeed(response: Response): void {
+  #succeed(responses: readonly Response[]): void {
     this.#end();
     this.context.onSuccess();
-    this.resolve(response);
+    this.resolve(responses);
   }
 
   /** Unless the other try may still succeed. */

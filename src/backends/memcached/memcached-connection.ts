@@ -15,6 +15,9 @@ const LAST_SEQUENCE = 2 ** 31 - 1;
 /** Firewalls forget a connection after a minute of silence at the earliest. */
 const IDLE_MS = 30_000;
 
+/** One for each request. */
+export type ResponsesTo<Requests extends readonly BinaryRequest[]> = { readonly [Index in keyof Requests]: Response };
+
 export interface ConnectionOptions {
   readonly lastSequence?: number;
   /** A connection that was idle for so long is exchanged before it is used, as a write cannot be tried again. */
@@ -60,7 +63,13 @@ export class MemcachedConnection {
   }
 
   /** @throws MemcachedError or an error of the socket, within `timeoutMs`; whether the request was carried out is then unknown */
-  call(request: BinaryRequest): Promise<Response> {
+  async call(request: BinaryRequest): Promise<Response> {
+    const [response] = await this.callTogether([request]);
+    return response;
+  }
+
+  /** The same for requests that are sent together. @returns the responses in the same order */
+  callTogether<const Requests extends readonly BinaryRequest[]>(requests: Requests): Promise<ResponsesTo<Requests>> {
     if (this.#closed) return Promise.reject(new MemcachedError('CLOSED', 'The connection to Memcached is closed.'));
     const link = this.#usableLink();
     if (link === null) {
@@ -68,7 +77,8 @@ export class MemcachedConnection {
     }
     this.#underWay++;
     return new Promise((resolve, reject) => {
-      new MemcachedCall(request, this.#callContext, resolve, reject).begin(link);
+      const ended = (responses: readonly Response[]): void => resolve(responses as ResponsesTo<Requests>);
+      new MemcachedCall(requests, this.#callContext, ended, reject).begin(link);
     });
   }
 

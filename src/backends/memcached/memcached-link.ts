@@ -1,10 +1,11 @@
-import { Client, Server, type Response } from 'memjs';
+import type { Response } from 'memjs';
 import { randomInt } from 'node:crypto';
 import type { Socket } from 'node:net';
 
-import { encodeRequest, isAnswerTo, type BinaryRequest } from './binary-request.js';
+import { encodeRequests, isAnswerTo, type BinaryRequest } from './binary-request.js';
 import { MemcachedError } from './memcached-error.js';
 import type { MemcachedServerOptions } from './memcached-options.js';
+import { ResponseStream } from './response-stream.js';
 
 /** By this the kernel keeps an idle connection known to firewalls, and finds out that it is dead: after this and ten seconds. */
 const KEEP_ALIVE_S = 15;
@@ -18,10 +19,12 @@ export interface LinkOptions {
   readonly onEnd: (link: MemcachedLink) => void;
 }
 
-/** One memjs client, with one server and one socket, until it is discarded. */
+/** Called once, with the responses to all requests of a call, or with an error. */
+export type CallEnd = (error: Error | null, responses: readonly Response[] | null) => void;
+
+/** One connection of memjs to a server, until it is discarded. */
 export class MemcachedLink {
-  readonly #client: Client;
-  readonly #server: Server;
+  readonly #server: ResponseStream;
   readonly #options: LinkOptions;
   /** Begins anywhere, so that a response that was meant for another connection does not fit by chance. */
   #sequence: number;
@@ -38,16 +41,15 @@ export class MemcachedLink {
   constructor({ host, port, username, password }: MemcachedServerOptions, options: LinkOptions) {
     this.#options = options;
     this.#sequence = randomInt(Math.ceil(options.lastSequence / 2));
-    // Longer than our own deadlines, which do more than memjs's.
-    const seconds = (2 * options.timeoutMs) / 1000;
-    const times = { timeout: seconds, conntimeout: seconds, keepAlive: true, keepAliveDelay: KEEP_ALIVE_S };
-    this.#server = new Server(host, port, username, password, times);
+    // Longer than our own deadline, which is that of the first call.
+    const conntimeout = (2 * options.timeoutMs) / 1000;
+    const times = { conntimeout, keepAlive: true, keepAliveDelay: KEEP_ALIVE_S };
+    this.#server = new ResponseStream(host, port, username, password, times);
     // Where none are given, memjs takes those of its environment variables, which may be meant for another server.
     Object.assign(this.#server, { username, password });
-    this.#client = new Client([this.#server], { retries: 1, failover: false, logger: { log: ignore } });
     this.#server.sock(false, (socket) => {
       this.#socket = socket;
-      // A session and its list are asked for in two requests: without this the second would wait for the response to the first.
+      // Without this a batch would wait for the response to the one before.
       socket.setNoDelay(true);
       // memjs leaves the calls under way without an end when the server closes the connection.
       socket.once('close', () => this.discard());
@@ -68,31 +70,48 @@ export class MemcachedLink {
     return this.#socket?.bytesRead ?? 0;
   }
 
-  /** @param end called once, with the response to this very request or with an error */
-  send(request: BinaryRequest, end: (error: Error | null, response: Response | null) => void): void {
+  /**
+   * Sends requests together. Memcached responds in order, and memjs tells by number which response belongs to which of them; a response that
+   * does not, or comes out of order, shows that the connection is out of step.
+   */
+  send(requests: readonly BinaryRequest[], end: CallEnd): void {
     if (this.#hasEnded) {
       end(connectionLost(), null);
       return;
     }
     this.#batch();
     this.#inFlight++;
-    const sequence = ++this.#sequence;
-    const bytes = encodeRequest(request, sequence);
-    this.#client.perform(request.key, bytes, sequence, (error: unknown, response: Response) => {
-      this.#inFlight--;
-      if (error !== null) {
-        end(error instanceof Error ? error : authenticationFailed(), null);
-        this.discard();
-      } else if (isAnswerTo(request, response)) {
-        this.isProven = true;
-        this.usedAt = performance.now();
-        end(null, response);
-        if (this.#isRetired && this.#inFlight === 0) this.discard();
-      } else {
-        end(new MemcachedError('FOREIGN_ANSWER', 'Memcached answered something that was not asked.'), null);
-        this.discard();
+    const first = this.#sequence + 1;
+    this.#sequence += requests.length;
+    const responses: Response[] = [];
+    const take = (response: Response): void => {
+      const request = requests[responses.length];
+      if (request === undefined || !isAnswerTo(request, first + responses.length, response)) {
+        this.discard(new MemcachedError('FOREIGN_ANSWER', 'Memcached answered something that was not asked.'));
+      } else if (responses.push(response) === requests.length) {
+        this.#succeed(responses, end);
       }
+    };
+    for (let sequence = first; sequence <= this.#sequence; sequence++) this.#server.onResponse(sequence, take);
+    // memjs forgets it after the last response.
+    this.#server.onError(this.#sequence, (error: unknown) => {
+      if (responses.length < requests.length) this.#fail(error, end);
     });
+    this.#server.sock(false, (socket) => socket.write(encodeRequests(requests, first)));
+  }
+
+  #succeed(responses: readonly Response[], end: CallEnd): void {
+    this.#inFlight--;
+    this.isProven = true;
+    this.usedAt = performance.now();
+    end(null, responses);
+    if (this.#isRetired && this.#inFlight === 0) this.discard();
+  }
+
+  #fail(error: unknown, end: CallEnd): void {
+    this.#inFlight--;
+    end(error instanceof Error ? error : authenticationFailed(), null);
+    this.discard();
   }
 
   /** Sends the requests of one turn of the event loop with one system call, which costs as much as all else of a request. */
@@ -116,11 +135,11 @@ export class MemcachedLink {
   }
 
   /** Destroys the socket and fails what is under way on it; to do it twice does nothing. */
-  discard(): void {
+  discard(reason = connectionLost()): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#options.onEnd(this);
-    this.#server.error(connectionLost());
+    this.#server.error(reason);
   }
 }
 
@@ -131,8 +150,4 @@ function connectionLost(): MemcachedError {
 /** The one failure that memjs reports as a string. */
 function authenticationFailed(): MemcachedError {
   return new MemcachedError('AUTHENTICATION_FAILED', 'Memcached does not take the user name and password.');
-}
-
-function ignore(): void {
-  // memjs logs each failure, to the console by default; what is worth saying is said by the connection, once.
 }

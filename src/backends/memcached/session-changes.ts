@@ -82,7 +82,7 @@ export async function deleteRecord(
 ): Promise<DeleteResult> {
   const retryBudget = user.retryBudget();
   for (;;) {
-    const [item, list] = await Promise.all([user.items.get(user.keyOf(id)), user.list.read()]);
+    const [item, list] = await user.readBoth(id);
     const record = tryDecode(id, item);
     const lives = record !== null && isAlive(user, record, list);
     if (lives && record.status === 'alias' && ifVersion === undefined) return 'alias';

@@ -186,7 +186,7 @@ export class SessionCreation {
   async #wasEnded(): Promise<boolean> {
     const { user, record } = this;
     const retryBudget = new RetryBudget(LONGEST_END_MS);
-    while (user.list.find(await user.list.read(), record.id) !== undefined) {
+    while (user.list.has(await user.list.read(), record.id)) {
       if (retryBudget.isOver()) return false;
       await retryBudget.pause();
     }

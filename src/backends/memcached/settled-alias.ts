@@ -25,5 +25,5 @@ export async function settledAlias(user: UserSessions, first: FoundSession): Pro
 
 function isUnsettled(user: UserSessions, { record, list }: FoundSession): boolean {
   const isYoung = user.now() - record.lastAccessed <= 2 * user.timeoutMs;
-  return record.status === 'alias' && isYoung && user.list.find(list, record.id) !== undefined;
+  return record.status === 'alias' && isYoung && user.list.has(list, record.id);
 }

@@ -3,7 +3,7 @@ import { memberOf, type SessionId, type UserTag } from '../../tokens/session-sec
 import type { Item, Items } from './items.js';
 import { isRefusal } from './memcached-error.js';
 import type { RetryBudget } from './retry-budget.js';
-import { decodeList, encodeList, findEntry, type ListEntry } from './session-list.js';
+import { decodeList, encodeList, listHas, type ListEntry } from './session-list.js';
 
 /** What becomes of a list. */
 interface ListRevision {
@@ -23,9 +23,13 @@ export class UserList {
     return this.items.get(this.key);
   }
 
-  /** @throws DamagedRecordError when the item is no list of this user */
-  find(item: Item | null, id: SessionId): ListEntry | undefined {
-    return item === null ? undefined : findEntry(this.tag, item.text, memberOf(id));
+  /**
+   * Whether the list has a session, without a look at the others.
+   *
+   * @throws DamagedRecordError when the item is no list of this user
+   */
+  has(item: Item | null, id: SessionId): boolean {
+    return item !== null && listHas(this.tag, item.bytes, memberOf(id));
   }
 
   /** The entries that have not expired; those of an item that is no list of this user are none. */

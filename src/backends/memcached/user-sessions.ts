@@ -63,12 +63,18 @@ export class UserSessions {
    * @throws DamagedRecordError when one of the items is not ours
    * @throws NewerRecordError when a later version of this module wrote one of the items
    */
-  async find(id: SessionId, isSecondLook = false): Promise<FoundSession | null> {
-    const [item, list] = await Promise.all([this.items.get(this.keyOf(id)), this.list.read()]);
-    if (item === null) return null;
-    const record = decodeRecord(id, item.text);
-    if (isListed(record) && this.list.find(list, id) === undefined) return isSecondLook ? null : this.find(id, true);
-    return { record, cas: item.cas, list };
+  find(id: SessionId, isSecondLook = false): Promise<FoundSession | null> {
+    return this.readBoth(id).then(([item, list]) => {
+      if (item === null) return null;
+      const record = decodeRecord(id, item.text);
+      if (!isListed(record) || this.list.has(list, id)) return { record, cas: item.cas, list };
+      return isSecondLook ? null : this.find(id, true);
+    });
+  }
+
+  /** What is stored of a session, and the list. The record first: see `find()`. */
+  readBoth(id: SessionId): Promise<readonly [record: Item | null, list: Item | null]> {
+    return this.items.getBoth(this.keyOf(id), this.#listKey);
   }
 
   /**
