@@ -1,10 +1,14 @@
+/** Room for an ordinary user. An array that grows from empty is copied twice on the way to this size. */
+const USUAL_PARTS = 32;
+
 /**
  * The objects and arrays of a JSON value as `JSON.parse` has made them, with all their keys and values in one list. To compare it takes a
  * fraction of the time that writing the JSON text anew would.
  */
 export class ObjectPicture {
   /** For each object: itself, the number of its keys, then each key and its value. For each array: itself, its length, then its elements. */
-  readonly #parts: unknown[] = [];
+  readonly #parts: unknown[] = new Array<unknown>(USUAL_PARTS);
+  #length = 0;
 
   /** @param value what `JSON.parse` has made, before other code can change it */
   constructor(value: object) {
@@ -17,7 +21,7 @@ export class ObjectPicture {
    */
   isUnchanged(): boolean {
     const parts = this.#parts;
-    for (let at = 0; at < parts.length;) {
+    for (let at = 0; at < this.#length;) {
       const container = parts[at] as object;
       const size = parts[at + 1] as number;
       const isSame = Array.isArray(container)
@@ -35,21 +39,31 @@ export class ObjectPicture {
   }
 
   #addArray(array: readonly unknown[]): void {
-    this.#parts.push(array, array.length);
-    for (const element of array) this.#parts.push(element);
-    for (const element of array) if (isContainer(element)) this.#add(element);
+    this.#put(array);
+    this.#put(array.length);
+    const end = this.#length + array.length;
+    for (let index = 0; this.#length < end; index++) this.#put(array[index]);
+    for (let at = end - array.length; at < end; at++) this.#addContainer(this.#parts[at]);
   }
 
   #addObject(object: Record<string, unknown>): void {
-    const parts = this.#parts;
-    const from = parts.push(object, 0);
-    for (const key in object) parts.push(key, object[key]);
-    const end = parts.length;
-    parts[from - 1] = (end - from) / 2;
-    for (let at = from + 1; at < end; at += 2) {
-      const value = parts[at];
-      if (isContainer(value)) this.#add(value);
+    this.#put(object);
+    const sizeAt = this.#length++;
+    for (const key in object) {
+      this.#put(key);
+      this.#put(object[key]);
     }
+    const end = this.#length;
+    this.#parts[sizeAt] = (end - sizeAt - 1) / 2;
+    for (let at = sizeAt + 2; at < end; at += 2) this.#addContainer(this.#parts[at]);
+  }
+
+  #addContainer(value: unknown): void {
+    if (typeof value === 'object' && value !== null) this.#add(value);
+  }
+
+  #put(part: unknown): void {
+    this.#parts[this.#length++] = part;
   }
 
   #isSameArray(array: readonly unknown[], length: number, from: number): boolean {
@@ -74,8 +88,4 @@ export class ObjectPicture {
       Object.getOwnPropertySymbols(object).length === 0
     );
   }
-}
-
-function isContainer(value: unknown): value is object {
-  return typeof value === 'object' && value !== null;
 }

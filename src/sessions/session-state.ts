@@ -263,12 +263,13 @@ export class SessionState {
 
   /** null: no user is signed in. */
   #heldUser(): HeldPart<SessionUser> | null {
-    const { user, userText } = this.#stored.content;
-    if (this.#user !== null || user === null) return this.#user;
+    if (this.#user !== null) return this.#user;
+    const { content } = this.#stored;
+    const { user } = content;
+    if (user === null) return null;
     // Read now, because the holder may change it later.
     this.#userId = user.userId;
-    this.#user = HeldPart.handedOut(user, userText);
-    return this.#user;
+    return (this.#user = HeldPart.handedOut(user, content.userText));
   }
 
   /** The same user keeps the same object. Another user gets a new one, so that code with the old object never sees the new user in it. */

@@ -230,20 +230,17 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     }
     const hadAllTime = budget.isUntouched;
     const call = (): Promise<unknown> => this.backend.read(id);
-    const reading = sessionChannels.store.hasSubscribers
-      ? this.#calls.traceRead(id, budget, call)
-      : budget.run<unknown>(call);
-    return reading.then(
-      (record) => {
-        const stored = this.#storedIn(record, id);
-        if (stored === 'damaged') return this.#readDamaged(id, budget, use);
-        return use === undefined ? stored : use(stored);
-      },
-      (error: unknown) => {
-        if (!(error instanceof DamagedRecordError)) throw this.#calls.failure('read', error, hadAllTime);
-        return this.#readDamaged(id, budget, use);
-      },
-    );
+    const returned = (record: unknown): Result | StoredSession | null | Promise<Result | StoredSession | null> => {
+      const stored = this.#storedIn(record, id);
+      if (stored === 'damaged') return this.#readDamaged(id, budget, use);
+      return use === undefined ? stored : use(stored);
+    };
+    const failed = (error: unknown): Promise<Result | StoredSession | null> => {
+      if (!(error instanceof DamagedRecordError)) throw this.#calls.failure('read', error, hadAllTime);
+      return this.#readDamaged(id, budget, use);
+    };
+    if (!sessionChannels.store.hasSubscribers) return budget.runThen(call, returned, failed);
+    return this.#calls.traceRead(id, budget, call).then(returned, failed);
   }
 
   #storedIn(response: unknown, id: SessionId): StoredSession | 'damaged' | null {

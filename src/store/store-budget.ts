@@ -37,12 +37,25 @@ export class StoreBudget {
    * @throws SessionBackendError `BACKEND_TIMEOUT`; the call may still take effect, its outcome is unknown
    */
   run<T>(call: () => Promise<T>): Promise<T> {
+    return this.runThen(call, itself, rethrow);
+  }
+
+  /**
+   * `run(call).then(use, failed)` with one promise less.
+   *
+   * @param failed gets `BACKEND_TIMEOUT` too
+   */
+  runThen<T, Result>(
+    call: () => Promise<T>,
+    use: (value: T) => Result | Promise<Result>,
+    failed: (error: unknown) => Result | Promise<Result>,
+  ): Promise<Result> {
     const startedAt = performance.now();
     const remainingMs = this.#remainingMs(startedAt);
-    if (remainingMs <= 0) return Promise.reject(timedOut(this.timeoutMs));
+    if (remainingMs <= 0) return Promise.reject(timedOut(this.timeoutMs)).catch(failed);
     if (this.#running++ === 0) this.#runningSince = startedAt;
-    return new Promise<T>((resolve, reject) => {
-      const pending = new PendingCall(this, resolve, reject, startedAt + remainingMs);
+    return new Promise<Result>((resolve, reject) => {
+      const pending = new PendingCall(this, use, failed, resolve, reject, startedAt + remainingMs);
       this.waits.add(pending);
       try {
         call().then(
@@ -50,21 +63,21 @@ export class StoreBudget {
             if (this.waits.remove(pending)) pending.returned(value);
           },
           (error: unknown) => {
-            if (this.waits.remove(pending)) pending.failed(error);
+            if (this.waits.remove(pending)) pending.threw(error);
           },
         );
       } catch (error) {
-        if (this.waits.remove(pending)) pending.failed(error);
+        if (this.waits.remove(pending)) pending.threw(error);
       }
     });
   }
 
   /** Called when the timer of `pending` fires. The budget may have been renewed since the timer was set. */
-  timeIsUp(pending: PendingCall<never>): void {
+  timeIsUp(pending: Wait & { threw(error: unknown): void }): void {
     const now = performance.now();
     const renewedMs = this.#remainingMs(now);
     if (renewedMs <= 0) {
-      pending.failed(timedOut(this.timeoutMs));
+      pending.threw(timedOut(this.timeoutMs));
       return;
     }
     pending.endsAt = now + renewedMs;
@@ -83,10 +96,12 @@ export class StoreBudget {
 }
 
 /** A call of a budget that has not returned yet. */
-class PendingCall<T> extends Wait {
+class PendingCall<T, Result> extends Wait {
   constructor(
     private readonly budget: StoreBudget,
-    private readonly resolve: (value: T) => void,
+    private readonly use: (value: T) => Result | Promise<Result>,
+    private readonly failed: (error: unknown) => Result | Promise<Result>,
+    private readonly resolve: (result: Result | Promise<Result>) => void,
     private readonly reject: (error: unknown) => void,
     endsAt: number,
   ) {
@@ -95,18 +110,34 @@ class PendingCall<T> extends Wait {
 
   returned(value: T): void {
     this.budget.ended();
-    this.resolve(value);
+    try {
+      this.resolve(this.use(value));
+    } catch (error) {
+      this.reject(error);
+    }
   }
 
   /** @param error any value that a driver may throw; the caller converts it to a typed error */
-  failed(error: unknown): void {
+  threw(error: unknown): void {
     this.budget.ended();
-    this.reject(error);
+    try {
+      this.resolve(this.failed(error));
+    } catch (thrown) {
+      this.reject(thrown);
+    }
   }
 
   giveUp(): void {
     this.budget.timeIsUp(this);
   }
+}
+
+function itself<T>(value: T): T {
+  return value;
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }
 
 function timedOut(timeoutMs: number): SessionBackendError {

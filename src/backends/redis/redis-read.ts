@@ -23,19 +23,19 @@ export interface RecordPlace {
  * If the second reply is another call's too, the connection is dropped (one of the application's is left), and the record is read on a fresh
  * one. If it is the right one, the connection is in step: then there is no such session, or the stored record itself is foreign or damaged.
  *
- * @param place the place as of now: a link may be replaced
+ * @param placeOf the place as of now: a link may be replaced
  */
-export function readRecord(place: () => RecordPlace, id: SessionId): Promise<SessionRecord | null> {
-  const { link, key } = place();
+export function readRecord(placeOf: (id: SessionId) => RecordPlace, id: SessionId): Promise<SessionRecord | null> {
+  const { link, key } = placeOf(id);
   // Without `await`, as every request comes by here.
   return link.client.get(key).then(
     (text: unknown) => {
       if (typeof text === 'string' && namesItself(text, id)) return decodeRecord(id, text);
-      return readAgain(place, link, id, text);
+      return readAgain(placeOf, link, id, text);
     },
     (error: unknown) => {
       if (!isWrongType(error)) throw error;
-      return readAgain(place, link, id, undefined);
+      return readAgain(placeOf, link, id, undefined);
     },
   );
 }
@@ -44,27 +44,26 @@ export function readRecord(place: () => RecordPlace, id: SessionId): Promise<Ses
  * Several records: by one MGET, except in a cluster, whose keys lie on many servers; there by a GET for each, all of which are sent at once.
  * What does not name the requested session is read by itself, as above.
  *
- * @param place as above
+ * @param placeOf as above
  */
 export async function readRecords(
-  place: (id: SessionId) => RecordPlace,
+  placeOf: (id: SessionId) => RecordPlace,
   ids: readonly SessionId[],
 ): Promise<(SessionRecord | null)[]> {
   const [first] = ids;
   if (first === undefined) return [];
-  const { client } = place(first).link;
+  const { client } = placeOf(first).link;
   const texts = client.isCluster
     ? null
     : await textsOf(
         client,
-        ids.map((id) => place(id).key),
+        ids.map((id) => placeOf(id).key),
       );
   return Promise.all(
     ids.map(async (id, index) => {
       const text = texts?.[index];
       if (typeof text === 'string' && namesItself(text, id)) return decodeRecord(id, text);
-      const there = () => place(id);
-      return texts === null ? readRecord(there, id) : readAgain(there, there().link, id, text ?? null);
+      return texts === null ? readRecord(placeOf, id) : readAgain(placeOf, placeOf(id).link, id, text ?? null);
     }),
   );
 }
@@ -82,13 +81,13 @@ async function textsOf(client: RedisLink['client'], keys: string[]): Promise<rea
 
 /** @param text the first reply; null: nothing; undefined: a value of another type. It may be anything: that of another call. */
 async function readAgain(
-  place: () => RecordPlace,
+  placeOf: (id: SessionId) => RecordPlace,
   link: RedisLink,
   id: SessionId,
   text: unknown,
 ): Promise<SessionRecord | null> {
   await link.renewal;
-  const second = place();
+  const second = placeOf(id);
   try {
     return await readByScript(second, id);
   } catch (error) {
@@ -97,7 +96,7 @@ async function readAgain(
     if (second.link.renewal === undefined) throw error;
   }
   await second.link.renewal;
-  return readByScript(place(), id);
+  return readByScript(placeOf(id), id);
 }
 
 async function readByScript({ link, key }: RecordPlace, id: SessionId): Promise<SessionRecord | null> {

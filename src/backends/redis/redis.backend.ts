@@ -21,7 +21,7 @@ import { createArguments, replaceArguments, touchArguments, versionText } from '
 import { inspectClient } from './redis-client-options.js';
 import { redisConnection, type RedisConnection } from './redis-connection.js';
 import { RedisLink } from './redis-link.js';
-import { readRecord, readRecords } from './redis-read.js';
+import { readRecord, readRecords, type RecordPlace } from './redis-read.js';
 import type { RedisScripts } from './redis-scripts.js';
 import { newSessionRedis } from './session-redis.js';
 import type { TimeWindow } from './server-clocks.js';
@@ -126,11 +126,11 @@ export class RedisBackend implements SessionBackend {
   }
 
   read(id: SessionId): Promise<SessionRecord | null> {
-    return readRecord(() => this.#at(id), id);
+    return readRecord(this.#placeOf, id);
   }
 
   async readMany(ids: readonly SessionId[]): Promise<(SessionRecord | null)[]> {
-    return readRecords((id) => this.#at(id), ids);
+    return readRecords(this.#placeOf, ids);
   }
 
   /** By a second connection, which is made for the first listener and closed behind the last one. */
@@ -208,22 +208,26 @@ export class RedisBackend implements SessionBackend {
     return { link: this.#link, context: this.#context, ended: this.#ended };
   }
 
-  #of(tag: UserTag): { link: RedisLink; scripts: RedisScripts; index: string } {
-    const { link, context } = this.#opened();
-    link.assertReady();
-    link.batch.open();
-    return { link, scripts: link.scripts, index: `${context.keyPrefix}{${tag}}` };
+  /** For a command that is sent in this turn of the event loop. */
+  #ready(): { link: RedisLink; context: BackendContext } {
+    const opened = this.#opened();
+    opened.link.assertReady();
+    opened.link.batch.open();
+    return opened;
   }
 
   #indexOf(tag: UserTag): UserIndex {
-    const { scripts, index } = this.#of(tag);
-    return new UserIndex(scripts, index, tag, () => this.#now());
+    const { link, context } = this.#ready();
+    return new UserIndex(link.scripts, `${context.keyPrefix}{${tag}}`, tag, () => this.#now());
   }
 
-  #at(id: SessionId): { link: RedisLink; scripts: RedisScripts; key: string } {
-    const { link, scripts, index } = this.#of(tagOf(id));
-    return { link, scripts, key: index + memberOf(id) };
+  #at(id: SessionId): RecordPlace & { readonly scripts: RedisScripts } {
+    const { link, context } = this.#ready();
+    return { link, scripts: link.scripts, key: `${context.keyPrefix}{${tagOf(id)}}${memberOf(id)}` };
   }
+
+  /** One function for all reads: every request comes by here. */
+  readonly #placeOf = (id: SessionId): RecordPlace => this.#at(id);
 
   /**
    * Runs a script that the server must not carry out later than `endsAt`, by `performance.now()`.
