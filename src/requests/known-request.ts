@@ -138,11 +138,15 @@ export class KnownRequest implements CheckedRequest {
   }
 
   /** Called when the response is known. After its head is sent, nothing can be stored or sent with it any more. */
-  protected attachTo(response: PlatformResponse, layer: ResponseLayer | null, owner: () => GateOwner): void {
+  protected attachTo(
+    response: PlatformResponse,
+    layer: ResponseLayer | null,
+    owner: { readonly commit: GateOwner },
+  ): void {
     if (this.#gate !== null || this.#headersAreWritten) return;
     const raw = rawResponseOf(response);
     if (raw.headersSent) this.#headersAreWritten = true;
-    else this.#gate = new ResponseGate(raw, owner(), layer);
+    else this.#gate = new ResponseGate(raw, owner.commit, layer);
   }
 
   /** The CSRF check. Used only if the token came from the cookie, or a cookie is to be set. */

@@ -187,9 +187,12 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Re
   /** Called for each route that the request comes to, because marks differ. What was loaded before is admitted now. */
   arriveAt(request: PlatformRequest, context: ExecutionContext | null): void {
     const news = this.learn(request, context);
-    if (news === null || this.#loading === undefined) return;
+    if (news !== null && this.#loading !== undefined) this.#admitAfter(this.#loading, news);
+  }
+
+  #admitAfter(loading: Promise<this>, news: 'request' | 'route'): void {
     this.#isLoaded = false;
-    this.#loading = this.#loading.then(
+    this.#loading = loading.then(
       () => this.#admitLoaded(news),
       (error: unknown) => {
         if (error instanceof SessionCsrfError) return this.#load();
@@ -366,7 +369,7 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Re
 
   /** Called when the response of the request is known. */
   attach(response: PlatformResponse, layer: ResponseLayer | null): void {
-    this.attachTo(response, layer, () => this.commit);
+    this.attachTo(response, layer, this);
   }
 
   get needsRenewal(): boolean {

@@ -39,7 +39,6 @@ import {
   isCount,
   isCreateResult,
   isDeletion,
-  isRecordOrNull,
   isRecords,
   isRecordsOrNulls,
   isReplacement,
@@ -48,6 +47,7 @@ import {
 } from './backend-responses.js';
 import { DamageLog } from './damage-log.js';
 import { KeyedQueue } from './keyed-queue.js';
+import { RecordRead, storedIn, type RecordReadServices } from './record-read.js';
 import { assertRecordSize } from './record-size.js';
 import { StoreBudget } from './store-budget.js';
 
@@ -73,6 +73,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   readonly #damage = new DamageLog(this.#logger);
   readonly #lifecycle: BackendLifecycle;
   readonly #calls: BackendCalls;
+  readonly #reads: RecordReadServices;
   readonly #abandoned: AbandonedSessions;
   /** Finds and ends sessions by ids that they had before. */
   readonly aliases: Aliases;
@@ -96,6 +97,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     });
     this.aliases = new Aliases(this, clock);
     this.#calls = new BackendCalls(this.#lifecycle, this.#logger, events);
+    this.#reads = { backend, calls: this.#calls, damage: this.#damage };
   }
 
   async onModuleInit(): Promise<void> {
@@ -217,58 +219,16 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     budget: StoreBudget,
     use: (stored: StoredSession | null) => Result | Promise<Result>,
   ): Promise<Result>;
-  read<Result>(
-    id: SessionId,
-    budget: StoreBudget,
-    use?: (stored: StoredSession | null) => Result | Promise<Result>,
-  ): Promise<Result | StoredSession | null> {
-    if (!this.#calls.areOpen) {
-      const opened = this.#calls.open(budget);
-      return use === undefined
-        ? opened.then(() => this.read(id, budget))
-        : opened.then(() => this.read(id, budget, use));
-    }
-    const hadAllTime = budget.isUntouched;
-    const call = (): Promise<unknown> => this.backend.read(id);
-    const returned = (record: unknown): Result | StoredSession | null | Promise<Result | StoredSession | null> => {
-      const stored = this.#storedIn(record, id);
-      if (stored === 'damaged') return this.#readDamaged(id, budget, use);
-      return use === undefined ? stored : use(stored);
-    };
-    const failed = (error: unknown): Promise<Result | StoredSession | null> => {
-      if (!(error instanceof DamagedRecordError)) throw this.#calls.failure('read', error, hadAllTime);
-      return this.#readDamaged(id, budget, use);
-    };
-    if (!sessionChannels.store.hasSubscribers) return budget.runThen(call, returned, failed);
-    return this.#calls.traceRead(id, budget, call).then(returned, failed);
-  }
-
-  #storedIn(response: unknown, id: SessionId): StoredSession | 'damaged' | null {
-    const record = this.#calls.checked('read', isRecordOrNull, response);
-    try {
-      return record === null ? null : storedSession(record, id, this.#damage);
-    } catch (error) {
-      if (!(error instanceof DamagedRecordError)) throw error;
-      return 'damaged';
-    }
-  }
-
-  /** Reads again: a record that was damaged only on its way from the store is intact the second time, or the connection fails. */
-  async #readDamaged<Result>(
-    id: SessionId,
-    budget: StoreBudget,
-    use?: (stored: StoredSession | null) => Result | Promise<Result>,
-  ): Promise<Result | StoredSession | null> {
-    let stored: StoredSession | null = null;
-    try {
-      const response: unknown = await budget.run(() => this.backend.read(id));
-      const record = this.#calls.checked('read', isRecordOrNull, response);
-      if (record !== null) stored = storedSession(record, id, this.#damage);
-    } catch (error) {
-      if (!(error instanceof DamagedRecordError)) throw this.#calls.failure('read', error, false);
-      this.#damage.note(id, error);
-    }
-    return use === undefined ? stored : use(stored);
+  read(id: SessionId, budget: StoreBudget, use: (stored: StoredSession | null) => unknown = itself): Promise<unknown> {
+    if (!this.#calls.areOpen) return this.#calls.open(budget).then(() => this.read(id, budget, use));
+    const read = new RecordRead(this.#reads, id, budget, use);
+    if (!sessionChannels.store.hasSubscribers) return budget.complete(read);
+    return this.#calls
+      .traceRead(id, budget, () => read.make())
+      .then(
+        (record) => read.returned(record),
+        (error: unknown) => read.failed(error),
+      );
   }
 
   /**
@@ -282,7 +242,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     return Promise.all(
       ids.map(async (id, index) => {
         const record = records?.[index];
-        const stored = record === undefined ? 'damaged' : this.#storedIn(record, id);
+        const stored = record === undefined ? 'damaged' : storedIn(record, id, this.#reads);
         return stored === 'damaged' ? this.read(id, budget).catch(unknownIfNewer) : stored;
       }),
     );
@@ -497,6 +457,10 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
 export function unknownIfNewer(error: unknown): 'unknown' {
   if (error instanceof SessionBackendError && error.code === 'BACKEND_RECORD_NEWER') return 'unknown';
   throw error;
+}
+
+function itself<T>(value: T): T {
+  return value;
 }
 
 function isUnknownOutcome(error: unknown): boolean {

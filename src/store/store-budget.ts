@@ -1,6 +1,14 @@
 import { SessionBackendError } from '../errors/session-errors.js';
 import { Wait, type Waits } from '../backends/waits.js';
 
+/** A call, and what becomes of its result. */
+export interface BudgetedCall<T, Result> {
+  make(): Promise<T>;
+  returned(value: T): Result | Promise<Result>;
+  /** @param error `BACKEND_TIMEOUT` too */
+  failed(error: unknown): Result | Promise<Result>;
+}
+
 /**
  * The time that the store calls of one request may take together. Time between the calls is not counted, calls that run in parallel are
  * counted once.
@@ -37,28 +45,20 @@ export class StoreBudget {
    * @throws SessionBackendError `BACKEND_TIMEOUT`; the call may still take effect, its outcome is unknown
    */
   run<T>(call: () => Promise<T>): Promise<T> {
-    return this.runThen(call, itself, rethrow);
+    return this.complete({ make: call, returned: itself, failed: rethrow });
   }
 
-  /**
-   * `run(call).then(use, failed)` with one promise less.
-   *
-   * @param failed gets `BACKEND_TIMEOUT` too
-   */
-  runThen<T, Result>(
-    call: () => Promise<T>,
-    use: (value: T) => Result | Promise<Result>,
-    failed: (error: unknown) => Result | Promise<Result>,
-  ): Promise<Result> {
+  /** The same, and settles with what `call` makes of the result. */
+  complete<T, Result>(call: BudgetedCall<T, Result>): Promise<Result> {
     const startedAt = performance.now();
     const remainingMs = this.#remainingMs(startedAt);
-    if (remainingMs <= 0) return Promise.reject(timedOut(this.timeoutMs)).catch(failed);
+    if (remainingMs <= 0) return this.#refuse(call);
     if (this.#running++ === 0) this.#runningSince = startedAt;
     return new Promise<Result>((resolve, reject) => {
-      const pending = new PendingCall(this, use, failed, resolve, reject, startedAt + remainingMs);
+      const pending = new PendingCall(this, call, resolve, reject, startedAt + remainingMs);
       this.waits.add(pending);
       try {
-        call().then(
+        call.make().then(
           (value) => {
             if (this.waits.remove(pending)) pending.returned(value);
           },
@@ -70,6 +70,10 @@ export class StoreBudget {
         if (this.waits.remove(pending)) pending.threw(error);
       }
     });
+  }
+
+  async #refuse<T, Result>(call: BudgetedCall<T, Result>): Promise<Result> {
+    return call.failed(timedOut(this.timeoutMs));
   }
 
   /** Called when the timer of `pending` fires. The budget may have been renewed since the timer was set. */
@@ -99,8 +103,7 @@ export class StoreBudget {
 class PendingCall<T, Result> extends Wait {
   constructor(
     private readonly budget: StoreBudget,
-    private readonly use: (value: T) => Result | Promise<Result>,
-    private readonly failed: (error: unknown) => Result | Promise<Result>,
+    private readonly call: BudgetedCall<T, Result>,
     private readonly resolve: (result: Result | Promise<Result>) => void,
     private readonly reject: (error: unknown) => void,
     endsAt: number,
@@ -111,7 +114,7 @@ class PendingCall<T, Result> extends Wait {
   returned(value: T): void {
     this.budget.ended();
     try {
-      this.resolve(this.use(value));
+      this.resolve(this.call.returned(value));
     } catch (error) {
       this.reject(error);
     }
@@ -121,7 +124,7 @@ class PendingCall<T, Result> extends Wait {
   threw(error: unknown): void {
     this.budget.ended();
     try {
-      this.resolve(this.failed(error));
+      this.resolve(this.call.failed(error));
     } catch (thrown) {
       this.reject(thrown);
     }
