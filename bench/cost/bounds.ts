@@ -10,7 +10,7 @@ function bounds(promises: number, commands: number, roundTrips: number, bytesToS
 
 const BARE = bounds(14, 0, 0, 0);
 const LIMIT = bounds(18, 1, 1, 62);
-const READ = bounds(28, 1, 1, 90);
+const READ = bounds(27, 1, 1, 90);
 
 const ANY_PLATFORM: Readonly<Record<string, Bounds>> = {
   bare: BARE,
@@ -18,10 +18,10 @@ const ANY_PLATFORM: Readonly<Record<string, Bounds>> = {
   limit: LIMIT,
   read: READ,
   'read-cookie': READ,
-  'read-memory': bounds(27, 0, 0, 0),
-  'read-memcached': bounds(39, 0, 1, 140),
+  'read-memory': bounds(26, 0, 0, 0),
+  'read-memcached': bounds(29, 0, 1, 140),
   // The commands that scripts call are counted too.
-  write: bounds(60, 7, 2, 1040),
+  write: bounds(59, 7, 2, 1040),
   // A login, and the change of `session.data` behind it.
   login: bounds(102, 13, 2, 1810),
 };
