@@ -10,7 +10,7 @@ import {
 import type { SessionError } from '../errors/session-error.js';
 import { sessionChannels, trace } from '../events/session-channels.js';
 import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
-import { onceClosed } from '../http/once-closed.js';
+import { onceClosed, type Closable } from '../http/once-closed.js';
 import type { ResponseLayer } from '../http/response-layer.js';
 import { hasReader } from '../http/response-reader.js';
 import type { TokenSource } from '../options/session-options.js';
@@ -417,8 +417,10 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Re
     return true;
   }
 
-  whenClosed(callback: () => void): () => void {
-    return onceClosed(this.gate?.response ?? rawRequestOf(this.request).socket, callback);
+  whenClosed(callback: () => void): (() => void) | null {
+    const { socket } = rawRequestOf(this.request) as { readonly socket?: Closable };
+    const source = this.gate?.response ?? socket;
+    return source === undefined ? null : onceClosed(source, callback);
   }
 
   misused(error: Error): void {

@@ -17,9 +17,9 @@ export interface SessionListener {
   /**
    * Calls `callback` once when the connection of the request is closed: for HTTP, when its response is. At once if it is closed already.
    *
-   * @returns ends that
+   * @returns ends that; `null`: nothing tells when it is closed
    */
-  whenClosed(callback: () => void): () => void;
+  whenClosed(callback: () => void): (() => void) | null;
   /** The client and the call for an event. */
   origin(cause: SessionCause): SessionEventOrigin;
 }

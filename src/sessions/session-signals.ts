@@ -11,8 +11,9 @@ import { Session } from './session.js';
 @Injectable()
 export class SessionSignals {
   readonly #bySession = new PrivateSlot<AbortSignal>();
+  /** Of those that are watched. */
   readonly #controllers = new WeakMap<AbortSignal, AbortController>();
-  /** Those with listeners that no connection holds. */
+  /** Those that are watched and have listeners. */
   readonly #heard = new Set<AbortSignal>();
   readonly #collected = new FinalizationRegistry<() => void>((unwatch) => {
     unwatch();
@@ -26,15 +27,9 @@ export class SessionSignals {
     // Aborted, and its holder goes on: under a new proof of identity.
     if (known !== undefined && (!known.aborted || Session.stateOf(session).isEnded)) return known;
     const controller = new AbortController();
-    const { signal } = controller;
-    this.#bySession.set(session, signal);
-    if (Session.stateOf(session).listener === null) this.#abortWeakly(session, controller);
-    else {
-      this.watch(session, (reason) => {
-        controller.abort(reason);
-      });
-    }
-    return signal;
+    this.#bySession.set(session, controller.signal);
+    this.#abortAtEnd(session, controller);
+    return controller.signal;
   }
 
   /** Completes when the session has ended. Each subscription is a watch of its own. */
@@ -48,52 +43,65 @@ export class SessionSignals {
     });
   }
 
-  /** Calls `ended` when the session has ended, unless its connection is closed before. @returns ends that */
-  watch(session: Session, ended: (reason: SessionError) => void): () => void {
-    const release = { connection: ignore };
+  /**
+   * Calls `ended` when the session has ended, or `closed` when its connection is closed, whatever comes first.
+   *
+   * @returns ends that
+   */
+  watch(session: Session, ended: (reason: SessionError) => void, closed: () => void = ignore): () => void {
+    const connection = { stopWaiting: ignore };
     const unwatch = this.watches.watch(session, (reason) => {
-      release.connection();
+      connection.stopWaiting();
       ended(reason);
     });
     const { listener, isEnded } = Session.stateOf(session);
-    if (listener !== null && !isEnded) release.connection = listener.whenClosed(unwatch);
+    if (!isEnded) {
+      const stopWaiting = listener?.whenClosed(() => {
+        unwatch();
+        closed();
+      });
+      connection.stopWaiting = stopWaiting ?? ignore;
+    }
     return () => {
       unwatch();
-      release.connection();
+      connection.stopWaiting();
     };
   }
 
   /**
-   * Outside of a request nothing says when a signal is no longer needed, so it is held as Node holds those of `AbortSignal.timeout()`: as long as
-   * somebody has it, or listens to it.
+   * A signal is held as Node holds those of `AbortSignal.timeout()`: as long as somebody has it, or listens to it. So a socket whose messages ask for one
+   * each does not collect them.
    */
-  #abortWeakly(session: Session, controller: AbortController): void {
+  #abortAtEnd(session: Session, controller: AbortController): void {
     const { signal } = controller;
+    const controllers = this.#controllers;
     const heard = this.#heard;
+    // What follows must not hold it: that is for its users to do.
     const reference = new WeakRef(controller);
-    const unwatch = this.watches.watch(session, (reason) => {
-      const present = reference.deref();
-      if (present === undefined) return;
-      heard.delete(present.signal);
-      present.abort(reason);
-    });
-    if (signal.aborted) return;
-    this.#controllers.set(signal, controller);
-    this.#collected.register(signal, unwatch);
-    holdWhileHeard(signal, heard);
-  }
-}
-
-/** Keeps `signal` in `heard` as long as it has listeners. */
-function holdWhileHeard(signal: AbortSignal, heard: Set<AbortSignal>): void {
-  for (const name of ['addEventListener', 'removeEventListener'] as const) {
-    const method = signal[name].bind(signal) as (...args: unknown[]) => void;
-    const value = (...args: unknown[]): void => {
-      method(...args);
-      if (!signal.aborted && getEventListeners(signal, 'abort').length > 0) heard.add(signal);
-      else heard.delete(signal);
+    const release = (): AbortController | undefined => {
+      const found = reference.deref();
+      if (found === undefined) return undefined;
+      controllers.delete(found.signal);
+      heard.delete(found.signal);
+      return found;
     };
-    Object.defineProperty(signal, name, { value, configurable: true, writable: true });
+    controllers.set(signal, controller);
+    const unwatch = this.watch(session, (reason) => release()?.abort(reason), release);
+    if (!controllers.has(signal)) return;
+    this.#collected.register(signal, unwatch);
+    this.#holdWhileHeard(signal);
+  }
+
+  #holdWhileHeard(signal: AbortSignal): void {
+    for (const name of ['addEventListener', 'removeEventListener'] as const) {
+      const method = signal[name].bind(signal) as (...args: unknown[]) => void;
+      const value = (...args: unknown[]): void => {
+        method(...args);
+        if (this.#controllers.has(signal) && getEventListeners(signal, 'abort').length > 0) this.#heard.add(signal);
+        else this.#heard.delete(signal);
+      };
+      Object.defineProperty(signal, name, { value, configurable: true, writable: true });
+    }
   }
 }
 
