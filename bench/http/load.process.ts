@@ -14,8 +14,10 @@ process.on('message', (burst: Burst) => {
 });
 process.on('disconnect', () => process.exit());
 
-async function run({ port, path, credentials, seconds, expectedBody }: Burst): Promise<BurstResult> {
-  const clients = credentials.map((credential) => new Client(port, requestText(path, credential), expectedBody));
+async function run({ port, path, credentials, seconds }: Burst): Promise<BurstResult> {
+  const clients = credentials.map(
+    (credential) => new Client(port, requestText(path, credential), credential.expectedBody),
+  );
   await Promise.all(clients.map((client) => client.connected));
   const startedAt = performance.now();
   const latencies = await Promise.all(clients.map((client) => client.run(startedAt + seconds * 1000)));

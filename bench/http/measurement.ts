@@ -1,8 +1,7 @@
 import type { RedisServer } from '../support/redis-server.js';
 import { median, quantile } from '../support/statistics.js';
-import type { Credential, Platform, Stores } from './apps/app-definition.js';
+import type { Platform, SignedIn, Stores } from './apps/app-definition.js';
 import { LoadProcess, ServerProcess } from './processes.js';
-import { EXPECTED_BODY } from './session-content.js';
 import { variantsOf, type Variant } from './variants.js';
 
 /** Long enough for V8 to compile what is hot. */
@@ -81,7 +80,7 @@ export interface Measurement {
 /** A variant that listens, with a session for each connection. */
 interface Contestant {
   readonly server: ServerProcess;
-  readonly credentials: readonly Credential[];
+  readonly credentials: readonly SignedIn[];
 }
 
 /**
@@ -132,7 +131,7 @@ async function measureOne(
   redis: RedisServer,
   { rounds, seconds, connections }: MeasurementOptions,
 ): Promise<Sample[][]> {
-  const credentials: Credential[] = [];
+  const credentials: SignedIn[] = [];
   // One by one: a process that has just started on a busy machine would respond to parallel logins with 503.
   while (credentials.length < Math.max(...connections)) credentials.push(await server.logIn());
   await burst({ server, credentials }, load, redis, WARM_UP_SECONDS);
@@ -154,7 +153,7 @@ async function burst(
   const { port, variant } = server;
   const callsBefore = await redis.calls();
   const before = await server.cpuUsed();
-  const result = await load.run({ port, path: variant.path, credentials, seconds, expectedBody: EXPECTED_BODY });
+  const result = await load.run({ port, path: variant.path, credentials, seconds });
   const after = await server.cpuUsed();
   const callsAfter = await redis.calls();
   if (result.fault !== null) throw new Error(`${variant.label} returned a wrong response:\n${result.fault}`);

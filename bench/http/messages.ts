@@ -1,4 +1,4 @@
-import type { Credential } from './apps/app-definition.js';
+import type { SignedIn } from './apps/app-definition.js';
 
 /** From a server process, once it listens. */
 export interface Listening {
@@ -12,9 +12,8 @@ export type CpuUsed = Readonly<NodeJS.CpuUsage>;
 export interface Burst {
   readonly port: number;
   readonly path: string;
-  readonly credentials: readonly Credential[];
+  readonly credentials: readonly SignedIn[];
   readonly seconds: number;
-  readonly expectedBody: string;
 }
 
 /** From the load process, when a burst is over. */

@@ -2,8 +2,9 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-import type { Credential, LoginResponse, Platform, Stores } from './apps/app-definition.js';
+import type { Credential, LoginResponse, Platform, SignedIn, Stores } from './apps/app-definition.js';
 import type { Burst, BurstResult, CpuUsed, Listening } from './messages.js';
+import { isUser } from './session-content.js';
 import type { Variant } from './variants.js';
 
 /** A child process that responds to each message with one. It exits when its channel closes, so it does not outlive the benchmark. */
@@ -68,8 +69,18 @@ export class ServerProcess {
     readonly port: number,
   ) {}
 
-  /** Logs in. @returns the header that authenticates later requests */
-  async logIn(): Promise<Credential> {
+  /** Logs in, and makes the first request. */
+  async logIn(): Promise<SignedIn> {
+    const credential = await this.#credential();
+    const url = `http://127.0.0.1:${this.port}${this.variant.path}`;
+    const response = await fetch(url, { headers: { [credential.header]: credential.value } });
+    const expectedBody = await response.text();
+    if (response.ok && isUser(expectedBody)) return { ...credential, expectedBody };
+    throw new Error(`${this.variant.label} returned a wrong response:\n${expectedBody}`);
+  }
+
+  /** The header that authenticates the requests of a client that has just logged in. */
+  async #credential(): Promise<Credential> {
     const response = await fetch(`http://127.0.0.1:${this.port}/login`, {
       method: 'POST',
       headers: { origin: 'http://bench.example' },

@@ -17,8 +17,16 @@ export const DATA = {
   lastPage: '/articles/42',
 };
 
-/** The response of every variant to the measured request. */
-export const EXPECTED_BODY = JSON.stringify(USER);
+/** The user of one of many logins. All of them take the same number of bytes. */
+export function userOf(login: number): typeof USER {
+  return { ...USER, userId: USER.userId.slice(0, -6) + String(login % 1_000_000).padStart(6, '0') };
+}
+
+/** Whether `body` is the user of some login, as every variant responds to the measured request. */
+export function isUser(body: string): boolean {
+  const { userId } = JSON.parse(body) as typeof USER;
+  return body === JSON.stringify({ ...USER, userId });
+}
 
 export const SECRET = 'a key for measurements only, 0123456789 0123456789';
 export const TTL_SECONDS = 3600;

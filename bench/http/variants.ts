@@ -61,6 +61,12 @@ function common(platform: Platform): readonly Variant[] {
       path: '/me',
       define: async (stores) => (await sessionx()).sessionxOnMemcached(stores),
     },
+    {
+      name: 'memcached-one-user',
+      label: 'sessionx on Memcached, all sessions of one user',
+      path: '/me',
+      define: async (stores) => (await sessionx()).sessionxOfOneUser(stores),
+    },
   ];
 }
 

@@ -16,6 +16,12 @@ export interface Credential {
   readonly value: string;
 }
 
+/** A client that is signed in. */
+export interface SignedIn extends Credential {
+  /** The response to each of its requests. */
+  readonly expectedBody: string;
+}
+
 /** An application under measurement. It responds to `POST /login` with a {@link LoginResponse} or a cookie, and to its path with the user. */
 export interface AppDefinition {
   readonly module: Type;

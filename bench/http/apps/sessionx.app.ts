@@ -12,14 +12,26 @@ import {
 import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { RedisBackend } from 'nestjs-sessionx/redis';
 
-import { DATA, SECRET, TTL_SECONDS, USER } from '../session-content.js';
+import { DATA, SECRET, TTL_SECONDS, USER, userOf } from '../session-content.js';
 import type { AppDefinition, LoginResponse, Stores } from './app-definition.js';
 
 /** A bit less than the largest session that the module stores. */
 const LARGE_DATA = { notes: 'x'.repeat(63 * 1024) };
 
+/** What is logged in. */
+interface Logins {
+  readonly data?: object;
+  /** Whether all sessions are one user's. Default: each has another. */
+  readonly isOneUser?: boolean;
+}
+
 /** This package, with a route that uses no session at `/unused`, and one that changes it at `/visit`. */
-function sessionxApp(options: Partial<SessionModuleOptions>, data: object = DATA): AppDefinition {
+function sessionxApp(
+  options: Partial<SessionModuleOptions>,
+  { data = DATA, isOneUser = false }: Logins = {},
+): AppDefinition {
+  let logins = 0;
+
   @Controller()
   class SessionxController {
     constructor(private readonly sessions: SessionService) {}
@@ -27,7 +39,7 @@ function sessionxApp(options: Partial<SessionModuleOptions>, data: object = DATA
     @UseSession()
     @Post('login')
     async login(@Req() request: object): Promise<LoginResponse> {
-      const { session, token } = await this.sessions.login(request, USER);
+      const { session, token } = await this.sessions.login(request, userOf(isOneUser ? 0 : ++logins));
       Object.assign(session.data, data);
       return { token: token ?? 'in a cookie' };
     }
@@ -52,7 +64,6 @@ function sessionxApp(options: Partial<SessionModuleOptions>, data: object = DATA
   }
 
   @Module({
-    // All connections are one user's.
     imports: [
       SessionModule.forRoot({ secretKey: SECRET, sessionTtl: TTL_SECONDS, maxSessionsPerUser: null, ...options }),
     ],
@@ -78,7 +89,7 @@ export function sessionxByCookie({ redisUrl }: Pick<Stores, 'redisUrl'>): AppDef
 }
 
 export function sessionxWithLargeData({ redisUrl }: Pick<Stores, 'redisUrl'>): AppDefinition {
-  return sessionxApp({ backend: new RedisBackend(redisUrl) }, LARGE_DATA);
+  return sessionxApp({ backend: new RedisBackend(redisUrl) }, { data: LARGE_DATA });
 }
 
 export function sessionxOnMemory(): AppDefinition {
@@ -87,4 +98,9 @@ export function sessionxOnMemory(): AppDefinition {
 
 export function sessionxOnMemcached({ memcachedAddress }: Pick<Stores, 'memcachedAddress'>): AppDefinition {
   return sessionxApp({ backend: new MemcachedBackend({ servers: memcachedAddress }) });
+}
+
+/** A read fetches the list of all sessions of the user. */
+export function sessionxOfOneUser({ memcachedAddress }: Pick<Stores, 'memcachedAddress'>): AppDefinition {
+  return sessionxApp({ backend: new MemcachedBackend({ servers: memcachedAddress }) }, { isOneUser: true });
 }
