@@ -12,6 +12,7 @@ import type { VerifiedToken } from '../tokens/token-verifier.js';
 import { SessionIssuer } from './session-issuer.js';
 import { SessionLifetimes, type SessionLifetime } from './session-lifetimes.js';
 import { SessionWriter } from './session-writer.js';
+import { SessionWatches } from './session-watches.js';
 import { Session } from './session.js';
 
 const PAUSE_MS = 60_000;
@@ -34,6 +35,7 @@ export class SessionRenewal {
     private readonly lifetimes: SessionLifetimes,
     private readonly writer: SessionWriter,
     private readonly events: SessionEvents,
+    private readonly watches: SessionWatches,
     @Inject(SESSION_CLOCK) private readonly clock: Clock,
   ) {
     this.#unsigned = new LineLimit(clock, PAUSE_MS);
@@ -87,6 +89,8 @@ export class SessionRenewal {
     const state = Session.stateOf(session);
     const expiresBefore = state.expiresAt;
     await this.writer.setLifetime(session, (stored) => this.lifetimes.changed(stored, change), budget);
+
+    this.watches.lifetimeChanged(session.sessionId, state.expiresAt);
     this.#announce(session, expiresBefore);
   }
 

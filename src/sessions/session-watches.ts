@@ -106,6 +106,14 @@ export class SessionWatches implements OnApplicationShutdown {
     else this.#watched.end(watched, hasEnded());
   }
 
+  /** Called when this process has changed how long a session lasts: it may end sooner than was known. */
+  lifetimeChanged(id: string, expiresAt: number): void {
+    const watched = this.#watched.get(id);
+    if (watched === undefined) return;
+    watched.expiresAt = expiresAt;
+    this.#expires(expiresAt);
+  }
+
   /** Goes on under the id of `stored`. */
   #move(watched: WatchedSession, stored: StoredSession): void {
     const present = this.#watched.move(watched, stored.record.id);

@@ -101,6 +101,14 @@ describe.each(everyBackend())('a session that is watched, on $name', (store) => 
     expect(await codeOf(again)).toBe('SESSION_EXPIRED');
   });
 
+  it('ends when it expires after its lifetime was made shorter, without a look that is due', async () => {
+    const { session } = await inTwo();
+    const signal = one.sessions.whileAlive(session);
+    await one.sessions.setLifetime(session, { ttl: 0.2 });
+    one.clock.advance(200);
+    expect(await codeOf(signal)).toBe('SESSION_EXPIRED');
+  });
+
   it('lives on when another process has renewed it, and ends at the later expiry', async () => {
     const { other, token } = await inTwo(three);
     const signal = three.sessions.whileAlive(other);
