@@ -84,13 +84,11 @@ export function touchExtras(expiry: number): Buffer {
 }
 
 /**
- * Whether `response` can be the response to `request`, which was sent as `sequence`: the number alone may be hit by bytes out of step. An item
- * with flags that are not 0 is one of ours, so that a value other than the one which was stored shows.
+ * Whether `response` can be the response to `request`: memjs looks at the sequence number alone, which bytes out of step may hit. An item with
+ * flags that are not 0 is one of ours, so that a value other than the one which was stored shows.
  */
-export function isAnswerTo({ opcode, key }: BinaryRequest, sequence: number, response: Response): boolean {
-  const { header, key: named, extras, val } = response;
-  if (header.magic !== RESPONSE_MAGIC || header.opcode !== opcode || header.opaque !== sequence) return false;
-  if (!STATUSES.has(header.status)) return false;
+export function isAnswerTo({ opcode, key }: BinaryRequest, { header, key: named, extras, val }: Response): boolean {
+  if (header.magic !== RESPONSE_MAGIC || header.opcode !== opcode || !STATUSES.has(header.status)) return false;
   if (opcode !== OPCODES.getWithKey) return true;
   if (named.toString('latin1') !== key) return false;
   if (header.status !== STATUS.ok) return true;

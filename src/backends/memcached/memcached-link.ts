@@ -71,8 +71,8 @@ export class MemcachedLink {
   }
 
   /**
-   * Sends requests together. Memcached responds in order, and memjs tells by number which response belongs to which of them; a response that
-   * does not, or comes out of order, shows that the connection is out of step.
+   * Sends requests together. Memcached responds in order. memjs tells by number that a response belongs to one of them; which one, each tells by
+   * its key. What does not fit shows that the connection is out of step.
    */
   send(requests: readonly BinaryRequest[], end: CallEnd): void {
     if (this.#hasEnded) {
@@ -86,7 +86,7 @@ export class MemcachedLink {
     const responses: Response[] = [];
     const take = (response: Response): void => {
       const request = requests[responses.length];
-      if (request === undefined || !isAnswerTo(request, first + responses.length, response)) {
+      if (request === undefined || !isAnswerTo(request, response)) {
         this.discard(new MemcachedError('FOREIGN_ANSWER', 'Memcached answered something that was not asked.'));
       } else if (responses.push(response) === requests.length) {
         this.#succeed(responses, end);
