@@ -16,6 +16,7 @@ import { SessionRejections } from './events/session-rejections.js';
 import { SessionJwtOptions } from './options/session-jwt-options.js';
 import { SessionOptions } from './options/session-options.js';
 import { validateOptions } from './options/validate-options.js';
+import { ConnectionEndings } from './requests/connection-endings.js';
 import { ConnectionUpgrades } from './requests/connection-upgrades.js';
 import { OneTimeValues } from './requests/one-time-values.js';
 import { PassiveRequests } from './requests/passive-requests.js';
@@ -97,6 +98,7 @@ const replaceable: Provider[] = [
         new BoundedSerializer(serializer, clock, backendTimeout),
       inject: [TOKEN_SERIALIZER, SESSION_CLOCK, SessionOptions],
     },
+    ConnectionEndings,
     ConnectionUpgrades,
     ContextReaders,
     CsrfProtection,
@@ -140,7 +142,15 @@ const replaceable: Provider[] = [
     RoutePipes,
     SessionService,
   ],
-  exports: [SessionService, SessionEvents, RequestSessions, RoutePipes, SESSION_BACKEND, SESSION_CLOCK],
+  exports: [
+    SessionService,
+    SessionEvents,
+    RequestSessions,
+    ConnectionEndings,
+    RoutePipes,
+    SESSION_BACKEND,
+    SESSION_CLOCK,
+  ],
 })
 export class SessionModule extends ConfigurableModuleClass implements OnModuleInit {
   readonly #modules: ModulesContainer;

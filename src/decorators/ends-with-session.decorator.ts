@@ -4,12 +4,15 @@ import {
   type CallHandler,
   type ExecutionContext,
   type NestInterceptor,
+  type Type,
 } from '@nestjs/common';
 import { from, map, switchMap, type Observable } from 'rxjs';
 
+import { ConnectionEndings } from '../requests/connection-endings.js';
 import { RequestSessions } from '../requests/request-sessions.js';
 import { SessionService } from '../session.service.js';
 import { endEvents, endIterator, isAsyncIterator } from './ended-streams.js';
+import { endConnectionsOf } from './gateway-endings.js';
 import { SSE_METADATA } from './nest-metadata.js';
 
 /** How what a handler returns ends with the session. */
@@ -22,9 +25,11 @@ export class EndsWithSessionInterceptor implements NestInterceptor {
   constructor(
     private readonly requests: RequestSessions,
     private readonly sessions: SessionService,
+    private readonly connections: ConnectionEndings,
   ) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    if (context.getType<string>() === 'ws') this.connections.begin(context, context.getClass().name);
     const ending = endingFor(context);
     if (ending === null) return next.handle();
     return from(this.requests.of(context).load()).pipe(
@@ -58,8 +63,19 @@ function endIterators(result: Observable<unknown>, ended: Observable<never>): Ob
  * For what stays open: ends it when the session of its request ends, by whomever. An `@Sse()` handler sends a last event of the type `session-ended`,
  * and what it has returned is unsubscribed; a GraphQL subscription completes. On a class, for each such handler of it; others stay as they are.
  *
+ * A connection of a gateway is closed: with code 4401 by `ws`; by socket.io after an event `session-ended`. On a gateway from the moment that it opens,
+ * on a handler once it has had a message. The session is that of the handshake, or the one that a message has signed it in with.
+ *
  * A request without a session is not ended: whether it may come in is for a guard to decide.
  */
 export function EndsWithSession(): MethodDecorator & ClassDecorator {
-  return UseInterceptors(EndsWithSessionInterceptor);
+  return (target: object, method?: string | symbol, descriptor?: PropertyDescriptor): void => {
+    if (method === undefined || descriptor === undefined) {
+      const type = target as Type;
+      UseInterceptors(EndsWithSessionInterceptor)(type);
+      endConnectionsOf(type.prototype as object);
+    } else {
+      UseInterceptors(EndsWithSessionInterceptor)(target, method, descriptor);
+    }
+  };
 }

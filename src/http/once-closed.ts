@@ -2,11 +2,18 @@ import type { EventEmitter } from 'node:events';
 
 import { PrivateSlot } from './private-slot.js';
 
-/** A response or a socket. */
+/** A response, or a socket: of the network, of `ws`, or of socket.io. */
 export interface Closable extends Pick<EventEmitter, 'once'> {
   readonly destroyed?: boolean;
   readonly closed?: boolean;
+  /** A number on a socket of `ws`. */
+  readonly readyState?: unknown;
+  /** On a socket of socket.io. */
+  readonly disconnected?: boolean;
 }
+
+/** `WebSocket.CLOSED`. */
+const WS_CLOSED = 3;
 
 const waiting = new PrivateSlot<Set<() => void>>();
 
@@ -17,7 +24,7 @@ const waiting = new PrivateSlot<Set<() => void>>();
  * @returns ends the wait
  */
 export function onceClosed(source: Closable, callback: () => void): () => void {
-  if (source.closed === true || source.destroyed === true) {
+  if (isClosed(source)) {
     callback();
     return nothing;
   }
@@ -26,7 +33,7 @@ export function onceClosed(source: Closable, callback: () => void): () => void {
     const all = new Set<() => void>();
     callbacks = all;
     waiting.set(source, all);
-    source.once('close', () => {
+    source.once(typeof source.disconnected === 'boolean' ? 'disconnect' : 'close', () => {
       for (const one of all) one();
       all.clear();
     });
@@ -38,6 +45,11 @@ export function onceClosed(source: Closable, callback: () => void): () => void {
   return () => {
     own.delete(entry);
   };
+}
+
+/** Whether no more events come. */
+export function isClosed({ closed, destroyed, disconnected, readyState }: Closable): boolean {
+  return closed === true || destroyed === true || disconnected === true || readyState === WS_CLOSED;
 }
 
 function nothing(): void {

@@ -1,6 +1,11 @@
+import type { IncomingMessage } from 'node:http';
+
 import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
+import type { Closable } from '../http/once-closed.js';
 import type { StoredSession } from '../records/stored-session.js';
+import { lineageOf, type KnownId } from '../sessions/session-successors.js';
 import { Session } from '../sessions/session.js';
+import type { ConnectionEnd } from './connection-end.js';
 import type { TokenFinder, TokenSearch } from './token-finder.js';
 
 /** What is known of one connection: the request that opened it, and the session that its messages have. */
@@ -10,16 +15,50 @@ export class Connection {
   /** The session as the last message has seen it; `null`: it has found none. */
   #latest: Session | null = null;
   #readAt = 0;
+  /** That of `#latest`, which may have got a new id since. */
+  #known: KnownId | null = null;
+  /** Undefined: it does not end with its session. */
+  end: ConnectionEnd | undefined;
 
   /**
    * @param token where the client has sent one beside the headers of `request`
    * @param isHandshake false: `request` is a single message
+   * @param socket null: nothing tells when the connection is closed
    */
   constructor(
     readonly request: PlatformRequest,
     private readonly token: string | undefined,
     readonly isHandshake: boolean,
+    readonly socket: object | null = null,
   ) {}
+
+  /**
+   * Goes on from what was known when the upgrade was checked: a session that has ended since must not count as none.
+   *
+   * @returns this
+   */
+  continueFrom(upgrade: Connection): this {
+    this.#search = upgrade.#search;
+    this.#latest = upgrade.#latest;
+    this.#readAt = upgrade.#readAt;
+    this.#known = upgrade.#known;
+    return this;
+  }
+
+  /** From now on, it ends with its session. */
+  endBy(end: ConnectionEnd): void {
+    this.end = end;
+    if (this.#latest !== null && this.#known !== null) end.watch(this.#latest, this.#known.lineage);
+  }
+
+  /** What tells that it is closed; `null`: nothing does. */
+  get closable(): Closable | null {
+    const { socket } = this;
+    if (socket === null) return null;
+    // Node closes a request long before its connection.
+    const source: object = 'rawHeaders' in socket ? (socket as IncomingMessage).socket : socket;
+    return 'once' in source && typeof source.once === 'function' ? (source as Closable) : null;
+  }
 
   /** The token of the connection. It is verified once: the store says whether it still opens a session. */
   search(finder: TokenFinder): TokenSearch | Promise<TokenSearch> {
@@ -30,8 +69,8 @@ export class Connection {
 
   /** Called when a message has got a new token: the messages after it have its session. */
   signedIn(session: Session, token: string, finder: TokenFinder): void {
-    this.#latest = session;
     void this.#keep(finder.judge(token));
+    this.#has(session);
   }
 
   #keep(search: TokenSearch | Promise<TokenSearch>): TokenSearch | Promise<TokenSearch> {
@@ -50,15 +89,39 @@ export class Connection {
     return search;
   }
 
-  /** Called when a message has looked up the session. @param readAt `null`: it took what an earlier message has read */
-  lookedUp(session: Session | null, readAt: number | null): void {
-    this.#latest = session;
+  /**
+   * Called when a message has looked up the session.
+   *
+   * @param search what it has looked for: another message may have signed the connection in meanwhile
+   * @param readAt `null`: it took what an earlier message has read
+   */
+  lookedUp(search: TokenSearch, session: Session | null, readAt: number | null): void {
+    if (search !== this.#search) return;
     this.#readAt = readAt ?? this.#readAt;
+    if (session !== null) this.#has(session);
+    else this.#latest = this.#known = null;
+  }
+
+  #has(session: Session): void {
+    const { sessionId: id } = session;
+    this.#latest = session;
+    this.#known = { id, lineage: lineageOf(id, Session.stateOf(session).metadata) };
+    this.end?.watch(session, this.#known.lineage);
+  }
+
+  /** Called when a message has ended the session: what other messages have read of it is out of date. */
+  ended(): void {
+    this.#latest = null;
+  }
+
+  /** The session that messages with the token of `search` have had so far; `null`: none. */
+  knownBy(search: TokenSearch): KnownId | null {
+    return search === this.#search ? this.#known : null;
   }
 
   /** The session as it was read at `earliest` or later, with what the messages have stored since then; `null`: it was not read since. */
-  recent(earliest: number): StoredSession | null {
-    if (this.#latest === null || this.#readAt < earliest) return null;
+  recent(search: TokenSearch, earliest: number): StoredSession | null {
+    if (this.#latest === null || this.#readAt < earliest || search !== this.#search) return null;
     const state = Session.stateOf(this.#latest);
     return state.isEnded ? null : state.snapshot();
   }

@@ -56,7 +56,7 @@ export class KnownRequest implements CheckedRequest {
     services: KnownRequestServices,
     request: PlatformRequest,
     context: ExecutionContext | null,
-    protected readonly connection: Connection | null,
+    readonly connection: Connection | null,
   ) {
     this.#services = services;
     this.#request = request;

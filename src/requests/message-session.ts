@@ -1,9 +1,12 @@
 import type { ExecutionContext } from '@nestjs/common';
 
 import type { Clock } from '../clock.js';
+import { onceClosed } from '../http/once-closed.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { IssuedSession, LoginResult } from '../sessions/session-results.js';
+import type { KnownId, SessionSuccessors } from '../sessions/session-successors.js';
+import { Session } from '../sessions/session.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import type { Connection } from './connection.js';
 import { RequestSession, type RequestSteps } from './request-session.js';
@@ -12,6 +15,7 @@ import type { TokenSearch } from './token-finder.js';
 /** What a {@link MessageSession} works with. */
 export interface MessageSteps extends RequestSteps {
   readonly clock: Clock;
+  readonly successors: SessionSuccessors;
   /** Milliseconds for which the messages of a connection share one look-up. */
   readonly sharedForMs: number;
 }
@@ -45,19 +49,57 @@ export class MessageSession extends RequestSession {
     check: (stored: StoredSession | null) => this | Promise<this>,
   ): Promise<this> {
     const { clock, sharedForMs } = this.#steps;
+    const { search } = this;
     const now = clock.now();
-    const recent = sharedForMs > 0 ? this.#connection.recent(now - sharedForMs) : null;
-    const loading = recent === null ? super.readSession(id, check) : Promise.resolve(recent).then(check);
+    const recent = sharedForMs > 0 ? this.#connection.recent(search, now - sharedForMs) : null;
+    const loading = recent === null ? this.#readKnown(id, check) : Promise.resolve(recent).then(check);
     return loading.then((loaded) => {
-      this.#connection.lookedUp(this.session, recent === null ? now : null);
+      const { session } = this;
+      // It may not have the newer token, as the client has not.
+      if (session !== null && session.sessionId !== id) Session.stateOf(session).isByOldId = true;
+      this.#connection.lookedUp(search, session, recent === null ? now : null);
       return loaded;
     });
+  }
+
+  #readKnown(id: SessionId, check: (stored: StoredSession | null) => this | Promise<this>): Promise<this> {
+    const known = this.#connection.knownBy(this.search);
+    if (known === null) return super.readSession(id, check);
+    return super.readSession(known.id, (stored) => {
+      if (stored !== null && this.#steps.store.isAlive(stored)) return check(stored);
+      return this.#presentOf(known).then((present) => check(present ?? stored));
+    });
+  }
+
+  /**
+   * A new id that the session has got elsewhere keeps the connection. Only where a message has had this session before: at a handshake an old id
+   * opens nothing.
+   */
+  #presentOf(known: KnownId): Promise<StoredSession | null> {
+    return this.#steps.successors.successorOf(known, this.budget);
   }
 
   override adopt(issued: IssuedSession, source: TokenSource, kind: 'new' | 'regenerated' = 'new'): LoginResult {
     const result = super.adopt(issued, source, kind);
     this.#connection.signedIn(issued.session, issued.token, this.#steps.finder);
     return result;
+  }
+
+  /** What ends the session of the connection may give it another one. */
+  override exchange<T>(task: () => Promise<T>): Promise<T> {
+    const { end } = this.#connection;
+    return end === undefined ? super.exchange(task) : end.during(() => super.exchange(task));
+  }
+
+  override ended(session: Session): void {
+    super.ended(session);
+    this.#connection.ended();
+  }
+
+  /** A message of a microservice has no connection that could be closed. */
+  override whenClosed(callback: () => void): (() => void) | null {
+    const { closable } = this.#connection;
+    return closable === null ? null : onceClosed(closable, callback);
   }
 
   override accessed(): void {

@@ -18,6 +18,7 @@ import type { ContextRequest } from '../options/context-reader.interface.js';
 import { SessionOptions } from '../options/session-options.js';
 import { SessionEndings } from '../sessions/session-endings.js';
 import { SessionLoader } from '../sessions/session-loader.js';
+import { SessionSuccessors } from '../sessions/session-successors.js';
 import { SessionWriter } from '../sessions/session-writer.js';
 import { SessionStore } from '../store/session-store.js';
 import { Connection } from './connection.js';
@@ -36,6 +37,8 @@ export class RequestSessions implements MessageSteps {
   readonly #byRequest = new PrivateSlot<RequestSession>();
   readonly #byMessage = new PrivateSlot<MessageSession>();
   readonly #connections = new PrivateSlot<Connection>();
+  /** By the request, until it is known what it has opened. */
+  readonly #upgrades = new PrivateSlot<Connection | null>();
   /** Of Express. */
   #layer: ResponseLayer | null = null;
   /** Of Fastify, whose requests do not know their responses. */
@@ -53,6 +56,7 @@ export class RequestSessions implements MessageSteps {
     readonly endings: SessionEndings,
     readonly responses: SessionResponses,
     readonly rejections: SessionRejections,
+    readonly successors: SessionSuccessors,
     private readonly contexts: ContextReaders,
     { revalidateEvery }: SessionOptions,
     @Inject(SESSION_CLOCK) readonly clock: Clock,
@@ -114,6 +118,7 @@ export class RequestSessions implements MessageSteps {
     const connection = new Connection(handshakeOf(request, this.#application), undefined, true);
     const search = connection.search(this.finder);
     if (!(search instanceof Promise) && search.token === null) return null;
+    this.#upgrades.set(request, connection);
     return new MessageSession(this, connection, null);
   }
 
@@ -121,9 +126,12 @@ export class RequestSessions implements MessageSteps {
     if (lifetime === 'request') return new Connection(messageRequest(request), token, false);
     const known = this.#connections.get(key);
     if (known !== undefined) return known;
-    const connection = new Connection(handshakeOf(request, this.#application), token, true);
+    const connection = new Connection(handshakeOf(request, this.#application), token, true, key);
     this.#connections.set(key, connection);
-    return connection;
+    const upgrade = this.#upgrades.get(request) ?? null;
+    if (upgrade === null || token !== undefined) return connection;
+    this.#upgrades.set(request, null);
+    return connection.continueFrom(upgrade);
   }
 
   /**

@@ -11,8 +11,21 @@ export interface SocketEvent {
   readonly data: unknown;
 }
 
+/** What a client of socket.io may choose beside headers. */
+export interface SocketOptions {
+  /** The path of the gateway for `ws`, its namespace for socket.io. Default: `/`. */
+  readonly path?: string;
+  readonly auth?: unknown;
+  readonly transports?: string[];
+}
+
 /** A client of a gateway. */
 export interface TestSocket {
+  /** All that it got. */
+  readonly events: readonly SocketEvent[];
+  /** The code of `ws`, or the reason of socket.io. */
+  readonly closed: Promise<number | string>;
+  readonly isOpen: boolean;
   /** Sends an event and returns the next one that comes back, or the next whose data are `data`. */
   ask(event: string, message: unknown, data?: unknown): Promise<SocketEvent>;
   close(): void;
@@ -23,20 +36,31 @@ export function openSocket(
   library: Library,
   url: string,
   headers: Readonly<Record<string, string>>,
+  options: SocketOptions = {},
 ): Promise<TestSocket> {
-  return library === 'ws' ? openWs(url, headers) : openSocketIo(url, headers);
+  return library === 'ws' ? openWs(url, headers, options) : openSocketIo(url, headers, options);
 }
 
-async function openWs(url: string, headers: Readonly<Record<string, string>>): Promise<TestSocket> {
-  const socket = new WebSocket(url.replace('http', 'ws'), { headers });
-  const listeners = new Set<(event: SocketEvent) => void>();
+async function openWs(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  { path = '/' }: SocketOptions,
+): Promise<TestSocket> {
+  const socket = new WebSocket(url.replace('http', 'ws') + path, { headers });
+  const inbox = new Inbox();
   socket.on('message', (text: Buffer) => {
-    for (const listener of listeners) listener(JSON.parse(text.toString()) as SocketEvent);
+    inbox.add(JSON.parse(text.toString()) as SocketEvent);
   });
+  const closed = new Promise<number>((resolve) => socket.once('close', resolve));
   await once(socket, 'open');
   return {
+    events: inbox.events,
+    closed,
+    get isOpen() {
+      return socket.readyState === WebSocket.OPEN;
+    },
     ask: (event, message, data) => {
-      const reply = next(listeners, data);
+      const reply = inbox.next(data);
       socket.send(JSON.stringify({ event, data: message }));
       return reply;
     },
@@ -46,24 +70,40 @@ async function openWs(url: string, headers: Readonly<Record<string, string>>): P
   };
 }
 
-async function openSocketIo(url: string, headers: Readonly<Record<string, string>>): Promise<TestSocket> {
-  const socket = io(url, {
+async function openSocketIo(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  { path = '/', auth, transports = ['websocket'] }: SocketOptions,
+): Promise<TestSocket> {
+  const socket = io(url + path, {
     extraHeaders: { ...headers },
-    transports: ['websocket'],
+    ...(auth === undefined ? {} : { auth: auth as object }),
+    transports,
     forceNew: true,
     reconnection: false,
   });
-  const listeners = new Set<(event: SocketEvent) => void>();
+  const inbox = new Inbox();
   socket.onAny((event: string, data: unknown) => {
-    for (const listener of listeners) listener({ event, data });
+    inbox.add({ event, data });
   });
+  const closed = new Promise<string>((resolve) => socket.once('disconnect', resolve));
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve);
-    socket.once('connect_error', reject);
+    socket.once('connect_error', (error) => {
+      socket.disconnect();
+      // The client hides the status of the response in there.
+      const { context } = error as { readonly context?: { readonly statusCode?: number } };
+      reject(new Error(`Unexpected server response: ${String(statusOf(error) ?? context?.statusCode)}`));
+    });
   });
   return {
+    events: inbox.events,
+    closed,
+    get isOpen() {
+      return socket.connected;
+    },
     ask: (event, message, data) => {
-      const reply = next(listeners, data);
+      const reply = inbox.next(data);
       socket.emit(event, message);
       return reply;
     },
@@ -73,13 +113,30 @@ async function openSocketIo(url: string, headers: Readonly<Record<string, string
   };
 }
 
-function next(listeners: Set<(event: SocketEvent) => void>, data: unknown): Promise<SocketEvent> {
-  return new Promise((resolve) => {
-    const listener = (event: SocketEvent): void => {
-      if (data !== undefined && event.data !== data) return;
-      listeners.delete(listener);
-      resolve(event);
-    };
-    listeners.add(listener);
-  });
+/** In the text of the error of `ws` below. */
+function statusOf(error: Error): string | undefined {
+  const { description } = error as { readonly description?: unknown };
+  const text = typeof description === 'object' && description !== null && 'message' in description;
+  return text ? /\d{3}/.exec(String(description.message))?.[0] : undefined;
+}
+
+class Inbox {
+  readonly events: SocketEvent[] = [];
+  readonly #listeners = new Set<(event: SocketEvent) => void>();
+
+  add(event: SocketEvent): void {
+    this.events.push(event);
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  next(data: unknown): Promise<SocketEvent> {
+    return new Promise((resolve) => {
+      const listener = (event: SocketEvent): void => {
+        if (data !== undefined && event.data !== data) return;
+        this.#listeners.delete(listener);
+        resolve(event);
+      };
+      this.#listeners.add(listener);
+    });
+  }
 }

@@ -1,0 +1,65 @@
+import type { SessionSignals } from '../sessions/session-signals.js';
+import type { Session } from '../sessions/session.js';
+
+/** Left for the reply to the message that has ended the session. */
+const REPLY_MS = 100;
+
+/** Ends one connection when the session that it has ends. */
+export class ConnectionEnd {
+  #lineage: string | null = null;
+  #unwatch: (() => void) | undefined;
+  /** Messages that exchange the session, which ends the former one. */
+  #exchanges = 0;
+  #hasEnded = false;
+  #isOver = false;
+
+  /** @param close closes the connection */
+  constructor(
+    private readonly signals: Pick<SessionSignals, 'watch'>,
+    private readonly close: () => void,
+  ) {}
+
+  /** Whether it knows the session of the connection, or that it has had one. */
+  get isWatching(): boolean {
+    return this.#lineage !== null;
+  }
+
+  /** Called when a message has looked up the session, or signed the connection in. @param lineage see `lineageOf()` */
+  watch(session: Session, lineage: string): void {
+    if (lineage === this.#lineage || this.#isOver) return;
+    this.#unwatch?.();
+    this.#lineage = lineage;
+    this.#hasEnded = false;
+    this.#unwatch = this.signals.watch(session, () => {
+      if (this.#lineage === lineage) this.#ended();
+    });
+  }
+
+  /** Called when the connection is closed. */
+  stop(): void {
+    this.#unwatch?.();
+    this.#isOver = true;
+  }
+
+  #ended(): void {
+    this.#hasEnded = true;
+    if (this.#exchanges === 0) this.#closeSoon();
+  }
+
+  /** Runs what may end the session of the connection, and may give it another one. */
+  async during<T>(exchange: () => Promise<T>): Promise<T> {
+    this.#exchanges++;
+    try {
+      return await exchange();
+    } finally {
+      this.#exchanges--;
+      if (this.#hasEnded && this.#exchanges === 0) this.#closeSoon();
+    }
+  }
+
+  #closeSoon(): void {
+    setTimeout(() => {
+      if (this.#hasEnded && this.#exchanges === 0 && !this.#isOver) this.close();
+    }, REPLY_MS).unref();
+  }
+}
