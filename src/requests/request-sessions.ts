@@ -173,6 +173,8 @@ export class RequestSessions implements MessageSteps {
     const found = this.contexts.read(context);
     if (found === null) return null;
     const request: PlatformRequest = found.request;
+    // The interceptor of its application has seen the message before.
+    if (this.#byMessage.get(found.message ?? request) !== undefined) return true;
     const application = this.#application;
     const its = applicationOf(request);
     // Node's request. One that came through a middleware of another application would be known there too.
