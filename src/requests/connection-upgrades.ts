@@ -1,8 +1,9 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
 import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 
 import { SessionError } from '../errors/session-error.js';
+import { SessionBackendError } from '../errors/session-errors.js';
 import { PrivateSlot } from '../http/private-slot.js';
 import { INTERNAL_ERROR } from '../http/response-gate.js';
 import { RequestSessions } from './request-sessions.js';
@@ -18,10 +19,20 @@ type Emit = (this: Server, event: string, ...args: unknown[]) => boolean;
  * once, and one whose token opens no session passes too: what is behind it may need none.
  */
 @Injectable()
-export class ConnectionUpgrades {
+export class ConnectionUpgrades implements BeforeApplicationShutdown {
   readonly #known = new PrivateSlot<true>();
+  /** Those that are being checked. */
+  readonly #waiting = new Set<Duplex>();
+  #isShutDown = false;
 
   constructor(private readonly requests: RequestSessions) {}
+
+  /** A server that closes waits for all its sockets. */
+  beforeApplicationShutdown(): void {
+    this.#isShutDown = true;
+    for (const socket of this.#waiting) refuse(socket, shutDown());
+    this.#waiting.clear();
+  }
 
   /** Checks the upgrades of `server` from now on. Costs nothing until something listens to them. */
   check(server: Server): void {
@@ -55,19 +66,26 @@ export class ConnectionUpgrades {
     // Whoever takes over the socket adds a listener of its own.
     const ignore = (): void => undefined;
     socket.on('error', ignore);
-    let refusal: unknown = null;
+    this.#waiting.add(socket);
+    let refusal: unknown = this.#isShutDown ? shutDown() : null;
     try {
-      await this.requests.ofUpgrade(request)?.load();
+      if (refusal === null) await this.requests.ofUpgrade(request)?.load();
     } catch (error) {
       refusal = error;
     }
+    // Refused meanwhile.
+    if (!this.#waiting.delete(socket)) return;
     if (refusal !== null) {
       refuse(socket, refusal);
-      return;
+    } else if (!socket.destroyed) {
+      socket.removeListener('error', ignore);
+      upgrade();
     }
-    socket.removeListener('error', ignore);
-    upgrade();
   }
+}
+
+function shutDown(): SessionBackendError {
+  return new SessionBackendError('BACKEND_UNAVAILABLE', 'The application of this connection is shutting down.');
 }
 
 function refuse(socket: Duplex, error: unknown): void {
@@ -81,5 +99,8 @@ function refuse(socket: Duplex, error: unknown): void {
     `Content-Length: ${Buffer.byteLength(body)}`,
     ...(status === SERVICE_UNAVAILABLE ? [`Retry-After: ${RETRY_AFTER_S}`] : []),
   ];
+  // A client that keeps its side open must not keep this one, and what it has sent already must not reset the connection before the response is read.
+  socket.once('finish', () => socket.destroy());
+  socket.resume();
   socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`);
 }
