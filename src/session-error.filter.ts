@@ -60,7 +60,7 @@ function explainMessage(error: SessionError, host: ArgumentsHost): unknown {
       sendException(host.getArgByIndex<object>(0), error);
       return undefined;
     case 'rpc':
-      return rpcExceptionOf(error, host.getArgByIndex<unknown>(1));
+      return rpcExceptionOf(error, host.getArgs<unknown[]>());
     default:
       // In other contexts Nest responds where a filter returns nothing.
       return undefined;

@@ -2,19 +2,25 @@ import { Injectable, type ExecutionContext } from '@nestjs/common';
 
 import type { ContextReader, ContextRequest } from '../options/context-reader.interface.js';
 import { SessionOptions } from '../options/session-options.js';
-import { graphqlReader } from './graphql.reader.js';
+import { checkedReader } from './checked-reader.js';
+import { GraphqlReader, readOperation } from './graphql.reader.js';
 import { httpReader } from './http.reader.js';
-import { rpcReader } from './rpc.reader.js';
+import { messageOf } from './message-of.js';
+import { readCall, rpcReader } from './rpc.reader.js';
+import { readSocket } from './socket-request.js';
 import { wsReader } from './ws.reader.js';
 
 /** Knows what the request is in each type of context. */
 @Injectable()
 export class ContextReaders {
+  readonly #headerName: string;
   readonly #byType: ReadonlyMap<string, readonly ContextReader[]>;
 
-  constructor({ contexts }: SessionOptions) {
+  constructor({ contexts, headerName }: SessionOptions) {
+    this.#headerName = headerName.toLowerCase();
+    const graphqlReader = new GraphqlReader(this.#headerName);
     const byType = new Map<string, ContextReader[]>();
-    for (const reader of [...contexts, httpReader, graphqlReader, wsReader, rpcReader]) {
+    for (const reader of [...contexts.map(checkedReader), httpReader, graphqlReader, wsReader, rpcReader]) {
       byType.set(reader.type, [...(byType.get(reader.type) ?? []), reader]);
     }
     this.#byType = byType;
@@ -24,8 +30,23 @@ export class ContextReaders {
   read(context: ExecutionContext): ContextRequest | null {
     for (const reader of this.#byType.get(context.getType<string>()) ?? []) {
       const found = reader.read(context);
-      if (found !== null) return found;
+      if (found !== null) return isMessage(found) ? withMessage(found, context) : found;
     }
     return null;
   }
+
+  /** The same for what a handler has instead: a socket, the request of an upgrade, the context of an operation, a call of gRPC or its metadata. */
+  readSubject(subject: object): ContextRequest | null {
+    return readSocket(subject) ?? readOperation(subject, this.#headerName) ?? readCall([subject]);
+  }
+}
+
+/** Whether it is not about an HTTP request with its response. */
+export function isMessage({ lifetime, response }: ContextRequest): boolean {
+  return lifetime === 'connection' || response === null;
+}
+
+function withMessage(found: ContextRequest, context: ExecutionContext): ContextRequest {
+  const message = found.message ?? messageOf(context);
+  return message === undefined ? found : { ...found, message };
 }

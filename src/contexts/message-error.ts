@@ -2,7 +2,7 @@ import { throwError, type Observable } from 'rxjs';
 
 import type { SessionError } from '../errors/session-error.js';
 import { clientErrorOf, type ClientError } from './client-error.js';
-import { isGrpcMetadata } from './rpc.reader.js';
+import { isGrpcCall } from './rpc.reader.js';
 
 /** The status codes of gRPC that say the same. */
 const GRPC_CODES: ReadonlyMap<string, number> = new Map([
@@ -29,10 +29,10 @@ export function sendException(socket: MessageSocket, error: SessionError): void 
   else socket.emit?.('exception', payload);
 }
 
-/** What the client of a microservice gets, as for an `RpcException`. */
-export function rpcExceptionOf(error: SessionError, context: unknown): Observable<never> {
+/** What the client of a microservice gets, as for an `RpcException`. @param args those of the handler */
+export function rpcExceptionOf(error: SessionError, args: readonly unknown[]): Observable<never> {
   const told = clientErrorOf(error);
-  if (!isGrpcMetadata(context)) return throwError(() => ({ status: 'error', ...told }));
+  if (!isGrpcCall(args)) return throwError(() => ({ status: 'error', ...told }));
   const { code, message } = told;
   return throwError(() => ({ code: GRPC_CODES.get(code) ?? GRPC_INTERNAL, message, details: message }));
 }

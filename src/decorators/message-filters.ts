@@ -22,8 +22,10 @@ function addToHandlers(type: Type, filter: ExceptionFilter): void {
   const handlers = handlersOf(type);
   const ofMessages = handlers.filter((handler) => MESSAGE_KEYS.some((key) => Reflect.hasMetadata(key, handler)));
   if (ofMessages.length === 0) return;
-  const isMixed = handlers.some((handler) => Reflect.hasMetadata(PATH_METADATA, handler));
-  for (const target of isMixed ? ofMessages : [type]) addTo(target, filter);
+  const routes = new Set(handlers.filter((handler) => Reflect.hasMetadata(PATH_METADATA, handler)));
+  // On a method that is a route too, the filter would come before the application's global ones, and leave the request without a response.
+  for (const target of routes.size > 0 ? ofMessages.filter((handler) => !routes.has(handler)) : [type])
+    addTo(target, filter);
 }
 
 function handlersOf({ prototype }: Type): object[] {

@@ -144,7 +144,7 @@ function describeFault(fault: DataFault): Pick<SessionError, 'code'> & { status:
 
 /** The module was used in a wrong way; the message explains what to do instead. 500. */
 export class SessionUsageError extends SessionError {
-  constructor(message: string) {
-    super('USAGE', message, HttpStatus.INTERNAL_SERVER_ERROR);
+  constructor(message: string, options: Pick<SessionErrorOptions, 'cause'> = {}) {
+    super('USAGE', message, HttpStatus.INTERNAL_SERVER_ERROR, options);
   }
 }

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 
 import { rawRequestOf, type PlatformRequest } from './http-messages.js';
@@ -45,15 +45,25 @@ function seenBy(application: object, raw: IncomingMessage): PlatformRequest {
   return Object.create(fastify.prototype as object, { raw: { value: raw } }) as PlatformRequest;
 }
 
-/** A message without HTTP, in the form of a request: for it has headers, or what its reader gives as such. */
+/**
+ * A message without HTTP, in the form of a request: for it has headers, or what its reader gives as such. Clients make them, so they may be anything;
+ * some libraries keep text in buffers.
+ */
 export function messageRequest(given: object): PlatformRequest {
   if ('rawHeaders' in given || 'raw' in given) return given as PlatformRequest;
-  const { headers = {}, ip } = given as PlatformRequest;
-  const entries = Object.entries(headers).map(([name, value]): [string, IncomingHttpHeaders[string]] => [
+  const { headers, ip } = given as { readonly headers?: unknown; readonly ip?: unknown };
+  const lines = Object.entries(headers ?? {}).map(([name, value]): readonly [string, readonly string[]] => [
     name.toLowerCase(),
-    value,
+    [value].flat().flatMap(textOf),
   ]);
-  const rawHeaders = entries.flatMap(([name, value]) => [value ?? []].flat().flatMap((line) => [name, line]));
-  const known = ip === undefined ? {} : { ip };
-  return Object.assign({ headers: Object.fromEntries(entries), rawHeaders, socket: { destroyed: false } }, known);
+  const rawHeaders = lines.flatMap(([name, values]) => values.flatMap((value) => [name, value]));
+  // As Node has them, except that it is known of each how many lines there are.
+  const known = Object.fromEntries(lines.flatMap(([name, [first]]) => (first === undefined ? [] : [[name, first]])));
+  const address = typeof ip === 'string' ? { ip } : {};
+  return Object.assign({ headers: known, rawHeaders, socket: { destroyed: false } }, address);
+}
+
+function textOf(value: unknown): string[] {
+  if (typeof value === 'string') return [value];
+  return Buffer.isBuffer(value) ? [value.toString()] : [];
 }

@@ -9,13 +9,22 @@ export interface ContextRequest {
   readonly request: object;
   /** The response to `request`. `null`: there is none that could carry a token. Left out: what the platform knows. */
   readonly response?: object | null;
-  /** The session token, where it is not in the headers of `request`. It is looked at first. */
-  readonly token?: string | undefined;
+  /**
+   * The session token, where it is not in the headers of `request`. It is looked at first. Anything but a string that a client has sent in its place is
+   * a token that opens no session; `null` is none. Only for what has no `response`.
+   */
+  readonly token?: string | null | undefined;
   /** Whether `request` is one request, or opened a connection whose messages are handled one by one. */
   readonly lifetime: 'request' | 'connection';
-  /** The same object for all messages of one connection, such as its socket. Default: `request`. */
+  /**
+   * The same object for all messages of one connection, such as its socket. Default: `request`. Messages with other headers or another token than the
+   * first have a connection of their own.
+   */
   readonly connection?: object;
-  /** The same object while one message is handled, and another one for each message. Default: `request`. */
+  /**
+   * The same object while one message is handled, and another one for each message: `SessionService` takes it too, as it takes a request. Default: in a
+   * microservice what `@Ctx()` injects, in GraphQL the operation, in a gateway the message; elsewhere `request`.
+   */
   readonly message?: object;
 }
 
@@ -26,7 +35,8 @@ export interface ContextReader {
   /**
    * Reads a context of that type. Called for each guard, decorator and interceptor, so it should be quick.
    *
-   * @returns `null`: not known to this reader; then the one that comes with the module is asked
+   * @returns `null`: not known to this reader; then the one that comes with the module is asked. Not a promise
+   * @throws what the client is to get, such as an `RpcException`. Any other error is a mistake of the reader: it is logged, and the message refused
    */
   read(context: ExecutionContext): ContextRequest | null;
 }

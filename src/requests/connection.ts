@@ -1,7 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 
+import { messageRequest } from '../http/handshake.js';
 import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
 import type { Closable } from '../http/once-closed.js';
+import type { ContextRequest } from '../options/context-reader.interface.js';
 import type { StoredSession } from '../records/stored-session.js';
 import { lineageOf, type KnownId } from '../sessions/session-successors.js';
 import { Session } from '../sessions/session.js';
@@ -27,7 +29,7 @@ export class Connection {
    */
   constructor(
     readonly request: PlatformRequest,
-    private readonly token: string | undefined,
+    private readonly token: string | null | undefined,
     readonly isHandshake: boolean,
     readonly socket: object | null = null,
   ) {}
@@ -60,11 +62,21 @@ export class Connection {
     return 'once' in source && typeof source.once === 'function' ? (source as Closable) : null;
   }
 
+  /** Whether what a reader has found is about this connection: its token is looked for once, and must be nobody else's. */
+  isOpenedBy({ request, token }: Pick<ContextRequest, 'request' | 'token'>): boolean {
+    if (token !== this.token) return false;
+    const { headers } = rawRequestOf(messageRequest(request));
+    const known = rawRequestOf(this.request).headers;
+    return headers === known || JSON.stringify(headers) === JSON.stringify(known);
+  }
+
   /** The token of the connection. It is verified once: the store says whether it still opens a session. */
   search(finder: TokenFinder): TokenSearch | Promise<TokenSearch> {
     if (this.#search !== undefined) return this.#search;
     const raw = rawRequestOf(this.request);
-    return this.#keep(this.token === undefined ? finder.find(raw) : finder.findBeside(this.token, raw));
+    return this.#keep(
+      this.token === undefined || this.token === null ? finder.find(raw) : finder.findBeside(this.token, raw),
+    );
   }
 
   /** Called when a message has got a new token: the messages after it have its session. */

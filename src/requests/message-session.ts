@@ -2,6 +2,7 @@ import type { ExecutionContext } from '@nestjs/common';
 
 import type { Clock } from '../clock.js';
 import { onceClosed } from '../http/once-closed.js';
+import type { ContextRequest } from '../options/context-reader.interface.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { IssuedSession, LoginResult } from '../sessions/session-results.js';
@@ -38,6 +39,11 @@ export class MessageSession extends RequestSession {
   /** The handshake has one path for all messages. */
   override get route(): string {
     return this.context === null ? 'A connection' : `${this.context.getClass().name}.${this.context.getHandler().name}`;
+  }
+
+  /** Whether what a reader has found is about this message. */
+  isOpenedBy(found: Pick<ContextRequest, 'request' | 'token'>): boolean {
+    return this.#connection.isOpenedBy(found);
   }
 
   protected override findToken(): TokenSearch | Promise<TokenSearch> {

@@ -3,8 +3,7 @@ import { HttpAdapterHost, type AbstractHttpAdapter } from '@nestjs/core';
 import type { IncomingMessage } from 'node:http';
 
 import { SESSION_CLOCK, type Clock } from '../clock.js';
-import { ContextReaders } from '../contexts/context-readers.js';
-import { readSocket } from '../contexts/socket-request.js';
+import { ContextReaders, isMessage } from '../contexts/context-readers.js';
 import { CsrfProtection } from '../csrf/csrf-protection.js';
 import { SessionUsageError } from '../errors/session-errors.js';
 import { SessionRejections } from '../events/session-rejections.js';
@@ -81,12 +80,12 @@ export class RequestSessions implements MessageSteps {
     if (isExecutionContext(subject)) return this.ofContext(subject);
     const known = this.#byMessage.get(subject);
     if (known !== undefined) return known;
-    const opened = readSocket(subject);
-    return opened === null ? this.ofRequest(asRequest(subject)) : this.#ofMessage(opened, null);
+    const found = this.contexts.readSubject(subject);
+    return found === null ? this.ofRequest(asRequest(subject)) : this.#ofMessage(found, null);
   }
 
   ofContext(context: ExecutionContext): RequestSession {
-    const found = this.contexts.read(context);
+    const found = this.#read(context);
     if (found === null) throw this.#withoutRequest(context);
     const { request, response } = found;
     if (found.lifetime === 'connection' || response === null) return this.#ofMessage(found, context);
@@ -105,11 +104,12 @@ export class RequestSessions implements MessageSteps {
 
   /** One message of a connection, or a request that has no response. */
   #ofMessage({ message, ...found }: ContextRequest, context: ExecutionContext | null): MessageSession {
-    const key = message ?? found.request;
-    const known = context === null ? undefined : this.#byMessage.get(key);
-    if (known !== undefined) return known;
+    const key = message ?? (context === null ? null : found.request);
+    const known = key === null ? undefined : this.#byMessage.get(key);
+    // A reader may take one object for several messages, which must not give one client the session of another.
+    if (known?.isOpenedBy(found) === true) return known;
     const session = new MessageSession(this, this.#connectionOf(found), context);
-    if (context !== null) this.#byMessage.set(key, session);
+    if (key !== null) this.#byMessage.set(key, session);
     return session;
   }
 
@@ -125,8 +125,10 @@ export class RequestSessions implements MessageSteps {
   #connectionOf({ request, token, lifetime, connection: key = request }: ContextRequest): Connection {
     if (lifetime === 'request') return new Connection(messageRequest(request), token, false);
     const known = this.#connections.get(key);
-    if (known !== undefined) return known;
-    const connection = new Connection(handshakeOf(request, this.#application), token, true, key);
+    if (known?.isOpenedBy({ request, token }) === true) return known;
+    const opener = messageRequest(request);
+    const seen = opener === request ? handshakeOf(request, this.#application) : opener;
+    const connection = new Connection(seen, token, true, key);
     this.#connections.set(key, connection);
     const upgrade = this.#upgrades.get(request) ?? null;
     if (upgrade === null || token !== undefined) return connection;
@@ -170,17 +172,35 @@ export class RequestSessions implements MessageSteps {
 
   /** Whether the request in `context` is one of this module's application; null: not known. One process may have several. */
   serves(context: ExecutionContext): boolean | null {
-    const found = this.contexts.read(context);
+    const found = this.#readQuietly(context);
     if (found === null) return null;
     const request: PlatformRequest = found.request;
     // The interceptor of its application has seen the message before.
-    if (this.#byMessage.get(found.message ?? request) !== undefined) return true;
+    if (isMessage(found)) return this.#byMessage.get(found.message ?? request) === undefined ? null : true;
     const application = this.#application;
     const its = applicationOf(request);
     // Node's request. One that came through a middleware of another application would be known there too.
     if (application === null || its === undefined) return this.#find(rawRequestOf(request)) === undefined ? null : true;
     // A plugin of Fastify has an application of its own, which is made from that of its parent.
     return its === application || Object.prototype.isPrototypeOf.call(application, its);
+  }
+
+  #read(context: ExecutionContext): ContextRequest | null {
+    try {
+      return this.contexts.read(context);
+    } catch (error) {
+      this.log.misuse(null, error);
+      throw error;
+    }
+  }
+
+  /** The readers of one application may fail on the messages of another. */
+  #readQuietly(context: ExecutionContext): ContextRequest | null {
+    try {
+      return this.contexts.read(context);
+    } catch {
+      return null;
+    }
   }
 
   #withoutRequest(context: ExecutionContext): SessionUsageError {
@@ -249,7 +269,8 @@ function notARequest(): SessionUsageError {
 }
 
 function isExecutionContext(subject: object): subject is ExecutionContext {
-  return 'getArgByIndex' in subject && typeof subject.getArgByIndex === 'function';
+  // The contexts of messages have arguments too.
+  return 'switchToHttp' in subject && typeof subject.switchToHttp === 'function';
 }
 
 /**

@@ -52,6 +52,12 @@ describe('options', () => {
   });
 
   const wrong: [option: string, value: unknown][] = [
+    ['contexts', null],
+    ['contexts', {}],
+    ['contexts', [null]],
+    ['contexts', [{ type: '', read: () => null }]],
+    ['contexts', [{ type: 'rpc' }]],
+    ['contexts', [{ read: () => null }]],
     ['secretKey', undefined],
     ['secretKey', ''],
     ['secretKey', 'short'],
