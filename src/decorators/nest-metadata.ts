@@ -8,3 +8,5 @@ export const INTERCEPTORS_METADATA = '__interceptors__';
 export const GATEWAY_METADATA = 'websockets:is_gateway';
 /** Of a handler of messages: of a gateway, of a microservice. */
 export const MESSAGE_KEYS = ['websockets:message_mapping', 'microservices:pattern'];
+/** Of a resolver of a query, a mutation or a subscription. */
+export const RESOLVER_METADATA = 'graphql:resolver_type';

@@ -12,7 +12,7 @@ import type { Observable } from 'rxjs';
 
 import { SessionInterceptor } from '../session.interceptor.js';
 import { RequestSessions } from '../requests/request-sessions.js';
-import { INTERCEPTORS_METADATA, MESSAGE_KEYS } from './nest-metadata.js';
+import { INTERCEPTORS_METADATA, MESSAGE_KEYS, RESOLVER_METADATA } from './nest-metadata.js';
 import { RoutePipes } from './route-pipes.js';
 
 /** What a handler needs of one application. */
@@ -22,6 +22,9 @@ interface HandlerProviders {
   /** Whether the application's routes pass its values through pipes; null: they are not made yet. */
   usesPipes: boolean | null;
 }
+
+/** Whether a method may handle messages. */
+const INTERCEPTED = [...MESSAGE_KEYS, RESOLVER_METADATA];
 
 /** Nobody throws it. */
 class Nothing extends Error {}
@@ -83,7 +86,7 @@ export class SessionHandler {
    */
   #interceptMessages(interceptor: Type<NestInterceptor>): void {
     const handler: unknown = Reflect.get(this.owner, this.method);
-    if (typeof handler !== 'function' || !MESSAGE_KEYS.some((key) => Reflect.hasMetadata(key, handler))) return;
+    if (typeof handler !== 'function' || !INTERCEPTED.some((key) => Reflect.hasMetadata(key, handler))) return;
     const known = (Reflect.getMetadata(INTERCEPTORS_METADATA, handler) ?? []) as readonly unknown[];
     if (!known.includes(interceptor)) {
       Reflect.defineMetadata(INTERCEPTORS_METADATA, [interceptor, ...known], handler);
@@ -119,9 +122,9 @@ export class SessionHandler {
         // Never called.
       }
 
-      /** Of messages only. */
+      /** Of messages only: a resolver handles requests too. */
       intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
-        return this.#interceptor.intercept(context, next);
+        return this.requests.isMessage(context) ? this.#interceptor.intercept(context, next) : next.handle();
       }
 
       onApplicationShutdown(): void {

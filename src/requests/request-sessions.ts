@@ -92,6 +92,12 @@ export class RequestSessions implements MessageSteps {
     return this.ofRequest(request, response, this.#marksFor(context, request));
   }
 
+  /** Whether `context` has no response that could wait until changes are stored. */
+  isMessage(context: ExecutionContext): boolean {
+    const found = this.#read(context);
+    return found !== null && isMessage(found);
+  }
+
   /**
    * All resolvers of an operation share the session of its request. They may run at the same time: `@SkipCsrf()` on one of them must not skip
    * the check that another one has begun.
