@@ -1,18 +1,31 @@
 import type { ExceptionFilter, Type } from '@nestjs/common';
 import { MetadataScanner, type ModulesContainer } from '@nestjs/core';
 
-import { FILTERS_METADATA, GATEWAY_METADATA, MESSAGE_KEYS, PATH_METADATA } from './nest-metadata.js';
+import { MessageScopeInterceptor } from './message-scope.interceptor.js';
+import {
+  FILTERS_METADATA,
+  GATEWAY_METADATA,
+  INTERCEPTORS_METADATA,
+  MESSAGE_KEYS,
+  PATH_METADATA,
+} from './nest-metadata.js';
 
 /**
- * Puts `filter` on gateways, and on the handlers of microservices, behind filters of the application. Runs when providers are made, and handlers are
- * not. Another application of the process that has the same classes uses the same filter, so it must keep nothing.
+ * Puts `filter` on gateways, and on the handlers of microservices, behind filters of the application; on gateways also what gives the session of a
+ * message by its socket. Runs when providers are made, and handlers are not. Another application of the process that has the same classes uses the same
+ * objects, so they must keep nothing.
  */
 export function addFilterToMessages(modules: ModulesContainer, filter: ExceptionFilter): void {
+  const interceptor = new MessageScopeInterceptor();
   for (const { controllers, providers } of modules.values()) {
     for (const { metatype } of [...controllers.values(), ...providers.values()]) {
       if (typeof metatype !== 'function') continue;
-      if (Reflect.getMetadata(GATEWAY_METADATA, metatype) === true) addTo(metatype, filter);
-      else addToHandlers(metatype as Type, filter);
+      if (Reflect.getMetadata(GATEWAY_METADATA, metatype) === true) {
+        addTo(metatype, FILTERS_METADATA, filter);
+        addTo(metatype, INTERCEPTORS_METADATA, interceptor);
+      } else {
+        addToHandlers(metatype as Type, filter);
+      }
     }
   }
 }
@@ -25,7 +38,7 @@ function addToHandlers(type: Type, filter: ExceptionFilter): void {
   const routes = new Set(handlers.filter((handler) => Reflect.hasMetadata(PATH_METADATA, handler)));
   // On a method that is a route too, the filter would come before the application's global ones, and leave the request without a response.
   for (const target of routes.size > 0 ? ofMessages.filter((handler) => !routes.has(handler)) : [type])
-    addTo(target, filter);
+    addTo(target, FILTERS_METADATA, filter);
 }
 
 function handlersOf({ prototype }: Type): object[] {
@@ -36,9 +49,9 @@ function handlersOf({ prototype }: Type): object[] {
     .filter((handler) => typeof handler === 'function');
 }
 
-/** Of several filters for an error, Nest takes the last one. */
-function addTo(target: object, filter: ExceptionFilter): void {
-  const known = (Reflect.getMetadata(FILTERS_METADATA, target) ?? []) as readonly object[];
-  if (known.some((other) => other.constructor === filter.constructor)) return;
-  Reflect.defineMetadata(FILTERS_METADATA, [filter, ...known], target);
+/** In front: of several filters for an error, Nest takes the last one; and the first interceptor is around the others. */
+function addTo(target: object, key: string, added: object): void {
+  const known = (Reflect.getMetadata(key, target) ?? []) as readonly object[];
+  if (known.some((other) => other.constructor === added.constructor)) return;
+  Reflect.defineMetadata(key, [added, ...known], target);
 }

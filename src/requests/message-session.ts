@@ -109,7 +109,8 @@ export class MessageSession extends RequestSession {
   }
 
   override accessed(): void {
-    // No head of a response goes out after which a change would be late.
+    // Of a message: no head of a response goes out after which a change would be late.
+    if (this.context === null && this.session !== null) this.lateChanges.expect(this.session);
   }
 
   override responseHasReader(): boolean {

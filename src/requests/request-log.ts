@@ -85,6 +85,15 @@ export class RequestLog {
     });
   }
 
+  /** The session of a connection was changed where nothing stores it. */
+  changeOutsideOfMessage(route: string): void {
+    this.#once.say(`change outside of message ${route}`, () => {
+      this.logger.warn(
+        `${route}: its session was changed outside of a message, as in handleConnection(), and the change is not stored. Call await sessions.updateSession(session) afterwards.`,
+      );
+    });
+  }
+
   /** What waited could not be sent. */
   notSent(route: string, error: unknown): void {
     this.#repeated.say(`not sent ${route}`, (more) => {

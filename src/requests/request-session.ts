@@ -438,7 +438,8 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Re
 
   get lateChanges(): LateChanges {
     return (this.#lateChanges ??= new LateChanges(() => {
-      this.#steps.log.lateChange(this.route);
+      if (this.hasResponse) this.#steps.log.lateChange(this.route);
+      else this.#steps.log.changeOutsideOfMessage(this.route);
     }));
   }
 }

@@ -21,6 +21,7 @@ import { SessionSuccessors } from '../sessions/session-successors.js';
 import { SessionWriter } from '../sessions/session-writer.js';
 import { SessionStore } from '../store/session-store.js';
 import { Connection } from './connection.js';
+import { MessageScope } from './message-scope.js';
 import { MessageSession, type MessageSteps } from './message-session.js';
 import { RequestLog } from './request-log.js';
 import { RequestRenewal } from './request-renewal.js';
@@ -80,6 +81,8 @@ export class RequestSessions implements MessageSteps {
     if (isExecutionContext(subject)) return this.ofContext(subject);
     const known = this.#byMessage.get(subject);
     if (known !== undefined) return known;
+    const scope = MessageScope.of(subject);
+    if (scope !== null) return this.ofContext(scope.context);
     const found = this.contexts.readSubject(subject);
     return found === null ? this.ofRequest(asRequest(subject)) : this.#ofMessage(found, null);
   }
@@ -116,6 +119,7 @@ export class RequestSessions implements MessageSteps {
     if (known?.isOpenedBy(found) === true) return known;
     const session = new MessageSession(this, this.#connectionOf(found), context);
     if (key !== null) this.#byMessage.set(key, session);
+    if (context !== null) MessageScope.uses(context, session);
     return session;
   }
 

@@ -1,0 +1,35 @@
+import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common';
+import { catchError, concatMap, finalize, from, of, throwError, type Observable } from 'rxjs';
+
+import { MessageScope } from '../requests/message-scope.js';
+
+/** Stores what the handler of a message has changed in a session that it got by the socket, before its reply. */
+export class MessageScopeInterceptor implements NestInterceptor {
+  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    const scope = new MessageScope(context);
+    const args = context.getArgs<unknown[]>();
+    for (const [index, arg] of args.entries()) {
+      if (typeof arg === 'function')
+        args[index] = scope.replyBehindCommit(arg as (...values: readonly unknown[]) => unknown);
+    }
+    return scope
+      .run(() => next.handle())
+      .pipe(
+        concatMap((value: unknown) => (scope.isUsed ? from(commitThen(scope, value)) : of(value))),
+        catchError((error: unknown) => (scope.isUsed ? from(commitThenThrow(scope, error)) : throwError(() => error))),
+        finalize(() => {
+          scope.end();
+        }),
+      );
+  }
+}
+
+async function commitThen(scope: MessageScope, value: unknown): Promise<unknown> {
+  await scope.commit();
+  return value;
+}
+
+async function commitThenThrow(scope: MessageScope, error: unknown): Promise<never> {
+  await scope.commitAfter(error);
+  throw error;
+}

@@ -1,0 +1,451 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import {
+  Catch,
+  Inject,
+  Injectable,
+  Scope,
+  UseFilters,
+  UseGuards,
+  UsePipes,
+  ValidationPipe,
+  type ArgumentsHost,
+  type ExceptionFilter,
+} from '@nestjs/common';
+import { IoAdapter } from '@nestjs/platform-socket.io';
+import { Ack, ConnectedSocket, MessageBody, SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
+import {
+  AllowAnonymous,
+  CurrentSession,
+  CurrentUser,
+  FlashMessages,
+  MemoryBackend,
+  OneTime,
+  OptionalSession,
+  Public,
+  RequireFresh,
+  RequireRoles,
+  SessionForbiddenError,
+  SessionGuard,
+  SessionService,
+  type NewSessionUser,
+  type Session,
+  type SessionUser,
+} from 'nestjs-sessionx';
+import { logIn } from 'nestjs-sessionx/testing';
+import { SessionWsAdapter } from 'nestjs-sessionx/ws';
+import { concat, defer, of } from 'rxjs';
+import { io, type Socket } from 'socket.io-client';
+
+import { PLATFORMS, startApp, type AppUnderTest } from '../support/apps.js';
+import { BarrierBackend } from '../support/barrier-backend.js';
+import { soon } from '../support/soon.js';
+import { LIBRARIES, openSocket, type Library, type SocketOptions, type TestSocket } from './sockets.js';
+
+@Injectable()
+class NamedGuard extends SessionGuard {
+  protected override handleSession(session: Session): boolean {
+    session.data.passed = true;
+    return session.user?.userId !== 'banned';
+  }
+}
+
+@Catch(SessionForbiddenError)
+class OwnFilter implements ExceptionFilter {
+  catch(_: SessionForbiddenError, host: ArgumentsHost): void {
+    const client: { send?: (text: string) => void; emit: (event: string, data: unknown) => void } = host
+      .switchToWs()
+      .getClient();
+    const isWs = 'readyState' in client;
+    if (isWs) client.send?.(JSON.stringify({ event: 'own', data: 403 }));
+    else client.emit('own', 403);
+  }
+}
+
+const where = (library: Library, path: string) => (library === 'ws' ? { path } : { namespace: path });
+
+function gatewaysOf(library: Library) {
+  @WebSocketGateway(where(library, '/messages'))
+  @UseGuards(NamedGuard)
+  class Messages {
+    static readonly seen: string[] = [];
+
+    constructor(@Inject(SessionService) private readonly sessions: SessionService) {}
+
+    async handleConnection(client: object) {
+      const session = await this.sessions.current(client);
+      Messages.seen.push(`+${session?.user?.userId}`);
+    }
+
+    async handleDisconnect(client: object) {
+      const session = await this.sessions.current(client);
+      Messages.seen.push(`-${session?.user?.userId}`);
+    }
+
+    @Public()
+    @SubscribeMessage('maybe')
+    maybe(@OptionalSession('user') user: SessionUser | null) {
+      return { event: 'maybe', data: user?.userId ?? null };
+    }
+
+    @AllowAnonymous()
+    @SubscribeMessage('anonymous')
+    anonymous(@CurrentSession('isAnonymous') isAnonymous: boolean) {
+      return { event: 'anonymous', data: isAnonymous };
+    }
+
+    @SubscribeMessage('whoami')
+    whoAmI(@CurrentUser() user: SessionUser) {
+      return { event: 'you', data: user.userId };
+    }
+
+    @SubscribeMessage('flash')
+    flash(@FlashMessages() messages: readonly { message: string }[]) {
+      return { event: 'flash', data: messages.map(({ message }) => message) };
+    }
+
+    @SubscribeMessage('lost')
+    lost(@FlashMessages() messages: readonly object[]) {
+      throw new Error(`${messages.length} messages nobody gets`);
+    }
+
+    @SubscribeMessage('once')
+    once(@OneTime('state') state: unknown) {
+      return { event: 'once', data: state };
+    }
+
+    @RequireRoles('admin')
+    @SubscribeMessage('admin')
+    admin() {
+      return { event: 'admin', data: true };
+    }
+
+    @RequireFresh(60)
+    @SubscribeMessage('fresh')
+    fresh() {
+      return { event: 'fresh', data: true };
+    }
+
+    @RequireRoles('admin')
+    @UseFilters(OwnFilter)
+    @SubscribeMessage('filtered')
+    filtered() {
+      return { event: 'admin', data: true };
+    }
+
+    @UsePipes(new ValidationPipe({ transform: true, whitelist: true, validateCustomDecorators: true }))
+    @SubscribeMessage('piped')
+    piped(@MessageBody() body: object, @CurrentSession() session: Session) {
+      session.data.piped = body;
+      return { event: 'piped', data: session.user?.userId };
+    }
+
+    @SubscribeMessage('throws')
+    throws(@CurrentSession() session: Session, @MessageBody() key: string) {
+      session.data[key] = 'thrown';
+      throw new Error('the handler is wrong');
+    }
+
+    @SubscribeMessage('stream')
+    stream(@CurrentSession() session: Session) {
+      return concat(
+        ...[1, 2].map((step) =>
+          defer(() => {
+            session.data.step = step;
+            return of({ event: 'step', data: step });
+          }),
+        ),
+      );
+    }
+
+    @SubscribeMessage('by-socket')
+    async bySocket(@ConnectedSocket() client: object, @MessageBody() key: string) {
+      const session = await this.sessions.require(client);
+      session.data[key] = 'by socket';
+      return { event: 'same', data: session === (await this.sessions.current(client)) };
+    }
+
+    @SubscribeMessage('throws-by-socket')
+    async throwsBySocket(@ConnectedSocket() client: object, @MessageBody() key: string) {
+      (await this.sessions.require(client)).data[key] = 'by socket';
+      throw new Error('the handler is wrong');
+    }
+
+    @SubscribeMessage('new-id')
+    async newId(@ConnectedSocket() client: object) {
+      const session = await this.sessions.require(client);
+      await this.sessions.setLifetime(session, { ttl: 60 });
+      const { token, csrfToken } = await this.sessions.regenerateSessionId(session);
+      return { event: 'token', data: [token, csrfToken, session.sessionId] };
+    }
+
+    @Public()
+    @SubscribeMessage('by-cookie')
+    async byCookie(@ConnectedSocket() client: object) {
+      await this.sessions.login(client, { userId: 'ann' }, { transport: 'cookie' });
+    }
+
+    @Public()
+    @SubscribeMessage('start')
+    async start(@ConnectedSocket() client: object, @MessageBody() data: object) {
+      const { token, session } = await this.sessions.start(client, { data: { ...data } });
+      session.data.more = 1;
+      return { event: 'token', data: token };
+    }
+
+    @SubscribeMessage('ack')
+    ack(@CurrentSession() session: Session, @MessageBody() key: string) {
+      session.data[key] = 'ack';
+      return { key };
+    }
+
+    @SubscribeMessage('manual')
+    manual(@CurrentSession() session: Session, @MessageBody() key: string, @Ack() ack: (value: unknown) => void) {
+      session.data[key] = 'manual';
+      ack({ key });
+    }
+  }
+
+  @WebSocketGateway(where(library, '/scoped'))
+  @Injectable({ scope: Scope.REQUEST })
+  class Scoped {
+    @SubscribeMessage('set')
+    set(@CurrentSession() session: Session, @MessageBody() key: string) {
+      session.data[key] = 'scoped';
+      return { event: 'stored', data: key };
+    }
+  }
+  return { Messages, Scoped };
+}
+
+const CASES = PLATFORMS.flatMap((platform) => LIBRARIES.map((library) => ({ platform, library })));
+const refusal = (code: string, statusCode: number) => ({
+  event: 'exception',
+  data: expect.objectContaining({ status: 'error', code, statusCode }) as unknown,
+});
+
+describe.each(CASES)('A message by $library on $platform', ({ platform, library }) => {
+  const store = new BarrierBackend(new MemoryBackend());
+  const { Messages, Scoped } = gatewaysOf(library);
+  const sockets: TestSocket[] = [];
+  let app: AppUnderTest;
+  let sessions: SessionService;
+
+  beforeAll(async () => {
+    app = await startApp({
+      platform,
+      controllers: [],
+      providers: [Messages, Scoped],
+      session: {
+        backend: store.backend,
+        tokenSourcePriority: ['header', 'bearer', 'cookie'],
+        csrf: { requireToken: true },
+      },
+      configure: (nest) => {
+        nest.useWebSocketAdapter(library === 'ws' ? new SessionWsAdapter(nest) : new IoAdapter(nest));
+      },
+    });
+    sessions = app.app.get(SessionService);
+  });
+
+  afterEach(() => {
+    store.heal();
+    for (const socket of sockets.splice(0)) socket.close();
+  });
+
+  afterAll(() => app.close());
+
+  async function open(
+    headers: Readonly<Record<string, string>> = {},
+    options: SocketOptions = {},
+  ): Promise<TestSocket> {
+    const socket = await openSocket(library, app.url, headers, { path: '/messages', ...options });
+    sockets.push(socket);
+    return socket;
+  }
+
+  async function signedIn(user: NewSessionUser = { userId: 'ann' }) {
+    const { headers, session, token } = await logIn(app.app, user);
+    const dataNow = async () => (await sessions.update(session.sessionId, () => undefined)).data;
+    return { socket: await open(headers), session, token, dataNow };
+  }
+
+  it('is let in by a guard of the class, marks on the handler, and a subclass of the guard', async () => {
+    const { socket, dataNow } = await signedIn();
+    expect(await socket.ask('whoami', null)).toEqual({ event: 'you', data: 'ann' });
+    expect(await dataNow()).toEqual({ passed: true });
+    const { socket: banned } = await signedIn({ userId: 'banned' });
+    expect(await banned.ask('whoami', null)).toMatchObject({ event: 'exception' });
+    const stranger = await open();
+    expect(await stranger.ask('maybe', 1)).toEqual({ event: 'maybe', data: null });
+    expect(await stranger.ask('whoami', null)).toEqual(refusal('UNAUTHENTICATED', 401));
+    const { data: token } = await stranger.ask('start', { cart: 1 });
+    expect(await stranger.ask('anonymous', null)).toEqual({ event: 'anonymous', data: true });
+    expect(await stranger.ask('whoami', null)).toEqual(refusal('UNAUTHENTICATED', 401));
+    expect((await sessions.getSession(String(token))).data).toEqual({
+      cart: 1,
+      more: 1,
+      passed: true,
+    });
+  });
+
+  it('takes flash messages and one-time values, and puts flash messages back when the handler throws', async () => {
+    const { socket, session } = await signedIn();
+    await sessions.update(session.sessionId, (one) => one.addFlashMessage('saved'));
+    expect(await socket.ask('lost', null)).toMatchObject({ event: 'exception' });
+    expect(await socket.ask('flash', null)).toEqual({ event: 'flash', data: ['saved'] });
+    expect(await socket.ask('flash', null)).toEqual({ event: 'flash', data: [] });
+    await sessions.oneTime.put(await sessions.update(session.sessionId, () => undefined), 'state', 'x1');
+    expect(await socket.ask('once', null)).toEqual({ event: 'once', data: 'x1' });
+    expect(await socket.ask('once', null)).toEqual({ event: 'once', data: null });
+  });
+
+  it('is checked for roles and for a fresh proof', async () => {
+    const { socket } = await signedIn();
+    expect(await socket.ask('admin', null)).toEqual(refusal('FORBIDDEN', 403));
+    expect(await socket.ask('filtered', null)).toEqual({ event: 'own', data: 403 });
+    expect(await socket.ask('fresh', null)).toEqual({ event: 'fresh', data: true });
+    app.clock.advance(61_000);
+    expect(await socket.ask('fresh', null)).toMatchObject({ event: 'exception', data: { statusCode: 401 } });
+    const { socket: admin, dataNow } = await signedIn({ userId: 'root', roles: ['admin'] });
+    expect(await admin.ask('admin', null)).toEqual({ event: 'admin', data: true });
+    // By the guard, and the handler uses no session.
+    expect(await dataNow()).toEqual({ passed: true });
+  });
+
+  it('stores its changes before each reply, also of one that fails', async () => {
+    const { socket, dataNow } = await signedIn();
+    expect(await socket.ask('piped', { a: 1 })).toEqual({ event: 'piped', data: 'ann' });
+    expect(await socket.ask('throws', 'k1')).toMatchObject({ event: 'exception', data: { status: 'error' } });
+    expect(await dataNow()).toMatchObject({ piped: { a: 1 }, k1: 'thrown' });
+    const second = socket.ask('stream', null, 2);
+    const first = await socket.ask('stream', null, 1);
+    expect([first, await second]).toEqual([
+      { event: 'step', data: 1 },
+      { event: 'step', data: 2 },
+    ]);
+    expect(await dataNow()).toMatchObject({ step: 2 });
+    const scoped = await open(
+      { 'x-session-token': (await logIn(app.app, { userId: 'bob' })).token },
+      { path: '/scoped' },
+    );
+    expect(await scoped.ask('set', 'k')).toEqual({ event: 'stored', data: 'k' });
+  });
+
+  it('has one session, by decorators and by the socket, and stores it', async () => {
+    const { socket, dataNow } = await signedIn();
+    const keys = Array.from({ length: 10 }, (_, index) => `s${index}`);
+    for (const reply of await Promise.all(keys.map((key) => socket.ask('by-socket', key)))) {
+      expect(reply).toEqual({ event: 'same', data: true });
+    }
+    await soon(async () => (Object.keys(await dataNow()).length === 11 ? true : undefined));
+    await socket.ask('throws-by-socket', 'k1');
+    expect(await dataNow()).toMatchObject({ k1: 'by socket', s9: 'by socket' });
+  });
+
+  it('may give the session a new id and lifetime, and none by a cookie', async () => {
+    const { socket, token } = await signedIn();
+    const { data } = await socket.ask('new-id', null);
+    const [newToken, , id] = data as [string, string, string];
+    expect(newToken).not.toBe(token);
+    expect((await sessions.getSession(newToken)).sessionId).toBe(id);
+    expect(await socket.ask('whoami', null)).toEqual({ event: 'you', data: 'ann' });
+    expect(await socket.ask('by-cookie', null)).toMatchObject({ event: 'exception', data: { statusCode: 500 } });
+    expect(await socket.ask('whoami', null)).toEqual({ event: 'you', data: 'ann' });
+  });
+
+  it('needs no CSRF token, which a page cannot send with a handshake', async () => {
+    const { token } = await logIn(app.app, { userId: 'ann' });
+    const socket = await open({ cookie: `__Host-session=${token}`, Origin: app.url });
+    expect(await socket.ask('whoami', null)).toEqual({ event: 'you', data: 'ann' });
+  });
+
+  it('is told that the store is down, and the next one works', async () => {
+    const { socket } = await signedIn();
+    store.fail('read');
+    expect(await socket.ask('whoami', null)).toEqual(refusal('SERVICE_UNAVAILABLE', 503));
+    expect(await socket.ask('maybe', null)).toEqual(refusal('SERVICE_UNAVAILABLE', 503));
+    store.heal();
+    expect(await socket.ask('whoami', null)).toEqual({ event: 'you', data: 'ann' });
+    store.fail('replace');
+    expect(await socket.ask('by-socket', 'k')).toEqual(refusal('SERVICE_UNAVAILABLE', 503));
+  });
+
+  it('has a session in handleConnection and handleDisconnect too', async () => {
+    const { socket } = await signedIn({ userId: 'dora' });
+    await soon(() => Messages.seen.includes('+dora') || undefined);
+    socket.close();
+    await soon(() => Messages.seen.includes('-dora') || undefined);
+  });
+
+  const itOfSocketIo = library === 'socket.io' ? it : it.skip;
+
+  itOfSocketIo('is acknowledged after its changes are stored, also by the handler itself', async () => {
+    const { token, session } = await logIn(app.app, { userId: 'ann' });
+    const client: Socket = io(`${app.url}/messages`, { auth: { token }, transports: ['websocket'], forceNew: true });
+    for (const event of ['ack', 'manual']) {
+      const write = store.stopNext('replace');
+      let isAcknowledged = false;
+      const acknowledged = client.emitWithAck(event, event).then((value) => {
+        isAcknowledged = true;
+        return value as unknown;
+      });
+      await write.arrived;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(isAcknowledged).toBe(false);
+      write.letGo();
+      expect(await acknowledged).toEqual({ key: event });
+    }
+    expect((await sessions.update(session.sessionId, () => undefined)).data).toMatchObject({
+      ack: 'ack',
+      manual: 'manual',
+    });
+    store.fail('replace');
+    const failed = new Promise((resolve) => client.once('exception', resolve));
+    client.emit('manual', 'again', () => {
+      throw new Error('acknowledged');
+    });
+    expect(await failed).toMatchObject({ code: 'SERVICE_UNAVAILABLE' });
+    client.disconnect();
+  });
+
+  itOfSocketIo('takes the token of socket.io, for each namespace and each connect', async () => {
+    const [ann, bob] = [await logIn(app.app, { userId: 'ann' }), await logIn(app.app, { userId: 'bob' })];
+    const socket = await open({}, { auth: { token: ann.token } });
+    expect(await socket.ask('whoami', null)).toEqual({ event: 'you', data: 'ann' });
+    for (const auth of [
+      {},
+      { token: 1 },
+      { token: '' },
+      { token: { a: 1 } },
+      { token: ['x'] },
+      { token: 'nonsense' },
+      { other: 1 },
+    ]) {
+      const one = await open({}, { auth });
+      expect([auth, await one.ask('maybe', 1)]).toEqual([auth, { event: 'maybe', data: null }]);
+      const beside = await open({ cookie: `__Host-session=${bob.token}` }, { auth });
+      expect([auth, await beside.ask('maybe', 1)]).toEqual([auth, { event: 'maybe', data: 'bob' }]);
+    }
+    // Two namespaces of one connection.
+    let token = ann.token;
+    const client = io(`${app.url}/messages`, {
+      auth: (use) => use({ token }),
+      transports: ['websocket'],
+      forceNew: true,
+      reconnectionDelay: 1,
+    });
+    const scoped = client.io.socket('/scoped', { auth: { token: bob.token } });
+    const reply = (event: string) => new Promise((resolve) => client.once(event, resolve));
+    client.emit('whoami', null);
+    expect(await reply('you')).toBe('ann');
+    const stored = new Promise((resolve) => scoped.once('stored', resolve));
+    scoped.emit('set', 'key-of-bob');
+    expect(await stored).toBe('key-of-bob');
+    expect((await sessions.update(bob.session.sessionId, () => undefined)).data).toEqual({ 'key-of-bob': 'scoped' });
+    token = bob.token;
+    client.disconnect().connect();
+    client.emit('whoami', null);
+    expect(await reply('you')).toBe('bob');
+    client.io._close();
+  });
+});
