@@ -1,6 +1,7 @@
 import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 
+import { errorIn } from './contexts/field-error.js';
 import { ALLOW_ANONYMOUS, PUBLIC } from './decorators/route-metadata.js';
 import { isRefusal, type SessionError } from './errors/session-error.js';
 import { SessionService } from './session.service.js';
@@ -38,7 +39,7 @@ export class SessionGuard implements CanActivate {
 
   #refuse(error: unknown, context: ExecutionContext): boolean | Promise<boolean> {
     if (isRefusal(error)) return this.handleRefusal(error, context);
-    throw error;
+    throw errorIn(context, error);
   }
 
   /** Whether the route is open to everybody. Default: it, or its controller, carries `@Public()`. */
@@ -63,9 +64,8 @@ export class SessionGuard implements CanActivate {
    * @param error its `code` is the exact reason, which is not sent to the client
    * @returns true: the request may pass without a session
    */
-  protected handleRefusal(error: SessionError, context: ExecutionContext): boolean | Promise<boolean>;
-  protected handleRefusal(error: SessionError): boolean | Promise<boolean> {
-    throw error;
+  protected handleRefusal(error: SessionError, context: ExecutionContext): boolean | Promise<boolean> {
+    throw errorIn(context, error);
   }
 
   /** Whether the handler, or else its controller, carries a mark. */

@@ -1,6 +1,7 @@
 import { Inject, Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
 
 import { SESSION_CLOCK, type Clock } from '../clock.js';
+import { errorIn, settledIn } from '../contexts/field-error.js';
 import { SessionForbiddenError, SessionStaleError, type RequiredProof } from '../errors/session-errors.js';
 import type { RequestSession } from '../requests/request-session.js';
 import { RequestSessions } from '../requests/request-sessions.js';
@@ -21,8 +22,16 @@ export class RequirementsGuard implements CanActivate {
   canActivate(context: ExecutionContext): true | Promise<true> {
     const request = this.requests.ofContext(context);
     const requirements = requirementsOf(context);
-    if (request.isLoaded) return this.#admit(request, requirements);
-    return request.load().then(() => this.#admit(request, requirements));
+    if (!request.isLoaded)
+      return settledIn(
+        context,
+        request.load().then(() => this.#admit(request, requirements)),
+      );
+    try {
+      return this.#admit(request, requirements);
+    } catch (error) {
+      throw errorIn(context, error);
+    }
   }
 
   /** Rights come first: for a user without them, another proof of identity is of no use. */

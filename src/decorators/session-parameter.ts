@@ -1,5 +1,6 @@
 import { createParamDecorator, Logger, type ExecutionContext } from '@nestjs/common';
 
+import { errorIn, settledIn } from '../contexts/field-error.js';
 import { SessionBackendError, SessionUsageError } from '../errors/session-errors.js';
 import type { RequestSession } from '../requests/request-session.js';
 import type { RequestSessions } from '../requests/request-sessions.js';
@@ -58,8 +59,16 @@ class SessionParameter {
   /** A value, and no promise of it, where a guard has loaded the session. */
   #resolveFor(requests: RequestSessions, context: ExecutionContext): unknown {
     const request = requests.of(context);
-    if (request.isLoaded) return this.resolve(request, requests);
-    return request.load().then(() => this.resolve(request, requests));
+    if (!request.isLoaded)
+      return settledIn(
+        context,
+        request.load().then(() => this.resolve(request, requests)),
+      );
+    try {
+      return this.resolve(request, requests);
+    } catch (error) {
+      throw errorIn(context, error);
+    }
   }
 
   #replaced(): SessionUsageError {

@@ -111,6 +111,28 @@ describe.each(PLATFORMS)('GraphQL by Apollo on %s', (platform) => {
     expect(await refusals('{ audit }', chief)).toMatchObject([{ code: 'SERVICE_UNAVAILABLE' }]);
   });
 
+  it('refuses fields by a code, in words that tell no reason', async () => {
+    const anybody = (fields: string, headers = {}) => send(`{ anybody { userId ${fields} } }`, headers);
+    const refusals = async (fields: string, headers = {}) =>
+      (await anybody(fields, headers)).errors.map(({ message, extensions }) => [
+        message,
+        (extensions as { code: string }).code,
+      ]);
+    const refused = ['Unauthorized', 'UNAUTHENTICATED'];
+    expect(await refusals('session rights seen')).toEqual([refused, refused, refused]);
+    expect(await refusals('session rights seen', { authorization: 'Bearer forged' })).toEqual([
+      refused,
+      refused,
+      refused,
+    ]);
+    const ann = await bearer();
+    expect(await refusals('session rights seen', ann)).toEqual([['Forbidden', 'FORBIDDEN']]);
+    store.fail('read');
+    for (const field of ['session', 'rights', 'seen']) {
+      expect(await refusals(field, ann)).toEqual([['Service Unavailable', 'SERVICE_UNAVAILABLE']]);
+    }
+  });
+
   it('lets a request without a session reach public resolvers, beside others that are refused', async () => {
     const { data } = await send('{ greeting }');
     expect(data).toEqual({ greeting: 'Hello' });

@@ -60,6 +60,23 @@ export class Profiles {
     return Array.from({ length: 50 }, (_, index) => ({ userId: `user-${index}` }));
   }
 
+  @Public()
+  @Query(() => Profile)
+  anybody(): Profile {
+    return { userId: 'anybody' };
+  }
+
+  @ResolveField(() => String, { nullable: true })
+  session(@CurrentSession() { user }: Session): string | undefined {
+    return user?.userId;
+  }
+
+  @RequireRoles('admin')
+  @ResolveField(() => String, { nullable: true })
+  rights(): string {
+    return 'admin';
+  }
+
   @UseGuards(SessionGuard)
   @ResolveField(() => String)
   seen(@Parent() { userId }: Profile, @CurrentSession() session: Session): string {
