@@ -34,7 +34,7 @@ for (const kind of KINDS) {
   });
   const tried = report.step(`${name}: works without drivers`, [bare], (app) => app.tryWithoutDrivers());
   const whole = report.step(`${name}: compiles against the published types`, [bare, tried], async (app) => {
-    await app.addDrivers();
+    await app.addDrivers(kind);
     await app.compile();
     return app;
   });

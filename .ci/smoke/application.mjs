@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { driversOf, LOADED_FOR_OPTIONS } from './drivers.mjs';
+import { driversOf, LOADED_FOR_OPTIONS, packagesOf } from './drivers.mjs';
 import { npmInstall } from './npm.mjs';
 import { run } from './run.mjs';
 
@@ -64,9 +64,8 @@ export class Application {
     await this.#run(process.execPath, 'without-drivers.mjs', JSON.stringify(this.#drivers), ...LOADED_FOR_OPTIONS);
   }
 
-  async addDrivers() {
-    const { peerDependencies } = this.#manifest;
-    await npmInstall(this.#folder, ...this.#optional.map((name) => `${name}@${peerDependencies[name]}`));
+  async addDrivers({ nest }) {
+    await npmInstall(this.#folder, ...packagesOf(this.#optional, this.#manifest, nest));
   }
 
   async compile() {

@@ -1,6 +1,16 @@
 // A small application on the published package. The smoke test copies this folder twice into each application that it makes, as ES modules
 // and as CommonJS, and compiles both copies against the installed tarball, so that it is type-checked as users do it too.
-import { Controller, Get, HttpCode, Module, Post, Req, UseGuards, type DynamicModule } from '@nestjs/common';
+import {
+  Controller,
+  Get,
+  HttpCode,
+  Module,
+  Post,
+  Req,
+  UseGuards,
+  type DynamicModule,
+  type Provider,
+} from '@nestjs/common';
 import {
   CurrentSession,
   generateSecretKey,
@@ -44,11 +54,15 @@ export class AppController {
 
 @Module({})
 export class AppModule {
-  static with(options: Partial<SessionModuleOptions> & SessionModuleExtras = {}): DynamicModule {
+  static with(
+    options: Partial<SessionModuleOptions> & SessionModuleExtras = {},
+    providers: Provider[] = [],
+  ): DynamicModule {
     return {
       module: AppModule,
       imports: [SessionModule.forRoot({ secretKey: generateSecretKey(), sessionTtl: 3600, ...options })],
       controllers: [AppController],
+      providers,
     };
   }
 }
