@@ -121,8 +121,8 @@ export class Connection {
     this.end?.watch(session, this.#known.lineage);
   }
 
-  /** Called when a message has ended the session: what other messages have read of it is out of date. */
-  ended(): void {
+  /** Called when the session turns out to have ended, or to have a new id: what messages have read of it is out of date. */
+  forget(): void {
     this.#latest = null;
   }
 

@@ -1,6 +1,7 @@
 import type { ExecutionContext } from '@nestjs/common';
 
 import type { Clock } from '../clock.js';
+import type { SessionError } from '../errors/session-error.js';
 import { onceClosed } from '../http/once-closed.js';
 import type { ContextRequest } from '../options/context-reader.interface.js';
 import type { TokenSource } from '../options/session-options.js';
@@ -99,7 +100,12 @@ export class MessageSession extends RequestSession {
 
   override ended(session: Session): void {
     super.ended(session);
-    this.#connection.ended();
+    this.#connection.forget();
+  }
+
+  override lost(error: SessionError, session: Session): void {
+    super.lost(error, session);
+    this.#connection.forget();
   }
 
   /** A message of a microservice has no connection that could be closed. */
