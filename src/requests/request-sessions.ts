@@ -117,7 +117,7 @@ export class RequestSessions implements MessageSteps {
     const known = key === null ? undefined : this.#byMessage.get(key);
     // A reader may take one object for several messages, which must not give one client the session of another.
     if (known?.isOpenedBy(found) === true) return known;
-    const session = new MessageSession(this, this.#connectionOf(found), context);
+    const session = new MessageSession(this, this.#connectionOf(found, context === null), context);
     if (key !== null) this.#byMessage.set(key, session);
     if (context !== null) MessageScope.uses(context, session);
     return session;
@@ -132,10 +132,15 @@ export class RequestSessions implements MessageSteps {
     return new MessageSession(this, connection, null);
   }
 
-  #connectionOf({ request, token, lifetime, connection: key = request }: ContextRequest): Connection {
+  /** @param isSubject what a handler has of a connection may know less of it than the reader: not the token that the client has sent */
+  #connectionOf(
+    { request, token, lifetime, connection: key = request }: ContextRequest,
+    isSubject: boolean,
+  ): Connection {
     if (lifetime === 'request') return new Connection(messageRequest(request), token, false);
     const known = this.#connections.get(key);
-    if (known?.isOpenedBy({ request, token }) === true) return known;
+    if (known !== undefined && ((isSubject && token === undefined) || known.isOpenedBy({ request, token })))
+      return known;
     const opener = messageRequest(request);
     const seen = opener === request ? handshakeOf(request, this.#application) : opener;
     const connection = new Connection(seen, token, true, key);

@@ -96,7 +96,7 @@ export class Feed {
   }
 
   @Mutation(() => Boolean)
-  logout(@Context() context: object): Promise<boolean> {
-    return this.sessions.logout(context);
+  logout(@Context() context: { readonly req?: object }): Promise<boolean> {
+    return this.sessions.logout(context.req ?? context);
   }
 }

@@ -175,6 +175,10 @@ describe.each(CASES)('GraphQL over WebSockets by Apollo on $platform, in a conte
     expect(await client.send('{ me }')).toEqual({ data: { me: 'bob' } });
     expect(await client.send('mutation { logout }')).toEqual({ data: { logout: true } });
     expect(codes(await client.send('{ me }'))).toEqual(['UNAUTHENTICATED']);
+    const signedIn = open(bearer(await tokenOf()));
+    expect(await signedIn.send('{ me }')).toEqual({ data: { me: 'ann' } });
+    expect(await signedIn.send('mutation { logout }')).toEqual({ data: { logout: true } });
+    expect(codes(await signedIn.send('{ me }'))).toEqual(['UNAUTHENTICATED']);
   });
 
   it('opens no connection for a page of another origin with the cookie of the user', async () => {
