@@ -1,7 +1,14 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { UseGuards } from '@nestjs/common';
 import { ConnectedSocket, MessageBody, SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
-import { CurrentSession, SessionGuard, SessionService, type Session, type SessionModuleOptions } from 'nestjs-sessionx';
+import {
+  EndsWithSession,
+  CurrentSession,
+  SessionGuard,
+  SessionService,
+  type Session,
+  type SessionModuleOptions,
+} from 'nestjs-sessionx';
 import { FakeClock, logIn } from 'nestjs-sessionx/testing';
 import { SessionWsAdapter } from 'nestjs-sessionx/ws';
 
@@ -41,6 +48,10 @@ class Chat {
   }
 }
 
+@EndsWithSession()
+@WebSocketGateway({ path: '/ends' })
+class Ends {}
+
 const ANN = { event: 'you', data: 'ann' };
 const REFUSED = {
   event: 'exception',
@@ -57,9 +68,9 @@ describe.each(everyBackend())('Connections on $name', (server) => {
     const app = await startApp({
       platform: apps.length % 2 === 0 ? 'express' : 'fastify',
       controllers: [],
-      providers: [Chat],
+      providers: [Chat, Ends],
       clock,
-      session: { backend: server.another(), ...session },
+      session: { backend: server.another(), liveCheckInterval: 0.2, ...session },
       configure: (nest) => {
         nest.useWebSocketAdapter(new SessionWsAdapter(nest));
       },
@@ -83,8 +94,8 @@ describe.each(everyBackend())('Connections on $name', (server) => {
     await server.stop();
   });
 
-  async function open(app: number, token: string): Promise<TestSocket> {
-    const socket = await openSocket('ws', apps[app]!.url, { 'x-session-token': token });
+  async function open(app: number, token: string, path = '/'): Promise<TestSocket> {
+    const socket = await openSocket('ws', apps[app]!.url, { 'x-session-token': token }, { path });
     sockets.push(socket);
     return socket;
   }
@@ -146,6 +157,16 @@ describe.each(everyBackend())('Connections on $name', (server) => {
     expect(await here.ask('whoami', null)).toEqual(REFUSED);
     expect(await (await open(0, String(newToken))).ask('regenerate', null)).toMatchObject({ event: 'token' });
     expect(await there.ask('whoami', null)).toEqual(ANN);
+  });
+
+  it('are closed when another process ends the session, and not when it gives it a new id', async () => {
+    const { token } = await serviceOf(0).createSession({ user: { userId: 'carl' } });
+    const socket = await open(0, token, '/ends');
+    const { token: newest } = await serviceOf(1).regenerateSessionId(await serviceOf(1).getSession(token));
+    expect((await serviceOf(1).getSession(newest!)).user?.userId).toBe('carl');
+    expect(socket.isOpen).toBe(true);
+    await serviceOf(1).deleteUserSessions('carl');
+    expect(await socket.closed).toBe(4401);
   });
 
   it('are signed out when the session has ended', async () => {

@@ -9,11 +9,14 @@ import {
   MemoryBackend,
   SessionGuard,
   SessionService,
+  type EndedListener,
+  type EndedSubscription,
   type Session,
   type SessionUser,
 } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
 import { SessionWsAdapter } from 'nestjs-sessionx/ws';
+import type { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { LIBRARIES, openSocket, type TestSocket } from '../contexts/sockets.js';
@@ -28,6 +31,16 @@ class Messages {
   @SubscribeMessage('whoami')
   whoAmI(@CurrentUser() user: SessionUser) {
     return { event: 'you', data: user.userId };
+  }
+
+  /** @returns how many listeners of the socket that has added */
+  @SubscribeMessage('watch')
+  watch(@CurrentSession() session: Session, @ConnectedSocket() client: EventEmitter) {
+    const event = 'readyState' in client ? 'close' : 'disconnect';
+    const before = client.listenerCount(event);
+    for (let count = 0; count < 20; count++) this.sessions.untilEnded(session).subscribe();
+    const { aborted } = this.sessions.whileAlive(session);
+    return { event: 'added', data: [client.listenerCount(event) - before, aborted] };
   }
 
   @SubscribeMessage('start')
@@ -62,6 +75,22 @@ class Messages {
   async regenerate(@CurrentSession() session: Session) {
     const { token } = await this.sessions.regenerateSessionId(session);
     return { event: 'token', data: token };
+  }
+}
+
+/** Counts who listens to the ends of sessions: nobody does while nothing is watched. */
+class ListenedBackend extends MemoryBackend {
+  subscriptions = 0;
+
+  override async onEnded(listener: EndedListener): Promise<EndedSubscription> {
+    const subscription = await super.onEnded(listener);
+    this.subscriptions++;
+    return {
+      close: () => {
+        this.subscriptions--;
+        return subscription.close();
+      },
+    };
   }
 }
 
@@ -122,7 +151,8 @@ const ENDED = { ws: 4401, 'socket.io': 'io server disconnect' };
 describe.each(CASES)('connections of $library on $platform', ({ platform, library }) => {
   let app: AppUnderTest;
   let sessions: SessionService;
-  const store = new BarrierBackend(new MemoryBackend());
+  const backend = new ListenedBackend();
+  const store = new BarrierBackend(backend);
   const { Ends, Sub, Own, Scoped, OnHandler, Plain } = gatewaysOf(library);
   const sockets: TestSocket[] = [];
 
@@ -233,13 +263,25 @@ describe.each(CASES)('connections of $library on $platform', ({ platform, librar
     expect(stays.map(({ isOpen }) => isOpen)).toEqual([true, true]);
   });
 
-  const itByPolling = library === 'ws' ? it.skip : it;
-  itByPolling('are looked up again when the store was down as they opened', async () => {
-    const { headers } = await logIn(app.app, { userId: 'dora' });
+  it('leave nothing when they are closed, however many watches they had', async () => {
+    const { headers } = await logIn(app.app, { userId: 'ann' });
+    const opened = await Promise.all(['/ends', '/sub', '/handler', '/plain'].map((path) => open(path, headers)));
+    for (const [index, socket] of opened.entries()) {
+      const added = await socket.ask('watch', null);
+      expect([index, added]).toEqual([index, { event: 'added', data: [index < 2 ? 0 : 1, false] }]);
+    }
+    await soon(() => backend.subscriptions === 1 || undefined);
+    for (const socket of opened) socket.close();
+    await soon(() => backend.subscriptions === 0 || undefined);
+  });
+
+  const itOfSocketIo = library === 'ws' ? it.skip : it;
+  itOfSocketIo('are looked up again when the store was down as they opened', async () => {
+    const { token } = await logIn(app.app, { userId: 'dora' });
     const before = Sub.connected;
     store.fail('read');
-    // No upgrade that could be refused.
-    const socket = await openSocket(library, app.url, headers, { path: '/ends', transports: ['polling'] });
+    // The upgrade has no token, so it is not refused.
+    const socket = await openSocket(library, app.url, {}, { path: '/ends', auth: { token } });
     sockets.push(socket);
     const reads = store.calls.read ?? 0;
     await soon(() => (store.calls.read ?? 0) > reads + 1 || undefined);
