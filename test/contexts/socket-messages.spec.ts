@@ -17,6 +17,7 @@ import {
   AllowAnonymous,
   CurrentSession,
   CurrentUser,
+  EndsWithSession,
   FlashMessages,
   MemoryBackend,
   OneTime,
@@ -214,7 +215,30 @@ function gatewaysOf(library: Library) {
       return { event: 'stored', data: key };
     }
   }
-  return { Messages, Scoped };
+
+  @WebSocketGateway(where(library, '/connects'))
+  class Connects {
+    constructor(@Inject(SessionService) private readonly sessions: SessionService) {}
+
+    async handleConnection(client: object) {
+      await this.sessions.require(client);
+    }
+
+    async handleDisconnect(client: object) {
+      await this.sessions.require(client);
+    }
+  }
+
+  @EndsWithSession()
+  @WebSocketGateway(where(library, '/own-connects'))
+  class OwnConnects {
+    constructor(@Inject(SessionService) private readonly sessions: SessionService) {}
+
+    handleConnection = async (client: object) => {
+      await this.sessions.require(client);
+    };
+  }
+  return { Messages, Scoped, Connects, OwnConnects };
 }
 
 const CASES = PLATFORMS.flatMap((platform) => LIBRARIES.map((library) => ({ platform, library })));
@@ -225,7 +249,7 @@ const refusal = (code: string, statusCode: number) => ({
 
 describe.each(CASES)('A message by $library on $platform', ({ platform, library }) => {
   const store = new BarrierBackend(new MemoryBackend());
-  const { Messages, Scoped } = gatewaysOf(library);
+  const { Messages, Scoped, Connects, OwnConnects } = gatewaysOf(library);
   const sockets: TestSocket[] = [];
   let app: AppUnderTest;
   let sessions: SessionService;
@@ -234,7 +258,7 @@ describe.each(CASES)('A message by $library on $platform', ({ platform, library 
     app = await startApp({
       platform,
       controllers: [],
-      providers: [Messages, Scoped],
+      providers: [Messages, Scoped, Connects, OwnConnects],
       session: {
         backend: store.backend,
         tokenSourcePriority: ['header', 'bearer', 'cookie'],
@@ -375,6 +399,21 @@ describe.each(CASES)('A message by $library on $platform', ({ platform, library 
     await soon(() => Messages.seen.includes('+dora') || undefined);
     socket.close();
     await soon(() => Messages.seen.includes('-dora') || undefined);
+  });
+
+  it.each(['/connects', '/own-connects'])('is sent what the handlers of connections of %s throw', async (path) => {
+    const unhandled: unknown[] = [];
+    const note = (error: unknown) => unhandled.push(error);
+    process.on('unhandledRejection', note);
+    const socket = await open({}, { path });
+    await soon(() => socket.events.length === 1 || undefined);
+    expect(socket.events[0]).toEqual(refusal('UNAUTHENTICATED', 401));
+    expect(socket.isOpen).toBe(true);
+    socket.close();
+    await socket.closed;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    process.off('unhandledRejection', note);
+    expect(unhandled).toEqual([]);
   });
 
   const itOfSocketIo = library === 'socket.io' ? it : it.skip;
