@@ -12,15 +12,14 @@ export class MessageScopeInterceptor implements NestInterceptor {
       if (typeof arg === 'function')
         args[index] = scope.replyBehindCommit(arg as (...values: readonly unknown[]) => unknown);
     }
-    return scope
-      .run(() => next.handle())
-      .pipe(
-        concatMap((value: unknown) => (scope.isUsed ? from(commitThen(scope, value)) : of(value))),
-        catchError((error: unknown) => (scope.isUsed ? from(commitThenThrow(scope, error)) : throwError(() => error))),
-        finalize(() => {
-          scope.end();
-        }),
-      );
+    scope.begin();
+    return next.handle().pipe(
+      concatMap((value: unknown) => (scope.isUsed ? from(commitThen(scope, value)) : of(value))),
+      catchError((error: unknown) => (scope.isUsed ? from(commitThenThrow(scope, error)) : throwError(() => error))),
+      finalize(() => {
+        scope.end();
+      }),
+    );
   }
 }
 

@@ -1,24 +1,25 @@
 import type { ExecutionContext } from '@nestjs/common';
-import { AsyncLocalStorage } from 'node:async_hooks';
 
 import { PrivateSlot } from '../http/private-slot.js';
 import type { RequestSession } from './request-session.js';
 
 const OK = 200;
 
-const scopes = new AsyncLocalStorage<MessageScope>();
+/** The messages of a socket whose handlers run. */
+const running = new PrivateSlot<Set<MessageScope>>();
+const NONE: ReadonlySet<MessageScope> = new Set();
 /** By the arguments of a message, which its guards and interceptors share. */
 const sessionsOf = new PrivateSlot<Set<RequestSession>>();
 
 type Reply = (...values: readonly unknown[]) => unknown;
 
 /**
- * One message while its handler runs. All that the handler has of it is the socket, which other messages have too: by the async context, what it asks
- * `SessionService` for by the socket is the session of its own message, and is stored with it.
+ * One message while its handler runs. All that the handler has of it is the socket. If no other message of the socket is being handled, what it asks
+ * `SessionService` for by the socket is the session of the message. If others are, it is a session of its own, which each of them stores at its end: so it
+ * is stored before the reply in any case. An async context would tell which message it is, and slow down every HTTP request of the process by a fifth.
  */
 export class MessageScope {
   readonly #used: ReadonlySet<RequestSession>;
-  #isOver = false;
   #failure: { readonly error: unknown } | null = null;
 
   constructor(readonly context: ExecutionContext) {
@@ -30,14 +31,15 @@ export class MessageScope {
     setOf(context).add(request);
   }
 
-  /** The message of `socket` that is being handled by the caller; `null`: it is handled no more, or there is none. */
-  static of(socket: object): MessageScope | null {
-    const scope = scopes.getStore();
-    return scope !== undefined && !scope.#isOver && scope.context.getArgByIndex<unknown>(0) === socket ? scope : null;
+  /** The messages of `socket` that are being handled. */
+  static runningOn(socket: object): ReadonlySet<MessageScope> {
+    return running.get(socket) ?? NONE;
   }
 
-  run<T>(handle: () => T): T {
-    return scopes.run(this, handle);
+  begin(): void {
+    const known = running.get(this.#socket);
+    if (known === undefined) running.set(this.#socket, new Set([this]));
+    else known.add(this);
   }
 
   get isUsed(): boolean {
@@ -74,7 +76,11 @@ export class MessageScope {
 
   /** Called when the handler is through. What it has left running gets the session as it is then. */
   end(): void {
-    this.#isOver = true;
+    running.get(this.#socket)?.delete(this);
+  }
+
+  get #socket(): object {
+    return this.context.getArgByIndex<object>(0);
   }
 }
 

@@ -81,10 +81,17 @@ export class RequestSessions implements MessageSteps {
     if (isExecutionContext(subject)) return this.ofContext(subject);
     const known = this.#byMessage.get(subject);
     if (known !== undefined) return known;
-    const scope = MessageScope.of(subject);
-    if (scope !== null) return this.ofContext(scope.context);
     const found = this.contexts.readSubject(subject);
-    return found === null ? this.ofRequest(asRequest(subject)) : this.#ofMessage(found, null);
+    return found === null ? this.ofRequest(asRequest(subject)) : this.#ofSubject(found, subject);
+  }
+
+  #ofSubject(found: ContextRequest, subject: object): RequestSession {
+    const running = MessageScope.runningOn(subject);
+    const [first] = running;
+    if (first !== undefined && running.size === 1) return this.ofContext(first.context);
+    const session = this.#ofMessage(found, null);
+    for (const { context } of running) MessageScope.uses(context, session);
+    return session;
   }
 
   ofContext(context: ExecutionContext): RequestSession {
