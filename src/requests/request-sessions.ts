@@ -7,7 +7,6 @@ import { ContextReaders, isMessage } from '../contexts/context-readers.js';
 import { CsrfProtection } from '../csrf/csrf-protection.js';
 import { SessionUsageError } from '../errors/session-errors.js';
 import { SessionRejections } from '../events/session-rejections.js';
-import { handshakeOf, messageRequest } from '../http/handshake.js';
 import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
 import { PrivateSlot } from '../http/private-slot.js';
 import type { ResponseGate } from '../http/response-gate.js';
@@ -20,9 +19,8 @@ import { SessionLoader } from '../sessions/session-loader.js';
 import { SessionSuccessors } from '../sessions/session-successors.js';
 import { SessionWriter } from '../sessions/session-writer.js';
 import { SessionStore } from '../store/session-store.js';
-import { Connection } from './connection.js';
-import { MessageScope } from './message-scope.js';
-import { MessageSession, type MessageSteps } from './message-session.js';
+import type { MessageSteps } from './message-session.js';
+import { MessageSessions } from './message-sessions.js';
 import { RequestLog } from './request-log.js';
 import { RequestRenewal } from './request-renewal.js';
 import { RequestSession } from './request-session.js';
@@ -34,11 +32,8 @@ import { TokenFinder } from './token-finder.js';
 export class RequestSessions implements MessageSteps {
   readonly log: RequestLog;
   readonly sharedForMs: number;
+  readonly messages: MessageSessions;
   readonly #byRequest = new PrivateSlot<RequestSession>();
-  readonly #byMessage = new PrivateSlot<MessageSession>();
-  readonly #connections = new PrivateSlot<Connection>();
-  /** By the request, until it is known what it has opened. */
-  readonly #upgrades = new PrivateSlot<Connection | null>();
   /** Of Express. */
   #layer: ResponseLayer | null = null;
   /** Of Fastify, whose requests do not know their responses. */
@@ -63,6 +58,7 @@ export class RequestSessions implements MessageSteps {
     host: HttpAdapterHost,
   ) {
     this.sharedForMs = revalidateEvery * 1000;
+    this.messages = new MessageSessions(this, contexts, () => this.#application);
     this.log = new RequestLog(new Logger('SessionModule'), clock);
     this.#prepare(host);
     // A testing module makes its application when all providers are there; a context without HTTP never has one.
@@ -79,27 +75,16 @@ export class RequestSessions implements MessageSteps {
   of(subject: ExecutionContext | object): RequestSession {
     assertObject(subject);
     if (isExecutionContext(subject)) return this.ofContext(subject);
-    const known = this.#byMessage.get(subject);
-    if (known !== undefined) return known;
-    const found = this.contexts.readSubject(subject);
-    return found === null ? this.ofRequest(asRequest(subject)) : this.#ofSubject(found, subject);
-  }
-
-  #ofSubject(found: ContextRequest, subject: object): RequestSession {
-    const running = MessageScope.runningOn(subject);
-    const [first] = running;
-    if (first !== undefined && running.size === 1) return this.ofContext(first.context);
-    const session = this.#ofMessage(found, null);
-    for (const { context } of running) MessageScope.uses(context, session);
-    return session;
+    const message = this.messages.ofSubject(subject);
+    return message ?? this.ofRequest(asRequest(subject));
   }
 
   ofContext(context: ExecutionContext): RequestSession {
     const found = this.#read(context);
     if (found === null) throw this.#withoutRequest(context);
     const { request, response } = found;
-    if (found.lifetime === 'connection' || response === null) return this.#ofMessage(found, context);
-    return this.ofRequest(request, response, this.#marksFor(context, request));
+    if (isMessage(found)) return this.messages.of(found, context);
+    return this.ofRequest(request, response ?? undefined, this.#marksFor(context, request));
   }
 
   /** Whether `context` has no response that could wait until changes are stored. */
@@ -116,46 +101,6 @@ export class RequestSessions implements MessageSteps {
     if (context.getType<string>() === 'http') return context;
     const known = this.#find(rawRequestOf(request))?.context ?? null;
     return known === null || !this.csrf.isSkipped(context) ? context : null;
-  }
-
-  /** One message of a connection, or a request that has no response. */
-  #ofMessage({ message, ...found }: ContextRequest, context: ExecutionContext | null): MessageSession {
-    const key = message ?? (context === null ? null : found.request);
-    const known = key === null ? undefined : this.#byMessage.get(key);
-    // A reader may take one object for several messages, which must not give one client the session of another.
-    if (known?.isOpenedBy(found) === true) return known;
-    const session = new MessageSession(this, this.#connectionOf(found, context === null), context);
-    if (key !== null) this.#byMessage.set(key, session);
-    if (context !== null) MessageScope.uses(context, session);
-    return session;
-  }
-
-  /** The session of a request that asks for an upgrade; `null`: it has no token. */
-  ofUpgrade(request: IncomingMessage): RequestSession | null {
-    const connection = new Connection(handshakeOf(request, this.#application), undefined, true);
-    const search = connection.search(this.finder);
-    if (!(search instanceof Promise) && search.token === null) return null;
-    this.#upgrades.set(request, connection);
-    return new MessageSession(this, connection, null);
-  }
-
-  /** @param isSubject what a handler has of a connection may know less of it than the reader: not the token that the client has sent */
-  #connectionOf(
-    { request, token, lifetime, connection: key = request }: ContextRequest,
-    isSubject: boolean,
-  ): Connection {
-    if (lifetime === 'request') return new Connection(messageRequest(request), token, false);
-    const known = this.#connections.get(key);
-    if (known !== undefined && ((isSubject && token === undefined) || known.isOpenedBy({ request, token })))
-      return known;
-    const opener = messageRequest(request);
-    const seen = opener === request ? handshakeOf(request, this.#application) : opener;
-    const connection = new Connection(seen, token, true, key);
-    this.#connections.set(key, connection);
-    const upgrade = this.#upgrades.get(request) ?? null;
-    if (upgrade === null || token !== undefined) return connection;
-    this.#upgrades.set(request, null);
-    return connection.continueFrom(upgrade);
   }
 
   /**
@@ -198,7 +143,7 @@ export class RequestSessions implements MessageSteps {
     if (found === null) return null;
     const request: PlatformRequest = found.request;
     // The interceptor of its application has seen the message before.
-    if (isMessage(found)) return this.#byMessage.get(found.message ?? request) === undefined ? null : true;
+    if (isMessage(found)) return this.messages.knows(found) ? true : null;
     const application = this.#application;
     const its = applicationOf(request);
     // Node's request. One that came through a middleware of another application would be known there too.
