@@ -7,6 +7,7 @@ interface EndableSocket {
   emit?: (event: string, payload: object) => unknown;
   disconnect?: (closes: boolean) => unknown;
   close?: (code: number, reason: string) => unknown;
+  removeAllListeners?: (event: string) => unknown;
 }
 
 /**
@@ -19,5 +20,7 @@ export function endSocket(socket: EndableSocket): void {
     socket.disconnect(true);
   } else {
     socket.close?.(SESSION_ENDED_CODE, SESSION_ENDED);
+    // `ws` waits for the answer to that, and hands on what a client sends instead.
+    socket.removeAllListeners?.('message');
   }
 }

@@ -26,6 +26,9 @@ const BEARER = /^bearer(?: +(.*))?$/is;
 /** The operation that was last seen with a context. */
 const operations = new PrivateSlot<object>();
 
+/** By what a client has sent to open its connection. */
+const tokens = new PrivateSlot<{ readonly headerName: string; readonly token: string | undefined }>();
+
 /** The request behind a resolver. All resolvers of one operation have the same. */
 export class GraphqlReader implements ContextReader {
   readonly type = 'graphql';
@@ -97,13 +100,27 @@ function paramsIn({ connectionParams, _connectionInit, req }: GraphqlContext): u
   return connectionParams ?? _connectionInit ?? (isObject(req) ? req.connectionParams : undefined);
 }
 
-/** Clients write the names as they like, and may put headers into an object of their own. */
+/** Looked for once: a client may send megabytes of names when it connects, which must not cost anything at each of its operations. */
 function tokenIn(params: unknown, headerName: string): string | undefined {
   if (!isObject(params)) return undefined;
-  const entries = [params, params.headers].filter(isObject).flatMap((values) => Object.entries(values));
+  const known = tokens.get(params);
+  if (known?.headerName === headerName) return known.token;
+  const found = { headerName, token: findToken(params, headerName) };
+  tokens.set(params, found);
+  return found.token;
+}
+
+/** Clients write the names as they like, and may put headers into an object of their own. */
+function findToken(params: Readonly<Record<string, unknown>>, headerName: string): string | undefined {
+  const places = [params, params.headers].filter(isObject);
   const valueOf = (name: string): string | undefined => {
-    const value = entries.find(([key]) => key.toLowerCase() === name)?.[1];
-    return typeof value === 'string' && value !== '' ? value : undefined;
+    for (const place of places) {
+      const key = Object.keys(place).find((other) => other.length === name.length && other.toLowerCase() === name);
+      if (key === undefined) continue;
+      const value = place[key];
+      return typeof value === 'string' && value !== '' ? value : undefined;
+    }
+    return undefined;
   };
   return valueOf(headerName) ?? tokenAfterScheme(valueOf('authorization'));
 }

@@ -91,7 +91,7 @@ export class CsrfProtection {
         return;
       case 'unknown': {
         // A browser names the origin of each page that opens a connection (RFC 6455, section 4.1), so this is another client.
-        if (isHandshake && rawRequestOf(request).headers.origin === undefined) return;
+        if (isHandshake && rawRequestOf(request).headers.origin === undefined && !isByScript(request)) return;
         const token = this.#tokenIn(request);
         if (token === null) throw this.#missingToken();
         if (id !== null && this.tokens.verify(token, id)) return;
@@ -154,6 +154,12 @@ export class CsrfProtection {
     const targets = [context.getHandler(), context.getClass()];
     return this.reflector.getAllAndOverride<boolean | undefined>(SKIP_CSRF, targets) ?? false;
   }
+}
+
+/** Long polling for old browsers: a page of any origin may load the response as a script and read it, and its browser names no origin then. */
+function isByScript(request: PlatformRequest): boolean {
+  const { url } = rawRequestOf(request);
+  return url?.includes('?') === true && new URLSearchParams(url.slice(url.indexOf('?'))).has('j');
 }
 
 function wrongToken(): SessionCsrfError {

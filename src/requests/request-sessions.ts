@@ -156,7 +156,8 @@ export class RequestSessions implements MessageSteps {
     try {
       return this.contexts.read(context);
     } catch (error) {
-      this.log.misuse(null, error);
+      // Named by its handler: what a reader has thrown may repeat what a client has sent, and so be another text each time.
+      this.log.misuse(`${context.getClass().name}.${context.getHandler().name}`, error);
       throw error;
     }
   }
