@@ -15,7 +15,8 @@ export interface Closable extends Pick<EventEmitter, 'once'> {
 /** `WebSocket.CLOSED`. */
 const WS_CLOSED = 3;
 
-const waiting = new PrivateSlot<Set<() => void>>();
+/** `null`: it was closed; a response of HTTP/2 does not tell later. */
+const waiting = new PrivateSlot<Set<() => void> | null>();
 
 /**
  * Calls `callback` once when `source` is closed, or at once if it is. However many wait for one source, it has one listener, so that Node does not warn
@@ -24,16 +25,17 @@ const waiting = new PrivateSlot<Set<() => void>>();
  * @returns ends the wait
  */
 export function onceClosed(source: Closable, callback: () => void): () => void {
-  if (isClosed(source)) {
+  let callbacks = waiting.get(source);
+  if (callbacks === null || isClosed(source)) {
     callback();
     return nothing;
   }
-  let callbacks = waiting.get(source);
   if (callbacks === undefined) {
     const all = new Set<() => void>();
     callbacks = all;
     waiting.set(source, all);
     source.once(typeof source.disconnected === 'boolean' ? 'disconnect' : 'close', () => {
+      waiting.set(source, null);
       for (const one of all) one();
       all.clear();
     });

@@ -7,6 +7,9 @@ import { PrivateSlot } from '../http/private-slot.js';
 import { SessionWatches } from './session-watches.js';
 import { Session } from './session.js';
 
+/** Under which Node keeps, on a signal, the signals that `AbortSignal.any()` has made of it; undefined: it has another way. */
+const DEPENDANTS = dependantsKey();
+
 /** What is bound to the life of a session: signals and observables. In a request each lasts until its connection is closed, at the longest. */
 @Injectable()
 export class SessionSignals {
@@ -15,6 +18,8 @@ export class SessionSignals {
   readonly #controllers = new WeakMap<AbortSignal, AbortController>();
   /** Those that are watched and have listeners. */
   readonly #heard = new Set<AbortSignal>();
+  /** Those that are watched, and part of an `AbortSignal.any()`. */
+  readonly #combined = new Set<AbortSignal>();
   readonly #collected = new FinalizationRegistry<() => void>((unwatch) => {
     unwatch();
   });
@@ -76,6 +81,7 @@ export class SessionSignals {
     const { signal } = controller;
     const controllers = this.#controllers;
     const heard = this.#heard;
+    const combined = this.#combined;
     // What follows must not hold it: that is for its users to do.
     const reference = new WeakRef(controller);
     const release = (): AbortController | undefined => {
@@ -83,6 +89,7 @@ export class SessionSignals {
       if (found === undefined) return undefined;
       controllers.delete(found.signal);
       heard.delete(found.signal);
+      combined.delete(found.signal);
       return found;
     };
     controllers.set(signal, controller);
@@ -102,7 +109,25 @@ export class SessionSignals {
       };
       Object.defineProperty(signal, name, { value, configurable: true, writable: true });
     }
+    if (DEPENDANTS === undefined) return;
+    // A signal of `AbortSignal.any()` does not keep those that it was made of, nor listens to them.
+    let dependants: unknown;
+    Object.defineProperty(signal, DEPENDANTS, {
+      get: () => dependants,
+      set: (made: unknown) => {
+        dependants = made;
+        if (this.#controllers.has(signal)) this.#combined.add(signal);
+      },
+      configurable: true,
+    });
   }
+}
+
+function dependantsKey(): symbol | undefined {
+  const { signal } = new AbortController();
+  const before = new Set(Object.getOwnPropertySymbols(signal));
+  AbortSignal.any([signal]);
+  return Object.getOwnPropertySymbols(signal).find((key) => !before.has(key));
 }
 
 function ignore(): void {

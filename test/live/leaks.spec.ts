@@ -184,6 +184,22 @@ describe('a signal outside of a request', () => {
     expect(aborted).toBe(2);
   });
 
+  it('is aborted where only AbortSignal.any() has got it', async () => {
+    const { token } = await service.sessions.createSession({ user: { userId: 'ann' } });
+    const combine = async (): Promise<AbortSignal> => {
+      const loaded = await service.sessions.getSession(token);
+      return AbortSignal.any([service.sessions.whileAlive(loaded), new AbortController().signal]);
+    };
+    const either = await combine();
+    for (let i = 0; i < 3; i++) {
+      collectGarbage();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    await service.sessions.deleteUserSessions('ann');
+    expect(either.aborted).toBe(true);
+    await expectRest();
+  });
+
   it('is the same at each call, is handed to what takes signals, and says why it was aborted', async () => {
     const [session] = await newSessions(1);
     const signal = service.sessions.whileAlive(session!);
@@ -239,4 +255,13 @@ it('after the application has closed nothing is watched, and nothing fails', asy
   expect(service.sessions.whileAlive(other!).aborted).toBe(false);
   expect(signal.aborted).toBe(false);
   await expectRest();
+});
+
+it('what does not tell later that it was closed, such as a response of HTTP/2, is remembered', () => {
+  const response = new EventEmitter();
+  const calls: string[] = [];
+  onceClosed(response, () => calls.push('before'));
+  response.emit('close');
+  onceClosed(response, () => calls.push('after'));
+  expect([calls, response.listenerCount('close')]).toEqual([['before', 'after'], 0]);
 });
