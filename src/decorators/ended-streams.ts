@@ -61,9 +61,17 @@ class EndedIterator implements AsyncIterableIterator<unknown> {
     if (this.#isOver) return DONE;
     this.#finish();
     // A generator returns only when it has come to its next yield, which nobody waits for.
-    const returning = this.#source.return?.(value);
-    returning?.catch(() => undefined);
+    void this.#tellSource(value);
     return Promise.resolve(DONE);
+  }
+
+  /** Whether that fails is of no matter to those who are told the end, and no reason to end the process. */
+  async #tellSource(value: unknown): Promise<void> {
+    try {
+      await this.#source.return?.(value);
+    } catch {
+      // It has ended for us.
+    }
   }
 
   async throw(error?: unknown): Promise<IteratorResult<unknown>> {

@@ -91,6 +91,21 @@ describe('the values of a subscription', () => {
     expect([seen, watched.count]).toEqual([[1, 2], 0]);
   });
 
+  it('end where their source cannot be told, which fails nobody', async () => {
+    const failing = () => {
+      throw new Error('of the source');
+    };
+    for (const returns of [failing, () => Promise.reject(new Error('later')), () => undefined]) {
+      const { ended, end } = endable();
+      const iterator = endIterator(Object.assign(new Values(), { return: returns as never }), ended);
+      const next = iterator.next();
+      end();
+      expect(await next).toEqual(DONE);
+      // A rejection that nobody handles would come by now, and end the process.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  });
+
   it('are told from other results', () => {
     expect(isAsyncIterator(new Values())).toBe(true);
     for (const other of [null, undefined, {}, [1], 'text', new Map().values()])
