@@ -450,3 +450,21 @@ it('nobody who is logged out during the move comes back through either store', a
     await Promise.all([seeding, service, other].map((each) => each.close()));
   }
 });
+
+it('listens to neither of two stores if one of them cannot be listened to', async () => {
+  let listening = 0;
+  const next = new MemoryBackend();
+  next.onEnded = () => {
+    listening++;
+    return Promise.resolve({
+      close: () => {
+        listening--;
+        return Promise.resolve();
+      },
+    });
+  };
+  const old = new MemoryBackend();
+  old.onEnded = () => Promise.reject(new Error('not now'));
+  await expect(new MigratingBackend(next, old).onEnded(() => undefined)).rejects.toThrow('not now');
+  expect(listening).toBe(0);
+});

@@ -188,15 +188,20 @@ export class MigratingBackend implements SessionBackend {
   /** By those of the stores that can notify. A session that moves is looked at, and found where it is. */
   async onEnded(listener: EndedListener): Promise<EndedSubscription> {
     const subscriptions: EndedSubscription[] = [];
-    for (const store of [this.next, this.old]) {
-      const subscription = await store.onEnded?.(listener);
-      if (subscription !== undefined) subscriptions.push(subscription);
-    }
-    return {
-      close: async () => {
-        await Promise.all(subscriptions.map((subscription) => subscription.close()));
-      },
+    const close = async (): Promise<void> => {
+      await Promise.all(subscriptions.map((subscription) => subscription.close()));
     };
+    try {
+      for (const store of [this.next, this.old]) {
+        const subscription = await store.onEnded?.(listener);
+        if (subscription !== undefined) subscriptions.push(subscription);
+      }
+    } catch (error) {
+      // Nobody would close the first one.
+      await close();
+      throw error;
+    }
+    return { close };
   }
 
   async clearExpired(): Promise<number> {
