@@ -156,8 +156,9 @@ export class RequestSessions implements MessageSteps {
     try {
       return this.contexts.read(context);
     } catch (error) {
-      // Named by its handler: what a reader has thrown may repeat what a client has sent, and so be another text each time.
-      this.log.misuse(`${context.getClass().name}.${context.getHandler().name}`, error);
+      // What a reader has thrown may repeat what a client has sent, and so be another text each time: one line for its handler.
+      const isThrown = error instanceof Error && error.cause !== undefined;
+      this.log.misuse(isThrown ? `${context.getClass().name}.${context.getHandler().name}` : null, error);
       throw error;
     }
   }
