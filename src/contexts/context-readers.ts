@@ -1,5 +1,6 @@
 import { Injectable, type ExecutionContext } from '@nestjs/common';
 
+import { SessionUsageError } from '../errors/session-errors.js';
 import type { ContextReader, ContextRequest } from '../options/context-reader.interface.js';
 import { SessionOptions } from '../options/session-options.js';
 import { checkedReader } from './checked-reader.js';
@@ -46,7 +47,12 @@ export function isMessage({ lifetime, response }: ContextRequest): boolean {
   return lifetime === 'connection' || response === null;
 }
 
+/** @throws SessionUsageError when messages of a connection cannot be told apart: the session of the first one would be that of all, also after its end */
 function withMessage(found: ContextRequest, context: ExecutionContext): ContextRequest {
   const message = found.message ?? messageOf(context);
-  return message === undefined ? found : { ...found, message };
+  if (message !== undefined) return { ...found, message };
+  if (found.lifetime === 'request') return found;
+  throw new SessionUsageError(
+    `The ContextReader of the option contexts for the type "${context.getType<string>()}" returned a connection without a message. Here nothing else tells its messages apart: let it return one object for each in message.`,
+  );
 }

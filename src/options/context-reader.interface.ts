@@ -23,7 +23,8 @@ export interface ContextRequest {
   readonly connection?: object;
   /**
    * The same object while one message is handled, and another one for each message: `SessionService` takes it too, as it takes a request. Default: in a
-   * microservice what `@Ctx()` injects, in GraphQL the operation, in a gateway the message; elsewhere `request`.
+   * microservice what `@Ctx()` injects, in GraphQL the operation, in a gateway the message; elsewhere `request`,
+   * and for a connection there is none.
    */
   readonly message?: object;
 }
