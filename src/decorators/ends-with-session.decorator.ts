@@ -6,7 +6,7 @@ import {
   type NestInterceptor,
   type Type,
 } from '@nestjs/common';
-import { from, map, switchMap, type Observable } from 'rxjs';
+import { endWith, from, map, switchMap, takeUntil, type Observable } from 'rxjs';
 
 import { ConnectionEndings } from '../requests/connection-endings.js';
 import { RequestSessions } from '../requests/request-sessions.js';
@@ -49,9 +49,16 @@ function endingFor(context: ExecutionContext): Ending | null {
       return Reflect.getMetadata(SSE_METADATA, context.getHandler()) === true ? endEvents : null;
     case 'graphql':
       return endIterators;
+    case 'rpc':
+      return endStream;
     default:
       return null;
   }
+}
+
+/** What a microservice streams. A single result has come before. */
+function endStream(result: Observable<unknown>, ended: Observable<never>): Observable<unknown> {
+  return result.pipe(takeUntil(ended.pipe(endWith(null))));
 }
 
 /** A query or a mutation returns something else, which passes. */
@@ -61,7 +68,7 @@ function endIterators(result: Observable<unknown>, ended: Observable<never>): Ob
 
 /**
  * For what stays open: ends it when the session of its request ends, by whomever. An `@Sse()` handler sends a last event of the type `session-ended`,
- * and what it has returned is unsubscribed; a GraphQL subscription completes. On a class, for each such handler of it; others stay as they are.
+ * and what it has returned is unsubscribed; a GraphQL subscription and a stream of a microservice complete. On a class, for each such handler of it; others stay as they are.
  *
  * A connection of a gateway is closed: with code 4401 by `ws`; by socket.io after an event `session-ended`. On a gateway from the moment that it opens,
  * on a handler once it has had a message. The session is that of the handshake, or the one that a message has signed it in with.

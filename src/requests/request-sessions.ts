@@ -73,10 +73,13 @@ export class RequestSessions implements MessageSteps {
    * @throws SessionUsageError for a context without an HTTP request, and for what is neither
    */
   of(subject: ExecutionContext | object): RequestSession {
-    assertObject(subject);
+    if (typeof subject !== 'object' || (subject as object | null) === null) throw this.#notARequest();
     if (isExecutionContext(subject)) return this.ofContext(subject);
     const message = this.messages.ofSubject(subject);
-    return message ?? this.ofRequest(asRequest(subject));
+    if (message !== null) return message;
+    const { headers } = rawRequestOf(subject) as Partial<IncomingMessage>;
+    if (typeof headers !== 'object') throw this.#notARequest();
+    return this.ofRequest(subject);
   }
 
   ofContext(context: ExecutionContext): RequestSession {
@@ -172,6 +175,15 @@ export class RequestSessions implements MessageSteps {
     }
   }
 
+  /** The message does not show the argument, which may be a token. */
+  #notARequest(): SessionUsageError {
+    const error = new SessionUsageError(
+      'Not a request. Pass the object that @Req() injects, or the ExecutionContext of a guard or interceptor; in a gateway the socket; in a microservice what @Ctx() injects, and put @UseSession() on the handler.',
+    );
+    this.log.misuse(null, error);
+    return error;
+  }
+
   #withoutRequest(context: ExecutionContext): SessionUsageError {
     const type = context.getType<string>();
     const error = new SessionUsageError(
@@ -217,24 +229,6 @@ export class RequestSessions implements MessageSteps {
 function applicationOf(request: object): object | undefined {
   const { app, server } = request as { readonly app?: object; readonly server?: object };
   return server ?? app;
-}
-
-/** The messages do not show the argument, which may be a token. @throws SessionUsageError */
-function assertObject(subject: unknown): asserts subject is object {
-  if (typeof subject !== 'object' || subject === null) throw notARequest();
-}
-
-/** @throws SessionUsageError */
-function asRequest(subject: object): PlatformRequest {
-  const { headers } = rawRequestOf(subject) as Partial<IncomingMessage>;
-  if (typeof headers !== 'object') throw notARequest();
-  return subject;
-}
-
-function notARequest(): SessionUsageError {
-  return new SessionUsageError(
-    'Not a request. Pass the object that @Req() injects, or the ExecutionContext of a guard or interceptor.',
-  );
 }
 
 function isExecutionContext(subject: object): subject is ExecutionContext {

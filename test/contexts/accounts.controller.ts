@@ -13,6 +13,7 @@ import {
   AllowAnonymous,
   CurrentSession,
   CurrentUser,
+  EndsWithSession,
   FlashMessages,
   OneTime,
   OptionalSession,
@@ -25,7 +26,7 @@ import {
   type Session,
   type SessionUser,
 } from 'nestjs-sessionx';
-import { map, of, reduce, switchMap, type Observable } from 'rxjs';
+import { concat, map, NEVER, of, reduce, switchMap, type Observable } from 'rxjs';
 
 interface Text {
   readonly text: string;
@@ -200,6 +201,12 @@ export class TcpDesk extends Desk {
   noted(@CurrentSession() session: Session): void {
     session.data.noted = true;
     this.events.push(session.user?.userId);
+  }
+
+  @EndsWithSession()
+  @MessagePattern('watch')
+  watch(@CurrentUser() { userId }: SessionUser): Observable<string> {
+    return concat(of(userId), NEVER);
   }
 
   @MessagePattern('count')

@@ -19,7 +19,7 @@ import {
 } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
 import { join } from 'node:path';
-import { firstValueFrom, lastValueFrom, throwError, toArray } from 'rxjs';
+import { firstValueFrom, lastValueFrom, tap, throwError, toArray } from 'rxjs';
 
 import { root } from '../docs/pages.js';
 import { PLATFORMS, SECRET_KEY, startApp, type AppUnderTest } from '../support/apps.js';
@@ -234,6 +234,11 @@ describe.each(PLATFORMS)('Microservices of an application on %s', (platform) => 
     expect(await send('inherited', { token })).toBe('ann');
     expect(await send('maybe', { token: null })).toBe('visitor');
     expect(await lastValueFrom(tcp.send('count', { token }).pipe(toArray()))).toEqual(['ann 1', 'ann 2']);
+    const endOf = tcp.send<string>('watch', { token }).pipe(
+      tap(() => void app.app.get(SessionService).deleteUserSessions('ann')),
+      toArray(),
+    );
+    expect(await lastValueFrom(endOf)).toEqual(['ann']);
   });
 
   it('asks a reader of the application for HTTP requests too, which cannot bring a token of its own', async () => {
