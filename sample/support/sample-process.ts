@@ -16,8 +16,8 @@ export class SampleProcess {
   #output = '';
 
   /** @param env all that the process sees of the environment, besides PATH */
-  constructor(file: URL, env: Environment = {}) {
-    this.#child = fork(fileURLToPath(file), {
+  constructor(file: URL, env: Environment = {}, args: readonly string[] = []) {
+    this.#child = fork(fileURLToPath(file), args, {
       execArgv: ['--import', LOADER],
       env: { PATH: process.env.PATH, NO_COLOR: '1', ...env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

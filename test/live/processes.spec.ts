@@ -1,0 +1,170 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { MemcachedBackend } from 'nestjs-sessionx/memcached';
+import { RedisBackend } from 'nestjs-sessionx/redis';
+
+import { SampleProcess } from '../../sample/support/sample-process.js';
+import { openSocket } from '../contexts/sockets.js';
+import { feedClient } from '../contexts/subscriptions.js';
+import type { BackendUnderTest } from '../support/backends.js';
+import { redisCluster } from '../support/cluster-backend.js';
+import { MemcachedServer } from '../support/memcached-server.js';
+import { RedisServer } from '../support/redis-server.js';
+import { startService, type ServiceUnderTest } from '../support/services.js';
+
+const SERVED = new URL('./served.process.ts', import.meta.url);
+/** No look, so only a notice can end what is open. */
+const NEVER_S = 3600;
+
+/** A store, and how another process reaches it. */
+interface StoreOfProcesses extends BackendUnderTest {
+  readonly arguments: () => string[];
+}
+
+function redis(): StoreOfProcesses {
+  let server: RedisServer | undefined;
+  const url = () => server?.url ?? '';
+  return {
+    name: 'redis',
+    start: async () => {
+      server = await RedisServer.start();
+    },
+    another: () => new RedisBackend(url()),
+    stop: async () => server?.stop(),
+    arguments: () => ['redis', url(), String(NEVER_S)],
+  };
+}
+
+function cluster(): StoreOfProcesses {
+  const store = redisCluster();
+  const ports = () => store.cluster.nodes.map(({ server }) => server.port).join(',');
+  // Not a spread, which would ask for the cluster before it is there.
+  return Object.assign(Object.create(store) as BackendUnderTest, {
+    name: store.name,
+    arguments: () => ['cluster', ports(), String(NEVER_S)],
+  });
+}
+
+function memcached(): StoreOfProcesses {
+  let server: MemcachedServer | undefined;
+  const address = () => server?.address ?? '';
+  return {
+    name: 'memcached',
+    start: async () => {
+      server = await MemcachedServer.start();
+    },
+    another: () => new MemcachedBackend({ servers: address() }),
+    stop: async () => server?.stop(),
+    arguments: () => ['memcached', address(), '0.3'],
+  };
+}
+
+/** A client of each kind, and what it was told at its end. */
+interface Clients {
+  readonly ends: Promise<unknown>;
+  /** How many have ended. */
+  readonly ended: () => number;
+  readonly close: () => void;
+}
+
+describe.each([redis(), cluster(), memcached()])('clients of other processes, on $name', (store) => {
+  let here: ServiceUnderTest;
+  let processes: SampleProcess[] = [];
+  let urls: string[] = [];
+  let opened: Clients[] = [];
+  let users = 0;
+
+  beforeAll(async () => {
+    await store.start();
+    processes = ['ws', 'socket.io'].map((library) => new SampleProcess(SERVED, {}, [library, ...store.arguments()]));
+    here = await startService(store.another(), { maxSessionsPerUser: 2 });
+    const printed = await Promise.all(processes.map((one) => one.prints(/Listening on (http:\S+)/)));
+    urls = printed.map(([, url = '']) => url);
+  }, 60_000);
+
+  afterEach(() => {
+    for (const { close } of opened) close();
+    opened = [];
+  });
+
+  afterAll(async () => {
+    await here.close();
+    await Promise.all(processes.map((one) => one.stop()));
+    await store.stop();
+  });
+
+  const logIn = (userId: string, ttl = 60) => {
+    // The other processes have the time of the machine.
+    here.clock.advance(Date.now() - here.clock.now());
+    return here.sessions.createSession({ user: { userId }, ttl });
+  };
+
+  /** Resolves when all of them are open, and have been let in. */
+  async function open(token: string): Promise<Clients> {
+    const [ofWs = '', ofSocketIo = ''] = urls;
+    const headers = { authorization: `Bearer ${token}` };
+    const stop = new AbortController();
+    const response = await fetch(`${ofWs}/stream`, { headers, signal: stop.signal });
+    expect(response.status).toBe(200);
+    const [ws, socketIo] = await Promise.all([
+      openSocket('ws', ofWs, headers),
+      openSocket('socket.io', ofSocketIo, headers),
+    ]);
+    const feed = feedClient(ofSocketIo, headers);
+    const news = feed.subscribe('subscription { news { text } }');
+    expect((await news.next()).value).toEqual({ data: { news: { text: 'news' } } });
+
+    let ended = 0;
+    const ends = [
+      response.text().then((text) => [...text.matchAll(/^event: (.+)$/gm)].at(-1)?.[1]),
+      ws.closed,
+      socketIo.closed.then(() => socketIo.events.at(-1)?.event),
+      allOf(news),
+    ].map(async (end) => {
+      const how: unknown = await end;
+      ended++;
+      return how;
+    });
+    const clients: Clients = {
+      ends: Promise.all(ends),
+      ended: () => ended,
+      close: () => {
+        clients.ends.catch(() => undefined);
+        stop.abort();
+        ws.close();
+        socketIo.close();
+        feed.close();
+      },
+    };
+    opened.push(clients);
+    return clients;
+  }
+
+  it.each([
+    ['it is revoked', 60, (_: string, id: string) => here.sessions.deleteSession(id)],
+    ['its user is logged out everywhere', 60, (userId: string) => here.sessions.deleteUserSessions(userId)],
+    [
+      'another one takes its place at the limit',
+      60,
+      async (userId: string) => {
+        await logIn(userId);
+        await logIn(userId);
+      },
+    ],
+    ['its time is over', 2, () => undefined],
+  ])('are told the end of their session, and others nothing, when %s', async (_how, ttl, end) => {
+    const userId = `user ${users++}`;
+    const { session, token } = await logIn(userId, ttl);
+    const [its, others] = await Promise.all([open(token), logIn('other').then((other) => open(other.token))]);
+
+    await end(userId, session.sessionId);
+
+    expect(await its.ends).toEqual(['session-ended', 4401, 'session-ended', 'complete']);
+    expect(others.ended()).toBe(0);
+  });
+});
+
+/** Reads to the end. */
+async function allOf(results: AsyncIterator<unknown>): Promise<string> {
+  while ((await results.next()).done !== true);
+  return 'complete';
+}
