@@ -157,7 +157,11 @@ export class SessionModule extends ConfigurableModuleClass implements OnModuleIn
   readonly #upgrades: ConnectionUpgrades;
   readonly #host: HttpAdapterHost;
 
-  /** @throws TypeError when the application has another one with the same tokens and another memory */
+  /**
+   * @internal Nest makes it.
+   *
+   * @throws TypeError when the application has another one with the same tokens and another memory
+   */
   constructor(
     modules: ModulesContainer,
     options: SessionOptions,

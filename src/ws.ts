@@ -1,12 +1,8 @@
 import { WsAdapter } from '@nestjs/platform-ws';
+import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 
 import { keepUpgradeRequest } from './contexts/socket-request.js';
-
-/** The events of a server of `ws`. */
-interface WebSocketServer {
-  on(event: 'connection', listener: (socket: object, request: IncomingMessage) => void): unknown;
-}
 
 /**
  * `WsAdapter` of `@nestjs/platform-ws`, with sessions: sockets of `ws` do not know the request that opened them, so it is kept.
@@ -14,8 +10,8 @@ interface WebSocketServer {
  * @example app.useWebSocketAdapter(new SessionWsAdapter(app))
  */
 export class SessionWsAdapter extends WsAdapter {
-  override bindClientConnect(server: WebSocketServer, callback: (...args: unknown[]) => void): void {
-    server.on('connection', (socket, request) => {
+  override bindClientConnect(server: Pick<EventEmitter, 'on'>, callback: (...args: unknown[]) => void): void {
+    server.on('connection', (socket: object, request: IncomingMessage) => {
       keepUpgradeRequest(socket, request);
       callback(socket, request);
     });
