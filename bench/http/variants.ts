@@ -20,6 +20,12 @@ function common(platform: Platform): readonly Variant[] {
       define: async () => (await import('./apps/bare.app.js')).bareApp(),
     },
     {
+      name: 'bare-of-size',
+      label: 'bare Nest beside class-validator and Redis',
+      path: '/me',
+      define: async (stores) => (await import('./apps/bare.app.js')).bareAppOfSize(stores),
+    },
+    {
       name: 'unused',
       label: 'sessionx installed, route uses none',
       path: '/unused',
