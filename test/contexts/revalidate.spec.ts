@@ -1,15 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { UseGuards } from '@nestjs/common';
-import { IoAdapter } from '@nestjs/platform-socket.io';
 import { ConnectedSocket, MessageBody, SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
 import { CurrentSession, MemoryBackend, SessionGuard, SessionService, type Session } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
-import { SessionWsAdapter } from 'nestjs-sessionx/ws';
 
 import { startApp, type AppUnderTest } from '../support/apps.js';
 import { BarrierBackend } from '../support/barrier-backend.js';
 import { soon } from '../support/soon.js';
-import { LIBRARIES, openSocket, type TestSocket } from './sockets.js';
+import { LIBRARIES, openSocket, type TestSocket, useSockets } from './sockets.js';
 
 @WebSocketGateway()
 class Chat {
@@ -76,7 +74,7 @@ describe.each(LIBRARIES)('With revalidateEvery, messages by %s', (library) => {
       providers: [Chat],
       session: { backend: store.backend, revalidateEvery: 5 },
       configure: (nest) => {
-        nest.useWebSocketAdapter(library === 'ws' ? new SessionWsAdapter(nest) : new IoAdapter(nest));
+        useSockets(nest, library);
       },
     });
     sessions = app.app.get(SessionService);

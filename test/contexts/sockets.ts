@@ -1,9 +1,17 @@
+import type { INestApplication } from '@nestjs/common';
+import { IoAdapter } from '@nestjs/platform-socket.io';
+import { SessionWsAdapter } from 'nestjs-sessionx/ws';
 import { once } from 'node:events';
 import { io } from 'socket.io-client';
 import { WebSocket } from 'ws';
 
 export const LIBRARIES = ['socket.io', 'ws'] as const;
 export type Library = (typeof LIBRARIES)[number];
+
+/** Gives the gateways of an application sockets of `library`. */
+export function useSockets(app: INestApplication, library: Library): void {
+  app.useWebSocketAdapter(library === 'ws' ? new SessionWsAdapter(app) : new IoAdapter(app));
+}
 
 /** An event that a gateway has sent. */
 export interface SocketEvent {

@@ -1,6 +1,5 @@
 import { afterEach, expect, it, jest } from '@jest/globals';
 import { Logger, UseGuards } from '@nestjs/common';
-import { IoAdapter } from '@nestjs/platform-socket.io';
 import { SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
 import {
   EndsWithSession,
@@ -9,13 +8,12 @@ import {
   SessionService,
   type SessionModuleOptions,
 } from 'nestjs-sessionx';
-import { SessionWsAdapter } from 'nestjs-sessionx/ws';
 import { connect, type Socket } from 'node:net';
 
 import { readOperation } from '../../src/contexts/graphql.reader.js';
 import { startApp, type AppUnderTest } from '../support/apps.js';
 import { soon } from '../support/soon.js';
-import { openSocket, type Library } from './sockets.js';
+import { openSocket, type Library, useSockets } from './sockets.js';
 
 const handled: unknown[] = [];
 
@@ -44,7 +42,7 @@ async function start(library: Library, session: Partial<SessionModuleOptions> = 
     providers: [Chat],
     session: { backend: new MemoryBackend(), tokenSourcePriority: ['header', 'cookie'], ...session },
     configure: (nest) => {
-      nest.useWebSocketAdapter(library === 'ws' ? new SessionWsAdapter(nest) : new IoAdapter(nest));
+      useSockets(nest, library);
     },
   });
 }

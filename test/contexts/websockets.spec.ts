@@ -1,6 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { UseGuards, type INestApplication } from '@nestjs/common';
-import { IoAdapter } from '@nestjs/platform-socket.io';
 import { ConnectedSocket, MessageBody, SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
 import {
   CurrentSession,
@@ -13,10 +12,9 @@ import {
   type SessionUser,
 } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
-import { SessionWsAdapter } from 'nestjs-sessionx/ws';
 
 import { PLATFORMS, startApp, type AppUnderTest, type Platform } from '../support/apps.js';
-import { openSocket, LIBRARIES, type Library, type TestSocket } from './sockets.js';
+import { openSocket, LIBRARIES, type Library, type TestSocket, useSockets } from './sockets.js';
 
 @WebSocketGateway()
 class Chat {
@@ -65,7 +63,7 @@ describe.each(CASES)('A gateway of $library on $platform', ({ platform, library 
       providers: [Chat],
       ...(session === undefined ? {} : { session }),
       configure: (nest: INestApplication) => {
-        nest.useWebSocketAdapter(by === 'ws' ? new SessionWsAdapter(nest) : new IoAdapter(nest));
+        useSockets(nest, by);
       },
     });
   }

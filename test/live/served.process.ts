@@ -4,16 +4,15 @@ import { ApolloDriver, type ApolloDriverConfig } from '@nestjs/apollo';
 import { Controller, Module, Sse, UseGuards, type MessageEvent } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { GraphQLModule } from '@nestjs/graphql';
-import { IoAdapter } from '@nestjs/platform-socket.io';
 import { WebSocketGateway } from '@nestjs/websockets';
 import { EndsWithSession, SessionGuard, SessionModule, type SessionBackend } from 'nestjs-sessionx';
 import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { RedisBackend, sessionClusterOptions } from 'nestjs-sessionx/redis';
-import { SessionWsAdapter } from 'nestjs-sessionx/ws';
 import { Cluster } from 'ioredis';
 import { concat, NEVER, of, type Observable } from 'rxjs';
 
 import { Feed } from '../contexts/feed.resolver.js';
+import { useSockets } from '../contexts/sockets.js';
 
 const [library = '', store = '', address = '', interval = ''] = process.argv.slice(2);
 
@@ -60,7 +59,7 @@ const app = await NestFactory.create(
   },
   { logger: ['error'] },
 );
-app.useWebSocketAdapter(library === 'ws' ? new SessionWsAdapter(app) : new IoAdapter(app));
+useSockets(app, library === 'ws' ? 'ws' : 'socket.io');
 await app.listen(0, '127.0.0.1');
 process.stdout.write(`Listening on ${await app.getUrl()}\n`);
 // A subscription begins at a moment that its client is not told, so there are news all the time.

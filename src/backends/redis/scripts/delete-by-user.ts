@@ -1,14 +1,4 @@
-import {
-  ENDING_PART,
-  IS_ENDING,
-  MEMBERS,
-  PARTS,
-  RECORD_HEAD,
-  REMOVE,
-  TELL_ENDED,
-  TORN,
-  UNLIST,
-} from './script-parts.js';
+import { LOGOUT_PARTS } from './script-parts.js';
 
 /**
  * Ends all sessions of one user but one; of a user with more of them than one script may look at it moves the index away in one step, for
@@ -20,7 +10,7 @@ import {
  * Returns an array: 'ended' and the members whose active, unexpired records it removed; or one word: 'moved'; 'unfinished' where something was
  * moved away before, and nothing was done; 'newer'.
  */
-export const DELETE_BY_USER = `${RECORD_HEAD}${PARTS}${TORN}${IS_ENDING}${MEMBERS}${UNLIST}${REMOVE}${ENDING_PART}${TELL_ENDED}
+export const DELETE_BY_USER = `${LOGOUT_PARTS}
 local index = KEYS[1]
 local ending = index .. ENDING
 if isEnding(index) then return {'unfinished'} end

@@ -228,6 +228,19 @@ local function tellEnded(index, members)
 end
 `;
 
+/** What both scripts of a log-out everywhere begin with. */
+export const LOGOUT_PARTS = [
+  RECORD_HEAD,
+  PARTS,
+  TORN,
+  IS_ENDING,
+  MEMBERS,
+  UNLIST,
+  REMOVE,
+  ENDING_PART,
+  TELL_ENDED,
+].join('');
+
 /** Needs RECORD_HEAD and TORN. */
 export const SURPLUS = `
 local FIRST_USED = '1${'0'.repeat(TIME_CHARS)}'

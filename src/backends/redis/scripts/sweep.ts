@@ -1,15 +1,4 @@
-import {
-  ENDING_PART,
-  IS_ENDING,
-  LIST,
-  MEMBERS,
-  PARTS,
-  RECORD_HEAD,
-  REMOVE,
-  TELL_ENDED,
-  TORN,
-  UNLIST,
-} from './script-parts.js';
+import { LIST, LOGOUT_PARTS } from './script-parts.js';
 
 /**
  * Ends a part of the sessions that a log-out everywhere has moved away from the index of their user. Until then they can still be used; what
@@ -20,7 +9,7 @@ import {
  *
  * Returns an array: 'more', or 'done' after the last part, and the members whose active, unexpired records it removed; or 'newer'.
  */
-export const SWEEP = `${RECORD_HEAD}${PARTS}${TORN}${IS_ENDING}${MEMBERS}${UNLIST}${REMOVE}${ENDING_PART}${LIST}${TELL_ENDED}
+export const SWEEP = `${LOGOUT_PARTS}${LIST}
 local index = KEYS[1]
 if not isEnding(index) then return {'done'} end
 local ending = index .. ENDING
