@@ -126,6 +126,18 @@ describe.each(LIBRARIES)('With revalidateEvery, messages by %s', (library) => {
     expect(await other.ask('whoami', 4)).toMatchObject({ event: 'exception' });
   });
 
+  it('find out at once where one of them could not store its changes, though another one has taken the session over', async () => {
+    const { socket, session } = await signedIn();
+    const write = store.stopNext('replace');
+    void socket.ask('set', 'a');
+    await write.arrived;
+    await sessions.deleteSession(session.sessionId);
+    expect(await socket.ask('whoami', 1, 'ann')).toEqual({ event: 'you 1', data: 'ann' });
+    write.letGo();
+    await soon(() => socket.events.some(({ event }) => event === 'exception') || undefined);
+    expect(await socket.ask('whoami', 2)).toMatchObject({ event: 'exception' });
+  });
+
   it('have the user who has signed in, though one that began before is still being looked up', async () => {
     const { socket } = await signedIn();
     app.clock.advance(5001);
