@@ -4,6 +4,8 @@ import { Reflector } from '@nestjs/core';
 import { errorIn } from './contexts/field-error.js';
 import { ALLOW_ANONYMOUS, PUBLIC } from './decorators/route-metadata.js';
 import { isRefusal, type SessionError } from './errors/session-error.js';
+import type { RequestSession } from './requests/request-session.js';
+import { RouteMark } from './route-mark.js';
 import { SessionService } from './session.service.js';
 import type { Session } from './sessions/session.js';
 
@@ -15,26 +17,37 @@ import type { Session } from './sessions/session.js';
  */
 @Injectable()
 export class SessionGuard implements CanActivate {
+  readonly #public: RouteMark;
+  readonly #allowsAnonymous: RouteMark;
+
   constructor(
     protected readonly sessions: SessionService,
     protected readonly reflector: Reflector,
-  ) {}
+  ) {
+    this.#public = new RouteMark(PUBLIC, reflector);
+    this.#allowsAnonymous = new RouteMark(ALLOW_ANONYMOUS, reflector);
+  }
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     if (this.isPublic(context)) return true;
     // Without `await`, because every guarded request passes here.
-    return this.sessions.require(context).then(
-      (session) => this.#admit(session, context),
-      (error: unknown) => this.#refuse(error, context),
-    );
+    return SessionService.requestsOf(this.sessions)
+      .loaded(context)
+      .then(
+        (request) => this.#admit(request, context),
+        (error: unknown) => this.#refuse(error, context),
+      );
   }
 
-  #admit(session: Session, context: ExecutionContext): boolean | Promise<boolean> {
-    if (!session.isAnonymous || this.allowsAnonymous(context)) return this.handleSession(session, context);
-    return this.sessions.requireUser(context).then(
-      () => this.handleSession(session, context),
-      (error: unknown) => this.#refuse(error, context),
-    );
+  #admit(request: RequestSession, context: ExecutionContext): boolean | Promise<boolean> {
+    let session: Session;
+    try {
+      session = request.required();
+      if (session.isAnonymous && !this.allowsAnonymous(context)) session = request.requiredWithUser();
+    } catch (error) {
+      return this.#refuse(error, context);
+    }
+    return this.handleSession(session, context);
   }
 
   #refuse(error: unknown, context: ExecutionContext): boolean | Promise<boolean> {
@@ -44,12 +57,12 @@ export class SessionGuard implements CanActivate {
 
   /** Whether the route is open to everybody. Default: it, or its controller, carries `@Public()`. */
   protected isPublic(context: ExecutionContext): boolean {
-    return this.isMarked(context, PUBLIC);
+    return this.#public.isOn(context);
   }
 
   /** Whether a session without a user may pass. Default: the route, or its controller, carries `@AllowAnonymous()`. */
   protected allowsAnonymous(context: ExecutionContext): boolean {
-    return this.isMarked(context, ALLOW_ANONYMOUS);
+    return this.#allowsAnonymous.isOn(context);
   }
 
   /** Called with the session of a request that may pass. Return false, or throw, to refuse it all the same. Default: true. */
@@ -66,12 +79,5 @@ export class SessionGuard implements CanActivate {
    */
   protected handleRefusal(error: SessionError, context: ExecutionContext): boolean | Promise<boolean> {
     throw errorIn(context, error);
-  }
-
-  /** Whether the handler, or else its controller, carries a mark. */
-  protected isMarked(context: ExecutionContext, mark: symbol): boolean {
-    return (
-      this.reflector.getAllAndOverride<boolean | undefined>(mark, [context.getHandler(), context.getClass()]) ?? false
-    );
   }
 }

@@ -13,6 +13,7 @@ import { assertRequirementsKept } from './decorators/kept-requirements.js';
 import { RoutePipes } from './decorators/route-pipes.js';
 import { SessionEvents } from './events/session-events.js';
 import { SessionRejections } from './events/session-rejections.js';
+import { keepTickObjects } from './http/tick-objects.js';
 import { SessionJwtOptions } from './options/session-jwt-options.js';
 import { SessionOptions } from './options/session-options.js';
 import { validateOptions } from './options/validate-options.js';
@@ -55,6 +56,9 @@ import { TOKEN_SERIALIZER, type TokenSerializer } from './tokens/token-serialize
 import { TokenVerifier } from './tokens/token-verifier.js';
 import { UnexpiredVerdicts } from './tokens/unexpired-verdicts.js';
 import { TokenTransports } from './transports/token-transports.js';
+
+// As early as can be: while the application loads.
+keepTickObjects();
 
 /** These three may be replaced through `extraProviders`. */
 const replaceable: Provider[] = [

@@ -84,6 +84,11 @@ export class SessionService {
     readonly oneTime: OneTimeValues,
   ) {}
 
+  /** @internal What the guard works with. */
+  static requestsOf(service: SessionService): RequestSessions {
+    return service.requests;
+  }
+
   /**
    * Makes a session outside of a request, or for a client to which you send the token yourself. In a handler `login()` and `start()` are shorter.
    *

@@ -6,6 +6,7 @@ import { SessionCsrfError } from '../errors/session-errors.js';
 import { SessionCsrfOptions } from '../options/session-csrf-options.js';
 import { SessionOptions } from '../options/session-options.js';
 import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
+import { RouteMark } from '../route-mark.js';
 import { Session } from '../sessions/session.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import { CsrfTokens } from './csrf-tokens.js';
@@ -34,6 +35,7 @@ export type CsrfRule = 'safe' | 'skipped' | 'checked';
 export class CsrfProtection {
   /** The header that carries the CSRF token in requests and responses. */
   readonly headerName: string;
+  readonly #skipped: RouteMark;
   readonly #headerKey: string;
   readonly #fieldName: string;
   readonly #enabled: boolean;
@@ -43,8 +45,9 @@ export class CsrfProtection {
   constructor(
     { enableCsrf, csrf = new SessionCsrfOptions() }: SessionOptions,
     private readonly tokens: CsrfTokens,
-    private readonly reflector: Reflector,
+    reflector: Reflector,
   ) {
+    this.#skipped = new RouteMark(SKIP_CSRF, reflector);
     this.headerName = csrf.headerName;
     this.#headerKey = csrf.headerName.toLowerCase();
     this.#fieldName = csrf.fieldName;
@@ -151,8 +154,7 @@ export class CsrfProtection {
 
   /** Whether `@SkipCsrf()` is on the route, or on its controller. */
   isSkipped(context: ExecutionContext): boolean {
-    const targets = [context.getHandler(), context.getClass()];
-    return this.reflector.getAllAndOverride<boolean | undefined>(SKIP_CSRF, targets) ?? false;
+    return this.#skipped.isOn(context);
   }
 }
 

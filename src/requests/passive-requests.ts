@@ -6,6 +6,7 @@ import { messageOf } from '../errors/message-of.js';
 import type { PlatformRequest } from '../http/http-messages.js';
 import { LineLimit } from '../line-limit.js';
 import { SessionOptions, type PassiveCheck } from '../options/session-options.js';
+import { RouteMark } from '../route-mark.js';
 import { PASSIVE } from './passive.decorator.js';
 
 const PAUSE_MS = 60_000;
@@ -14,15 +15,17 @@ const PAUSE_MS = 60_000;
 @Injectable()
 export class PassiveRequests {
   readonly #logger = new Logger('SessionModule');
+  readonly #marked: RouteMark;
   readonly #check: PassiveCheck | undefined;
   readonly #faults: LineLimit;
 
   constructor(
     { passive }: SessionOptions,
-    private readonly reflector: Reflector,
+    reflector: Reflector,
     @Inject(SESSION_CLOCK) clock: Clock,
   ) {
     this.#check = passive;
+    this.#marked = new RouteMark(PASSIVE, reflector);
     this.#faults = new LineLimit(clock, PAUSE_MS);
   }
 
@@ -33,13 +36,8 @@ export class PassiveRequests {
    * @param route for the log
    */
   has(request: PlatformRequest, context: ExecutionContext | null, route: string): boolean {
-    if (context !== null && this.#isMarked(context)) return true;
+    if (context !== null && this.#marked.isOn(context)) return true;
     return this.#check !== undefined && this.#passes(this.#check, request, route);
-  }
-
-  #isMarked(context: ExecutionContext): boolean {
-    const targets = [context.getHandler(), context.getClass()];
-    return this.reflector.getAllAndOverride<boolean | undefined>(PASSIVE, targets) ?? false;
   }
 
   /** If the check fails, nothing is known of the request, so it must not make a session live longer. */

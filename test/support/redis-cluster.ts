@@ -9,6 +9,7 @@ const MASTERS = 3;
 const SLOTS = 16_384;
 const NODE_TIMEOUT_MS = 1000;
 const PATIENCE_MS = 20_000;
+const SETTLING_MS = 100;
 
 /** Polls until `holds` says so. @param what for the error when it never does */
 export async function until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
@@ -142,7 +143,15 @@ export class RedisCluster {
     }
     // The new owner first, so that no client is redirected to a node that does not know about it.
     await to.admin.cluster('SETSLOT', slot, 'NODE', to.id);
-    for (const { admin } of await this.masters()) await admin.cluster('SETSLOT', slot, 'NODE', to.id);
+    const masters = await this.masters();
+    for (const { admin } of masters) await admin.cluster('SETSLOT', slot, 'NODE', to.id);
+    // A node that does not know the epoch of another one takes none of its own for the next move, and loses that slot again.
+    await until('all masters know the epoch of the new owner', async () => {
+      const views = await Promise.all(masters.map(({ admin }) => admin.cluster('NODES')));
+      return new Set(views.map((view) => epochOf(String(view), to.id))).size === 1;
+    });
+    // What nodes have told each other before is on its way for some milliseconds, and would undo a next move of the same slot.
+    await sleep(SETTLING_MS);
   }
 
   async stop(): Promise<void> {
@@ -197,6 +206,14 @@ async function myself(admin: Redis): Promise<string> {
       .split('\n')
       .find((line) => line.includes('myself')) ?? ''
   );
+}
+
+/** The configuration epoch of the node `id`, as another one knows it. */
+function epochOf(view: string, id: string): string | undefined {
+  return view
+    .split('\n')
+    .find((line) => line.startsWith(id))
+    ?.split(' ')[6];
 }
 
 function within(range: string, slot: number): boolean {

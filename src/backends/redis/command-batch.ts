@@ -1,6 +1,8 @@
 import type { Cluster, Redis } from 'ioredis';
 import type { Writable } from 'node:stream';
 
+import { JoinedWrites } from './joined-writes.js';
+
 /**
  * Sends the commands of one turn of the event loop with one system call. ioredis makes one for each command, which costs as much as all else
  * of a read, and the server another one to receive it.
@@ -9,7 +11,8 @@ export class CommandBatch {
   readonly #server: Redis | null;
   #isOpen = false;
   #stream: Writable | undefined;
-  #streams: readonly Writable[] = [];
+  #writes: JoinedWrites | undefined;
+  #writesOfNodes: readonly JoinedWrites[] = [];
 
   constructor(private readonly client: Redis | Cluster) {
     this.#server = client.isCluster ? null : (client as Redis);
@@ -20,20 +23,27 @@ export class CommandBatch {
     if (this.#isOpen) return;
     this.#isOpen = true;
     if (this.#server === null) {
-      this.#streams = nodeStreams(this.client as Cluster);
-      for (const stream of this.#streams) stream.cork();
+      this.#writesOfNodes = nodeStreams(this.client as Cluster).map((stream) => JoinedWrites.to(stream));
+      for (const writes of this.#writesOfNodes) writes.hold();
     } else {
-      this.#stream = streamOf(this.#server);
-      this.#stream?.cork();
+      this.#writesTo(streamOf(this.#server))?.hold();
     }
     setImmediate(this.#send);
+  }
+
+  #writesTo(stream: Writable | undefined): JoinedWrites | undefined {
+    if (stream !== this.#stream) {
+      this.#stream = stream;
+      this.#writes = stream && JoinedWrites.to(stream);
+    }
+    return this.#writes;
   }
 
   /** One function for all turns: every request comes by here. */
   readonly #send = (): void => {
     this.#isOpen = false;
-    this.#stream?.uncork();
-    for (const stream of this.#streams) stream.uncork();
+    this.#writes?.release();
+    for (const writes of this.#writesOfNodes) writes.release();
   };
 }
 
