@@ -94,11 +94,11 @@ export class SessionService {
    *
    * @throws SessionDataError, SessionUsageError
    */
-  async createSession(options: CreateSessionOptions = {}): Promise<IssuedSession> {
+  createSession(options: CreateSessionOptions = {}): Promise<IssuedSession> {
     return this.#logMisuse(() => this.#create(optionsOf(options)));
   }
 
-  async #create({
+  #create({
     user,
     data,
     ttl,

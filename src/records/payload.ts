@@ -129,9 +129,20 @@ export function encodePayload(id: SessionId, { metadata, user, data, flash, oneT
     BEFORE_TTL + filledNumber(ttlMs, NUMBER_CHARS),
     BEFORE_ABSOLUTE_END + (absoluteExpiresAt === null ? NEVER : filledNumber(absoluteExpiresAt, NUMBER_CHARS)),
   ];
-  const lines = [user, loginLine(metadata), flash, oneTime, data].map((part) => JSON.stringify(part));
+  const lines = [
+    JSON.stringify(user),
+    JSON.stringify(loginLine(metadata)),
+    listText(flash),
+    listText(oneTime),
+    JSON.stringify(data),
+  ];
   const covered = times.join('') + END_OF_LINE + lines.join('\n');
   return BEFORE_ID + id + BEFORE_CHECKSUM + filledNumber(checksumFrom(covered, 0), CHECKSUM_CHARS) + covered;
+}
+
+/** Nearly every session has none. */
+function listText(list: readonly unknown[]): string {
+  return list.length === 0 ? '[]' : JSON.stringify(list);
 }
 
 /** The third line, without what is the default. */

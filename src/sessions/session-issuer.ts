@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { createSecretKey, type KeyObject } from 'node:crypto';
 
 import type { CreateOptions } from '../backends/session-backend.interface.js';
 import { SessionBinding } from './session-binding.js';
@@ -61,7 +62,7 @@ const EVICTED = { reason: 'evicted-by-limit', by: null } as const;
 /** Creates sessions: prepares the record, signs its token, stores it and emits `created`. */
 @Injectable()
 export class SessionIssuer {
-  readonly #indexKey: string;
+  readonly #indexKey: KeyObject;
   readonly #limit: Pick<CreateOptions, 'limit'>;
 
   constructor(
@@ -77,7 +78,7 @@ export class SessionIssuer {
     const { maxSessionsPerUser: max, onSessionLimit: onLimit } = options;
     this.#limit = max === null ? {} : { limit: { max, onLimit } };
     const [onlyKey = ''] = [options.secretKey].flat();
-    this.#indexKey = options.indexKey ?? onlyKey;
+    this.#indexKey = createSecretKey(options.indexKey ?? onlyKey, 'utf8');
   }
 
   /** The tag under which a user's sessions are found. */
@@ -167,19 +168,19 @@ export class SessionIssuer {
     const secret = newSecret(tag, this.context.random);
     const id = sessionIdOf(secret);
     const { ttlMs, absoluteExpiresAt } = content.metadata;
-    return {
-      token: await this.sign(secret, absoluteExpiresAt),
-      userId: content.user?.userId ?? null,
-      record: {
-        id,
-        version: 1,
-        status: 'active',
-        userTag: content.user === null ? null : tag,
-        lastAccessed: startsAt,
-        expiresAt: Math.min(startsAt + ttlMs, absoluteExpiresAt ?? Infinity),
-        payload: encodePayload(id, content),
-      },
+    const record: SessionRecord = {
+      id,
+      version: 1,
+      status: 'active',
+      userTag: content.user === null ? null : tag,
+      lastAccessed: startsAt,
+      expiresAt: Math.min(startsAt + ttlMs, absoluteExpiresAt ?? Infinity),
+      // In the turn in which it was checked: the application may still change its own objects.
+      payload: encodePayload(id, content),
     };
+    const userId = content.user?.userId ?? null;
+    const token = this.sign(secret, absoluteExpiresAt);
+    return typeof token === 'string' ? { token, userId, record } : { token: await token, userId, record };
   }
 
   #tagFor(user: SessionUser | null): UserTag {
@@ -247,16 +248,21 @@ export class SessionIssuer {
    * @throws SessionUsageError when the serializer returns a token that no header or cookie can carry unchanged
    * @throws SessionBackendError when the serializer does not settle in time
    */
-  async sign(secret: SessionSecret, expiresAt: number | null): Promise<string> {
+  sign(secret: SessionSecret, expiresAt: number | null): string | Promise<string> {
     const issuedAt = this.context.clock.now();
-    const token: unknown = await this.serializer.serialize(
+    const token = this.serializer.serialize(
       expiresAt === null ? { secret, issuedAt } : { secret, issuedAt, expiresAt },
     );
-    if (typeof token === 'string' && SENDABLE_TOKEN.test(token)) return token;
-    throw new SessionUsageError(
-      'The TokenSerializer returned a token that cannot be sent. A token has 1 to 4,000 characters of printable ASCII, without spaces, quotes, commas, semicolons and backslashes.',
-    );
+    return token instanceof Promise ? token.then(checkedToken) : checkedToken(token);
   }
+}
+
+/** @throws SessionUsageError */
+function checkedToken(token: unknown): string {
+  if (typeof token === 'string' && SENDABLE_TOKEN.test(token)) return token;
+  throw new SessionUsageError(
+    'The TokenSerializer returned a token that cannot be sent. A token has 1 to 4,000 characters of printable ASCII, without spaces, quotes, commas, semicolons and backslashes.',
+  );
 }
 
 function methodsOf(user: SessionUser | null, methods: unknown): readonly string[] {

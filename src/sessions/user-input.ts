@@ -12,7 +12,7 @@ export function toSessionUser(user: NewSessionUser, mostChars: number): SessionU
   // Checked in spite of the type: the value may come from plain JavaScript or from a request body.
   const given: unknown = user;
   if (!isObject(given)) throw wrongType(given, 'The user of a session must be an object with a userId.', 'user');
-  const complete: SessionUser = { roles: [], permissions: [], metadata: {}, ...withoutUndefined(given) };
+  const complete = completed(given);
   assertUser(complete, mostChars);
   return JSON.parse(JSON.stringify(complete)) as SessionUser;
 }
@@ -51,8 +51,14 @@ function kindOf(value: unknown): string {
 }
 
 /** Optional fields are often passed as `undefined`, which has the same meaning as leaving them out. */
-function withoutUndefined(user: Readonly<Record<string, unknown>>): NewSessionUser {
-  const isComplete = Object.values(user).every((value) => value !== undefined);
-  const entries = isComplete ? null : Object.entries(user).filter(([, value]) => value !== undefined);
-  return (entries === null ? user : Object.fromEntries(entries)) as unknown as NewSessionUser;
+function completed(user: Readonly<Record<string, unknown>>): SessionUser {
+  // A spread gives each object a hidden class of its own, in which all that follows is slow.
+  if (isComplete(user)) return user as unknown as SessionUser;
+  const given = Object.fromEntries(Object.entries(user).filter(([, value]) => value !== undefined));
+  return { roles: [], permissions: [], metadata: {}, ...given } as unknown as SessionUser;
+}
+
+function isComplete(user: Readonly<Record<string, unknown>>): boolean {
+  for (const key in user) if (user[key] === undefined) return false;
+  return Object.hasOwn(user, 'roles') && Object.hasOwn(user, 'permissions') && Object.hasOwn(user, 'metadata');
 }

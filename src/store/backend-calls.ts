@@ -58,21 +58,30 @@ export class BackendCalls {
     return trace(sessionChannels.store, start, () => this.#make(kind, budget, isAllowed, call), endOfCall);
   }
 
-  async #make<T>(
+  #make<T>(
     kind: StoreCall,
     budget: StoreBudget,
     isAllowed: ResponseCheck<T>,
     call: () => Promise<unknown>,
   ): Promise<T> {
-    if (!this.areOpen) await this.open(budget);
+    if (!this.areOpen) return this.open(budget).then(() => this.#makeOpen(kind, budget, isAllowed, call));
+    return this.#makeOpen(kind, budget, isAllowed, call);
+  }
+
+  #makeOpen<T>(
+    kind: StoreCall,
+    budget: StoreBudget,
+    isAllowed: ResponseCheck<T>,
+    call: () => Promise<unknown>,
+  ): Promise<T> {
     const hadAllTime = budget.isUntouched;
-    let response: unknown;
-    try {
-      response = await budget.run(call);
-    } catch (error) {
-      throw this.failure(kind, error, hadAllTime);
-    }
-    return this.checked(kind, isAllowed, response);
+    return budget.complete({
+      make: call,
+      returned: (response) => this.checked(kind, isAllowed, response),
+      failed: (error) => {
+        throw this.failure(kind, error, hadAllTime);
+      },
+    });
   }
 
   /** `budget.run(call)` for subscribers of the channel. @throws the error of `failure()` */

@@ -1,4 +1,4 @@
-import { createHmac, hash } from 'node:crypto';
+import { createHmac, hash, type KeyObject } from 'node:crypto';
 
 import type { RandomPool } from './random-pool.js';
 
@@ -20,11 +20,11 @@ const SESSION_ID = /^[A-Za-z0-9_-]{58}[AEIMQUYcgkosw048]$/;
 const TAG_PURPOSE = 'nestjs-sessionx/user-tag/v1\0';
 
 /** The tag of a user: 12 bytes of HMAC-SHA256. It can be recomputed with the key, and cannot be guessed without it. */
-export function userTag(indexKey: string, userId: string): UserTag {
+export function userTag(indexKey: KeyObject | string, userId: string): UserTag {
   const digest = createHmac('sha256', indexKey)
     .update(TAG_PURPOSE + userId)
-    .digest();
-  return digest.toString('base64url', 0, TAG_BYTES) as UserTag;
+    .digest('base64url');
+  return digest.slice(0, TAG_CHARS) as UserTag;
 }
 
 /** A tag for a session without a user. */

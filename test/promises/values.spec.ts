@@ -220,6 +220,19 @@ describe.each(everyBackend())('values come back as they went in, or are refused,
     expect(message).toMatch(/^[\x20-\x7e…]{1,300}$/);
   });
 
+  it('stores what it has checked, whatever the application makes of its objects afterwards', async () => {
+    const user = { userId: 'ann', roles: ['editor'], metadata: { tenant: 'one' } as Record<string, unknown> };
+    const data: Record<string, unknown> = { cart: [1] };
+    const created = service.sessions.createSession({ user, data });
+    Object.assign(data, { cart: new Map(), more: 1n });
+    user.roles.push('admin');
+    Object.assign(user.metadata, { tenant: new Set() });
+    const { token } = await created;
+    const session = await service.sessions.getSession(token);
+    expect(session.data).toEqual({ cart: [1] });
+    expect(session.user).toMatchObject({ roles: ['editor'], metadata: { tenant: 'one' } });
+  });
+
   it('refuses lifetimes that are none', async () => {
     for (const ttl of [0, -1, NaN, Infinity, 1e12]) {
       await expect(service.sessions.createSession({ ttl })).rejects.toMatchObject({ code: 'USAGE' });

@@ -90,15 +90,19 @@ export function scriptsOn(client: Redis | Cluster, events: ScriptEvents): RedisS
     client.defineCommand(name, { numberOfKeys: 1, lua: repliesToItsCall(lua) });
     const command: unknown = Reflect.get(client, name);
     if (!isScriptCommand(command)) throw new Error(`ioredis did not define ${name}`);
-    const script = async (key: string, ...args: Argument[]): Promise<unknown> => {
+    const script = (key: string, ...args: Argument[]): Promise<unknown> => {
       const call = String(++calls);
-      const reply = await command.call(client, key, ...args, inCluster, call).catch((error: unknown) => {
-        throw isWrongType(error) ? events.foreignValue(key) : error;
-      });
-      if (!Array.isArray(reply) || reply[0] !== call) throw events.outOfStep();
-      const [, result, serverTime] = reply as unknown[];
-      if (typeof serverTime === 'number') events.timeTold(key, serverTime);
-      return result;
+      return command.call(client, key, ...args, inCluster, call).then(
+        (reply) => {
+          if (!Array.isArray(reply) || reply[0] !== call) throw events.outOfStep();
+          const [, result, serverTime] = reply as unknown[];
+          if (typeof serverTime === 'number') events.timeTold(key, serverTime);
+          return result;
+        },
+        (error: unknown) => {
+          throw isWrongType(error) ? events.foreignValue(key) : error;
+        },
+      );
     };
     return [name, script];
   });

@@ -91,7 +91,7 @@ if part then
   unlist(index, part.gone)
   remove(index, part.leaving)
 end
-if listed then list(index, ARGV[6], ARGV[5], ARGV[4], ARGV[2], entries > 0) end
+if listed then list(index, ARGV[6], ARGV[5], ARGV[4], ARGV[2], entries) end
 -- What takes the place of a session that is being ended is ended with it.
 if ending and replaced ~= '' and redis.call('ZSCORE', index .. ENDING, replaced) then
   list(index .. ENDING, ARGV[6], ARGV[5], ARGV[4], ARGV[2])

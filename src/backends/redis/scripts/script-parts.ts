@@ -129,10 +129,15 @@ end
  * longest-lived session and goes with it.
  */
 export const LIST = `
--- isThere: the index is known to exist, and so has a lifetime, which one command then prolongs. Redis before 7 does not know that command.
-local function list(index, member, lastAccessed, expiresAt, ttl, isThere)
+-- entries: how many the index is known to have. One that is there has a lifetime, which one command prolongs; Redis before 7 does not know
+-- that command. A new one has none.
+local function list(index, member, lastAccessed, expiresAt, ttl, entries)
   redis.call('ZADD', index, expiresAt, member, '1' .. lastAccessed, USED .. member)
-  if isThere then
+  if entries == 0 then
+    redis.call('PEXPIRE', index, ttl)
+    return
+  end
+  if entries then
     local reply = redis.pcall('PEXPIRE', index, ttl, 'GT')
     if type(reply) ~= 'table' or not reply.err then return end
   end
