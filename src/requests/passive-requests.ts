@@ -19,11 +19,7 @@ export class PassiveRequests {
   readonly #check: PassiveCheck | undefined;
   readonly #faults: LineLimit;
 
-  constructor(
-    { passive }: SessionOptions,
-    reflector: Reflector,
-    @Inject(SESSION_CLOCK) clock: Clock,
-  ) {
+  constructor({ passive }: SessionOptions, reflector: Reflector, @Inject(SESSION_CLOCK) clock: Clock) {
     this.#check = passive;
     this.#marked = new RouteMark(PASSIVE, reflector);
     this.#faults = new LineLimit(clock, PAUSE_MS);
