@@ -7,7 +7,7 @@ import { inFreshProcess } from './fresh-process.js';
 import type { BytesMeasured, ExpiryMeasured, Holder } from './messages.js';
 import { LAYOUTS, type Layout } from './sessions.js';
 
-const TARGET_RATIO = 1.5;
+const TARGET_RATIO = 1.2;
 
 const USAGE = `npm run bench -- memory [options]
   --sessions <n>   held when their bytes are counted; default 100000

@@ -1,13 +1,18 @@
 import type { SessionRecord } from '../../records/session-record.js';
+import { ownCopy } from '../../tokens/own-copy.js';
 import type { SessionId, UserTag } from '../../tokens/session-secret.js';
 import { CreationOrder } from './creation-order.js';
 import { ExpiryBuckets } from './expiry-buckets.js';
+import { SplitMap } from './split-map.js';
 import { storedRecord, type StoredRecord } from './stored-record.js';
 import { UserIndex } from './user-index.js';
 
+/** Behind the tag: the sessions of one user lie in many parts too. */
+const RANDOM_PART_OF_ID = 20;
+
 /** All records, and every order that they are looked for in. Expired ones are here until they are removed. */
 export class RecordTable {
-  readonly #byId = new Map<SessionId, StoredRecord>();
+  readonly #byId = new SplitMap<SessionId, StoredRecord>(RANDOM_PART_OF_ID);
   /** Nobody is signed in by these. */
   readonly #expendable = new CreationOrder();
   readonly #signedIn = new CreationOrder();
@@ -53,7 +58,7 @@ export class RecordTable {
   /** Takes over what a write may change. */
   update(stored: StoredRecord, { version, status, lastAccessed, expiresAt, payload }: SessionRecord): void {
     const former = this.#orderOf(stored);
-    Object.assign(stored, { version, status, lastAccessed, expiresAt, payload });
+    Object.assign(stored, { version, status, lastAccessed, expiresAt, payload: ownCopy(payload) });
     const order = this.#orderOf(stored);
     if (order !== former) {
       former.remove(stored);

@@ -29,7 +29,7 @@ export function storedRecord(record: SessionRecord): StoredRecord {
     status,
     lastAccessed,
     expiresAt,
-    payload,
+    payload: ownCopy(payload),
     older: null,
     newer: null,
     bucket: 0,

@@ -1,10 +1,13 @@
 import { ownCopy } from '../../tokens/own-copy.js';
 import { tagOf, type UserTag } from '../../tokens/session-secret.js';
+import { SplitMap } from './split-map.js';
 import type { StoredRecord } from './stored-record.js';
+
+const RANDOM_PART_OF_TAG = 8;
 
 /** The records of each user. Most users have one, which is worth no `Set`. */
 export class UserIndex {
-  readonly #byUser = new Map<UserTag, StoredRecord | Set<StoredRecord>>();
+  readonly #byUser = new SplitMap<UserTag, StoredRecord | Set<StoredRecord>>(RANDOM_PART_OF_TAG);
 
   of(tag: UserTag): StoredRecord[] {
     const listed = this.#byUser.get(tag);
