@@ -59,9 +59,8 @@ export class Waits {
     clearTimeout(this.#timer);
     this.#firesAt = firesAt;
     this.#timer = setTimeout(
-      () => {
-        this.#fire();
-      },
+      // After a pause of the whole process, timers come before the replies that have arrived meanwhile. Those first.
+      () => setImmediate(() => this.#fire()),
       Math.ceil(firesAt - performance.now()),
     );
   }
