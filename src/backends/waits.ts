@@ -59,8 +59,11 @@ export class Waits {
     clearTimeout(this.#timer);
     this.#firesAt = firesAt;
     this.#timer = setTimeout(
-      // After a pause of the whole process, timers come before the replies that have arrived meanwhile. Those first.
-      () => setImmediate(() => this.#fire()),
+      () => {
+        // After a pause of the whole process, timers come before the replies that have arrived meanwhile. Those first.
+        if (this.#first === null) this.#firesAt = Infinity;
+        else setImmediate(() => this.#fire());
+      },
       Math.ceil(firesAt - performance.now()),
     );
   }
