@@ -1,14 +1,68 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { Redis } from 'ioredis';
+import type { IssuedSession } from 'nestjs-sessionx';
 import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { RedisBackend } from 'nestjs-sessionx/redis';
 
 import { MemcachedServer } from '../support/memcached-server.js';
 import { RedisServer } from '../support/redis-server.js';
-import { startService } from '../support/services.js';
+import { startService, type ServiceUnderTest } from '../support/services.js';
 
 /** Real milliseconds: Redis drops an expired record by its own clock, and the index gives a session up when its record has left. */
 const TTL_S = 0.001;
 const LOGINS = 300;
+
+describe('the index of a user in Redis goes with their last session, not before and not later', () => {
+  let redis: RedisServer;
+
+  beforeAll(async () => {
+    redis = await RedisServer.start();
+  });
+
+  afterAll(() => redis.stop());
+
+  /** What takes the place of a user's only session. */
+  it.each<[string, (service: ServiceUnderTest, issued: IssuedSession) => Promise<unknown>]>([
+    ['another login', ({ sessions }) => sessions.createSession({ user: { userId: 'ann' } })],
+    ['a new id', ({ sessions }, { session }) => sessions.regenerateSessionId(session)],
+    ['a new id with a grace', ({ sessions }, { session }) => sessions.regenerateSessionId(session, { grace: 10 })],
+    ['a renewal', ({ sessions, clock }, { token }) => (clock.advanceSeconds(60), sessions.renewSession(token))],
+    [
+      'a login when its record has gone',
+      async ({ sessions, clock }, { session }) => {
+        await observerOf(session, async (client, key) => client.del(key));
+        clock.advanceSeconds(7200);
+        await sessions.createSession({ user: { userId: 'ann' } });
+      },
+    ],
+  ])('after %s', async (_, act) => {
+    for (const limit of [null, 1]) {
+      const service = await startService(new RedisBackend(redis.url), { sessionTtl: 3600, maxSessionsPerUser: limit });
+      const issued = await service.sessions.createSession({ user: { userId: 'ann' } });
+      await act(service, issued);
+      const living = await service.sessions.listUserSessions('ann');
+      await observerOf(living[0]!, async (client, key, index) => {
+        const [indexMs, recordMs] = [await client.pttl(index), await client.pttl(key)];
+        expect(recordMs).toBeGreaterThan(0);
+        // Asked for one after the other.
+        expect(indexMs).toBeGreaterThanOrEqual(recordMs - 1);
+        expect(indexMs).toBeLessThanOrEqual(3_660_000);
+      });
+      await service.sessions.deleteUserSessions('ann');
+      await service.close();
+    }
+  });
+
+  async function observerOf(
+    { sessionId }: { readonly sessionId: string },
+    look: (client: Redis, key: string, index: string) => Promise<unknown>,
+  ): Promise<void> {
+    const client = redis.client();
+    const index = `session:{${sessionId.slice(0, 16)}}`;
+    await look(client, index + sessionId.slice(16), index);
+    await client.quit();
+  }
+});
 
 describe('the index of a user who logs in again and again, and whose sessions expire, does not grow', () => {
   let redis: RedisServer;

@@ -77,6 +77,8 @@ if listed and most > 0 then
 end
 
 if not redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX') then return {'exists'} end
+-- Before others leave: an index that loses its last member goes, and its lifetime with it.
+if listed then list(index, ARGV[6], ARGV[5], ARGV[4], ARGV[2], entries) end
 if #gone > 0 then unlist(index, gone) end
 if replaced ~= '' then
   if ARGV[14] then
@@ -91,7 +93,6 @@ if part then
   unlist(index, part.gone)
   remove(index, part.leaving)
 end
-if listed then list(index, ARGV[6], ARGV[5], ARGV[4], ARGV[2], entries) end
 -- What takes the place of a session that is being ended is ended with it.
 if ending and replaced ~= '' and redis.call('ZSCORE', index .. ENDING, replaced) then
   list(index .. ENDING, ARGV[6], ARGV[5], ARGV[4], ARGV[2])
