@@ -50,15 +50,16 @@ function kindOf(value: unknown): string {
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
-/** Optional fields are often passed as `undefined`, which has the same meaning as leaving them out. */
+/**
+ * The properties of `user`, which may be an instance of a class, such as an entity, and the lists that were left out. Optional fields are often
+ * passed as `undefined`, which has the same meaning as leaving them out.
+ */
 function completed(user: Readonly<Record<string, unknown>>): SessionUser {
-  // A spread gives each object a hidden class of its own, in which all that follows is slow.
-  if (isComplete(user)) return user as unknown as SessionUser;
-  const given = Object.fromEntries(Object.entries(user).filter(([, value]) => value !== undefined));
-  return { roles: [], permissions: [], metadata: {}, ...given } as unknown as SessionUser;
-}
-
-function isComplete(user: Readonly<Record<string, unknown>>): boolean {
-  for (const key in user) if (user[key] === undefined) return false;
-  return Object.hasOwn(user, 'roles') && Object.hasOwn(user, 'permissions') && Object.hasOwn(user, 'metadata');
+  // Copied first and then completed: V8 gives each object that a spread is not the beginning of a hidden class of its own, which is slow.
+  const complete = { ...user };
+  for (const key of Object.keys(complete)) if (complete[key] === undefined) Reflect.deleteProperty(complete, key);
+  if (!Object.hasOwn(complete, 'roles')) complete.roles = [];
+  if (!Object.hasOwn(complete, 'permissions')) complete.permissions = [];
+  if (!Object.hasOwn(complete, 'metadata')) complete.metadata = {};
+  return complete as unknown as SessionUser;
 }

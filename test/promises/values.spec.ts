@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { SessionDataError, type Session } from 'nestjs-sessionx';
+import { SessionDataError, type NewSessionUser, type Session } from 'nestjs-sessionx';
 
 import { everyBackend } from '../support/backends.js';
 import { outcomes, startService, type ServiceUnderTest } from '../support/services.js';
@@ -232,6 +232,39 @@ describe.each(everyBackend())('values come back as they went in, or are refused,
     expect(session.data).toEqual({ cart: [1] });
     expect(session.user).toMatchObject({ roles: ['editor'], metadata: { tenant: 'one' } });
   });
+
+  const lists = { roles: ['editor'], permissions: ['posts:write'], metadata: { tenant: 'one' } };
+
+  it.each([
+    ['all lists', lists],
+    ['none', {}],
+    ['all lists and an undefined field', { ...lists, email: undefined }],
+  ])('takes an entity with %s for the user, by its properties', async (_, fields) => {
+    class UserEntity {
+      userId = 'ann';
+      username = 'ada';
+    }
+    const entity = Object.defineProperty(Object.assign(new UserEntity(), fields), 'hidden', { value: new Date() });
+    const { token } = await service.sessions.createSession({ user: entity });
+    const { user } = await service.sessions.getSession(token);
+    const { email, ...stored } = { roles: [], permissions: [], metadata: {}, email: undefined, ...fields };
+    expect(email).toBeUndefined();
+    expect(user).toStrictEqual({ ...stored, userId: 'ann', username: 'ada' });
+  });
+
+  it.each(['roles', 'permissions', 'metadata'])(
+    'refuses a user whose %s are null, and does not leave them out',
+    async (list) => {
+      const user = {
+        userId: 'ann',
+        roles: [],
+        permissions: [],
+        metadata: {},
+        [list]: null,
+      } as unknown as NewSessionUser;
+      await expect(service.sessions.createSession({ user })).rejects.toMatchObject({ path: `user.${list}` });
+    },
+  );
 
   it('refuses lifetimes that are none', async () => {
     for (const ttl of [0, -1, NaN, Infinity, 1e12]) {
