@@ -40,10 +40,15 @@ export class BoundedSerializer implements TokenSerializer {
   /** Uses a timer of its own, because only asynchronous serializers need it. */
   #inTime<T>(result: PromiseLike<T>, method: keyof TokenSerializer): Promise<T> {
     return new Promise<T>((resolve, reject) => {
+      let hasSettled = false;
       const timer = setTimeout(() => {
-        reject(this.#timedOut(method));
+        // What has come while the whole process stood still comes first.
+        setImmediate(() => {
+          if (!hasSettled) reject(this.#timedOut(method));
+        });
       }, this.timeoutMs);
       const settle = (): void => {
+        hasSettled = true;
         clearTimeout(timer);
         resolve(result);
       };

@@ -67,14 +67,11 @@ export class MemcachedCall extends Wait {
     else this.#expire(link);
   }
 
-  /** What has come while the process was busy is read before this decides. */
   #listen(link: MemcachedLink, received: number): void {
     this.#isListening = false;
     this.endsAt = performance.now() + this.context.timeoutMs - this.#silentMs;
     this.context.waits.add(this);
-    setImmediate(() => {
-      if (!this.#isOver && this.#isSilent(link, received)) this.#tryAgain(link);
-    });
+    if (this.#isSilent(link, received)) this.#tryAgain(link);
   }
 
   #isSilent(link: MemcachedLink, received: number): boolean {

@@ -23,6 +23,7 @@ const REPLY_WITHOUT_CALL = 'Command queue state error';
 /** The key of a user's index, with which the keys of their sessions begin. */
 const INDEX_KEY = /^.*\{([\w-]{16})\}/;
 const MOST_FOREIGN_INDEXES = 1000;
+const PARTS_OF_A_TIMEOUT = 4;
 
 /** A client, the scripts on it, and what is known of its connection. */
 export class RedisLink {
@@ -243,8 +244,14 @@ export class RedisLink {
     const timeout = new AbortController();
     const { signal } = timeout;
     const end = () => undefined;
-    await Promise.race([task(signal).then(end, end), sleep(this.context.timeoutMs, undefined, { signal }).catch(end)]);
+    await Promise.race([task(signal).then(end, end), this.#patience(signal).catch(end)]);
     timeout.abort();
+  }
+
+  /** In parts, so that a pause of the whole process, after which timers come before replies, takes no more than one of them. */
+  async #patience(signal: AbortSignal): Promise<void> {
+    const partMs = this.context.timeoutMs / PARTS_OF_A_TIMEOUT;
+    for (let part = 0; part < PARTS_OF_A_TIMEOUT; part++) await sleep(partMs, undefined, { signal });
   }
 }
 
