@@ -18,14 +18,14 @@ import type { Session } from './sessions/session.js';
 @Injectable()
 export class SessionGuard implements CanActivate {
   readonly #public: RouteMark;
-  readonly #allowsAnonymous: RouteMark;
+  readonly #anonymous: RouteMark;
 
   constructor(
     protected readonly sessions: SessionService,
     protected readonly reflector: Reflector,
   ) {
     this.#public = new RouteMark(PUBLIC, reflector);
-    this.#allowsAnonymous = new RouteMark(ALLOW_ANONYMOUS, reflector);
+    this.#anonymous = new RouteMark(ALLOW_ANONYMOUS, reflector);
   }
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
@@ -62,7 +62,7 @@ export class SessionGuard implements CanActivate {
 
   /** Whether a session without a user may pass. Default: the route, or its controller, carries `@AllowAnonymous()`. */
   protected allowsAnonymous(context: ExecutionContext): boolean {
-    return this.#allowsAnonymous.isOn(context);
+    return this.#anonymous.isOn(context);
   }
 
   /** Called with the session of a request that may pass. Return false, or throw, to refuse it all the same. Default: true. */

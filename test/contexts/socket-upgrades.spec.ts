@@ -12,13 +12,13 @@ import {
   type SessionModuleOptions,
   type SessionUser,
 } from 'nestjs-sessionx';
-import { once } from 'node:events';
-import { request as httpRequest, createServer, type IncomingHttpHeaders } from 'node:http';
-import { connect, type AddressInfo } from 'node:net';
+import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 
 import { PLATFORMS, startApp, type AppOptions, type AppUnderTest } from '../support/apps.js';
 import { BarrierBackend } from '../support/barrier-backend.js';
+import { freePort } from '../support/processes.js';
 import { soon } from '../support/soon.js';
 import { LIBRARIES, openSocket, type Library, type TestSocket, useSockets } from './sockets.js';
 
@@ -298,13 +298,4 @@ describe.each(CASES)('The upgrade for $library on $platform', ({ platform, libra
 /** A masked text frame of a client (RFC 6455, section 5.2), with the mask 0. */
 function frameOf(message: string): Buffer {
   return Buffer.concat([Buffer.from([0x81, 0x80 | message.length, 0, 0, 0, 0]), Buffer.from(message)]);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
