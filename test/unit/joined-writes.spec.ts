@@ -45,6 +45,7 @@ describe('texts that are written to one stream in a turn', () => {
     ['bytes', (target) => target.write(Buffer.from('-'))],
     ['a text with an encoding', (target) => target.write('2d', 'hex')],
     ['a text with a callback', (target, written) => target.write('-', written)],
+    ['a text with no encoding and a callback', (target, written) => target.write('-', undefined as never, written)],
     ['a text with both', (target, written) => target.write('2d', 'hex', written)],
   ])('keep their place before and after %s', async (name, write) => {
     writes.hold();

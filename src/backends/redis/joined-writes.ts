@@ -40,7 +40,7 @@ export class JoinedWrites {
     this.#isHolding = true;
   }
 
-  /** Writes what has waited. To a stream that was destroyed meanwhile nothing is written: its owner is told by the stream. */
+  /** Writes what has waited. A stream that was destroyed meanwhile drops it, and tells its owner. */
   release(): void {
     this.#isHolding = false;
     this.#writeHeld();
@@ -60,6 +60,6 @@ export class JoinedWrites {
     if (this.#held === '') return;
     const text = this.#held;
     this.#held = '';
-    if (!this.#stream.destroyed) this.#write(text);
+    this.#write(text);
   }
 }
