@@ -15,9 +15,11 @@ export class JoinedWrites {
 
   /** From now on everything that is written to `stream` passes here. */
   static to(stream: Writable): JoinedWrites {
-    const known = JoinedWrites.#known.get(stream) ?? new JoinedWrites(stream);
-    JoinedWrites.#known.set(stream, known);
-    return known;
+    const known = JoinedWrites.#known.get(stream);
+    if (known !== undefined) return known;
+    const writes = new JoinedWrites(stream);
+    JoinedWrites.#known.set(stream, writes);
+    return writes;
   }
 
   private constructor(stream: Writable) {
