@@ -30,7 +30,8 @@ const config: Config = {
   },
   setupFiles: ['reflect-metadata'],
   testTimeout: 30_000,
-  maxWorkers: 2,
+  // More than cores: many suites wait for what takes its time, and not for the processor.
+  maxWorkers: 3,
 };
 
 export default config;

@@ -22,16 +22,8 @@ let devices = 0;
 
 /** A browser of its own: cookies, address, User-Agent. */
 export class Device {
-  /**
-   * @param kind decides the size, too
-   * @param hasCamera whether {@link picture} takes pictures, which is slow
-   */
-  static async start(
-    browser: Browser,
-    url: string,
-    kind: keyof typeof USER_AGENTS = 'phone',
-    hasCamera = true,
-  ): Promise<Device> {
+  /** @param kind decides the size, too */
+  static async start(browser: Browser, url: string, kind: keyof typeof USER_AGENTS = 'phone'): Promise<Device> {
     devices += 1;
     const context = await browser.newContext({
       userAgent: USER_AGENTS[kind],
@@ -45,14 +37,13 @@ export class Device {
     const page = await context.newPage();
     // Its clock goes on by itself, and can be moved.
     await page.clock.install();
-    return new Device(context, page, url, hasCamera).open();
+    return new Device(context, page, url).open();
   }
 
   private constructor(
     readonly context: BrowserContext,
     readonly page: Page,
     readonly url: string,
-    private readonly hasCamera: boolean,
   ) {}
 
   async open(): Promise<this> {
@@ -135,7 +126,6 @@ export class Device {
 
   /** A picture of the page as it is now, for people to look at. */
   async picture(state: string): Promise<void> {
-    if (!this.hasCamera) return;
     await this.page.evaluate('scrollTo(0, 0)');
     await this.page.screenshot({ path: `${OUTPUT}${state}.png`, fullPage: true });
   }

@@ -18,17 +18,15 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const TOAST_SECONDS = 7;
 
-describe.each(['memory', 'redis'])('the page of 03-browser in Chromium, on %s', (store) => {
-  /** The page looks the same on both. */
-  const takesPictures = store === 'redis';
+describe('the page of 03-browser in Chromium', () => {
   let browser: Browser;
   let server: SampleProcess;
-  let redis: RedisServer | undefined;
+  let redis: RedisServer;
   let url: string;
   let opened: Device[] = [];
 
   beforeAll(async () => {
-    if (store === 'redis') redis = await RedisServer.start();
+    redis = await RedisServer.start();
     server = new SampleProcess(new URL('./serve.ts', import.meta.url));
     browser = await startChromium();
   });
@@ -36,11 +34,11 @@ describe.each(['memory', 'redis'])('the page of 03-browser in Chromium, on %s', 
   afterAll(async () => {
     await browser.close();
     await server.stop();
-    await redis?.stop();
+    await redis.stop();
   });
 
   beforeEach(async () => {
-    const environment = { SESSION_SECRET, TRUST_PROXY: 'loopback', ...(redis ? { REDIS_URL: redis.url } : {}) };
+    const environment = { SESSION_SECRET, TRUST_PROXY: 'loopback', REDIS_URL: redis.url };
     ({ url = '' } = await ask({ serve: environment }));
   });
 
@@ -52,7 +50,7 @@ describe.each(['memory', 'redis'])('the page of 03-browser in Chromium, on %s', 
   const ask = (question: Question): Promise<{ url?: string }> => server.ask(question) as Promise<{ url?: string }>;
 
   async function device(kind?: 'phone' | 'laptop' | 'tablet'): Promise<Device> {
-    const started = await Device.start(browser, url, kind, takesPictures);
+    const started = await Device.start(browser, url, kind);
     opened.push(started);
     return started;
   }
@@ -452,55 +450,53 @@ describe.each(['memory', 'redis'])('the page of 03-browser in Chromium, on %s', 
     });
   });
 
-  if (store === 'redis') {
-    it('says that the store does not answer, and goes on with the session when it does again', async () => {
-      const phone = await signedIn();
-      await phone.add('Sencha');
-      redis!.pause();
-      try {
-        await phone.button('Add Assam to the cart').click();
-        await phone.page
-          .getByRole('alert')
-          .filter({
-            hasText:
-              'The session store does not answer. Nothing is lost: try again in a moment. You need not sign in again.',
-          })
-          .waitFor();
-        await phone.picture('store-down');
-        expect(await phone.heading('Welcome, alice').isVisible()).toBe(true);
-      } finally {
-        redis!.resume();
-      }
-
-      await eventually(async () => {
-        await phone
-          .button('Try again')
-          .click({ timeout: 500 })
-          .catch(() => undefined);
-        return String(await phone.page.locator('#trouble').isVisible());
-      }).toBe('false');
-
+  it('says that the store does not answer, and goes on with the session when it does again', async () => {
+    const phone = await signedIn();
+    await phone.add('Sencha');
+    redis.pause();
+    try {
+      await phone.button('Add Assam to the cart').click();
+      await phone.page
+        .getByRole('alert')
+        .filter({
+          hasText:
+            'The session store does not answer. Nothing is lost: try again in a moment. You need not sign in again.',
+        })
+        .waitFor();
+      await phone.picture('store-down');
       expect(await phone.heading('Welcome, alice').isVisible()).toBe(true);
-      expect(await phone.cart()).toContain('1 Sencha');
-    });
+    } finally {
+      redis.resume();
+    }
 
-    it('says to who signs in that the store does not answer, and not that the password is wrong', async () => {
-      const phone = await device();
-      redis!.pause();
-      try {
-        await phone.submit(ALICE);
-        const alert = phone.page.getByRole('alert').filter({ hasText: 'The session store does not answer.' });
-        await alert.waitFor();
-        expect(await alert.innerText()).not.toContain('sign in again');
-        for (const field of ['Username', 'Password']) {
-          expect(await phone.page.getByLabel(field).getAttribute('aria-invalid')).toBe('false');
-        }
-        await phone.picture('store-down-at-sign-in');
-      } finally {
-        redis!.resume();
+    await eventually(async () => {
+      await phone
+        .button('Try again')
+        .click({ timeout: 500 })
+        .catch(() => undefined);
+      return String(await phone.page.locator('#trouble').isVisible());
+    }).toBe('false');
+
+    expect(await phone.heading('Welcome, alice').isVisible()).toBe(true);
+    expect(await phone.cart()).toContain('1 Sencha');
+  });
+
+  it('says to who signs in that the store does not answer, and not that the password is wrong', async () => {
+    const phone = await device();
+    redis.pause();
+    try {
+      await phone.submit(ALICE);
+      const alert = phone.page.getByRole('alert').filter({ hasText: 'The session store does not answer.' });
+      await alert.waitFor();
+      expect(await alert.innerText()).not.toContain('sign in again');
+      for (const field of ['Username', 'Password']) {
+        expect(await phone.page.getByLabel(field).getAttribute('aria-invalid')).toBe('false');
       }
-    });
-  }
+      await phone.picture('store-down-at-sign-in');
+    } finally {
+      redis.resume();
+    }
+  });
 
   describe('on a small screen', () => {
     it('fits, and every button is big enough for a thumb', async () => {
