@@ -1,41 +1,41 @@
+import type { SessionTimes } from '../../records/session-record.js';
 import type { StoredRecord } from './stored-record.js';
 
 const BUCKET_MS = 60_000;
 
-/**
- * Which records may have expired, without a look at all the others: they lie in buckets of a minute. A renewal moves nothing; a record that
- * is found alive when its bucket is due is put into its later one.
- */
+/** Which records may have expired, without a look at all the others: they lie in buckets of a minute. */
 export class ExpiryBuckets {
   readonly #buckets = new Map<number, Set<StoredRecord>>();
 
   add(record: StoredRecord): void {
-    record.bucket = bucketOf(record);
-    const bucket = this.#buckets.get(record.bucket);
-    if (bucket === undefined) this.#buckets.set(record.bucket, new Set([record]));
+    const key = bucketOf(record);
+    const bucket = this.#buckets.get(key);
+    if (bucket === undefined) this.#buckets.set(key, new Set([record]));
     else bucket.add(record);
   }
 
   remove(record: StoredRecord): void {
-    const bucket = this.#buckets.get(record.bucket);
+    const key = bucketOf(record);
+    const bucket = this.#buckets.get(key);
     bucket?.delete(record);
-    if (bucket?.size === 0) this.#buckets.delete(record.bucket);
+    if (bucket?.size === 0) this.#buckets.delete(key);
   }
 
-  /** Moves a record on that was renewed. */
-  update(record: StoredRecord): void {
-    if (bucketOf(record) === record.bucket) return;
-    this.remove(record);
-    this.add(record);
+  /** Gives a record other times. */
+  setTimes(record: StoredRecord, times: SessionTimes): void {
+    const moves = bucketOf(times) !== bucketOf(record);
+    if (moves) this.remove(record);
+    record.setTimes(times);
+    if (moves) this.add(record);
   }
 
-  /** All that may have expired; between two of them records may come and go. */
+  /** All that have expired, and those that will within the minute; between two of them records may come and go. */
   *due(now: number): Generator<StoredRecord, void> {
     const due = [...this.#buckets.keys()].filter((bucket) => bucket * BUCKET_MS <= now);
     for (const bucket of due) yield* this.#buckets.get(bucket) ?? [];
   }
 }
 
-function bucketOf({ expiresAt }: StoredRecord): number {
+function bucketOf({ expiresAt }: Pick<SessionTimes, 'expiresAt'>): number {
   return Math.floor(expiresAt / BUCKET_MS);
 }

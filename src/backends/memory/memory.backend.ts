@@ -19,7 +19,7 @@ import type {
   SessionLimit,
 } from '../session-backend.interface.js';
 import { RecordTable } from './record-table.js';
-import { sessionRecord, type StoredRecord } from './stored-record.js';
+import type { StoredRecord } from './stored-record.js';
 import { startSweeping } from './sweep-timer.js';
 import { TurnEnd } from './turn-end.js';
 import { warningFor } from './surroundings.js';
@@ -28,8 +28,8 @@ import { warningFor } from './surroundings.js';
 const RECORDS_PER_SLICE = 500;
 /** Between two lines that say that the memory is full. */
 const LINE_PAUSE_MS = 60_000;
-/** The expiry of a session that has ended and is about to be removed. */
-const ENDED = 0;
+/** The version of a record that has ended and is about to be removed. */
+const ENDED = -1;
 
 /** How much memory the sessions may take. */
 export interface MemoryBackendOptions {
@@ -86,7 +86,7 @@ export class MemoryBackend implements SessionBackend {
     return new Promise((resolve) => {
       this.#turnEnd.wait(() => {
         const present = this.#find(id);
-        resolve(present === undefined ? null : sessionRecord(present));
+        resolve(present === undefined ? null : present.handOut());
       });
     });
   }
@@ -123,7 +123,7 @@ export class MemoryBackend implements SessionBackend {
   touch(id: SessionId, times: SessionTimes): Promise<boolean> {
     const present = this.#find(id);
     if (present?.status !== 'active') return Promise.resolve(false);
-    Object.assign(present, laterTimes(present, times));
+    this.#records.setTimes(present, laterTimes(present, times));
     return Promise.resolve(true);
   }
 
@@ -138,18 +138,17 @@ export class MemoryBackend implements SessionBackend {
   }
 
   listByUser(tag: UserTag): Promise<SessionRecord[]> {
-    return Promise.resolve(this.#living(tag).map(sessionRecord));
+    return Promise.resolve(this.#living(tag).map((record) => record.handOut()));
   }
 
   /** All end at once. Those of a user with many are removed part by part, with requests let through in between. */
   async deleteByUser(tag: UserTag, { except }: DeleteByUserOptions = {}): Promise<SessionId[]> {
     const leaving = this.#living(tag).filter(({ id }) => id !== except);
     const ended = leaving.filter(({ status }) => status === 'active').map(({ id }) => id);
-    for (const record of leaving) record.expiresAt = ENDED;
+    for (const record of leaving) record.version = ENDED;
     this.#tellEnded(ended);
     for (const [index, record] of leaving.entries()) {
-      // Somebody may have looked for it and removed it meanwhile.
-      if (this.#records.get(record.id) === record) this.#records.remove(record);
+      this.#records.remove(record);
       if (index % RECORDS_PER_SLICE === RECORDS_PER_SLICE - 1) await eventLoopTurn();
     }
     return ended;
@@ -161,8 +160,7 @@ export class MemoryBackend implements SessionBackend {
     let looked = 0;
     let removed = 0;
     for (const record of this.#records.due(now)) {
-      if (record.expiresAt > now) this.#records.renew(record);
-      else {
+      if (record.expiresAt <= now) {
         this.#records.remove(record);
         removed++;
       }
@@ -214,22 +212,28 @@ export class MemoryBackend implements SessionBackend {
   /** Those that a limit leaves no room for beside `record`. */
   #excess(record: SessionRecord, { max }: SessionLimit, replaced: StoredRecord | undefined): StoredRecord[] {
     const tag = tagOf(record.id);
-    if (this.#records.countListed(tag) < max) return [];
+    if (this.#records.countOf(tag) < max) return [];
     const others = this.#living(tag).filter((other) => other !== replaced);
     const excess = others.length + 1 - max;
     return excess <= 0 ? [] : others.sort(leastRecentlyUsedFirst).slice(0, excess);
   }
 
+  /** What the index of a user lists. Expired ones leave here. */
   #living(tag: UserTag): StoredRecord[] {
-    return this.#records.listed(tag).flatMap(({ id }) => this.#find(id) ?? []);
+    return this.#records.of(tag).filter((record) => isListed(record) && this.#lives(record));
   }
 
   /** A record that has not expired; an expired one leaves here. */
   #find(id: SessionId): StoredRecord | undefined {
     const record = this.#records.get(id);
-    if (record === undefined || record.expiresAt > this.#now()) return record;
+    return record !== undefined && this.#lives(record) ? record : undefined;
+  }
+
+  /** Removes it if it does not. */
+  #lives(record: StoredRecord): boolean {
+    if (record.expiresAt > this.#now() && record.version !== ENDED) return true;
     this.#records.remove(record);
-    return undefined;
+    return false;
   }
 
   /** For so many more records, of which at most one has no room. False: all that are there are of users who are signed in. */
@@ -244,10 +248,7 @@ export class MemoryBackend implements SessionBackend {
 
   #anExpired(): StoredRecord | null {
     const now = this.#now();
-    for (const record of this.#records.due(now)) {
-      if (record.expiresAt <= now) return record;
-      this.#records.renew(record);
-    }
+    for (const record of this.#records.due(now)) if (record.expiresAt <= now) return record;
     return null;
   }
 

@@ -8,7 +8,6 @@ export class SplitMap<Key extends string, Value> {
   readonly #parts = Array.from({ length: PARTS }, () => new Map<Key, Value>());
   /** For keys that are too short. */
   readonly #others = new Map<Key, Value>();
-  #size = 0;
 
   /** @param at which character of a key says in which part it is; random, of base64url */
   constructor(private readonly at: number) {}
@@ -18,18 +17,11 @@ export class SplitMap<Key extends string, Value> {
   }
 
   set(key: Key, value: Value): void {
-    const part = this.#partOf(key);
-    const before = part.size;
-    part.set(key, value);
-    this.#size += part.size - before;
+    this.#partOf(key).set(key, value);
   }
 
   delete(key: Key): void {
-    if (this.#partOf(key).delete(key)) this.#size--;
-  }
-
-  get size(): number {
-    return this.#size;
+    this.#partOf(key).delete(key);
   }
 
   #partOf(key: Key): Map<Key, Value> {
