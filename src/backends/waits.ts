@@ -26,6 +26,7 @@ export class Waits {
   #last: Wait | null = null;
   #timer: NodeJS.Timeout | undefined;
   #firesAt = Infinity;
+  #rests = false;
 
   add(wait: Wait): void {
     wait.previous = this.#last;
@@ -48,11 +49,10 @@ export class Waits {
     return true;
   }
 
-  /** Stops the timer if nothing is pending, so that it does not keep a process alive that is done. */
+  /** From now on the timer keeps no process alive that is done, whatever is pending. */
   rest(): void {
-    if (this.#first !== null) return;
-    clearTimeout(this.#timer);
-    this.#firesAt = Infinity;
+    this.#rests = true;
+    this.#timer?.unref();
   }
 
   #start(firesAt: number): void {
@@ -66,6 +66,7 @@ export class Waits {
       },
       Math.ceil(firesAt - performance.now()),
     );
+    if (this.#rests) this.#timer.unref();
   }
 
   #fire(): void {

@@ -122,7 +122,7 @@ describe('a user of Redis who has more sessions than one script looks at', () =>
       maxSessionsPerUser: 3,
       backendTimeout: AMPLE_MS,
     });
-    const monitor = await redis.client().monitor();
+    const monitor = await observer.monitor();
     const commands: number[] = [];
     monitor.on('monitor', (_time: string, args: string[], source: string) => {
       if (source === 'lua') commands.push(commands.pop()! + 1);

@@ -63,10 +63,16 @@ describe('the time budget of a request', () => {
   });
 
   it('keeps no process alive that has closed its store', async () => {
-    const outcome = outcomeOf(() => Promise.resolve('value'));
-    await jest.advanceTimersByTimeAsync(0);
+    const made = jest.spyOn(globalThis, 'setTimeout');
+    const holding = () => made.mock.results.map(({ value }) => (value as NodeJS.Timeout).hasRef());
+    const before = outcomeOf(never);
+    expect(holding()).toEqual([true]);
     waits.rest();
-    expect([outcome.current, jest.getTimerCount()]).toEqual(['value', 0]);
+    const after = outcomeOf(never);
+    await jest.advanceTimersByTimeAsync(TIMEOUT_MS + 1);
+    expect([before.current, after.current]).toEqual(['BACKEND_TIMEOUT', 'BACKEND_TIMEOUT']);
+    outcomeOf(never);
+    expect(holding()).toEqual(holding().map(() => false));
   });
 
   it('gives up no wait that one before it has ended, and forgets none behind it', async () => {
