@@ -49,7 +49,7 @@ export async function sessionMaker(layout: Layout, now: number): Promise<(index:
         formerIds: [],
         lineage: null,
       },
-      user: layout === 'anonymous' ? null : user(index),
+      userText: JSON.stringify(layout === 'anonymous' ? null : user(index)),
       data: { cart: [{ sku: `A-${index}`, quantity: 2 }], theme: 'dark', lastPage: `/articles/${index}` },
       flash: [],
       oneTime: [],

@@ -1,5 +1,5 @@
 import { isSessionId, tagOf, type SessionId } from '../tokens/session-secret.js';
-import { encodePayload, withMetadata, type FormerId, type SessionMetadata } from './payload.js';
+import { encodePayload, NO_USER, withMetadata, type FormerId, type SessionMetadata } from './payload.js';
 import { isInstant, type SessionRecord } from './session-record.js';
 import type { StoredSession } from './stored-session.js';
 
@@ -46,7 +46,7 @@ export function aliasRecord(
       formerIds: [],
       lineage: null,
     },
-    user: null,
+    userText: NO_USER,
     data: { successor: successor.id, graceEndsAt },
     flash: [],
     oneTime: [],

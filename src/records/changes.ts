@@ -2,6 +2,7 @@ import type { StoredFlashMessage } from './flash-message.js';
 import { withOneTimeValue, type StoredOneTimeValue } from './one-time-value.js';
 import type { SessionUser } from './session-user.js';
 import { withMetadata, type SessionContent } from './payload.js';
+import type { StoredPayload } from './stored-payload.js';
 
 /** One step of a change set. Steps speak of single keys, so that two requests that change different keys both get their way. */
 export type Change =
@@ -17,7 +18,7 @@ export type Change =
   | { readonly op: 'set-lifetime'; readonly ttlMs: number; readonly absoluteExpiresAt: number | null };
 
 /** `content` with `changes` made, in order. Pure: neither argument is touched, and the same arguments give the same result. */
-export function apply(content: SessionContent, changes: readonly Change[]): SessionContent {
+export function apply(content: StoredPayload, changes: readonly Change[]): SessionContent {
   let { metadata, user, flash, oneTime } = content;
   const data = new Map(Object.entries(content.data));
   for (const change of changes) {
@@ -57,7 +58,8 @@ export function apply(content: SessionContent, changes: readonly Change[]): Sess
         change satisfies never;
     }
   }
-  return { metadata, user, data: Object.fromEntries<unknown>(data), flash, oneTime };
+  const userText = user === content.user ? content.userText : JSON.stringify(user);
+  return { metadata, userText, data: Object.fromEntries<unknown>(data), flash, oneTime };
 }
 
 /** `messages` among those that are stored, oldest first; both keep their own order, whatever the clocks of their writers said. */

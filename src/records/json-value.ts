@@ -131,7 +131,7 @@ function faultInObject(object: Record<string, unknown>, depth: number, walk: Wal
     return foreignPrototype(prototype, why);
   }
   const keys = Object.keys(object);
-  if (Reflect.ownKeys(object).length !== keys.length) return fault('has a symbol or a hidden property as a key');
+  if (hasHiddenKeys(object, keys.length)) return fault('has a symbol or a hidden property as a key');
   for (const key of keys) {
     if (key === '__proto__') return fault('has a key named __proto__, which merges turn into an attack', 'input');
     walk.charsLeft -= key.length;
@@ -139,6 +139,11 @@ function faultInObject(object: Record<string, unknown>, depth: number, walk: Wal
     if (within !== null) return at(key, within);
   }
   return null;
+}
+
+/** Not by `Reflect.ownKeys`, which takes three times as long. */
+function hasHiddenKeys(object: object, visible: number): boolean {
+  return Object.getOwnPropertyNames(object).length !== visible || Object.getOwnPropertySymbols(object).length > 0;
 }
 
 /** A body with a key `__proto__` that was merged by `Object.assign` has made a plain object the prototype. */

@@ -3,7 +3,7 @@ import { checksumFrom } from './checksum.js';
 import { filledNumber } from './fixed-width.js';
 import type { StoredFlashMessage } from './flash-message.js';
 import type { StoredOneTimeValue } from './one-time-value.js';
-import type { SessionData, SessionUser } from './session-user.js';
+import type { SessionData } from './session-user.js';
 
 /** The latest schema that this version knows. */
 export const SCHEMA = 1;
@@ -21,6 +21,8 @@ const ID_CHARS = 59;
 export const CHECKSUM_CHARS = 10;
 export const NUMBER_CHARS = 14;
 export const NEVER = 'null'.padStart(NUMBER_CHARS);
+/** The second line of an anonymous session. */
+export const NO_USER = 'null';
 
 /** Where the parts of a payload stand. */
 export const ID_AT = BEFORE_ID.length;
@@ -100,7 +102,8 @@ export type LoginMetadata = Pick<
 /** What a payload says. */
 export interface SessionContent {
   readonly metadata: SessionMetadata;
-  readonly user: SessionUser | null;
+  /** The user in JSON, or {@link NO_USER}: as a text, nobody can change it between its check and its storage. */
+  readonly userText: string;
   readonly data: SessionData;
   readonly flash: readonly StoredFlashMessage[];
   readonly oneTime: readonly StoredOneTimeValue[];
@@ -122,7 +125,7 @@ export interface SessionContent {
  * `crc32` is the CRC-32 of all that follows it, in UTF-8. As the first line has a fixed width, a session is loaded without parsing JSON, and
  * each part is parsed when it is first read; the data stands last, so that nothing searches it for its end.
  */
-export function encodePayload(id: SessionId, { metadata, user, data, flash, oneTime }: SessionContent): string {
+export function encodePayload(id: SessionId, { metadata, userText, data, flash, oneTime }: SessionContent): string {
   const { createdAt, ttlMs, absoluteExpiresAt } = metadata;
   const times = [
     BEFORE_CREATED_AT + filledNumber(createdAt, NUMBER_CHARS),
@@ -130,7 +133,7 @@ export function encodePayload(id: SessionId, { metadata, user, data, flash, oneT
     BEFORE_ABSOLUTE_END + (absoluteExpiresAt === null ? NEVER : filledNumber(absoluteExpiresAt, NUMBER_CHARS)),
   ];
   const lines = [
-    JSON.stringify(user),
+    userText,
     JSON.stringify(loginLine(metadata)),
     listText(flash),
     listText(oneTime),

@@ -14,6 +14,7 @@ import {
   ID_AT,
   isOfNewerSchema,
   NEVER,
+  NO_USER,
   NUMBER_CHARS,
   TTL_AT,
   USER_AT,
@@ -27,7 +28,7 @@ import { isInstant, type SessionRecord } from './session-record.js';
 import type { SessionData, SessionUser } from './session-user.js';
 import { isObject, isStoredUser } from './stored-user.js';
 
-const NO_USER = 'null\n';
+const LINE_WITHOUT_USER = `${NO_USER}\n`;
 /** A hundred years: what the options allow. */
 const LONGEST_TTL_MS = 3_153_600_000_000;
 
@@ -93,7 +94,7 @@ export class StoredPayload implements SessionContent {
 
   /** Whether no user is signed in. */
   get isAnonymous(): boolean {
-    return this.#record.payload.startsWith(NO_USER, USER_AT);
+    return this.#record.payload.startsWith(LINE_WITHOUT_USER, USER_AT);
   }
 
   get userText(): string {

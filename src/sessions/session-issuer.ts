@@ -10,7 +10,7 @@ import { sessionChannels, trace } from '../events/session-channels.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
 import { assertJsonValue } from '../records/json-value.js';
-import { encodePayload, type SessionContent, type SessionMetadata } from '../records/payload.js';
+import { encodePayload, NO_USER, type SessionContent, type SessionMetadata } from '../records/payload.js';
 import { encodedPayload } from '../records/stored-payload.js';
 import type { SessionRecord } from '../records/session-record.js';
 import { isObject } from '../records/stored-user.js';
@@ -31,13 +31,13 @@ import { SessionEndings } from './session-endings.js';
 import { SessionLifetimes, type NewSessionLifetime } from './session-lifetimes.js';
 import type { IssuedSession } from './session-results.js';
 import type { StoredSession } from '../records/stored-session.js';
-import type { NewSessionUser, SessionData, SessionUser } from '../records/session-user.js';
-import { toSessionUser } from './user-input.js';
+import type { NewSessionUser, SessionData } from '../records/session-user.js';
+import { checkedUser, type CheckedUser } from './user-input.js';
 
 /** The values of a new session. */
 export interface NewSession {
   /** `null` for an anonymous session. */
-  readonly user: SessionUser | null;
+  readonly user: CheckedUser | null;
   readonly client: RequestClient;
   /** Default: none. */
   readonly data?: Partial<SessionData>;
@@ -102,7 +102,7 @@ export class SessionIssuer {
   }
 
   async #create(created: NewSession, origin: SessionEventOrigin, budget: StoreBudget): Promise<IssuedSession> {
-    const prepared = await this.prepare(this.contentOf(created));
+    const prepared = await this.prepare(this.contentOf(created), created.user?.userId ?? null);
     const stored = await this.insertNew(prepared, origin, budget);
     this.announce(prepared, origin);
     return this.issue(prepared, stored);
@@ -117,7 +117,7 @@ export class SessionIssuer {
   contentOf(created: NewSession): SessionContent {
     const { user, data = {} } = created;
     this.assertData(data);
-    return { metadata: this.#metadataOf(created), user, data, flash: [], oneTime: [] };
+    return { metadata: this.#metadataOf(created), userText: user?.text ?? NO_USER, data, flash: [], oneTime: [] };
   }
 
   #metadataOf({ user, client, lifetime = {}, methods }: NewSession): SessionMetadata {
@@ -150,20 +150,22 @@ export class SessionIssuer {
   }
 
   /** @throws SessionDataError when `user` cannot be stored */
-  newUser(user: NewSessionUser): SessionUser {
-    return toSessionUser(user, this.options.maxSessionBytes);
+  newUser(user: NewSessionUser): CheckedUser {
+    return checkedUser(user, this.options.maxSessionBytes);
   }
 
   /**
    * A record under a new secret and id.
    *
+   * @param userId of the user in `content`; `null` for an anonymous session
    * @param startsAt when its idle lifetime begins; default: when the session was created
    * @param tag default: that of the user, or a random one for an anonymous session
    */
   async prepare(
     content: SessionContent,
+    userId: string | null,
     startsAt: number = content.metadata.createdAt,
-    tag: UserTag = this.#tagFor(content.user),
+    tag: UserTag = this.#tagFor(userId),
   ): Promise<PreparedSession> {
     const secret = newSecret(tag, this.context.random);
     const id = sessionIdOf(secret);
@@ -172,19 +174,18 @@ export class SessionIssuer {
       id,
       version: 1,
       status: 'active',
-      userTag: content.user === null ? null : tag,
+      userTag: userId === null ? null : tag,
       lastAccessed: startsAt,
       expiresAt: Math.min(startsAt + ttlMs, absoluteExpiresAt ?? Infinity),
       // In the turn in which it was checked: the application may still change its own objects.
       payload: encodePayload(id, content),
     };
-    const userId = content.user?.userId ?? null;
     const token = this.sign(secret, absoluteExpiresAt);
     return typeof token === 'string' ? { token, userId, record } : { token: await token, userId, record };
   }
 
-  #tagFor(user: SessionUser | null): UserTag {
-    return user === null ? anonymousTag(this.context.random) : this.tagOfUser(user.userId);
+  #tagFor(userId: string | null): UserTag {
+    return userId === null ? anonymousTag(this.context.random) : this.tagOfUser(userId);
   }
 
   /**
@@ -265,7 +266,7 @@ function checkedToken(token: unknown): string {
   );
 }
 
-function methodsOf(user: SessionUser | null, methods: unknown): readonly string[] {
+function methodsOf(user: CheckedUser | null, methods: unknown): readonly string[] {
   if (user !== null || methods === undefined) return authMethodsOf(methods);
   throw new SessionUsageError('A session without a user has no proof of identity: pass a user, or leave methods out.');
 }

@@ -22,11 +22,11 @@ import type { IssuedSession } from './session-results.js';
 import { sessionEnded, type SessionState } from './session-state.js';
 import { SessionWatches } from './session-watches.js';
 import type { StoredSession } from '../records/stored-session.js';
-import type { SessionUser } from '../records/session-user.js';
+import type { CheckedUser } from './user-input.js';
 
 /** Who logs in, how, from where, and for how long. */
 export interface Login {
-  readonly user: SessionUser;
+  readonly user: CheckedUser;
   readonly client: RequestClient;
   readonly lifetime: NewSessionLifetime;
   readonly methods?: readonly string[] | undefined;
@@ -54,6 +54,8 @@ const DEAD_AT_ONCE: NewId = { graceMs: 0 };
 
 /** How a session is exchanged within one slot. */
 interface Exchange {
+  /** Of the new session; `null` for an anonymous one. */
+  readonly userId: string | null;
   readonly tag: UserTag;
   readonly contentFrom: SuccessorContent;
   readonly origin: SessionEventOrigin;
@@ -122,7 +124,7 @@ export class SessionLogin {
       return { ...fresh, data, flash, oneTime };
     };
     const exchanged = await this.#exchangeAtLogin(state, login, fresh, contentFrom, budget);
-    const { prepared, stored } = exchanged ?? (await this.#insertNew(fresh, login.origin, budget));
+    const { prepared, stored } = exchanged ?? (await this.#insertNew(fresh, login, budget));
     if (carried === null || exchanged === null) state.replaceBy(stored);
     else state.continueAs(stored, carried);
     state.isByOldId = false;
@@ -133,8 +135,8 @@ export class SessionLogin {
     return { session: previous, token: prepared.token };
   }
 
-  async #insertNew(content: SessionContent, origin: SessionEventOrigin, budget: StoreBudget): Promise<Exchanged> {
-    const prepared = await this.issuer.prepare(content);
+  async #insertNew(content: SessionContent, { user, origin }: Login, budget: StoreBudget): Promise<Exchanged> {
+    const prepared = await this.issuer.prepare(content, user.userId);
     return { prepared, stored: await this.issuer.insertNew(prepared, origin, budget) };
   }
 
@@ -146,16 +148,18 @@ export class SessionLogin {
   /** @returns `null` if `previous` had a user and has ended: there is nothing to exchange, and nothing that an attacker could have planted */
   async #exchangeAtLogin(
     previous: SessionState,
-    { user, origin }: Login,
+    login: Login,
     fresh: SessionContent,
     contentFrom: SuccessorContent,
     budget: StoreBudget,
   ): Promise<Exchanged | null> {
-    const tag = this.issuer.tagOfUser(user.userId);
+    const { origin } = login;
+    const { userId } = login.user;
+    const tag = this.issuer.tagOfUser(userId);
     const exchanged =
       tagOf(previous.record.id) === tag
-        ? await this.#exchange(previous, { tag, contentFrom, origin, follows: 'always' }, budget)
-        : await this.#exchangeAcrossSlots(previous, fresh, contentFrom, origin, budget);
+        ? await this.#exchange(previous, { userId, tag, contentFrom, origin, follows: 'always' }, budget)
+        : await this.#exchangeAcrossSlots(previous, login, fresh, contentFrom, budget);
     if (exchanged === null && previous.userId === null) throw lostRace();
     return exchanged;
   }
@@ -185,6 +189,7 @@ export class SessionLogin {
     if (graceMs > 0) this.#assertKeepsAliases();
     if (state.isByOldId) throw lostRace();
     const previousSessionId = session.sessionId;
+    const { userId } = state;
     const pending = state.pendingChanges();
     const now = this.context.clock.now();
     const graceEndsAt = graceMs > 0 ? now + graceMs : null;
@@ -194,11 +199,12 @@ export class SessionLogin {
       return { ...apply(content, pending.changes), metadata: withMetadata(metadata, proof) };
     };
     const origin = state.originOf(cause);
-    const exchange = { tag: tagOf(previousSessionId), contentFrom, origin, follows: 'never', graceEndsAt } as const;
-    const exchanged = await this.#exchange(state, { ...exchange, keepsExpiry }, budget);
+    const tag = tagOf(previousSessionId);
+    const exchange = { userId, tag, contentFrom, origin, follows: 'never', graceEndsAt, keepsExpiry } as const;
+    const exchanged = await this.#exchange(state, exchange, budget);
     if (exchanged === null) throw lostRace();
     const { id: sessionId } = exchanged.stored.record;
-    this.events.emit({ type: 'regenerated', sessionId, previousSessionId, userId: state.userId, ...origin });
+    this.events.emit({ type: 'regenerated', sessionId, previousSessionId, userId, ...origin });
     this.watches.hasNewId(previousSessionId, exchanged.stored);
     if (state.listener !== null) {
       state.continueAs(exchanged.stored, pending);
@@ -217,13 +223,13 @@ export class SessionLogin {
    */
   #exchange(
     previous: SessionState,
-    { tag, contentFrom, origin, follows, graceEndsAt = null, keepsExpiry = false }: Exchange,
+    { userId, tag, contentFrom, origin, follows, graceEndsAt = null, keepsExpiry = false }: Exchange,
     budget: StoreBudget,
   ): Promise<Exchanged | null> {
     const now = this.context.clock.now();
     const attempt = async (old: StoredSession) => {
       if (!this.store.isAlive(old)) return null;
-      const renewed = await this.issuer.prepare(contentFrom(old), now, tag);
+      const renewed = await this.issuer.prepare(contentFrom(old), userId, now, tag);
       const prepared = keepsExpiry ? withExpiry(renewed, old.record.expiresAt) : renewed;
       const alias = graceEndsAt === null ? {} : { alias: aliasRecord(old, prepared.record, { now, graceEndsAt }) };
       const stored = await this.issuer.insert(prepared, { replaces: old.record, ...alias }, origin, budget);
@@ -248,12 +254,12 @@ export class SessionLogin {
    */
   async #exchangeAcrossSlots(
     previous: SessionState,
+    { user, origin }: Login,
     fresh: SessionContent,
     contentFrom: SuccessorContent,
-    origin: SessionEventOrigin,
     budget: StoreBudget,
   ): Promise<Exchanged | null> {
-    const prepared = await this.issuer.prepare(fresh);
+    const prepared = await this.issuer.prepare(fresh, user.userId);
     // A content that is too large must throw before anything is deleted.
     const prepare: SuccessorContent = (old) => {
       const content = contentFrom(old);

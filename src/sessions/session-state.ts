@@ -3,8 +3,9 @@ import { originOf, type SessionCause, type SessionEventOrigin } from '../events/
 import { SessionDataError, SessionNotFoundError } from '../errors/session-errors.js';
 import type { Change } from '../records/changes.js';
 import { assertJsonValue, jsonTextOf, wrongType } from '../records/json-value.js';
-import type { SessionContent, SessionMetadata } from '../records/payload.js';
+import type { SessionMetadata } from '../records/payload.js';
 import type { SessionRecord, SessionTimes } from '../records/session-record.js';
+import type { StoredPayload } from '../records/stored-payload.js';
 import { expiryOf, type StoredSession } from '../records/stored-session.js';
 import type { SessionData, SessionUser } from '../records/session-user.js';
 import type { StoredFlashMessage } from '../records/flash-message.js';
@@ -274,7 +275,7 @@ export class SessionState {
 
   /** The same user keeps the same object. Another user gets a new one, so that code with the old object never sees the new user in it. */
   #continuedUser(
-    { user: next }: SessionContent,
+    { user: next }: StoredPayload,
     inPlace: (held: HeldPart<SessionUser>, next: SessionUser) => HeldPart<SessionUser>,
   ): HeldPart<SessionUser> | null {
     const held = this.#user;

@@ -2,19 +2,24 @@ import { assertJsonValue, wrongType } from '../records/json-value.js';
 import { isObject, isStringArray, isUserId, LONGEST_USER_ID } from '../records/stored-user.js';
 import type { NewSessionUser, SessionUser } from '../records/session-user.js';
 
+/** The user of a new session as it will be stored. */
+export interface CheckedUser {
+  readonly userId: string;
+  /** In JSON, with the lists that were left out: a copy that the caller cannot change afterwards. */
+  readonly text: string;
+}
+
 /**
- * The user of a new session, with the lists that were left out, as a copy that the caller cannot change afterwards.
- *
- * @param mostChars the most characters that its JSON text may have
+ * @param mostChars the most characters that the JSON text of the user may have
  * @throws SessionDataError when the user cannot be stored
  */
-export function toSessionUser(user: NewSessionUser, mostChars: number): SessionUser {
+export function checkedUser(user: NewSessionUser, mostChars: number): CheckedUser {
   // Checked in spite of the type: the value may come from plain JavaScript or from a request body.
   const given: unknown = user;
   if (!isObject(given)) throw wrongType(given, 'The user of a session must be an object with a userId.', 'user');
   const complete = completed(given);
   assertUser(complete, mostChars);
-  return JSON.parse(JSON.stringify(complete)) as SessionUser;
+  return { userId: complete.userId, text: JSON.stringify(complete) };
 }
 
 /** @throws SessionDataError when `user` is not a user that a session can store */

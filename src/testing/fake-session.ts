@@ -3,13 +3,13 @@ import { SessionUsageError } from '../errors/session-errors.js';
 import { normaliseIp } from '../http/ip-address.js';
 import { SessionOptions } from '../options/session-options.js';
 import { assertJsonValue } from '../records/json-value.js';
-import { encodePayload } from '../records/payload.js';
+import { encodePayload, NO_USER } from '../records/payload.js';
 import { decodePayload } from '../records/stored-payload.js';
 import { authMethodsOf } from '../sessions/proof-of-identity.js';
 import { Session } from '../sessions/session.js';
 import { SessionState } from '../sessions/session-state.js';
 import type { NewSessionUser, SessionData } from '../records/session-user.js';
-import { toSessionUser } from '../sessions/user-input.js';
+import { checkedUser } from '../sessions/user-input.js';
 import { RandomPool } from '../tokens/random-pool.js';
 import { anonymousTag, newSecret, sessionIdOf } from '../tokens/session-secret.js';
 
@@ -58,7 +58,7 @@ export function fakeSession({
   if (user === null && (authenticatedAt !== undefined || authMethods !== undefined)) {
     throw new SessionUsageError('A session without a user has no proof of identity: pass a user to fakeSession().');
   }
-  const owner = user === null ? null : toSessionUser(user, maxSessionBytes);
+  const owner = user === null ? null : checkedUser(user, maxSessionBytes);
   const metadata = {
     createdAt,
     ttlMs,
@@ -79,7 +79,7 @@ export function fakeSession({
     userTag: owner === null ? null : tag,
     lastAccessed: createdAt,
     expiresAt: createdAt + ttlMs,
-    payload: encodePayload(id, { metadata, user: owner, data, flash: [], oneTime: [] }),
+    payload: encodePayload(id, { metadata, userText: owner?.text ?? NO_USER, data, flash: [], oneTime: [] }),
   };
   const stored = { record, content: decodePayload(record) };
   return new Session(new SessionState(stored, { clock, random, maxSessionBytes }));

@@ -19,6 +19,7 @@ import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { RedisBackend } from 'nestjs-sessionx/redis';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { checkedUser } from '../../src/sessions/user-input.js';
 import { SessionLogin } from '../../src/sessions/session-login.js';
 import { SessionStore } from '../../src/store/session-store.js';
 import { tagOf } from '../../src/tokens/session-secret.js';
@@ -78,7 +79,7 @@ const logins: [name: string, prepare: (fixture: Fixture) => Promise<() => Promis
     async ({ unlucky, userId }) => {
       const anonymous = await unlucky.sessions.createSession({ data: { cart: ['book'] } });
       const origin = { cause: 'login', ipAddress: null, userAgent: null, transport: null } as const;
-      const login = { user: { userId, roles: [], permissions: [], metadata: {} }, client: {}, lifetime: {}, origin };
+      const login = { user: checkedUser({ userId }, 1000), client: {}, lifetime: {}, origin };
       const budget = unlucky.context.get(SessionStore).newBudget();
       return () => unlucky.context.get(SessionLogin).login(anonymous.session, login, budget);
     },
