@@ -8,11 +8,11 @@ const MARK = 'sx1 ';
 export const VERSION_CHARS = 10;
 export const TIME_CHARS = 14;
 const VERSION_END = MARK.length + VERSION_CHARS;
-const STATUS_AT = VERSION_END + 1;
-const OWNER_AT = STATUS_AT + 2;
-const LAST_ACCESSED_AT = OWNER_AT + 2;
+export const STATUS_AT = VERSION_END + 1;
+export const OWNER_AT = STATUS_AT + 2;
+export const LAST_ACCESSED_AT = OWNER_AT + 2;
 const LAST_ACCESSED_END = LAST_ACCESSED_AT + TIME_CHARS;
-const EXPIRES_AT_AT = LAST_ACCESSED_END + 1;
+export const EXPIRES_AT_AT = LAST_ACCESSED_END + 1;
 const HEAD_END = EXPIRES_AT_AT + TIME_CHARS;
 /** The length of a head with its line break: before the payload come so many characters of one byte each. */
 export const HEAD_CHARS = HEAD_END + 1;

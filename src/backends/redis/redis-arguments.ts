@@ -1,8 +1,7 @@
 import { digits } from '../../records/fixed-width.js';
 import { encodeRecord, statusAndOwner, TIME_CHARS, VERSION_CHARS } from '../../records/record-text.js';
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
-import { memberOf, type SessionId } from '../../tokens/session-secret.js';
-import { isListed } from '../backend-rules.js';
+import { memberOf } from '../../tokens/session-secret.js';
 import type { CreateOptions } from '../session-backend.interface.js';
 import type { TimeWindow } from './server-clocks.js';
 
@@ -15,22 +14,14 @@ export function createArguments(
   now: number,
   { earliest, latest }: TimeWindow,
 ): Arguments {
-  return [
-    encodeRecord(record),
-    lifetime(record.expiresAt, now),
-    now,
-    timeText(record.expiresAt),
-    timeText(record.lastAccessed),
-    memberOf(record.id),
-    flag(isListed(record)),
-    earliest,
-    latest,
-    limit?.max ?? 0,
-    flag(limit?.onLimit === 'reject'),
-    replaces === undefined ? '' : memberOf(replaces.id),
-    replaces === undefined ? '' : versionText(replaces.version),
-    ...(replaces?.alias === undefined ? [] : [encodeRecord(replaces.alias), lifetime(replaces.alias.expiresAt, now)]),
-  ];
+  const { max = 0, onLimit } = limit ?? {};
+  const text = encodeRecord(record);
+  const created: Arguments = [text, lifetime(record, now), now, earliest, latest, max, flag(onLimit === 'reject')];
+  if (replaces === undefined) return created;
+  const { id, version, alias } = replaces;
+  created.push(memberOf(id), versionText(version));
+  if (alias !== undefined) created.push(encodeRecord(alias), lifetime(alias, now));
+  return created;
 }
 
 /** @param window as of `createArguments`; null: at any time */
@@ -47,16 +38,13 @@ export function replaceArguments(
     timeText(record.lastAccessed),
     timeText(record.expiresAt),
     record.payload,
-    lifetime(record.expiresAt, now),
-    memberOf(record.id),
-    flag(isListed(record)),
-    window?.earliest ?? '',
-    window?.latest ?? '',
+    lifetime(record, now),
+    ...(window === null ? [] : [window.earliest, window.latest]),
   ];
 }
 
-export function touchArguments(id: SessionId, { lastAccessed, expiresAt }: SessionTimes, now: number): Arguments {
-  return [timeText(lastAccessed), timeText(expiresAt), lifetime(expiresAt, now), memberOf(id)];
+export function touchArguments(times: SessionTimes, now: number): Arguments {
+  return [timeText(times.lastAccessed), timeText(times.expiresAt), lifetime(times, now)];
 }
 
 export function versionText(version: number): string {
@@ -68,7 +56,7 @@ export function timeText(milliseconds: number): string {
 }
 
 /** Milliseconds that Redis is to keep the record, by the module's clock; never 0, which Redis refuses. */
-function lifetime(expiresAt: number, now: number): number {
+function lifetime({ expiresAt }: Pick<SessionTimes, 'expiresAt'>, now: number): number {
   return Math.max(1, Math.ceil(expiresAt - now));
 }
 

@@ -1,3 +1,4 @@
+import { EXPIRES_AT_AT, LAST_ACCESSED_AT, OWNER_AT, STATUS_AT, TIME_CHARS } from '../../../records/record-text.js';
 import { GONE, IN_TIME, LIST, PARTS, RECORD_HEAD, REMOVE, SURPLUS, TELL_ENDED, TORN, UNLIST } from './script-parts.js';
 
 /** Expired members that a creation takes out of the index: more than it enters, so that the index does not grow. */
@@ -8,9 +9,9 @@ const PRUNED_AT_ONCE = 20;
  * nothing.
  *
  * KEYS 1 the record
- * ARGV 1 record as text, 2 lifetime in ms, 3 now, 4 expiresAt, 5 lastAccessed, 6 member, 7 '1' to list it, 8 earliest and 9 latest server time
- *      in ms, 10 most sessions or '0', 11 '1' to reject beyond it, 12 member to replace or '', 13 the version that it must have,
- *      14 alias to leave in its place, as text, or nothing, 15 its lifetime in ms
+ * ARGV 1 record as text, 2 lifetime in ms, 3 now, 4 earliest and 5 latest server time in ms, 6 most sessions or '0', 7 '1' to reject beyond it;
+ *      then nothing, or 8 member to replace, 9 the version that it must have;
+ *      then nothing, or 10 alias to leave in its place, as text, 11 its lifetime in ms
  *
  * Returns an array: 'created' and the evicted members, or one word; then nothing was stored. 'late': the server's time is not between the
  * two. 'full': the index has as many living sessions as the limit allows, and rejects another. 'crowded': the user has many more than that, or
@@ -23,12 +24,15 @@ const PRUNED_AT_ONCE = 20;
  * In a slot that moves it runs on the new node alone, as the record is not on the old one; it waits there for what it has to look at.
  */
 export const CREATE = `${RECORD_HEAD}${IN_TIME}${PARTS}${TORN}${LIST}${UNLIST}
-if not isInTime(ARGV[8], ARGV[9]) then return {'late'} end
+if not isInTime(ARGV[4], ARGV[5]) then return {'late'} end
 
 local index = indexOf(KEYS[1])
-local listed = ARGV[7] == '1'
-local most = tonumber(ARGV[10])
-local replaced = ARGV[12]
+local member = memberOf(KEYS[1])
+local listed = isListed(string.sub(ARGV[1], ${STATUS_AT + 1}, ${OWNER_AT + 1}))
+local lastAccessed = string.sub(ARGV[1], ${LAST_ACCESSED_AT + 1}, ${LAST_ACCESSED_AT + TIME_CHARS})
+local expiresAt = string.sub(ARGV[1], ${EXPIRES_AT_AT + 1}, ${EXPIRES_AT_AT + TIME_CHARS})
+local most = tonumber(ARGV[6])
+local replaced = ARGV[8] or ''
 
 local entries = 0
 local gone = {}
@@ -37,8 +41,8 @@ if listed then
   entries = redis.call('ZCARD', index)
   local expired = {}
   if entries > 0 then
-    for _, member in ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', ARGV[3], 'LIMIT', 0, ${PRUNED_AT_ONCE})) do
-      if member == ENDING then ending = true else expired[#expired + 1] = member end
+    for _, due in ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', ARGV[3], 'LIMIT', 0, ${PRUNED_AT_ONCE})) do
+      if due == ENDING then ending = true else expired[#expired + 1] = due end
     end
   end
   if inCluster then
@@ -58,7 +62,7 @@ if replaced ~= '' then
   if not old and torn({KEYS[1], index .. replaced}) then return MOVING end
   if not old then return {'missing'} end
   if old.newer then return {'newer'} end
-  if old.version ~= ARGV[13] then return {'changed'} end
+  if old.version ~= ARGV[9] then return {'changed'} end
 end
 
 local part
@@ -72,17 +76,17 @@ if listed and most > 0 then
     part = surplus(index, {replaced, unpack(gone)}, excess, ARGV[3])
     if part.torn then return MOVING end
     if part.newer then return {'newer'} end
-    if ARGV[11] == '1' and #part.evicted > 0 then return {'full'} end
+    if ARGV[7] == '1' and #part.evicted > 0 then return {'full'} end
   end
 end
 
 if not redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX') then return {'exists'} end
 -- Before others leave: an index that loses its last member goes, and its lifetime with it.
-if listed then list(index, ARGV[6], ARGV[5], ARGV[4], ARGV[2], entries) end
+if listed then list(index, member, lastAccessed, expiresAt, ARGV[2], entries) end
 if #gone > 0 then unlist(index, gone) end
 if replaced ~= '' then
-  if ARGV[14] then
-    redis.call('SET', index .. replaced, ARGV[14], 'PX', ARGV[15])
+  if ARGV[10] then
+    redis.call('SET', index .. replaced, ARGV[10], 'PX', ARGV[11])
   else
     redis.call('DEL', index .. replaced)
   end
@@ -95,7 +99,7 @@ if part then
 end
 -- What takes the place of a session that is being ended is ended with it.
 if ending and replaced ~= '' and redis.call('ZSCORE', index .. ENDING, replaced) then
-  list(index .. ENDING, ARGV[6], ARGV[5], ARGV[4], ARGV[2])
+  list(index .. ENDING, member, lastAccessed, expiresAt, ARGV[2])
 end
 local evicted = part and part.evicted or {}
 if replaced ~= '' or #evicted > 0 then

@@ -5,13 +5,14 @@ import { IN_TIME, LIFETIME, LIST, PARTS, RECORD_HEAD, TELL_ENDED, TORN, UNLIST }
  *
  * KEYS 1 the record
  * ARGV 1 the version that it must have, 2 its new version, 3 status and owner letters, 4 lastAccessed, 5 expiresAt, 6 payload,
- *      7 lifetime in ms, 8 member, 9 '1' to list it, 10 earliest and 11 latest server time in ms, or ''
+ *      7 lifetime in ms, then nothing, or 8 earliest and 9 latest server time in ms
  *
  * Returns 'replaced', 'changed', 'missing', 'newer', or 'late' where the server's time is not between the two.
  */
 export const REPLACE = `${RECORD_HEAD}${IN_TIME}${PARTS}${TORN}${LIFETIME}${LIST}${UNLIST}
-if ARGV[10] ~= '' and not isInTime(ARGV[10], ARGV[11]) then return 'late' end
+if ARGV[8] and not isInTime(ARGV[8], ARGV[9]) then return 'late' end
 local index = indexOf(KEYS[1])
+local member = memberOf(KEYS[1])
 local old = head(KEYS[1])
 if not old then return 'missing' end
 if old.newer then return 'newer' end
@@ -26,14 +27,14 @@ if tonumber(ARGV[5]) > tonumber(old.expiresAt) then
 else
   redis.call('SET', KEYS[1], text, 'KEEPTTL')
 end
-if ARGV[9] == '1' then
-  list(index, ARGV[8], lastAccessed, expiresAt, redis.call('PTTL', KEYS[1]))
+if isListed(ARGV[3]) then
+  list(index, member, lastAccessed, expiresAt, redis.call('PTTL', KEYS[1]))
 elseif old.owned then
-  unlist(index, {ARGV[8]})
+  unlist(index, {member})
 end
 if old.status == 'a' and string.sub(ARGV[3], 1, 1) ~= 'a' then
   ${TELL_ENDED}
-  tellEnded(index, {ARGV[8]})
+  tellEnded(index, {member})
 end
 return 'replaced'
 `;
