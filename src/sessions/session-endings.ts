@@ -150,6 +150,8 @@ export class SessionEndings {
   async #invalidate(state: SessionState, by: string | null, budget: StoreBudget): Promise<boolean> {
     if (state.isEnded) return false;
     state.listener?.beforeWrite();
+    // Read before anything is written: a user that is not ours throws here.
+    const { userId } = state;
     const seen = { alive: false };
     const stored = await this.store.change(
       state.record.id,
@@ -163,7 +165,7 @@ export class SessionEndings {
     );
     state.end('invalidated');
     if (!seen.alive || stored === null) return false;
-    this.report(stored.record.id, state.userId, { reason: 'invalidated', by }, state.originOf('invalidated'));
+    this.report(stored.record.id, userId, { reason: 'invalidated', by }, state.originOf('invalidated'));
     return true;
   }
 

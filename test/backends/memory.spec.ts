@@ -153,6 +153,19 @@ describe('the bound', () => {
     expect(await countOf([renewed, user, last])).toBe(3);
   });
 
+  it('takes no session that has ended into account while a log-out everywhere still removes those of the user', async () => {
+    await open(1200);
+    const tag = newTag();
+    const restOfMinute = 60_000 - (clock.now() % 60_000) - 1;
+    const ended = await storedMany(1200, () => tag, restOfMinute);
+    const removal = backend.deleteByUser(tag);
+    const others = await storedMany(900, newTag);
+    expect(await removal).toHaveLength(1200);
+    expect([await countOf(ended), await countOf(others)]).toEqual([0, 900]);
+    expect(await countOf(await storedMany(300, newTag))).toBe(300);
+    await expect(stored(newTag())).rejects.toThrow(SessionBackendError);
+  });
+
   it('is said once a minute, and is no outage of the store', async () => {
     const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
     const log = jest.spyOn(Logger.prototype, 'log').mockImplementation(() => undefined);

@@ -18,7 +18,7 @@ describe('the table of the memory backend', () => {
     const table = new RecordTable();
     for (const each of records) table.add(each);
     const stored = (each: SessionRecord) => table.get(each.id)!;
-    const named = () => [...new Set(records.map(({ userTag }) => userTag!))].flatMap((tag) => table.of(tag));
+    const named = () => [...new Set(records.map(({ userTag }) => userTag!))].flatMap((tag) => table.listed(tag));
     return { table, stored, payloads: () => named().map(({ payload }) => payload) };
   }
 
@@ -47,6 +47,21 @@ describe('the table of the memory backend', () => {
     table.add(first);
     table.remove(gone);
     expect([payloads(), table.size]).toEqual([['a'], 1]);
+  });
+
+  it('lists what signs a user in, however much else is under the tag', () => {
+    const [session, other] = [record('ann', 'a'), record('ann', 'b')];
+    const alias: SessionRecord = { ...record('ann', 'c'), status: 'alias', userTag: null };
+    const { table, stored } = tableOf(session, other, alias);
+    table.update(stored(other), { ...other, status: 'invalidated', version: 2 });
+    expect([table.listed(session.userTag!).length, table.countListed(session.userTag!), table.size]).toEqual([1, 1, 3]);
+    expect([stored(other).version, stored(alias).status]).toEqual([2, 'alias']);
+    for (const left of ['c', 'b', undefined]) {
+      const oldest = table.oldestExpendable();
+      expect(oldest?.payload).toBe(left);
+      if (oldest !== null) table.remove(oldest);
+    }
+    expect([table.size, table.get(other.id)]).toEqual([1, undefined]);
   });
 
   it('knows the oldest that may leave, also when another one was removed twice', () => {

@@ -3,7 +3,7 @@ import type { StoredRecord } from './stored-record.js';
 
 const BUCKET_MS = 60_000;
 
-/** Which records may have expired, without a look at all the others: they lie in buckets of a minute. */
+/** Which records may have expired, without a look at all the others: they lie in buckets of a minute, which a renewal moves them between. */
 export class ExpiryBuckets {
   readonly #buckets = new Map<number, Set<StoredRecord>>();
 

@@ -160,7 +160,7 @@ export class MemoryBackend implements SessionBackend {
     let looked = 0;
     let removed = 0;
     for (const record of this.#records.due(now)) {
-      if (record.expiresAt <= now) {
+      if (isOver(record, now)) {
         this.#records.remove(record);
         removed++;
       }
@@ -212,7 +212,7 @@ export class MemoryBackend implements SessionBackend {
   /** Those that a limit leaves no room for beside `record`. */
   #excess(record: SessionRecord, { max }: SessionLimit, replaced: StoredRecord | undefined): StoredRecord[] {
     const tag = tagOf(record.id);
-    if (this.#records.countOf(tag) < max) return [];
+    if (this.#records.countListed(tag) < max) return [];
     const others = this.#living(tag).filter((other) => other !== replaced);
     const excess = others.length + 1 - max;
     return excess <= 0 ? [] : others.sort(leastRecentlyUsedFirst).slice(0, excess);
@@ -220,7 +220,7 @@ export class MemoryBackend implements SessionBackend {
 
   /** What the index of a user lists. Expired ones leave here. */
   #living(tag: UserTag): StoredRecord[] {
-    return this.#records.of(tag).filter((record) => isListed(record) && this.#lives(record));
+    return this.#records.listed(tag).filter((record) => this.#lives(record));
   }
 
   /** A record that has not expired; an expired one leaves here. */
@@ -231,7 +231,7 @@ export class MemoryBackend implements SessionBackend {
 
   /** Removes it if it does not. */
   #lives(record: StoredRecord): boolean {
-    if (record.expiresAt > this.#now() && record.version !== ENDED) return true;
+    if (!isOver(record, this.#now())) return true;
     this.#records.remove(record);
     return false;
   }
@@ -248,7 +248,7 @@ export class MemoryBackend implements SessionBackend {
 
   #anExpired(): StoredRecord | null {
     const now = this.#now();
-    for (const record of this.#records.due(now)) if (record.expiresAt <= now) return record;
+    for (const record of this.#records.due(now)) if (isOver(record, now)) return record;
     return null;
   }
 
@@ -263,4 +263,8 @@ export class MemoryBackend implements SessionBackend {
   #now(): number {
     return this.#context?.clock.now() ?? Date.now();
   }
+}
+
+function isOver({ expiresAt, version }: StoredRecord, now: number): boolean {
+  return expiresAt <= now || version === ENDED;
 }

@@ -2,34 +2,34 @@ import type { SessionRecord, SessionTimes } from '../../records/session-record.j
 import { ownCopy } from '../../tokens/own-copy.js';
 import type { SessionId, UserTag } from '../../tokens/session-secret.js';
 import { isListed } from '../backend-rules.js';
-import { CreationOrder } from './creation-order.js';
 import { ExpiryBuckets } from './expiry-buckets.js';
 import { RecordsByTag } from './records-by-tag.js';
 import { storedRecord, type StoredRecord } from './stored-record.js';
 
 /** All records, and every order that they are looked for in. Expired ones are here until they are removed. */
 export class RecordTable {
-  readonly #byTag = new RecordsByTag();
-  /** Nobody is signed in by these. */
-  readonly #expendable = new CreationOrder();
-  readonly #signedIn = new CreationOrder();
+  /** The indexes of all users. */
+  readonly #listed = new RecordsByTag();
+  /** Nobody is signed in by these: anonymous sessions, invalidated ones, and aliases. */
+  readonly #expendable = new RecordsByTag();
   readonly #expiry = new ExpiryBuckets();
 
   get size(): number {
-    return this.#byTag.size;
+    return this.#listed.size + this.#expendable.size;
   }
 
   get(id: SessionId): StoredRecord | undefined {
-    return this.#byTag.get(id);
+    return this.#listed.get(id) ?? this.#expendable.get(id);
   }
 
-  /** All under a tag, those that no index of a user lists included. */
-  of(tag: UserTag): StoredRecord[] {
-    return this.#byTag.of(tag);
+  /** In a user's index. */
+  listed(tag: UserTag): StoredRecord[] {
+    return this.#listed.of(tag);
   }
 
-  countOf(tag: UserTag): number {
-    return this.#byTag.countOf(tag);
+  /** How many are in a user's index. */
+  countListed(tag: UserTag): number {
+    return this.#listed.countOf(tag);
   }
 
   /** The first to leave when there are too many; null: all that are left are of users who are signed in. */
@@ -44,22 +44,21 @@ export class RecordTable {
 
   add(record: SessionRecord): void {
     const stored = storedRecord(record);
-    this.#byTag.add(stored);
-    this.#orderOf(stored).append(stored);
+    this.#groupOf(stored).add(stored);
     this.#expiry.add(stored);
   }
 
   /** Takes over what a write may change. */
   update(stored: StoredRecord, record: SessionRecord): void {
-    const former = this.#orderOf(stored);
+    const former = this.#groupOf(stored);
     stored.version = record.version;
     stored.status = record.status;
     stored.payload = ownCopy(record.payload);
     this.#expiry.setTimes(stored, record);
-    const order = this.#orderOf(stored);
-    if (order === former) return;
+    const group = this.#groupOf(stored);
+    if (group === former) return;
     former.remove(stored);
-    order.append(stored);
+    group.add(stored);
   }
 
   setTimes(stored: StoredRecord, times: SessionTimes): void {
@@ -68,12 +67,10 @@ export class RecordTable {
 
   /** Does nothing if it is not there. */
   remove(stored: StoredRecord): void {
-    if (!this.#byTag.remove(stored)) return;
-    this.#orderOf(stored).remove(stored);
-    this.#expiry.remove(stored);
+    if (this.#groupOf(stored).remove(stored)) this.#expiry.remove(stored);
   }
 
-  #orderOf(record: StoredRecord): CreationOrder {
-    return isListed(record) ? this.#signedIn : this.#expendable;
+  #groupOf(record: StoredRecord): RecordsByTag {
+    return isListed(record) ? this.#listed : this.#expendable;
   }
 }

@@ -1,4 +1,5 @@
 import { memberOf, tagOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
+import { CreationOrder } from './creation-order.js';
 import { SplitMap } from './split-map.js';
 import type { StoredRecord } from './stored-record.js';
 
@@ -22,17 +23,22 @@ class Siblings extends Map<string, StoredRecord> {
  */
 export class RecordsByTag {
   readonly #byTag = new SplitMap<UserTag, StoredRecord | Siblings>(RANDOM_PART_OF_TAG);
+  readonly #order = new CreationOrder();
   #size = 0;
 
   get size(): number {
     return this.#size;
   }
 
+  /** The one that was added first. */
+  get oldest(): StoredRecord | null {
+    return this.#order.oldest;
+  }
+
   get(id: SessionId): StoredRecord | undefined {
     const present = this.#byTag.get(tagOf(id));
-    const member = memberOf(id);
-    if (present instanceof Siblings) return present.get(member);
-    return present?.member === member ? present : undefined;
+    if (present instanceof Siblings) return present.get(memberOf(id));
+    return present?.member === memberOf(id) ? present : undefined;
   }
 
   of(tag: UserTag): StoredRecord[] {
@@ -57,6 +63,7 @@ export class RecordsByTag {
       record.tag = siblings.tag;
       siblings.set(record.member, record);
     }
+    this.#order.append(record);
     this.#size++;
   }
 
@@ -72,6 +79,7 @@ export class RecordsByTag {
       if (present !== record) return false;
       this.#byTag.delete(tag);
     }
+    this.#order.remove(record);
     this.#size--;
     return true;
   }

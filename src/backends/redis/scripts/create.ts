@@ -1,5 +1,17 @@
 import { EXPIRES_AT_AT, LAST_ACCESSED_AT, OWNER_AT, STATUS_AT, TIME_CHARS } from '../../../records/record-text.js';
-import { GONE, IN_TIME, LIST, PARTS, RECORD_HEAD, REMOVE, SURPLUS, TELL_ENDED, TORN, UNLIST } from './script-parts.js';
+import {
+  GONE,
+  IN_TIME,
+  IS_LISTED,
+  LIST,
+  PARTS,
+  RECORD_HEAD,
+  REMOVE,
+  SURPLUS,
+  TELL_ENDED,
+  TORN,
+  UNLIST,
+} from './script-parts.js';
 
 /** Expired members that a creation takes out of the index: more than it enters, so that the index does not grow. */
 const PRUNED_AT_ONCE = 20;
@@ -23,7 +35,7 @@ const PRUNED_AT_ONCE = 20;
  * The first write is the one that a full Redis refuses (OOM), so that nothing is removed by a script that cannot finish.
  * In a slot that moves it runs on the new node alone, as the record is not on the old one; it waits there for what it has to look at.
  */
-export const CREATE = `${RECORD_HEAD}${IN_TIME}${PARTS}${TORN}${LIST}${UNLIST}
+export const CREATE = `${RECORD_HEAD}${IN_TIME}${PARTS}${TORN}${IS_LISTED}${LIST}${UNLIST}
 if not isInTime(ARGV[4], ARGV[5]) then return {'late'} end
 
 local index = indexOf(KEYS[1])

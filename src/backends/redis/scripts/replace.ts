@@ -1,4 +1,4 @@
-import { IN_TIME, LIFETIME, LIST, PARTS, RECORD_HEAD, TELL_ENDED, TORN, UNLIST } from './script-parts.js';
+import { IN_TIME, IS_LISTED, LIFETIME, LIST, PARTS, RECORD_HEAD, TELL_ENDED, TORN, UNLIST } from './script-parts.js';
 
 /**
  * Puts a record in the place of one version of itself. Times that the store knows to be later stay, with their lifetime.
@@ -9,7 +9,7 @@ import { IN_TIME, LIFETIME, LIST, PARTS, RECORD_HEAD, TELL_ENDED, TORN, UNLIST }
  *
  * Returns 'replaced', 'changed', 'missing', 'newer', or 'late' where the server's time is not between the two.
  */
-export const REPLACE = `${RECORD_HEAD}${IN_TIME}${PARTS}${TORN}${LIFETIME}${LIST}${UNLIST}
+export const REPLACE = `${RECORD_HEAD}${IN_TIME}${PARTS}${TORN}${LIFETIME}${IS_LISTED}${LIST}${UNLIST}
 if ARGV[8] and not isInTime(ARGV[8], ARGV[9]) then return 'late' end
 local index = indexOf(KEYS[1])
 local member = memberOf(KEYS[1])

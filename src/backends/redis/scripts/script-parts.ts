@@ -27,8 +27,8 @@ export const MEMBERS_AT_ONCE = 250;
  * script that meets one where it would have to know more returns 'newer' before it has written anything.
  *
  * `indexOf(record)`: the key of the index, of which every record key is a continuation by the 43 characters of `memberOf(record)`. The
- * scripts declare one key and make the others from it. Redis Cluster allows that within a slot (tried on 7.0), and a script that declared the index too would be refused
- * for an anonymous session, which has none, as long as its slot is on its way to another node.
+ * scripts declare one key and make the others from it. Redis Cluster allows that within a slot (tried on 7.0), and a script that declared the
+ * index too would be refused for an anonymous session, which has none, as long as its slot is on its way to another node.
  */
 export const RECORD_HEAD = `
 local ENDING = '${ENDING}'
@@ -126,19 +126,20 @@ local function torn(keys)
 end
 `;
 
+/** `isListed(…)`: whether the index lists a session, by the letters of its status and owner, as in its head. */
+export const IS_LISTED = `
+local function isListed(letters)
+  return string.sub(letters, 3, 3) == 'u' and string.sub(letters, 1, 1) ~= 'i'
+end
+`;
+
 /**
- * `isListed(…)`: whether the index lists a session, by the letters of its status and owner, as in its head.
- *
  * `list(…)`: enters a session twice: its member scored by its expiry, and the same member behind USED scored by its lastAccessed, with a 1
  * before the digits, which puts it behind all expiries. So the index tells who has expired and who was not used for the longest time, ties
  * by id, without a look at the records, and ZCARD is twice the number of sessions, and one more for ENDING. The index outlives its
  * longest-lived session and goes with it.
  */
 export const LIST = `
-local function isListed(letters)
-  return string.sub(letters, 3, 3) == 'u' and string.sub(letters, 1, 1) ~= 'i'
-end
-
 -- entries: how many the index is known to have. One that is there has a lifetime, which one command prolongs; Redis before 7 does not know
 -- that command. A new one has none.
 local function list(index, member, lastAccessed, expiresAt, ttl, entries)
