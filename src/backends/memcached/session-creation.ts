@@ -1,7 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { NewerRecordError } from '../../records/record-errors.js';
 import type { SessionRecord } from '../../records/session-record.js';
 import { memberOf, type SessionId } from '../../tokens/session-secret.js';
-import { isListed, leastRecentlyUsedFirst } from '../backend-rules.js';
+import { isListed, leastRecentlyUsedFirst, retryPauseMs } from '../backend-rules.js';
 import type { CreateOptions, CreateResult, ReplacedSession } from '../session-backend.interface.js';
 import { inBatches } from './in-batches.js';
 import type { Item } from './items.js';
@@ -10,8 +12,11 @@ import { RetryBudget } from './retry-budget.js';
 import type { ListEntry } from './session-list.js';
 import type { UserSessions } from './user-sessions.js';
 
-/** Between the two steps in which a session ends. */
-const LONGEST_END_MS = 100;
+/**
+ * How often it is looked at a session between the two steps in which it ends, which takes a tenth of a second. Counted, because on a busy machine
+ * the steps of the other client take longer too.
+ */
+const LOOKS_AT_AN_END = 30;
 
 type Refused = Exclude<CreateResult, { readonly outcome: 'created' }>;
 type Entered =
@@ -185,10 +190,9 @@ export class SessionCreation {
   /** Whether another client has ended the session. Where one is just doing so, its record goes first and its entry a moment later. */
   async #wasEnded(): Promise<boolean> {
     const { user, record } = this;
-    const retryBudget = new RetryBudget(LONGEST_END_MS);
-    while (user.list.has(await user.list.read(), record.id)) {
-      if (retryBudget.isOver()) return false;
-      await retryBudget.pause();
+    for (let looks = 1; user.list.has(await user.list.read(), record.id); looks++) {
+      if (looks === LOOKS_AT_AN_END || this.#retryBudget.isOver()) return false;
+      await sleep(retryPauseMs(looks));
     }
     return true;
   }
