@@ -56,7 +56,8 @@ export class RecordMover {
       return outcome === 'created';
     } catch (error) {
       // One that another process takes away before it is complete looks to Memcached like one that it has forgotten itself.
-      const left = await this.old.read(old.id);
+      // Where that cannot be looked for, the failure is what it was.
+      const left = await this.old.read(old.id).catch(() => old);
       if (left?.version === old.version) throw error;
       return false;
     }
