@@ -166,7 +166,11 @@ export interface SessionBackend {
    */
   touch(id: SessionId, times: SessionTimes): Promise<boolean>;
 
-  /** Removes a record and its entry in the index. To remove what is not there is `missing`, not an error. An alias stays, see {@link DeleteResult}. */
+  /**
+   * Removes a record and its entry in the index. To remove what is not there is `missing`, not an error. An alias stays, see {@link DeleteResult}.
+   *
+   * @param options with `ifVersion`, a record of another version stays as it is, also one that is not complete yet
+   */
   delete(id: SessionId, options?: { readonly ifVersion?: number }): Promise<DeleteResult>;
 
   /** The living records in a user's index, in no particular order. */

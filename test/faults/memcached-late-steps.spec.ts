@@ -194,6 +194,43 @@ describe('operations that stop half-way', () => {
     expect(await lives(record)).toBe(false);
   });
 
+  it('a session that is half made is spared by a deletion that is meant for another version', async () => {
+    const steps = await atEachStep(async (afterRequests) => {
+      const record = arena.record(arena.newUser());
+      const patient = await arena.open({ servers: proxy.address });
+      await patient.ping();
+      proxy.holdRequests(afterRequests);
+      const creation = patient.create(record, { deadline: 1500 });
+      const through = await getsThrough(creation);
+      expect(['missing', 'changed']).toContain(await sound.delete(record.id, { ifVersion: 7 }));
+      proxy.heal();
+      proxy.release();
+      expect((await creation).outcome).toBe('created');
+      expect(await sound.listByUser(record.userTag!)).toEqual([record]);
+      return through ? 'done' : 'failed';
+    });
+    expect(steps).toBeGreaterThan(3);
+  });
+
+  it('a creation that comes too late spares the record that another process has made under the same id meanwhile', async () => {
+    const record = arena.record(arena.newUser());
+    const other = { ...record, version: 2 };
+    const patient = await arena.open({ servers: proxy.address });
+    await patient.ping();
+    const startedAt = performance.now();
+    const deadline = 60;
+    proxy.holdRequests(3);
+    const creation = patient.create(record, { deadline });
+    await proxy.untilHeld();
+    await server.evict(arena.keyPrefix + record.id);
+    await stored(record.userTag, other);
+    await sleep(Math.max(0, startedAt + deadline + 5 - performance.now()));
+    proxy.heal();
+    proxy.release();
+    expect((await creation).outcome).toBe('late');
+    expect(await sound.listByUser(record.userTag!)).toEqual([other]);
+  });
+
   it('a session that is logged out everywhere while it is made was made, and has ended', async () => {
     const user = arena.newUser();
     const patient = await arena.open({ servers: proxy.address });

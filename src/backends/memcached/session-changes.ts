@@ -86,7 +86,9 @@ export async function deleteRecord(
     const record = tryDecode(id, item);
     const lives = record !== null && isAlive(user, record, list);
     if (lives && record.status === 'alias' && ifVersion === undefined) return 'alias';
-    if (lives && ifVersion !== undefined && record.version !== ifVersion) return 'changed';
+    // Not even one that does not live: it may be in the making.
+    if (record !== null && ifVersion !== undefined && record.version !== ifVersion)
+      return lives ? 'changed' : 'missing';
     // A value that is no record of ours stays where it is.
     const outcome = item === null || record === null ? 'missing' : await user.items.delete(user.keyOf(id), item.cas);
     if (outcome === 'changed') {

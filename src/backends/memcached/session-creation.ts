@@ -9,6 +9,7 @@ import { inBatches } from './in-batches.js';
 import type { Item } from './items.js';
 import { isRefusal, MemcachedError } from './memcached-error.js';
 import { RetryBudget } from './retry-budget.js';
+import { deleteRecord } from './session-changes.js';
 import type { ListEntry } from './session-list.js';
 import type { UserSessions } from './user-sessions.js';
 
@@ -79,7 +80,7 @@ export class SessionCreation {
       const result = await this.#enter(list);
       if (result.outcome !== 'created') {
         await this.#takeBackAlias();
-        await user.items.delete(user.keyOf(record.id));
+        await this.#undo();
       }
       return result;
     } catch (error) {
@@ -130,7 +131,8 @@ export class SessionCreation {
     if (replaced !== undefined && !entries.some(({ member }) => member === replaced)) return { outcome: 'missing' };
 
     const entry = { member: memberOf(record.id), expiresAt: record.expiresAt };
-    let others = entries.filter(({ member }) => member !== replaced);
+    // Its own may be there already, of a record that has left: a session that moves between two stores comes back under its id.
+    let others = entries.filter(({ member }) => member !== replaced && member !== entry.member);
     const { max = Infinity, onLimit } = options.limit ?? {};
     // Records may have been evicted by Memcached, which the list does not know: those do not count.
     if (others.length + 1 > max) others = await this.#leastRecentlyUsedFirst(others);
@@ -197,10 +199,9 @@ export class SessionCreation {
     return true;
   }
 
+  /** By its version: if this process has stood still meanwhile, there may be one that another has made. */
   async #undo(): Promise<void> {
-    const { user, record } = this;
-    await user.items.delete(user.keyOf(record.id));
-    if (isListed(record)) await user.list.remove(await user.list.read(), record.id, user.retryBudget());
+    await deleteRecord(this.user, this.record.id, this.record.version);
   }
 
   async #endReplaced({ id, version, alias }: ReplacedSession): Promise<'deleted' | 'changed' | 'missing' | 'late'> {

@@ -36,7 +36,8 @@ export class RecordMover {
     if (leftover !== null) await this.next.delete(leftover.id, { ifVersion: leftover.version });
     const trace = traceOf(old, marks);
     const placeholder = placeholderFor({ ...record, ...laterTimes(old, record) }, marks);
-    if (!(await this.#enter(placeholder, old))) return 'not-ours';
+    const created = await this.next.create(placeholder, { deadline: timeoutMs });
+    if (created.outcome !== 'created') return 'not-ours';
 
     // The placeholder must outlive the next steps.
     const isInTime = performance.now() - startedAt <= timeoutMs;
@@ -47,20 +48,6 @@ export class RecordMover {
     const moved = { ...record, ...laterTimes(record, await this.#lastTimes(old, trace)) };
     // No placeholder any more: the session was ended between the two steps.
     return (await this.next.replace(moved, placeholder.version)) === 'replaced' ? 'moved' : 'ended';
-  }
-
-  /** Whether it was this move that has made the placeholder. */
-  async #enter(placeholder: SessionRecord, old: SessionRecord): Promise<boolean> {
-    try {
-      const { outcome } = await this.next.create(placeholder, { deadline: this.context.timeoutMs });
-      return outcome === 'created';
-    } catch (error) {
-      // One that another process takes away before it is complete looks to Memcached like one that it has forgotten itself.
-      // Where that cannot be looked for, the failure is what it was.
-      const left = await this.old.read(old.id).catch(() => old);
-      if (left?.version === old.version) throw error;
-      return false;
-    }
   }
 
   /** Whether it was this move that has taken the record out of the old store. */
