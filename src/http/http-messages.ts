@@ -30,6 +30,14 @@ export function rawRequestOf(request: PlatformRequest): IncomingMessage {
   return ('rawHeaders' in request ? request : (request.raw ?? request)) as IncomingMessage;
 }
 
+/**
+ * What carries the private slots of a request: Node's state of it as a stream, which nothing replaces, and which a proxy of the request has too. On
+ * the request itself they would cost more: Express sets the prototype of each, after which no two share a hidden class.
+ */
+export function slotOf(request: object): object {
+  return (request as { readonly _readableState?: object })._readableState ?? request;
+}
+
 export function rawResponseOf(response: PlatformResponse): ServerResponse {
   return ('writeHead' in response ? response : (response.raw ?? response)) as ServerResponse;
 }

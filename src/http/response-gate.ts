@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http';
 
-import { installGate, isCovered, type Sending, type SendingGate, type SendingMethods } from './gate-methods.js';
+import { installGate, isCovered, type Sending, type SendingMethods } from './gate-methods.js';
 import { overlay } from './overlay.js';
-import type { ResponseLayer } from './response-layer.js';
+import type { LayeredGate, ResponseLayer } from './response-layer.js';
 import type { SendingArguments, SendingMethod } from './sent-response.js';
 import { WaitingCalls } from './waiting-calls.js';
 import type { Delivery, GateOwner, ReplacementResponse } from './gate-owner.interface.js';
@@ -29,7 +29,7 @@ const OF_THE_LOST_RESPONSE =
  * To the application, a response that waits looks as if its head were sent: status and headers are those of the first call, and what Node
  * refuses from then on is refused at once.
  */
-export class ResponseGate implements SendingGate {
+export class ResponseGate implements LayeredGate {
   #state: 'open' | 'making head' | 'waiting' | 'released' | 'replaced' = 'open';
   /** Whether the head has gone through here to Node. */
   #headIsMade = false;
@@ -40,15 +40,19 @@ export class ResponseGate implements SendingGate {
   readonly #owner: GateOwner;
   /** The methods that lie below this gate. */
   readonly #below: SendingMethods;
-  /** Whether calls come through the layer of the application's responses, and not through methods on the response itself. */
-  readonly isInLayer: boolean;
 
-  /** @param layer calls this gate for all responses that it covers; null: there is none */
+  /** @param layer of the application's responses; null: there is none, or it does not cover this one */
   constructor(response: ServerResponse, owner: GateOwner, layer: ResponseLayer | null = null) {
     this.#response = response;
     this.#owner = owner;
-    this.isInLayer = layer?.covers(response) === true;
-    this.#below = layer !== null && this.isInLayer ? layer.below : installGate(response, this);
+    this.#below = layer?.take(response, this) === true ? layer.below : installGate(response, this);
+  }
+
+  isFor(response: object): boolean {
+    if (response === this.#response) return true;
+    // Another response to the same request, as one that is only recorded, has not its socket.
+    const { socket } = this.#response;
+    return socket !== null && (response as Partial<ServerResponse>).socket === socket;
   }
 
   /** Whether the application has begun its response, even if nothing has left yet. */

@@ -7,9 +7,8 @@ import { ContextReaders, isMessage } from '../contexts/context-readers.js';
 import { CsrfProtection } from '../csrf/csrf-protection.js';
 import { SessionUsageError } from '../errors/session-errors.js';
 import { SessionRejections } from '../events/session-rejections.js';
-import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
+import { rawRequestOf, slotOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
 import { PrivateSlot } from '../http/private-slot.js';
-import type { ResponseGate } from '../http/response-gate.js';
 import { ResponseLayer, type ExpressApplication } from '../http/response-layer.js';
 import { ResponseListener, type FastifyApplication } from '../http/response-listener.js';
 import type { ContextRequest } from '../options/context-reader.interface.js';
@@ -26,6 +25,9 @@ import { RequestRenewal } from './request-renewal.js';
 import { RequestSession } from './request-session.js';
 import { SessionResponses } from './session-responses.js';
 import { TokenFinder } from './token-finder.js';
+
+/** Those of this process that have the module. */
+const applications = new WeakSet();
 
 /** Keeps the one {@link RequestSession} of each request, in a private slot beside the request. */
 @Injectable()
@@ -86,7 +88,10 @@ export class RequestSessions implements MessageSteps {
     const found = this.#read(context);
     if (found === null) throw this.#withoutRequest(context);
     const { request, response } = found;
-    if (isMessage(found)) return this.messages.of(found, context);
+    if (isMessage(found)) {
+      if (!hasRoute(context)) throw this.#notARequest();
+      return this.messages.of(found, context);
+    }
     return this.ofRequest(request, response ?? undefined, this.#marksFor(context, request));
   }
 
@@ -101,6 +106,7 @@ export class RequestSessions implements MessageSteps {
    * the check that another one has begun.
    */
   #marksFor(context: ExecutionContext, request: PlatformRequest): ExecutionContext | null {
+    if (!hasRoute(context)) return null;
     if (context.getType<string>() === 'http') return context;
     const known = this.#find(rawRequestOf(request))?.context ?? null;
     return known === null || !this.csrf.isSkipped(context) ? context : null;
@@ -119,7 +125,7 @@ export class RequestSessions implements MessageSteps {
     let found = this.#find(raw);
     if (found === undefined) {
       found = new RequestSession(this, request, context);
-      this.#byRequest.set(this.#byRequest.get(keyOf(raw)) === undefined ? keyOf(raw) : raw, found);
+      this.#byRequest.set(slotOf(raw), found);
     } else {
       found.arriveAt(request, context);
     }
@@ -149,10 +155,13 @@ export class RequestSessions implements MessageSteps {
     if (isMessage(found)) return this.messages.knows(found) ? true : null;
     const application = this.#application;
     const its = applicationOf(request);
-    // Node's request. One that came through a middleware of another application would be known there too.
-    if (application === null || its === undefined) return this.#find(rawRequestOf(request)) === undefined ? null : true;
     // A plugin of Fastify has an application of its own, which is made from that of its parent.
-    return its === application || Object.prototype.isPrototypeOf.call(application, its);
+    const isOurs =
+      application !== null && (its === application || Object.prototype.isPrototypeOf.call(application, its ?? {}));
+    if (isOurs || (its !== undefined && applications.has(its))) return isOurs;
+    // Node's request, or one that was in an application without this module, which a middleware may be. One that came through a middleware of
+    // another application would be known there too.
+    return this.#find(rawRequestOf(request)) === undefined ? null : true;
   }
 
   #read(context: ExecutionContext): ContextRequest | null {
@@ -195,11 +204,10 @@ export class RequestSessions implements MessageSteps {
 
   #prepare({ httpAdapter: adapter }: { readonly httpAdapter?: AbstractHttpAdapter }): void {
     this.#application ??= adapter?.getInstance<object | undefined>() ?? null;
+    if (this.#application !== null) applications.add(this.#application);
     switch (adapter?.getType()) {
       case 'express':
-        this.#layer ??= new ResponseLayer(adapter.getInstance<ExpressApplication>(), (response) =>
-          this.#gateOf(response),
-        );
+        this.#layer ??= ResponseLayer.of(adapter.getInstance<ExpressApplication>());
         break;
       case 'fastify':
         this.#listener ??= new ResponseListener(adapter.getInstance<FastifyApplication>(), (request, response) => {
@@ -211,17 +219,7 @@ export class RequestSessions implements MessageSteps {
   }
 
   #find(raw: IncomingMessage): RequestSession | undefined {
-    const found = this.#byRequest.get(keyOf(raw));
-    if (found === undefined || found.isOf(raw)) return found;
-    // A middleware has given several requests one array of headers, which must not give them one session.
-    return this.#byRequest.get(raw);
-  }
-
-  /** For the layer of the application's responses. */
-  #gateOf(response: object): ResponseGate | undefined {
-    const { req } = response as { readonly req?: IncomingMessage };
-    const gate = req === undefined ? undefined : this.#find(req)?.gate;
-    return gate?.isInLayer === true ? gate : undefined;
+    return this.#byRequest.get(slotOf(raw));
   }
 }
 
@@ -231,15 +229,12 @@ function applicationOf(request: object): object | undefined {
   return server ?? app;
 }
 
+/** An exception filter may pass its `ArgumentsHost`, whose class and handler are not known. */
+function hasRoute(context: Partial<ExecutionContext>): boolean {
+  return typeof context.getHandler?.() === 'function';
+}
+
 function isExecutionContext(subject: object): subject is ExecutionContext {
   // The contexts of messages have arguments too.
   return 'switchToHttp' in subject && typeof subject.switchToHttp === 'function';
-}
-
-/**
- * What carries the private slot of a request: the array of its raw headers, which nothing replaces. On the request itself it would cost more:
- * Express sets the prototype of each, after which no two share a hidden class.
- */
-function keyOf(request: Partial<Pick<IncomingMessage, 'rawHeaders'>>): object {
-  return request.rawHeaders ?? request;
 }
