@@ -4,6 +4,7 @@ import { Reflector } from '@nestjs/core';
 import { errorIn } from './contexts/field-error.js';
 import { ALLOW_ANONYMOUS, PUBLIC } from './decorators/route-metadata.js';
 import { isRefusal, type SessionError } from './errors/session-error.js';
+import { SessionUsageError } from './errors/session-errors.js';
 import type { RequestSession } from './requests/request-session.js';
 import { RouteMark } from './route-mark.js';
 import { SessionService } from './session.service.js';
@@ -11,7 +12,8 @@ import type { Session } from './sessions/session.js';
 
 /**
  * Lets a request pass that has a living session with a user. `@AllowAnonymous()` also lets a session without a user pass, `@Public()` every
- * request. Anything else is a 401 if the session is known to be absent or unusable, and a 503 if that is not known.
+ * request. Anything else is a 401 if the session is known to be absent or unusable, a 503 if that is not known, and a 403 if another site may
+ * have sent the request.
  *
  * An application adapts it by a subclass that overrides the protected methods.
  */
@@ -29,7 +31,7 @@ export class SessionGuard implements CanActivate {
   }
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
-    if (this.isPublic(context)) return true;
+    if (decided(this.isPublic(context), 'isPublic')) return true;
     // Without `await`, because every guarded request passes here.
     return SessionService.requestsOf(this.sessions)
       .loaded(context)
@@ -43,7 +45,9 @@ export class SessionGuard implements CanActivate {
     let session: Session;
     try {
       session = request.required();
-      if (session.isAnonymous && !this.allowsAnonymous(context)) session = request.requiredWithUser();
+      if (session.isAnonymous && !decided(this.allowsAnonymous(context), 'allowsAnonymous')) {
+        session = request.requiredWithUser();
+      }
     } catch (error) {
       return this.#refuse(error, context);
     }
@@ -72,7 +76,7 @@ export class SessionGuard implements CanActivate {
   }
 
   /**
-   * Called for a request without a session that may pass. Default: throws `error`, which is a 401.
+   * Called where the request has no session, or one that may not pass. Default: throws `error`, which is a 401.
    *
    * @param error its `code` is the exact reason, which is not sent to the client
    * @returns true: the request may pass without a session
@@ -80,4 +84,16 @@ export class SessionGuard implements CanActivate {
   protected handleRefusal(error: SessionError, context: ExecutionContext): boolean | Promise<boolean> {
     throw errorIn(context, error);
   }
+}
+
+/**
+ * Plain JavaScript may override with an async method, and a promise of false must open no route.
+ *
+ * @throws SessionUsageError
+ */
+function decided(answer: unknown, method: string): boolean {
+  if (typeof answer === 'boolean') return answer;
+  // It may reject, which must not end the process.
+  Promise.resolve(answer).catch(() => undefined);
+  throw new SessionUsageError(`${method}() of a SessionGuard has to return true or false, and no promise.`);
 }

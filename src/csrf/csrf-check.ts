@@ -12,6 +12,7 @@ export class CsrfCheck {
   #checkedId: SessionId | null | undefined;
   /** The session of the cookie; `null` if none is loaded, or it has been replaced. */
   #session: Session | null = null;
+  #isReplaced = false;
   /**
    * Whether the CSRF token alone has to prove the origin, and is not of the id in the cookie. It may be of another id of the same session, which
    * another process may have given it, and which is known when the session is loaded.
@@ -90,6 +91,7 @@ export class CsrfCheck {
 
   /** Compares the CSRF token of the request with `session`. The result is thrown by `assertToken()`, because a login needs no such token. */
   checkToken(session: Session): void {
+    if (this.#isReplaced) return;
     this.#session = session;
     // A page cannot send one with a handshake.
     const isChecked = this.#applies && !this.checked.isHandshake;
@@ -108,15 +110,21 @@ export class CsrfCheck {
     throw this.#tokenRefusal;
   }
 
-  /** Throws the refusal of earlier checks again, for a session that was handed out before them. @throws SessionCsrfError */
-  assertPassed(): void {
+  /** Throws the refusal of an earlier check of the origin again. @throws SessionCsrfError */
+  assertOriginPassed(): void {
     if (this.#originRefusal !== null) throw this.#originRefusal;
+  }
+
+  /** The same of all earlier checks, for a session that was handed out before them. @throws SessionCsrfError */
+  assertPassed(): void {
+    this.assertOriginPassed();
     this.assertToken();
   }
 
-  /** Called when the request has another session than that of the cookie. */
+  /** Called when the request has made another session than that of the cookie: the CSRF token of its page is none of that session. */
   replaced(): void {
     this.#checkedId ??= null;
+    this.#isReplaced = true;
     this.#session = null;
     this.#tokenRefusal = null;
   }

@@ -1,5 +1,5 @@
 import type { ExecutionContext } from '@nestjs/common';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 
 import { CsrfCheck } from '../csrf/csrf-check.js';
 import type { CheckedRequest, CsrfProtection } from '../csrf/csrf-protection.js';
@@ -48,6 +48,8 @@ export class KnownRequest implements CheckedRequest {
   #search: TokenSearch = NO_TOKEN;
   #gate: ResponseGate | null = null;
   #headersAreWritten = false;
+  /** Whether what asks now where a token can go was called after the application had begun its response. */
+  protected isLate = false;
   #csrf: CsrfCheck | undefined;
   #said: SessionResponse | undefined;
 
@@ -116,11 +118,6 @@ export class KnownRequest implements CheckedRequest {
 
   get headersAreWritten(): boolean {
     return this.#headersAreWritten;
-  }
-
-  /** Whether Node knows this request as `raw`. */
-  isOf(raw: IncomingMessage): boolean {
-    return rawRequestOf(this.#request) === raw;
   }
 
   /**
@@ -198,7 +195,7 @@ export class KnownRequest implements CheckedRequest {
     if (!this.hasResponse) return withoutCookie(transport);
     if (this.#gate === null && !this.#headersAreWritten) throw responseUnknown();
     const source = transport ?? this.#source ?? this.#services.responses.transports.preferred;
-    if (source !== 'cookie' || !this.#headersAreWritten) return source;
+    if (source !== 'cookie' || !(this.#headersAreWritten || this.isLate)) return source;
     throw new SessionUsageError(
       'The response has begun, so no cookie can be sent with it: call this before, or use another transport.',
     );

@@ -19,7 +19,6 @@ import type { SessionListener } from '../sessions/session-listener.js';
 import type { CheckResult, SessionLoader } from '../sessions/session-loader.js';
 import { Session } from '../sessions/session.js';
 import type { SessionId } from '../tokens/session-secret.js';
-import { TaskQueue } from '../sessions/task-queue.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { Connection } from './connection.js';
@@ -66,7 +65,7 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Re
   #commit: SessionCommit | undefined;
   #flash: FlashDelivery | undefined;
   #lateChanges: LateChanges | undefined;
-  #exchanges: TaskQueue | undefined;
+  #exchanges: Promise<void> | null = null;
 
   /** @param context null: the route is not known yet */
   constructor(
@@ -235,6 +234,7 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Re
   /** The same by the headers of the browser alone: a page that was opened before another login may log in. @throws SessionCsrfError */
   beforeLogin(): void {
     if (this.context === null && this.csrfInUse?.isMade !== true) this.#assertSameOrigin();
+    this.csrfInUse?.assertOriginPassed();
   }
 
   /** Called after the lifetime of `session` was changed. */
@@ -327,7 +327,23 @@ export class RequestSession extends KnownRequest implements CommittedRequest, Re
 
   /** Tasks that exchange the session wait for one another: of two logins at once, the second replaces the session of the first. */
   exchange<T>(task: () => Promise<T>): Promise<T> {
-    return (this.#exchanges ??= new TaskQueue()).run(task);
+    const isLate = this.gate?.hasBegun === true;
+    const run = (): Promise<T> => {
+      this.isLate = isLate;
+      return task();
+    };
+    const own = this.#exchanges === null ? run() : this.#exchanges.then(run);
+    const ended = () => {
+      if (this.#exchanges === exchanges) this.#exchanges = null;
+    };
+    const exchanges = own.then(ended, ended);
+    this.#exchanges = exchanges;
+    return own;
+  }
+
+  /** Resolves when all exchanges have ended; null: none is under way. */
+  get exchanges(): Promise<void> | null {
+    return this.#exchanges;
   }
 
   /** Makes a session that is new, or has a new id, that of this request, and sends its token to the client. */

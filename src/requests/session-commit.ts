@@ -36,6 +36,8 @@ export interface CommittedRequest extends KnownRequest {
   readonly formerSessions: readonly Session[];
   readonly flashInUse: FlashDelivery | undefined;
   readonly lateChanges: LateChanges;
+  /** Resolves when logins and the like, which the handler has called and not waited for, have ended; null: none is under way. */
+  readonly exchanges: Promise<void> | null;
   /** Whether the use of the session is still to be noted, because no route has admitted it. */
   readonly needsRenewal: boolean;
   renewWithoutRoute(): Promise<void>;
@@ -56,7 +58,9 @@ export class SessionCommit implements GateOwner {
   needsCommit(status: number): boolean {
     // Whatever the application makes of a failed commit, it must not look like a success.
     if (this.#failure !== null) return status < FIRST_ERROR_STATUS;
-    const { session, saidInUse, flashInUse, needsRenewal, formerSessions } = this.request;
+    const { session, saidInUse, flashInUse, needsRenewal, formerSessions, exchanges } = this.request;
+    // A timeout of the handler may send its response while a login is in the store: the client is to get the token.
+    if (exchanges !== null) return true;
     if (session === null) return false;
     if (needsRenewal || saidInUse?.renewsCookie === true) return true;
     if (Session.stateOf(session).hasChanges() || flashInUse?.loses(session, status) === true) return true;
@@ -65,6 +69,7 @@ export class SessionCommit implements GateOwner {
 
   async commit(status: number): Promise<void> {
     if (this.#failure !== null) throw this.#failure.error;
+    if (this.request.exchanges !== null) await this.request.exchanges;
     await this.commitChanges(status);
     if (this.request.needsRenewal) await this.request.renewWithoutRoute();
     if (this.request.session !== null && this.request.saidInUse?.renewsCookie === true) {

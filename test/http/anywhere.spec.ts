@@ -1,18 +1,24 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import {
+  Catch,
   Controller,
   Get,
   HttpCode,
+  ImATeapotException,
   Injectable,
   Module,
   Post,
   Req,
+  Res,
+  UseFilters,
   UseGuards,
+  type ArgumentsHost,
   type CanActivate,
+  type ExceptionFilter,
   type ExecutionContext,
   type INestApplication,
 } from '@nestjs/common';
-import { LazyModuleLoader, NestFactory } from '@nestjs/core';
+import { HttpAdapterHost, LazyModuleLoader, NestFactory } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { once } from 'node:events';
@@ -56,6 +62,25 @@ class OwnGuard implements CanActivate {
   async canActivate(context: ExecutionContext): Promise<boolean> {
     await inGuard(this.sessions, context);
     return true;
+  }
+}
+
+/** What a handler does behind its response. */
+let afterSending: (sessions: SessionService, request: object, session: Session) => Promise<void> = () =>
+  Promise.resolve();
+
+@Catch(ImATeapotException)
+class SessionFilter implements ExceptionFilter {
+  constructor(
+    private readonly sessions: SessionService,
+    private readonly host: HttpAdapterHost,
+  ) {}
+
+  async catch(error: ImATeapotException, context: ArgumentsHost): Promise<void> {
+    const session = await this.sessions.current(context);
+    if (session !== null) session.data.failed = true;
+    const body = { user: session?.user?.userId };
+    this.host.httpAdapter.reply(context.switchToHttp().getResponse(), body, error.getStatus());
   }
 }
 
@@ -119,6 +144,32 @@ class ShopController {
   @Post('login')
   async login(@Req() request: object) {
     return this.sessions.login(request, { userId: 'ann' });
+  }
+
+  /** As a timeout does that sends its response before the login has returned. */
+  @HttpCode(200)
+  @Post('login-unawaited')
+  loginUnawaited(@Req() request: object) {
+    this.sessions.login(request, { userId: 'ann' }).catch(() => undefined);
+    return 'sent';
+  }
+
+  @UseGuards(SessionGuard)
+  @Get('sends')
+  async sends(
+    @Req() request: { readonly url: string },
+    @Res() response: { send(text: string): void },
+    @CurrentSession() session: Session,
+  ) {
+    if (request.url.endsWith('?changes')) session.data.changed = true;
+    response.send('sent');
+    await afterSending(this.sessions, request, session);
+  }
+
+  @UseFilters(SessionFilter)
+  @Get('failing')
+  failing() {
+    throw new ImATeapotException();
   }
 
   @HttpCode(200)
@@ -222,6 +273,51 @@ describe.each(PLATFORMS)('a request that is at hand anywhere, on %s', (platform:
       const response = await post('/plain', FOREIGN);
       expect([response.status, response.headers.getSetCookie()]).toEqual([403, []]);
     });
+
+    it.each(['updateSession', 'start', 'logout'] as const)(
+      'it cannot log in such a browser after a refused %s() either, which it has caught',
+      async (method) => {
+        const outcomes: unknown[] = [];
+        const failure = ({ code }: { readonly code?: string }) => code;
+        await start(async (sessions, request) => {
+          const session = await sessions.current(request);
+          if (session === null) return;
+          session.data.visits = 1;
+          const refused = method === 'updateSession' ? sessions.updateSession(session) : sessions[method](request);
+          outcomes.push(await refused.then(() => 'stored', failure));
+          outcomes.push(await sessions.login(request, { userId: 'mallory' }).then(() => 'logged in', failure));
+        });
+        const headers = await loggedIn();
+        for (const path of ['/plain', '/guarded']) {
+          const response = await post(path, { ...headers, ...FOREIGN });
+          expect(response.status).toBe(403);
+          expect(response.headers.getSetCookie()).toEqual([]);
+        }
+        expect(outcomes).toEqual(Array(4).fill('CSRF_CROSS_SITE'));
+        expect(await app.get(SessionService).listUserSessions('mallory')).toEqual([]);
+        expect(await app.get(SessionService).listUserSessions('ann')).toHaveLength(1);
+      },
+    );
+
+    it.each(['login', 'regenerateSessionId', 'reauthenticate'] as const)(
+      'after %s() there, the CSRF token of the page is that of the session before, and the route accepts it',
+      async (method) => {
+        await start(async (sessions, request) => {
+          const session = await sessions.current(request);
+          if (request.method !== 'POST' || session === null) return;
+          if (method === 'login') await sessions.login(request, { userId: 'ann' });
+          else if (method === 'reauthenticate') await sessions.reauthenticate(request);
+          else await sessions.regenerateSessionId(session);
+        });
+        const sessions = app.get(SessionService);
+        const { token, session } = await sessions.createSession({ user: { userId: 'ann' } });
+        const csrfToken = sessions.csrfToken(session);
+        const headers = { ...OWN, cookie: `sid=${token}`, 'x-csrf-token': csrfToken };
+        const response = await post('/guarded', headers);
+        expect(response.status).toBe(200);
+        expect(response.headers.getSetCookie()).toHaveLength(1);
+      },
+    );
 
     it('another site may make it look at the session, and the route decides', async () => {
       const seen: unknown[] = [];
@@ -347,6 +443,53 @@ describe.each(PLATFORMS)('a request that is at hand anywhere, on %s', (platform:
       expect(await app.get(SessionService).listUserSessions('eve')).toHaveLength(1);
       expect((await post('/own-guard', { cookie, ...OWN })).headers.getSetCookie()).toHaveLength(1);
       expect(await app.get(SessionService).listUserSessions('eve')).toEqual([]);
+    });
+  });
+
+  it('in an exception filter, by its ArgumentsHost', async () => {
+    await start();
+    const response = await get('/failing', await loggedIn());
+    expect([response.status, await response.json()]).toEqual([418, { user: 'ann' }]);
+    expect(await stored()).toContain('"failed":true');
+  });
+
+  describe('while the response goes out', () => {
+    it('a login is refused that is called after the handler has begun it, whether it waits for a change or not', async () => {
+      for (const changes of [false, true]) {
+        await start();
+        const outcome = new Promise((resolve) => {
+          afterSending = async (sessions, request, session) => {
+            resolve(await sessions.login(request, { userId: 'bob' }).then(() => 'logged in', String));
+            expect(session.data.changed).toBe(changes ? true : undefined);
+          };
+        });
+        const headers = await loggedIn();
+        const response = await get(changes ? '/sends?changes' : '/sends', headers);
+        expect(response.status).toBe(200);
+        expect(await outcome).toMatch(/The response has begun/);
+        expect(response.headers.getSetCookie()).toEqual([]);
+        expect((await get('/guarded', headers)).status).toBe(200);
+        expect(await app.get(SessionService).listUserSessions('bob')).toEqual([]);
+        if (!changes) await app.close();
+      }
+    });
+
+    it('it waits for a login that the handler has called, and brings its cookie', async () => {
+      await start();
+      const create = barrier.stopNext('create');
+      const response = post('/login-unawaited', OWN);
+      await create.arrived;
+      create.letGo();
+      const cookie = (await response).headers.getSetCookie()[0]?.split(';')[0] ?? '';
+      expect((await get('/guarded', { cookie })).status).toBe(200);
+    });
+
+    it('it goes out without a cookie if that login fails', async () => {
+      await start();
+      barrier.fail('create');
+      const response = await post('/login-unawaited', OWN);
+      expect([response.status, await response.text()]).toEqual([200, 'sent']);
+      expect(response.headers.getSetCookie()).toEqual([]);
     });
   });
 

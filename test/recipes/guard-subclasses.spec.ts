@@ -86,6 +86,21 @@ describe.each(PLATFORMS)('a subclass of SessionGuard that is global, on %s', (pl
   const get = (path: string, headers = {}) => app.fetch(path, { headers });
   const statusOf = async (path: string, headers = {}) => (await get(path, headers)).status;
 
+  it.each(['isPublic', 'allowsAnonymous'])(
+    'opens no route by a promise, which %s() may return in JavaScript',
+    async (method) => {
+      for (const answer of [() => Promise.resolve(false), () => Promise.reject(new Error('no')), () => undefined]) {
+        @Injectable()
+        class PromisingGuard extends SessionGuard {}
+        Object.assign(PromisingGuard.prototype, { [method]: answer });
+        await start(PromisingGuard);
+        expect(await statusOf('/orders', { authorization: `Bearer ${await tokenOf(null)}` })).toBe(500);
+        await app.close();
+      }
+      await start(SessionGuard);
+    },
+  );
+
   describe.each(Object.entries(transports))('by %s', (_, headersOf) => {
     it('sends a browser that asks for a page to the login, and gives a script its 401', async () => {
       const { PageGuard } = await examples.load(PAGE, 'page.guard.ts');
