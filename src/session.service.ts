@@ -120,7 +120,7 @@ export class SessionService {
    * @throws SessionTokenError, SessionNotFoundError, SessionInvalidError, SessionSecurityError
    */
   async getSession(token: string, client: ClientIdentity = {}): Promise<Session> {
-    const { session } = await this.loader.load(token, client, this.store.newBudget());
+    const { session } = await this.loader.loadByText(token, client, this.store.newBudget());
     return session;
   }
 
@@ -247,7 +247,7 @@ export class SessionService {
   async regenerateSessionId(session: Session, options: RegenerateOptions = {}): Promise<LoginResult> {
     return this.#logMisuse(async () => {
       const newId = { graceMs: graceMsOf(options) };
-      const request = requestOf(session);
+      const request = RequestSession.of(sessionOf(session));
       if (request !== null) return this.exchanges.regenerate(request, session, newId);
       return { ...(await this.logins.regenerate(session, this.store.newBudget(), newId)), csrfToken: null };
     });
@@ -260,7 +260,7 @@ export class SessionService {
    */
   async renewSession(token: string, client: ClientIdentity = {}): Promise<IssuedSession> {
     const budget = this.store.newBudget();
-    const { session, token: verified } = await this.loader.load(token, client, budget);
+    const { session, token: verified } = await this.loader.loadByText(token, client, budget);
     if (Session.stateOf(session).isByOldId)
       throw new SessionConflictError('The session has a newer id: use its token.');
     const outcome = await this.renewal.touch(session, this.renewal.renewedTimes(session), budget);
@@ -283,7 +283,7 @@ export class SessionService {
    */
   async setLifetime(session: Session, lifetime: SessionLifetime): Promise<void> {
     await this.#logMisuse(async () => {
-      const request = requestOf(session);
+      const request = RequestSession.of(sessionOf(session));
       await this.renewal.setLifetime(session, lifetime, this.store.newBudget());
       await request?.lifetimeChanged(session);
     });
@@ -460,15 +460,9 @@ export class SessionService {
 
   /** Ends a session that the caller holds, and tells the client of it where it is that of a request. */
   async #end(session: Session, end: () => Promise<boolean>): Promise<boolean> {
-    const request = await this.#logMisuse(() => requestOf(session));
+    const request = RequestSession.of(this.#checked(session));
     const hasEnded = await end();
     request?.ended(session);
     return hasEnded;
   }
-}
-
-/** The request that a session was loaded for; null: none. @throws SessionUsageError when `session` is none */
-function requestOf(session: Session): RequestSession | null {
-  const { listener } = Session.stateOf(sessionOf(session));
-  return listener instanceof RequestSession ? listener : null;
 }

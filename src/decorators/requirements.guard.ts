@@ -84,7 +84,7 @@ export class RequirementsGuard implements CanActivate {
       authenticatedAt: authenticatedAt?.getTime() ?? null,
       authMethods,
     });
-    request.said.requiresProofWithin = error.required.within;
+    request.said.requiresProof(error.required.within);
     return error;
   }
 }

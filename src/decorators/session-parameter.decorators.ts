@@ -70,7 +70,7 @@ export function OneTime(name: string): ParameterDecorator {
   assertName(name);
   return sessionParameter((request, { writer }) => {
     const session = request.admitted();
-    if (session === null || !request.responseHasReader()) return null;
+    if (session === null || !request.mayShowOnce()) return null;
     return writer.takeOneTime(session, name, request.budget);
   });
 }

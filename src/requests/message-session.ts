@@ -6,10 +6,11 @@ import { onceClosed } from '../http/once-closed.js';
 import type { ContextRequest } from '../options/context-reader.interface.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { StoredSession } from '../records/stored-session.js';
+import type { LoadResult } from '../sessions/session-loader.js';
 import type { IssuedSession, LoginResult } from '../sessions/session-results.js';
 import type { KnownId, SessionSuccessors } from '../sessions/session-successors.js';
 import { Session } from '../sessions/session.js';
-import type { SessionId } from '../tokens/session-secret.js';
+import type { VerifiedToken } from '../tokens/token-verifier.js';
 import type { Connection } from './connection.js';
 import { RequestSession, type RequestSteps } from './request-session.js';
 import type { TokenSearch } from './token-finder.js';
@@ -52,28 +53,35 @@ export class MessageSession extends RequestSession {
   }
 
   protected override readSession(
-    id: SessionId,
-    check: (stored: StoredSession | null) => this | Promise<this>,
+    token: VerifiedToken,
+    use: (loaded: LoadResult) => this | Promise<this>,
   ): Promise<this> {
     const { clock, sharedForMs } = this.#steps;
     const { search } = this;
     const now = clock.now();
     const recent = sharedForMs > 0 ? this.#connection.recent(search, now - sharedForMs) : null;
-    const loading = recent === null ? this.#readKnown(id, check) : Promise.resolve(recent).then(check);
-    return loading.then((loaded) => {
+    return this.#readKnown(token, recent, use).then((loaded) => {
       const { session } = this;
       // It may not have the newer token, as the client has not.
-      if (session !== null && session.sessionId !== id) Session.stateOf(session).isByOldId = true;
+      if (session !== null && session.sessionId !== token.sessionId) Session.stateOf(session).isByOldId = true;
       this.#connection.lookedUp(search, session, recent === null ? now : null);
       return loaded;
     });
   }
 
-  #readKnown(id: SessionId, check: (stored: StoredSession | null) => this | Promise<this>): Promise<this> {
+  /** @param recent what another message has read a moment ago; null: nothing */
+  #readKnown(
+    token: VerifiedToken,
+    recent: StoredSession | null,
+    use: (loaded: LoadResult) => this | Promise<this>,
+  ): Promise<this> {
+    const { loader, store } = this.#steps;
+    const check = (stored: StoredSession | null) => loader.use(stored, token, this, this.budget, use);
+    if (recent !== null) return Promise.resolve(recent).then(check);
     const known = this.#connection.knownBy(this.search);
-    if (known === null) return super.readSession(id, check);
-    return super.readSession(known.id, (stored) => {
-      if (stored !== null && this.#steps.store.isAlive(stored)) return check(stored);
+    if (known === null) return super.readSession(token, use);
+    return store.read(known.id, this.budget, (stored) => {
+      if (stored !== null && store.isAlive(stored)) return check(stored);
       return this.#presentOf(known).then((present) => check(present ?? stored));
     });
   }
@@ -119,7 +127,7 @@ export class MessageSession extends RequestSession {
     if (this.context === null && this.session !== null) this.lateChanges.expect(this.session);
   }
 
-  override responseHasReader(): boolean {
+  override mayShowOnce(): boolean {
     return true;
   }
 

@@ -50,18 +50,15 @@ export class SessionResponse {
   #outgoing: OutgoingToken | null = null;
   /** Where the token of the session is, or goes; null: there is none. */
   #source: TokenSource | null;
-  /** Whether the client keeps a cookie that opens no session, or will not from now on. */
+  /** Whether the client's cookie is invalid, or is after this response. */
   #cookieIsDead = false;
   /** Whether this request has logged the client in or out, and so decides which cookies the browser has afterwards. */
   settlesCookies = false;
   /** Whether a header was used, and the cookies beside it were not looked at. */
   #clearsUnreadCookies = false;
-  /** Whether the request has no session though it carried a token. */
-  tokenWasRefused = false;
-  /** The most seconds since the proof of identity that the route allows. `null`: the proof suffices. */
-  requiresProofWithin: number | null = null;
-  /** Whether the response shows, or leaves out, what is shown once, so that no cache may keep it. */
-  isShownOnce = false;
+  #tokenWasRefused = false;
+  #requiredProofWithin: number | null = null;
+  #isShownOnce = false;
 
   constructor(
     private readonly services: SessionResponseServices,
@@ -73,6 +70,31 @@ export class SessionResponse {
 
   get source(): TokenSource | null {
     return this.#source;
+  }
+
+  /** Whether the request has no session though it carried a token. */
+  get tokenWasRefused(): boolean {
+    return this.#tokenWasRefused;
+  }
+
+  /** The most seconds since the proof of identity that the route allows. `null`: the proof suffices. */
+  get requiredProofWithin(): number | null {
+    return this.#requiredProofWithin;
+  }
+
+  /** The request has no session, though it carried a token. */
+  hasNoSession(): void {
+    this.#tokenWasRefused = true;
+  }
+
+  /** The route requires a proof of identity that is not older than so many seconds. */
+  requiresProof(within: number): void {
+    this.#requiredProofWithin = within;
+  }
+
+  /** The response shows, or leaves out, what is shown once, so that no cache may keep it. */
+  showsOnce(): void {
+    this.#isShownOnce = true;
   }
 
   /** A token in `source` is refused, or the session has ended while the request ran. */
@@ -93,7 +115,7 @@ export class SessionResponse {
 
   /** This request has ended its session, or each of those that its cookies name. */
   ended(): void {
-    this.tokenWasRefused = true;
+    this.#tokenWasRefused = true;
     this.#endCookies();
     this.withdrawToken();
   }
@@ -111,7 +133,7 @@ export class SessionResponse {
       this.settlesCookies = true;
       this.#clearsUnreadCookies = this.#hasUnreadCookies();
     }
-    this.tokenWasRefused = false;
+    this.#tokenWasRefused = false;
     this.#send({ kind, session, token, source, csrfToken: this.#csrfTokenFor(session, source) });
     return this.resultFor(session);
   }
@@ -199,7 +221,7 @@ export class SessionResponse {
       }
     }
     // A shared cache must not give the token of one client to the next (CVE-2024-26144), nor log the next one out.
-    if (outgoing !== null || clears || this.isShownOnce) forbidStoring(response);
+    if (outgoing !== null || clears || this.#isShownOnce) forbidStoring(response);
   }
 
   /** Not one for an id that the session has no more: another response has brought the client the token of the newer one. */

@@ -20,7 +20,7 @@ const SERVICE_UNAVAILABLE = 503;
 /** Seconds after which a client may try again. */
 export const RETRY_AFTER_S = 1;
 
-/** Writes the headers of all responses to requests with a session. */
+/** Writes the headers of the session into each response whose request has asked for it. */
 @Injectable()
 export class SessionResponses implements SessionResponseServices {
   readonly #plainHttp: PlainHttpNotice;
@@ -104,7 +104,7 @@ function challenge(response: ServerResponse, said: SessionResponse | null): void
 function challengeOf(said: SessionResponse | null): string {
   // RFC 6750, section 3: this code only if a token was refused, because a client then throws it away.
   if (said?.tokenWasRefused === true) return 'Bearer error="invalid_token"';
-  const within = said?.requiresProofWithin ?? null;
+  const within = said?.requiredProofWithin ?? null;
   // RFC 9470, section 3.
   return within === null ? 'Bearer' : `Bearer error="insufficient_user_authentication", max_age="${within}"`;
 }

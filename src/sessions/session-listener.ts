@@ -1,6 +1,6 @@
 import type { SessionCause, SessionEventOrigin } from '../events/session-event.js';
 
-/** Is notified when the holder of a session uses it. The request that loaded the session implements it. */
+/** What a session asks the one who holds it, or notifies it of, when it is used. A request implements it. */
 export interface SessionListener {
   /** The holder accesses `user` or `data`, or adds a flash message. */
   accessed(): void;

@@ -30,8 +30,9 @@ export type LoadResult =
   | { readonly session: Session; readonly refusal?: undefined }
   | { readonly session?: undefined; readonly refusal: SessionError };
 
-/** What a token names: an alias, if the session has got a new id with a grace, which is to be followed. */
-export type CheckResult = LoadResult | { readonly session?: undefined; readonly alias: StoredSession };
+/** The result of a check. `alias`: the token names a former id; the session has got a newer one. */
+type CheckResult = LoadResult | { readonly session?: undefined; readonly alias: StoredSession };
+
 /** A session that was loaded without a request, and its token. */
 export interface LoadedSession {
   readonly session: Session;
@@ -61,32 +62,57 @@ export class SessionLoader {
    *
    * @throws SessionTokenError, SessionNotFoundError, SessionInvalidError, SessionSecurityError, SessionBackendError
    */
-  load(text: string, client: ClientIdentity, budget: StoreBudget): Promise<LoadedSession> {
-    if (!sessionChannels.load.hasSubscribers) return this.#load(text, client, budget);
+  loadByText(text: string, client: ClientIdentity, budget: StoreBudget): Promise<LoadedSession> {
+    if (!sessionChannels.load.hasSubscribers) return this.#loadByText(text, client, budget);
     return trace(
       sessionChannels.load,
       { operation: 'token', sessionId: null },
-      () => this.#load(text, client, budget),
+      () => this.#loadByText(text, client, budget),
       ({ session }) => ({ outcome: 'found', sessionId: session.sessionId }),
     );
   }
 
-  async #load(text: string, client: ClientIdentity, budget: StoreBudget): Promise<LoadedSession> {
+  async #loadByText(text: string, client: ClientIdentity, budget: StoreBudget): Promise<LoadedSession> {
     const token = await this.verifier.verify(typeof text === 'string' ? text : '');
     if (!token.valid) throw this.tokenRefusal(token.fault, client);
-    const checked = await this.store.read(token.sessionId, budget, (stored) => this.check(stored, token, { client }));
-    const { session, refusal } =
-      'alias' in checked ? await this.follow(checked.alias, token, { client }, budget) : checked;
+    const { session, refusal } = await this.load(token, { client }, budget, (loaded) => loaded);
     if (session === undefined) throw refusal;
     return { session, token };
   }
 
   /**
-   * Loads the session to which an alias leads. After its grace the client is refused, and the use reported.
+   * Reads the session of a token, and checks it.
    *
+   * @param from its `client` is read only if needed, because some frameworks have to compute the address
+   * @param use is called in the same turn of the event loop in which the store responds; its result is returned
    * @throws SessionBackendError when the store does not say whether the session lives
    */
-  async follow(
+  load<Result>(
+    token: VerifiedToken,
+    from: ClientSource,
+    budget: StoreBudget,
+    use: (loaded: LoadResult) => Result | Promise<Result>,
+  ): Promise<Result> {
+    return this.store.read(token.sessionId, budget, (stored) => this.use(stored, token, from, budget, use));
+  }
+
+  /** The same with a session that was read before; `null`: there is none. */
+  use<Result>(
+    stored: StoredSession | null,
+    token: VerifiedToken,
+    from: ClientSource,
+    budget: StoreBudget,
+    use: (loaded: LoadResult) => Result | Promise<Result>,
+  ): Result | Promise<Result> {
+    const checked = this.#check(stored, token, from);
+    return 'alias' in checked ? this.#follow(checked.alias, token, from, budget).then(use) : use(checked);
+  }
+
+  /**
+   * Loads the session to which an alias leads. A client that came with the old id gets no token, neither a new one nor the old one renewed. After
+   * its grace it is refused, and the use reported.
+   */
+  async #follow(
     alias: StoredSession,
     token: VerifiedToken,
     from: ClientSource,
@@ -97,7 +123,7 @@ export class SessionLoader {
       await this.reuse.report(stored, token.sessionId, from.client, budget);
       return this.#refused(idReplaced(), token, from);
     }
-    const checked = this.check(stored, token, from);
+    const checked = this.#check(stored, token, from);
     if ('alias' in checked) return this.#refused(new SessionNotFoundError(), token, from);
     if (checked.session !== undefined) Session.stateOf(checked.session).isByOldId = true;
     return checked;
@@ -113,19 +139,12 @@ export class SessionLoader {
     }
   }
 
-  /**
-   * Checks the record that was read for `token`.
-   *
-   * @param from its `client` is read only if needed, because some frameworks have to compute the address
-   */
-  check(stored: StoredSession | null, token: VerifiedToken, from: ClientSource): CheckResult {
+  #check(stored: StoredSession | null, token: VerifiedToken, from: ClientSource): CheckResult {
+    if (stored === null) return this.#refused(new SessionNotFoundError(), token, from);
     const now = this.context.clock.now();
-    const refusal = stored === null ? new SessionNotFoundError() : this.#refusalOf(stored, token, now, from);
-    if (stored !== null && refusal === null) {
-      return { session: this.context.open(stored, Math.max(now, stored.record.lastAccessed)) };
-    }
-    if (refusal === 'alias' && stored !== null) return { alias: stored };
-    return this.#refused(refusal === null || refusal === 'alias' ? new SessionNotFoundError() : refusal, token, from);
+    const refusal = this.#refusalOf(stored, token, now, from);
+    if (refusal === null) return { session: this.context.open(stored, Math.max(now, stored.record.lastAccessed)) };
+    return refusal === 'alias' ? { alias: stored } : this.#refused(refusal, token, from);
   }
 
   #refused(refusal: SessionError, token: VerifiedToken, from: ClientSource): LoadResult {

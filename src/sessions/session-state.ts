@@ -51,7 +51,7 @@ export class SessionState {
   /** The content that the holder saw when it ended the session. `null` if the holder has not ended it. */
   #textAtEnd: string | null = null;
   #queue: TaskQueue | null = null;
-  /** The request that the session was loaded for; null: loaded outside of a request. */
+  /** Null: the session was loaded or made outside of a request. */
   listener: SessionListener | null = null;
   /** Whether the client came by an id that the session has no more. It gets no token for the newer one. */
   isByOldId = false;

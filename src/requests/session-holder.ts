@@ -1,0 +1,254 @@
+import type { ExecutionContext } from '@nestjs/common';
+
+import type { SessionError } from '../errors/session-error.js';
+import { SessionInvalidError, SessionNotFoundError, SessionTokenError } from '../errors/session-errors.js';
+import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
+import { onceClosed, type Closable } from '../http/once-closed.js';
+import { hasReader } from '../http/response-reader.js';
+import type { TokenSource } from '../options/session-options.js';
+import type { SessionListener } from '../sessions/session-listener.js';
+import type { IssuedSession, LoginResult } from '../sessions/session-results.js';
+import type { SessionWriter } from '../sessions/session-writer.js';
+import { Session } from '../sessions/session.js';
+import type { SessionStore } from '../store/session-store.js';
+import type { StoreBudget } from '../store/store-budget.js';
+import type { Connection } from './connection.js';
+import { FlashDelivery } from './flash-delivery.js';
+import { KnownRequest, type KnownRequestServices } from './known-request.js';
+import { LateChanges } from './late-changes.js';
+import type { RequestLog } from './request-log.js';
+
+const NO_SESSIONS: readonly Session[] = [];
+
+/** What a {@link SessionHolder} works with. */
+export interface HolderServices extends KnownRequestServices {
+  readonly store: SessionStore;
+  readonly writer: SessionWriter;
+  readonly log: RequestLog;
+}
+
+/**
+ * What a request holds: its session, which a login exchanges for another one, or the reason why it has none; what may be done with it; and what
+ * the session asks its holder.
+ */
+export abstract class SessionHolder extends KnownRequest implements SessionListener {
+  readonly budget: StoreBudget;
+  readonly #services: HolderServices;
+  #session: Session | null = null;
+  #refusal: SessionError | null = null;
+  #formerSessions: readonly Session[] = NO_SESSIONS;
+  #exchanges: Promise<void> | null = null;
+
+  // Made at first use.
+  #flash: FlashDelivery | undefined;
+  #lateChanges: LateChanges | undefined;
+
+  constructor(
+    services: HolderServices,
+    request: PlatformRequest,
+    context: ExecutionContext | null,
+    connection: Connection | null,
+  ) {
+    super(services, request, context, connection);
+    this.#services = services;
+    this.budget = services.store.newBudget();
+  }
+
+  /** The session of this request, ended or not; null: there is none. */
+  get session(): Session | null {
+    return this.#session;
+  }
+
+  /** Null: there is none, or this request has ended it. */
+  get livingSession(): Session | null {
+    return this.#session === null || Session.stateOf(this.#session).isEnded ? null : this.#session;
+  }
+
+  /** Those that it held before a login. */
+  get formerSessions(): readonly Session[] {
+    return this.#formerSessions;
+  }
+
+  /** Why there is no session; null: no token was sent, or there is a session. */
+  protected get refusal(): SessionError | null {
+    return this.#refusal;
+  }
+
+  protected hold(session: Session): void {
+    this.#session = session;
+    this.#refusal = null;
+    Session.stateOf(session).listener = this;
+  }
+
+  /** @param refusal null: no token was sent */
+  protected holdNone(refusal: SessionError | null): void {
+    this.#session = null;
+    this.#refusal = refusal;
+    if (refusal !== null) this.said.hasNoSession();
+  }
+
+  /** The session of this request, loaded; null: there is none. @throws as `admitted()`, SessionBackendError when nothing is known about it */
+  abstract current(): Promise<Session | null>;
+
+  /** The loaded session; null: there is none. @throws SessionCsrfError when the CSRF token of the request does not fit it */
+  admitted(): Session | null {
+    this.csrfInUse?.assertToken();
+    return this.livingSession;
+  }
+
+  /** The loaded session. @throws the exact reason why there is none, SessionCsrfError */
+  required(): Session {
+    const session = this.admitted();
+    if (session !== null) return session;
+    if (this.#session !== null) throw this.#refusal ?? new SessionNotFoundError();
+    throw this.#refusal ?? this.#missingToken();
+  }
+
+  /** The loaded session, which has a user. @throws as `required()`, SessionInvalidError */
+  requiredWithUser(): Session {
+    const session = this.required();
+    if (!session.isAnonymous) return session;
+    const error = new SessionInvalidError(
+      'SESSION_ANONYMOUS',
+      'The session has no user: its client has to log in. @AllowAnonymous() lets such sessions through the guard, and a handler gets null from @OptionalSession("user").',
+    );
+    this.report(error, session.sessionId);
+    throw error;
+  }
+
+  #missingToken(): SessionTokenError {
+    const error = new SessionTokenError('TOKEN_MISSING', 'The request carries no session token.');
+    this.report(error, null);
+    this.#refusal = error;
+    return error;
+  }
+
+  /**
+   * Before the request changes something: the session may have been given out before the CSRF check, in a middleware. The check is made now,
+   * if no route has made it.
+   *
+   * @throws SessionCsrfError
+   */
+  beforeWrite(): void {
+    if (!this.isByCookie) return;
+    if (!this.csrf.isMade) {
+      this.assertSameOrigin();
+      if (this.#session !== null) this.csrf.checkToken(this.#session);
+    }
+    this.csrf.assertPassed();
+  }
+
+  /** The same by the headers of the browser alone: a page that was opened before another login may log in. @throws SessionCsrfError */
+  beforeLogin(): void {
+    if (this.context === null && this.csrfInUse?.isMade !== true) this.assertSameOrigin();
+    this.csrfInUse?.assertOriginPassed();
+  }
+
+  protected assertSameOrigin(): void {
+    const { token } = this.search;
+    if (token?.source === 'cookie') this.csrf.assertSameOrigin(token.verified.sessionId, this.#session);
+  }
+
+  /** Tasks that exchange the session wait for one another: of two logins at once, the second replaces the session of the first. */
+  exchange<T>(task: () => Promise<T>): Promise<T> {
+    const isLate = this.gate?.hasBegun === true;
+    const run = (): Promise<T> => {
+      this.isLate = isLate;
+      return task();
+    };
+    const own = this.#exchanges === null ? run() : this.#exchanges.then(run);
+    const ended = (): void => {
+      if (this.#exchanges === exchanges) this.#exchanges = null;
+    };
+    const exchanges = own.then(ended, ended);
+    this.#exchanges = exchanges;
+    return own;
+  }
+
+  /** Resolves when all exchanges have ended; null: none is under way. */
+  get exchanges(): Promise<void> | null {
+    return this.#exchanges;
+  }
+
+  /** Makes `session` the session of this request, and sends its token to the client. */
+  adopt({ session, token }: IssuedSession, source: TokenSource, kind: 'new' | 'regenerated' = 'new'): LoginResult {
+    if (this.#session !== null && this.#session !== session) {
+      this.#formerSessions = [...this.#formerSessions, this.#session];
+    }
+    this.hold(session);
+    if (this.isByCookie) this.csrf.replaced();
+    return this.said.give(session, token, source, kind);
+  }
+
+  /** Called after this request has ended `session`. */
+  ended(session: Session): void {
+    if (session !== this.#session) return;
+    this.#refusal = new SessionNotFoundError('The session was ended by this request.');
+    this.said.ended();
+  }
+
+  /** Called when another client has ended `session`. */
+  lost(error: SessionError, { sessionId }: Session): void {
+    this.#refusal = error;
+    this.said.hasNoSession();
+    this.said.refused(error);
+    this.report(error, sessionId);
+  }
+
+  // What the session asks its holder, or notifies it of
+
+  accessed(): void {
+    if ((this.gate === null || this.gate.hasBegun) && this.#session !== null) this.lateChanges.expect(this.#session);
+  }
+
+  abstract isPassive(): boolean;
+
+  /**
+   * Marks the response as one that no cache may keep.
+   *
+   * @returns whether the user sees it: not for `HEAD`, a prefetch, or a background request of another site
+   */
+  mayShowOnce(): boolean {
+    this.said.showsOnce();
+    const isCrossSite = this.said.source === 'cookie' && this.#services.csrf.isCrossSite(this.request);
+    return hasReader(rawRequestOf(this.request), isCrossSite);
+  }
+
+  /** The same, except that a request of another site may be one for which the handler calls `consume()`: the way back of an OAuth login. */
+  mayTakeOneTime(): boolean {
+    this.said.showsOnce();
+    return hasReader(rawRequestOf(this.request), false);
+  }
+
+  mayTakeFlash(): boolean {
+    if (this.gate === null || !this.mayShowOnce()) return false;
+    if (this.#session !== null) this.flash.watch(this.#session);
+    return true;
+  }
+
+  whenClosed(callback: () => void): (() => void) | null {
+    const { socket } = rawRequestOf(this.request) as { readonly socket?: Closable };
+    const source = this.gate?.response ?? socket;
+    return source === undefined ? null : onceClosed(source, callback);
+  }
+
+  misused(error: Error): void {
+    this.#services.log.misuse(this.route, error);
+  }
+
+  /** The flash messages on their way to the client. */
+  get flash(): FlashDelivery {
+    return (this.#flash ??= new FlashDelivery(this.#services, this));
+  }
+
+  get flashInUse(): FlashDelivery | undefined {
+    return this.#flash;
+  }
+
+  get lateChanges(): LateChanges {
+    return (this.#lateChanges ??= new LateChanges(() => {
+      if (this.hasResponse) this.#services.log.lateChange(this.route);
+      else this.#services.log.changeOutsideOfMessage(this.route);
+    }));
+  }
+}
