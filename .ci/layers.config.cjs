@@ -25,15 +25,17 @@ const upwards = LAYERS.slice(0, -1).map(({ name, path }, level) => ({
 const FOLDER_ORDERS = [
   ['^src/errors/', '^src/tokens/', '^src/options/', '^src/events/'],
   ['^src/records/', '^src/backends/', '^src/store/'],
+  ['^src/backends/[^/]+$', '^src/backends/[^/]+/'],
+  ['^src/backends/redis/(scripts/|redis-refusal)', '^src/backends/redis/readiness/', '^src/backends/redis/(?!redis-refusal)[^/]+$'],
   ['^src/transports/', '^src/csrf/', '^src/contexts/', '^src/requests/'],
 ];
 
 const folders = FOLDER_ORDERS.flatMap((order) =>
   order.slice(0, -1).map((path, index) => ({
-    name: `${path.slice(5, -1)}-imports-no-later-folder`,
+    name: `${path.slice(5)} imports nothing that comes later`,
     severity: 'error',
     from: { path },
-    to: { path: order.slice(index + 1) },
+    to: { path: order.slice(index + 1), pathNot: path },
   })),
 );
 
@@ -50,11 +52,23 @@ module.exports = {
       to: { path: '^src/(?!http/|errors/|clock)' },
     },
     {
+      name: 'backends-import-no-other-backend',
+      severity: 'error',
+      from: { path: '^src/backends/([^/]+)/' },
+      to: { path: '^src/backends/[^/]+/', pathNot: '^src/backends/$1/' },
+    },
+    {
       name: 'every-file-has-a-layer',
       comment: 'A new folder is named in LAYERS.',
       severity: 'error',
       from: { path: '^src/', pathNot: LAYERS.map(({ path }) => path) },
       to: {},
+    },
+    {
+      name: 'every-imported-file-has-a-layer',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: '^src/', pathNot: LAYERS.map(({ path }) => path) },
     },
     { name: 'no-file-circles', severity: 'error', from: { path: '^src/' }, to: { circular: true } },
     {

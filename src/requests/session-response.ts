@@ -10,8 +10,8 @@ import type { TokenSource } from '../options/session-options.js';
 import type { SessionLifetimes } from '../sessions/session-lifetimes.js';
 import type { LoginResult } from '../sessions/session-results.js';
 import { Session } from '../sessions/session.js';
-import { exposeHeader } from '../transports/exposed-headers.js';
-import { forbidStoring } from './cache-headers.js';
+import { exposeHeader } from '../http/exposed-headers.js';
+import { forbidStoring } from '../http/cache-headers.js';
 import type { TokenTransports } from '../transports/token-transports.js';
 import type { FoundToken, TokenSearch } from './token-finder.js';
 

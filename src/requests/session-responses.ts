@@ -9,7 +9,7 @@ import type { Vary } from '../http/vary.js';
 import { SessionLifetimes } from '../sessions/session-lifetimes.js';
 import { TokenVerifier } from '../tokens/token-verifier.js';
 import { TokenTransports } from '../transports/token-transports.js';
-import { forbidStoring } from './cache-headers.js';
+import { forbidStoring } from '../http/cache-headers.js';
 import { CrossSiteNotice } from './cross-site-notice.js';
 import { PlainHttpNotice } from './plain-http-notice.js';
 import { SessionResponse, type SessionResponseServices } from './session-response.js';

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-import { countHeaderLines } from './header-lines.js';
+import { countHeaderLines } from '../http/header-lines.js';
 import type { HeaderTransport } from './header.transport.js';
 import { NOTHING, type TokenReading, type TokenTransport } from './token-transport.interface.js';
 

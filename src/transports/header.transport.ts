@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-import { exposeHeader } from './exposed-headers.js';
-import { countHeaderLines } from './header-lines.js';
+import { exposeHeader } from '../http/exposed-headers.js';
+import { countHeaderLines } from '../http/header-lines.js';
 import { NOTHING, type TokenReading, type TokenTransport } from './token-transport.interface.js';
 
 /** The token in its own header, by default `X-Session-Token`. Responses carry new and renewed tokens in it too. */

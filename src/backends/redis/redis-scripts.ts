@@ -8,6 +8,7 @@ import { EVICT } from './scripts/evict.js';
 import { LIST_BY_USER } from './scripts/list-by-user.js';
 import { READ } from './scripts/read.js';
 import { REPLACE } from './scripts/replace.js';
+import { ALLOW_UNDECLARED_KEYS } from './scripts/script-parts.js';
 import { SERVER_TIME } from './scripts/server-time.js';
 import { SWEEP } from './scripts/sweep.js';
 import { TOUCH } from './scripts/touch.js';
@@ -58,12 +59,6 @@ const SCRIPTS = {
   sessionxServerTime: SERVER_TIME,
   sessionxRead: READ,
 } as const satisfies Record<keyof RedisScripts, string>;
-
-/**
- * The first line of a script that uses keys which it does not declare, with a declared one's hash tag: Dragonfly reads it and locks what it
- * has to; for others it is a comment.
- */
-export const ALLOW_UNDECLARED_KEYS = '--!df flags=allow-undeclared-keys';
 
 /** What the replies tell beside their results. */
 export interface ScriptEvents {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 
 import { refusedCommand } from '../../driver-failure.js';
 import { isRefused } from '../redis-refusal.js';
-import { ALLOW_UNDECLARED_KEYS } from '../redis-scripts.js';
+import { ALLOW_UNDECLARED_KEYS } from '../scripts/script-parts.js';
 import { PASSED, UNDETERMINED, type Finding, type ReadinessCheck } from './readiness-check.js';
 
 const TAG_BYTES = 12;

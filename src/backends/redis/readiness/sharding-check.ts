@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { randomBytes } from 'node:crypto';
 
-import { ALLOW_UNDECLARED_KEYS } from '../redis-scripts.js';
+import { ALLOW_UNDECLARED_KEYS } from '../scripts/script-parts.js';
 import { PASSED, UNDETERMINED, type Finding, type ReadinessCheck } from './readiness-check.js';
 
 /** Of two servers, a whole-key hash puts all pairs of so many on one by chance once in 65,536 times. */

@@ -8,6 +8,12 @@ const VERSION = '%d'.repeat(VERSION_CHARS);
 const TIME = '%d'.repeat(TIME_CHARS);
 
 /**
+ * The first line of a script that uses keys which it does not declare, with a declared one's hash tag: Dragonfly reads it and locks what it
+ * has to; for others it is a comment.
+ */
+export const ALLOW_UNDECLARED_KEYS = '--!df flags=allow-undeclared-keys';
+
+/**
  * A log-out everywhere of a user with many sessions moves the index to its own name with this behind it. As a member of the index that is
  * made anew, with the lowest score of all, it says so: no script has to look for a key that is rarely there.
  */
