@@ -1,4 +1,5 @@
 export { MemcachedBackend } from './backends/memcached/memcached.backend.js';
+export { MemcachedError, type MemcachedErrorCode } from './backends/memcached/memcached-error.js';
 export type {
   MemcachedBackendOptions,
   MemcachedClient,

@@ -405,7 +405,7 @@ export class SessionService {
   }
 
   /**
-   * A signal for what must not go on without the session, such as a stream: aborted when the session has ended, by whomever, or has expired. Its
+   * A signal for what must not go on without the session, such as a stream: aborted when the session has expired, or anybody has ended it. Its
    * `reason` is a `SessionNotFoundError`, `SESSION_ENDED` or `SESSION_EXPIRED`. A new id leaves it, except by `login()`, `reauthenticate()` and
    * `credentialsChanged()`: what was opened before these ends.
    *
@@ -458,7 +458,7 @@ export class SessionService {
     }
   }
 
-  /** Ends a session that the caller holds, and tells the client of it where it is that of a request. */
+  /** Ends a session that the caller holds. If it is that of a request, the response tells the client. */
   async #end(session: Session, end: () => Promise<boolean>): Promise<boolean> {
     const request = RequestSession.of(this.#checked(session));
     const hasEnded = await end();

@@ -152,6 +152,6 @@ export class Http1SentResponse extends ServerResponse implements SentResponse {
 
 function refuseToSend(): never {
   throw new Error(
-    'This response waits until its session is stored: call its own write() and end(), not functions that were taken from it earlier.',
+    'This response waits until its changes are stored: call its own write() and end(), not functions that were taken from it earlier.',
   );
 }

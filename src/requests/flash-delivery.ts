@@ -29,7 +29,7 @@ export class FlashDelivery {
   #isWatching = false;
   /** The client has got nothing, or another response, so that nothing can be delivered any more. */
   #isLost = false;
-  /** The status that the handler itself has given its response; null: unknown, or the handler has failed. */
+  /** The status that the handler has given its response; `running`: it has not returned yet; null: unknown, or the handler has failed. */
   #statusOfHandler: number | 'running' | null = null;
 
   constructor(

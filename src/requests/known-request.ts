@@ -102,7 +102,7 @@ export class KnownRequest implements CheckedRequest {
 
   protected set search(search: TokenSearch) {
     this.#search = search;
-    // It was for the refusal of a former search, which was repeated because more is known now.
+    // It belongs to an earlier search, which is repeated because more is known now.
     this.#said = undefined;
   }
 
@@ -168,7 +168,11 @@ export class KnownRequest implements CheckedRequest {
     return this.#said;
   }
 
-  /** `Vary`, if the response with `status` says nothing else about the session, as for nearly every request. */
+  /**
+   * Called when the head of a response with `status` is made.
+   *
+   * @returns `Vary`, if the response says nothing else about the session, as for nearly every request; then all of its headers are written
+   */
   varyAlone(status: number): Vary | null {
     if (this.#said !== undefined) return null;
     const vary = this.#services.responses.varyAlone(rawRequestOf(this.#request), status, this.#dependsOnOrigin);
@@ -189,7 +193,7 @@ export class KnownRequest implements CheckedRequest {
   /**
    * Where the token of a new session goes.
    *
-   * @throws SessionUsageError when it is too late for a cookie, or the response is not known, or there is none
+   * @throws SessionUsageError when it is too late for a cookie, or the response is not known, or there is none that could bring a cookie
    */
   sourceFor(transport: TokenSource | undefined): TokenSource {
     if (!this.hasResponse) return withoutCookie(transport);

@@ -74,7 +74,7 @@ export class RequestRenewal {
     });
   }
 
-  /** Called after the lifetime of the request's session was changed: a cookie that outlives the browser has to end with it. */
+  /** Called after the lifetime of the request's session was changed: a persistent cookie must expire with it. */
   async lifetimeChanged(request: RenewedRequest, session: Session): Promise<void> {
     const { token } = request.search;
     // By an old id the client has a newer token, or gets it by another response.

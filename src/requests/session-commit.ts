@@ -78,10 +78,11 @@ export class SessionCommit implements GateOwner {
   }
 
   /**
-   * Stores what has changed, if anything has.
+   * Stores what has changed, if anything has. After a failure it does nothing more.
    *
    * @param status that of the response, if it is known; flash messages that it does not deliver are put back
-   * @throws SessionError when that fails; the session is as it was
+   * @throws SessionError when that fails, and its outcome may be unknown. The token on its way is withdrawn, and a session that this request
+   * has made is ended
    */
   async commitChanges(status: number = HttpStatus.OK): Promise<void> {
     if (this.#failure !== null) return;

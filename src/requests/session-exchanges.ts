@@ -23,7 +23,7 @@ const ONLY_NEW_ID =
   ' The session of the request has its new id, and other sessions of the user may still live: call credentialsChanged() again.';
 const REPLACED: Ending = { reason: 'replaced-at-login', cause: 'login', by: null };
 
-/** What exchanges the session of a request for another one: start, login, logout, a new id or proof. Of one request, one after the other. */
+/** What exchanges the session of a request for another one: start, login, logout, a new id or proof. Those of one request run one after the other. */
 @Injectable()
 export class SessionExchanges {
   readonly #addresses: AddressNotice;

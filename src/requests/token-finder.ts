@@ -40,7 +40,7 @@ const NOTHING: TokenSearch = { token: null, refused: NONE_REFUSED, hasSeveralCoo
 
 /**
  * Finds the token of a request: the first one that verifies, in the order of `tokenSourcePriority`. A source whose token does not verify is
- * skipped. Two different tokens in one source end the search, because that is an attack or a bug.
+ * skipped. Cookies of several sessions, and a header that was sent twice, end the search, because that is an attack or a bug.
  */
 @Injectable()
 export class TokenFinder {

@@ -45,7 +45,7 @@ interface EndedSession {
   readonly client: LoginMetadata;
 }
 
-/** Ends sessions, each with its `ended` event. */
+/** Ends sessions, each with its `ended` event, unless nothing is known of its end. */
 @Injectable()
 export class SessionEndings {
   readonly #logger = new Logger('SessionModule');

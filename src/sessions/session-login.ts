@@ -73,7 +73,7 @@ interface Exchanged {
 }
 
 /**
- * Gives a client a new id: at login and at regeneration. The old id is dead when the new one lives. If two requests exchange the same
+ * Gives a client a new id: at login and at regeneration. When the new one lives, the old id is dead, or for its grace an alias. If two requests exchange the same
  * old session at once, only one of them gets its data (session fixation: ASVS 7.2.4).
  */
 @Injectable()
@@ -90,7 +90,8 @@ export class SessionLogin {
 
   /**
    * @returns `previous` if it is given; it is then the new session
-   * @throws SessionConflictError when `previous` was ended or exchanged by another client in the meantime; it is then unchanged
+   * @throws SessionConflictError when another client has exchanged `previous` in the meantime, or ended it and it was anonymous; it is then
+   * unchanged
    */
   login(previous: Session | null, login: Login, budget: StoreBudget): Promise<IssuedSession> {
     if (previous === null) return this.issuer.create(login, login.origin, budget);

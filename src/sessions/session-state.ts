@@ -1,3 +1,4 @@
+import { laterTimes } from '../backends/backend-rules.js';
 import type { Clock } from '../clock.js';
 import { originOf, type SessionCause, type SessionEventOrigin } from '../events/session-event.js';
 import { SessionDataError, SessionNotFoundError } from '../errors/session-errors.js';
@@ -222,9 +223,7 @@ export class SessionState {
   /** Called after the store has moved the times. */
   touched(times: SessionTimes): void {
     const { record, content } = this.#stored;
-    const lastAccessed = Math.max(record.lastAccessed, times.lastAccessed);
-    const expiresAt = Math.max(record.expiresAt, times.expiresAt);
-    this.#stored = { record: { ...record, lastAccessed, expiresAt }, content };
+    this.#stored = { record: { ...record, ...laterTimes(record, times) }, content };
   }
 
   /**

@@ -171,7 +171,7 @@ describe('replies that break off', () => {
     proxy.cutReplies(0, 'silence');
     const unanswered = attempt(() => hung.read(record.id));
     await attempt(() => hung.close());
-    expect(await unanswered).toMatchObject({ error: { code: 'NO_ANSWER' } });
+    expect(await unanswered).toMatchObject({ error: { code: 'NO_RESPONSE' } });
   });
 
   it('a server that closes an idle connection is not noticed', async () => {

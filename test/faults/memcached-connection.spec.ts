@@ -125,7 +125,7 @@ describe('the connection to a Memcached server', () => {
     process.env.MEMCACHE_PASSWORD = 'secret';
     const { port } = silent.address() as AddressInfo;
     const connection = new MemcachedConnection({ host: '127.0.0.1', port }, arena.context(200));
-    await expect(connection.call(noop)).rejects.toMatchObject({ code: 'NO_ANSWER' });
+    await expect(connection.call(noop)).rejects.toMatchObject({ code: 'NO_RESPONSE' });
     delete process.env.MEMCACHE_USERNAME;
     delete process.env.MEMCACHE_PASSWORD;
     expect(Buffer.concat(received).readUInt8(1)).toBe(OPCODES.noop);

@@ -126,7 +126,7 @@ describe('responses that were meant for another request', () => {
     ];
     for (const write of writes) {
       proxy.rewriteResponses((response) => [isOfReplace(response) ? notFound(response) : response]);
-      await expect(write()).rejects.toMatchObject({ code: 'FOREIGN_ANSWER' });
+      await expect(write()).rejects.toMatchObject({ code: 'FOREIGN_RESPONSE' });
       proxy.heal();
     }
     expect(await backend.read(record.id)).toMatchObject({ id: record.id, status: 'active' });

@@ -1,8 +1,11 @@
-/** Why a call of Memcached failed. `code` goes to the log; no message here ever holds a key or a value. */
+/**
+ * Why a call of Memcached failed: no response in time, a connection that was lost or cannot be made, a response to another call, wrong credentials,
+ * an item that Memcached has forgotten while a session was made of it, one that is too large, or another refusal.
+ */
 export type MemcachedErrorCode =
-  | 'NO_ANSWER'
+  | 'NO_RESPONSE'
   | 'CONNECTION_LOST'
-  | 'FOREIGN_ANSWER'
+  | 'FOREIGN_RESPONSE'
   | 'AUTHENTICATION_FAILED'
   | 'EVICTED'
   | 'CLOSED'
@@ -10,6 +13,10 @@ export type MemcachedErrorCode =
   | 'TOO_LARGE'
   | 'REFUSED';
 
+/**
+ * What `MemcachedBackend` throws when a call has failed; the module makes a `SessionBackendError` of it. `code` goes to the log. No message holds a
+ * key or a value.
+ */
 export class MemcachedError extends Error {
   override readonly name = 'MemcachedError';
 
@@ -22,6 +29,6 @@ export class MemcachedError extends Error {
 }
 
 /** Whether the server has responded, and has refused: out of memory, too large. The connection is as good as before. */
-export function isRefusal(error: unknown): error is MemcachedError {
+export function serverRefused(error: unknown): error is MemcachedError {
   return error instanceof MemcachedError && (error.code === 'REFUSED' || error.code === 'TOO_LARGE');
 }

@@ -139,7 +139,7 @@ export async function deleteRecordsOfUser(
 /** A response to a write does not name its key: one that was meant for another request must not end a session for its client. */
 async function assertMissing(user: UserSessions, id: SessionId): Promise<void> {
   if ((await user.findLiving(id)) === null) return;
-  throw new MemcachedError('FOREIGN_ANSWER', 'Memcached calls an item missing that it has.');
+  throw new MemcachedError('FOREIGN_RESPONSE', 'Memcached calls an item missing that it has.');
 }
 
 function isAlive(user: UserSessions, record: SessionRecord, list: Item | null): boolean {

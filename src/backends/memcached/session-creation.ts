@@ -7,7 +7,7 @@ import { isListed, leastRecentlyUsedFirst, retryPauseMs } from '../backend-rules
 import type { CreateOptions, CreateResult, ReplacedSession } from '../session-backend.interface.js';
 import { inBatches } from './in-batches.js';
 import type { Item } from './items.js';
-import { isRefusal, MemcachedError } from './memcached-error.js';
+import { serverRefused, MemcachedError } from './memcached-error.js';
 import { RetryBudget } from './retry-budget.js';
 import { deleteRecord } from './session-changes.js';
 import type { ListEntry } from './session-list.js';
@@ -118,7 +118,7 @@ export class SessionCreation {
       );
     } catch (error) {
       // The list is as long as an item can be.
-      if (isRefusal(error) && error.code === 'TOO_LARGE') return { outcome: 'limit' };
+      if (serverRefused(error) && error.code === 'TOO_LARGE') return { outcome: 'limit' };
       throw error;
     }
   }

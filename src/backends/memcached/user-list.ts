@@ -1,7 +1,7 @@
 import { DamagedRecordError } from '../../records/record-errors.js';
 import { memberOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
 import type { Item, Items } from './items.js';
-import { isRefusal } from './memcached-error.js';
+import { serverRefused } from './memcached-error.js';
 import type { RetryBudget } from './retry-budget.js';
 import { decodeList, encodeList, listHas, type ListEntry } from './session-list.js';
 
@@ -93,7 +93,7 @@ export class UserList {
       );
     } catch (error) {
       // A server that is full can still delete: the record is gone, which ends the session, and an entry alone opens nothing.
-      if (!isRefusal(error)) throw error;
+      if (!serverRefused(error)) throw error;
     }
   }
 
