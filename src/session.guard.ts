@@ -34,7 +34,8 @@ export class SessionGuard implements CanActivate {
     if (decided(this.isPublic(context), 'isPublic')) return true;
     // Without `await`, because every guarded request passes here.
     return SessionService.requestsOf(this.sessions)
-      .loaded(context)
+      .of(context)
+      .load()
       .then(
         (request) => this.#admit(request, context),
         (error: unknown) => this.#refuse(error, context),

@@ -22,7 +22,9 @@ import { ConnectionUpgrades } from './requests/connection-upgrades.js';
 import { OneTimeValues } from './requests/one-time-values.js';
 import { PassiveRequests } from './requests/passive-requests.js';
 import { RequestRenewal } from './requests/request-renewal.js';
+import { RequestLog } from './requests/request-log.js';
 import { RequestSessions } from './requests/request-sessions.js';
+import { RequestStepServices } from './requests/request-steps.js';
 import { SessionExchanges } from './requests/session-exchanges.js';
 import { SessionResponses } from './requests/session-responses.js';
 import { TokenFinder } from './requests/token-finder.js';
@@ -109,7 +111,9 @@ const replaceable: Provider[] = [
     CsrfTokens,
     OneTimeValues,
     PassiveRequests,
+    RequestLog,
     RequestRenewal,
+    RequestStepServices,
     SessionBinding,
     SessionContext,
     SessionEndings,

@@ -9,6 +9,7 @@ import { identityOf } from './sessions/session-binding.js';
 import { routeOf } from './http/route-of.js';
 import type { LoginOptions, StartOptions } from './requests/request-options.js';
 import { OneTimeValues } from './requests/one-time-values.js';
+import { RequestLog } from './requests/request-log.js';
 import { RequestSession } from './requests/request-session.js';
 import { RequestSessions } from './requests/request-sessions.js';
 import { SessionExchanges } from './requests/session-exchanges.js';
@@ -76,6 +77,7 @@ export class SessionService {
     private readonly renewal: SessionRenewal,
     private readonly endings: SessionEndings,
     private readonly requests: RequestSessions,
+    private readonly log: RequestLog,
     private readonly exchanges: SessionExchanges,
     private readonly csrfTokens: CsrfTokens,
     private readonly userUpdates: UserUpdates,
@@ -433,7 +435,7 @@ export class SessionService {
     try {
       return sessionOf(session);
     } catch (error) {
-      this.requests.log.misuse(null, error);
+      this.log.misuse(null, error);
       throw error;
     }
   }
@@ -453,7 +455,7 @@ export class SessionService {
     try {
       return await call();
     } catch (error) {
-      this.requests.log.misuse(request && routeOf(request), error);
+      this.log.misuse(request && routeOf(request), error);
       throw error;
     }
   }

@@ -77,14 +77,7 @@ export class RequirementsGuard implements CanActivate {
   }
 
   #stale(request: RequestSession, session: Session, error: SessionStaleError): SessionStaleError {
-    const { sessionId, user, authenticatedAt, authMethods } = session;
-    this.requests.rejections.stale(error, request.client, {
-      sessionId,
-      userId: user?.userId ?? null,
-      authenticatedAt: authenticatedAt?.getTime() ?? null,
-      authMethods,
-    });
-    request.said.requiresProof(error.required.within);
+    request.isStale(error, session);
     return error;
   }
 }

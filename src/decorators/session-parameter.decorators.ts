@@ -68,9 +68,5 @@ export function CsrfToken(): ParameterDecorator {
  */
 export function OneTime(name: string): ParameterDecorator {
   assertName(name);
-  return sessionParameter((request, { writer }) => {
-    const session = request.admitted();
-    if (session === null || !request.mayShowOnce()) return null;
-    return writer.takeOneTime(session, name, request.budget);
-  });
+  return sessionParameter((request) => request.takeOneTime(name));
 }

@@ -8,7 +8,7 @@ import { seal, unseal } from './sealed-context.js';
 import { SessionHandler } from './session-handler.js';
 
 /** Returns the value of a parameter. The session of `request` is loaded. */
-export type ParameterResolver = (request: RequestSession, requests: RequestSessions) => unknown;
+export type ParameterResolver = (request: RequestSession) => unknown;
 
 /** A parameter whose value is resolved from the session of the request. */
 export function sessionParameter(resolve: ParameterResolver): ParameterDecorator {
@@ -62,10 +62,10 @@ class SessionParameter {
     if (!request.isLoaded)
       return settledIn(
         context,
-        request.load().then(() => this.resolve(request, requests)),
+        request.load().then(() => this.resolve(request)),
       );
     try {
-      return this.resolve(request, requests);
+      return this.resolve(request);
     } catch (error) {
       throw errorIn(context, error);
     }

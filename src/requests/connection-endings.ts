@@ -7,6 +7,7 @@ import { SessionOptions } from '../options/session-options.js';
 import { SessionSignals } from '../sessions/session-signals.js';
 import { ConnectionEnd } from './connection-end.js';
 import type { Connection } from './connection.js';
+import { RequestLog } from './request-log.js';
 import type { RequestSession } from './request-session.js';
 import { RequestSessions } from './request-sessions.js';
 
@@ -25,6 +26,7 @@ export class ConnectionEndings implements OnApplicationShutdown {
   constructor(
     private readonly requests: RequestSessions,
     private readonly signals: SessionSignals,
+    private readonly log: RequestLog,
     { liveCheckInterval }: SessionOptions,
   ) {
     this.#intervalMs = liveCheckInterval * 1000;
@@ -46,7 +48,7 @@ export class ConnectionEndings implements OnApplicationShutdown {
     try {
       request = this.requests.of(subject);
     } catch {
-      this.requests.log.misuse(name, unknownSocket());
+      this.log.misuse(name, unknownSocket());
       return;
     }
     const { connection } = request;

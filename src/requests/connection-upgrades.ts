@@ -69,7 +69,7 @@ export class ConnectionUpgrades implements BeforeApplicationShutdown {
     this.#waiting.add(socket);
     let refusal: unknown = this.#isShutDown ? shutDown() : null;
     try {
-      if (refusal === null) await this.requests.messages.ofUpgrade(request)?.load();
+      if (refusal === null) await this.requests.ofUpgrade(request)?.load();
     } catch (error) {
       refusal = error;
     }

@@ -127,7 +127,7 @@ export class MessageSession extends RequestSession {
     if (this.context === null && this.session !== null) this.lateChanges.expect(this.session);
   }
 
-  override mayShowOnce(): boolean {
+  protected override mayShowOnce(): boolean {
     return true;
   }
 

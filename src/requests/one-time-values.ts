@@ -10,7 +10,7 @@ import { SessionContext } from '../sessions/session-context.js';
 import { SessionWriter } from '../sessions/session-writer.js';
 import type { Session } from '../sessions/session.js';
 import { SessionStore } from '../store/session-store.js';
-import { RequestSessions } from './request-sessions.js';
+import { RequestLog } from './request-log.js';
 
 const DEFAULT_TTL_S = 600;
 const LONGEST_TTL_S = 3_153_600_000;
@@ -37,7 +37,7 @@ export class OneTimeValues {
     private readonly writer: SessionWriter,
     private readonly store: SessionStore,
     private readonly context: SessionContext,
-    private readonly requests: RequestSessions,
+    private readonly log: RequestLog,
   ) {}
 
   /**
@@ -92,7 +92,7 @@ export class OneTimeValues {
     try {
       return await call();
     } catch (error) {
-      this.requests.log.misuse(null, error);
+      this.log.misuse(null, error);
       throw error;
     }
   }

@@ -1,6 +1,6 @@
-import type { LoggerService } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
 
-import type { Clock } from '../clock.js';
+import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { SessionError } from '../errors/session-error.js';
 import { SessionDataError, SessionUsageError } from '../errors/session-errors.js';
 import { LineLimit } from '../line-limit.js';
@@ -14,15 +14,14 @@ const PAUSE_MS = 60_000;
  * What requests have to say to the developer. Each line names a route, never a URL, and is said once for a route, or once a minute: one
  * client that sends a request a thousand times must not make a thousand lines.
  */
+@Injectable()
 export class RequestLog {
+  readonly #logger = new Logger('SessionModule');
   readonly #repeated: LineLimit;
   readonly #once: LineLimit;
   readonly #logged = new WeakSet<Error>();
 
-  constructor(
-    private readonly logger: Pick<LoggerService, 'debug' | 'warn' | 'error'>,
-    clock: Clock,
-  ) {
+  constructor(@Inject(SESSION_CLOCK) clock: Clock) {
     this.#repeated = new LineLimit(clock, PAUSE_MS);
     this.#once = new LineLimit(clock, Infinity);
   }
@@ -54,23 +53,23 @@ export class RequestLog {
     const { code, message } = error;
     const line = route === null || message.includes(route) ? message : `${route}: ${message}`;
     if (isOfClient(error)) {
-      this.logger.debug?.(line);
+      this.#logger.debug(line);
       return;
     }
     this.#repeated.say(`${route ?? message} ${code}`, (more) => {
-      this.logger.error(more === '' ? line : `${line} (Here${more}.)`);
+      this.#logger.error(more === '' ? line : `${line} (Here${more}.)`);
     });
   }
 
   /** A cookie was due for renewal, and the browser keeps the older one. */
   cookieNotRenewed(error: unknown): void {
-    this.logger.debug?.(`A cookie was not renewed, the older one stays valid: ${messageOf(error)}`);
+    this.#logger.debug(`A cookie was not renewed, the older one stays valid: ${messageOf(error)}`);
   }
 
   /** The handler used its response after the end. */
   secondResponse(route: string, error: Error): void {
     this.#once.say(`second response ${route}`, () => {
-      this.logger.warn(
+      this.#logger.warn(
         `${route}: the handler used its response after the end, to no effect (${error.message}). Return after the first response.`,
       );
     });
@@ -79,7 +78,7 @@ export class RequestLog {
   /** The handler has changed the session after the first byte. */
   lateChange(route: string): void {
     this.#once.say(`late change ${route}`, () => {
-      this.logger.warn(
+      this.#logger.warn(
         `${route}: the handler changed the session after its response had begun, and the change is not stored. Change it before, or call await sessions.updateSession(session) afterwards.`,
       );
     });
@@ -88,7 +87,7 @@ export class RequestLog {
   /** The session of a connection was changed where nothing stores it. */
   changeOutsideOfMessage(route: string): void {
     this.#once.say(`change outside of message ${route}`, () => {
-      this.logger.warn(
+      this.#logger.warn(
         `${route}: its session was changed outside of a message, as in handleConnection(), and the change is not stored. Call await sessions.updateSession(session) afterwards.`,
       );
     });
@@ -97,20 +96,20 @@ export class RequestLog {
   /** What waited could not be sent. */
   notSent(route: string, error: unknown): void {
     this.#repeated.say(`not sent ${route}`, (more) => {
-      this.logger.error(`The response to ${route} could not be sent: ${messageOf(error)}${more}`);
+      this.#logger.error(`The response to ${route} could not be sent: ${messageOf(error)}${more}`);
     });
   }
 
   /** The client has not got flash messages that its session has no more. */
   flashLost(error: unknown): void {
     this.#repeated.say('flash lost', (more) => {
-      this.logger.warn(`Flash messages that the client did not get could not be put back: ${messageOf(error)}${more}`);
+      this.#logger.warn(`Flash messages that the client did not get could not be put back: ${messageOf(error)}${more}`);
     });
   }
 
   #failure(route: string, error: unknown, what: string): void {
     if (error instanceof SessionDataError && isOfClient(error)) {
-      this.logger.debug?.(`${what}: ${error.message}`);
+      this.#logger.debug(`${what}: ${error.message}`);
       return;
     }
     const status = error instanceof SessionError ? error.getStatus() : INTERNAL_ERROR;
@@ -119,8 +118,8 @@ export class RequestLog {
     this.#repeated.say(status === INTERNAL_ERROR ? `${route} ${kind}` : kind, (more) => {
       const line = `${what}: ${messageOf(error)}${more}`;
       // The session has ended, or another writer was faster: any client can cause that.
-      if (status < INTERNAL_ERROR) this.logger.debug?.(line);
-      else this.logger.error(line);
+      if (status < INTERNAL_ERROR) this.#logger.debug(line);
+      else this.#logger.error(line);
     });
   }
 }

@@ -1,40 +1,27 @@
-import { Inject, Injectable, Logger, type ExecutionContext } from '@nestjs/common';
+import { Injectable, type ExecutionContext } from '@nestjs/common';
 import { HttpAdapterHost, type AbstractHttpAdapter } from '@nestjs/core';
 import type { IncomingMessage } from 'node:http';
 
-import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { ContextReaders, isMessage } from '../contexts/context-readers.js';
 import { CsrfProtection } from '../csrf/csrf-protection.js';
 import { SessionUsageError } from '../errors/session-errors.js';
-import { SessionRejections } from '../events/session-rejections.js';
 import { rawRequestOf, slotOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
 import { PrivateSlot } from '../http/private-slot.js';
 import { ResponseLayer, type ExpressApplication } from '../http/response-layer.js';
 import { ResponseListener, type FastifyApplication } from '../http/response-listener.js';
 import type { ContextRequest } from '../options/context-reader.interface.js';
-import { SessionOptions } from '../options/session-options.js';
-import { SessionEndings } from '../sessions/session-endings.js';
-import { SessionLoader } from '../sessions/session-loader.js';
-import { SessionSuccessors } from '../sessions/session-successors.js';
-import { SessionWriter } from '../sessions/session-writer.js';
-import { SessionStore } from '../store/session-store.js';
-import type { MessageSteps } from './message-session.js';
 import { MessageSessions } from './message-sessions.js';
 import { RequestLog } from './request-log.js';
-import { RequestRenewal } from './request-renewal.js';
 import { RequestSession } from './request-session.js';
-import { SessionResponses } from './session-responses.js';
-import { TokenFinder } from './token-finder.js';
+import { RequestStepServices } from './request-steps.js';
 
 /** Those of this process that have the module. */
 const applications = new WeakSet();
 
 /** Keeps the one {@link RequestSession} of each request, in a private slot beside the request. */
 @Injectable()
-export class RequestSessions implements MessageSteps {
-  readonly log: RequestLog;
-  readonly sharedForMs: number;
-  readonly messages: MessageSessions;
+export class RequestSessions {
+  readonly #messages: MessageSessions;
   readonly #byRequest = new PrivateSlot<RequestSession>();
   /** Of Express. */
   #layer: ResponseLayer | null = null;
@@ -44,24 +31,13 @@ export class RequestSessions implements MessageSteps {
   #application: object | null = null;
 
   constructor(
-    readonly finder: TokenFinder,
-    readonly loader: SessionLoader,
-    readonly store: SessionStore,
-    readonly renewal: RequestRenewal,
-    readonly csrf: CsrfProtection,
-    readonly writer: SessionWriter,
-    readonly endings: SessionEndings,
-    readonly responses: SessionResponses,
-    readonly rejections: SessionRejections,
-    readonly successors: SessionSuccessors,
+    private readonly steps: RequestStepServices,
     private readonly contexts: ContextReaders,
-    { revalidateEvery }: SessionOptions,
-    @Inject(SESSION_CLOCK) readonly clock: Clock,
+    private readonly csrf: CsrfProtection,
+    private readonly log: RequestLog,
     host: HttpAdapterHost,
   ) {
-    this.sharedForMs = revalidateEvery * 1000;
-    this.messages = new MessageSessions(this, contexts, () => this.#application);
-    this.log = new RequestLog(new Logger('SessionModule'), clock);
+    this.#messages = new MessageSessions(steps, contexts, () => this.#application);
     this.#prepare(host);
     // A testing module makes its application when all providers are there; a context without HTTP never has one.
     host.init$.subscribe(() => {
@@ -77,7 +53,7 @@ export class RequestSessions implements MessageSteps {
   of(subject: ExecutionContext | object): RequestSession {
     if (typeof subject !== 'object' || (subject as object | null) === null) throw this.#notARequest();
     if (isExecutionContext(subject)) return this.ofContext(subject);
-    const message = this.messages.ofSubject(subject);
+    const message = this.#messages.ofSubject(subject);
     if (message !== null) return message;
     const { headers } = rawRequestOf(subject) as Partial<IncomingMessage>;
     if (typeof headers !== 'object') throw this.#notARequest();
@@ -90,7 +66,7 @@ export class RequestSessions implements MessageSteps {
     const { request, response } = found;
     if (isMessage(found)) {
       if (!hasRoute(context)) throw this.#notARequest();
-      return this.messages.of(found, context);
+      return this.#messages.of(found, context);
     }
     return this.ofRequest(request, response ?? undefined, this.#marksFor(context, request));
   }
@@ -124,7 +100,7 @@ export class RequestSessions implements MessageSteps {
     const raw = rawRequestOf(request);
     let found = this.#find(raw);
     if (found === undefined) {
-      found = new RequestSession(this, request, context);
+      found = new RequestSession(this.steps, request, context);
       this.#byRequest.set(slotOf(raw), found);
     } else {
       found.arriveAt(request, context);
@@ -134,6 +110,11 @@ export class RequestSessions implements MessageSteps {
       if (known !== undefined) found.attach(known, this.#layer);
     }
     return found;
+  }
+
+  /** The session of a handshake; null: it is of none that a message can have. */
+  ofUpgrade(request: IncomingMessage): RequestSession | null {
+    return this.#messages.ofUpgrade(request);
   }
 
   /** The same as `of()`, with its session loaded. Rejects where `of()` throws. */
@@ -152,7 +133,7 @@ export class RequestSessions implements MessageSteps {
     if (found === null) return null;
     const request: PlatformRequest = found.request;
     // The interceptor of its application has seen the message before.
-    if (isMessage(found)) return this.messages.knows(found) ? true : null;
+    if (isMessage(found)) return this.#messages.knows(found) ? true : null;
     const application = this.#application;
     const its = applicationOf(request);
     // A plugin of Fastify has an application of its own, which is made from that of its parent.

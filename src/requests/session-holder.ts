@@ -1,7 +1,12 @@
 import type { ExecutionContext } from '@nestjs/common';
 
 import type { SessionError } from '../errors/session-error.js';
-import { SessionInvalidError, SessionNotFoundError, SessionTokenError } from '../errors/session-errors.js';
+import {
+  SessionInvalidError,
+  SessionNotFoundError,
+  SessionTokenError,
+  type SessionStaleError,
+} from '../errors/session-errors.js';
 import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
 import { onceClosed, type Closable } from '../http/once-closed.js';
 import { hasReader } from '../http/response-reader.js';
@@ -195,6 +200,24 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
     this.report(error, sessionId);
   }
 
+  /** The one-time value of `name`, which is gone then; null: there is none, no session, or no user sees the response. */
+  takeOneTime(name: string): Promise<unknown> | null {
+    const session = this.admitted();
+    if (session === null || !this.mayShowOnce()) return null;
+    return this.#services.writer.takeOneTime(session, name, this.budget);
+  }
+
+  /** Called when the proof of identity of `session` does not suffice for the route. */
+  isStale(error: SessionStaleError, { sessionId, user, authenticatedAt, authMethods }: Session): void {
+    this.#services.rejections.stale(error, this.client, {
+      sessionId,
+      userId: user?.userId ?? null,
+      authenticatedAt: authenticatedAt?.getTime() ?? null,
+      authMethods,
+    });
+    this.said.requiresProof(error.required.within);
+  }
+
   // What the session asks its holder, or notifies it of
 
   accessed(): void {
@@ -208,7 +231,7 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
    *
    * @returns whether the user sees it: not for `HEAD`, a prefetch, or a background request of another site
    */
-  mayShowOnce(): boolean {
+  protected mayShowOnce(): boolean {
     this.said.showsOnce();
     const isCrossSite = this.said.source === 'cookie' && this.#services.csrf.isCrossSite(this.request);
     return hasReader(rawRequestOf(this.request), isCrossSite);

@@ -51,6 +51,15 @@ describe('the build, in a package of one file', () => {
     expect(readFileSync(join(folder, 'dist/cjs/package.json'), 'utf8')).toBe('{ "type": "commonjs" }\n');
   }, 240_000);
 
+  it('declares nothing that is marked as internal', () => {
+    const marked = 'export class Shown {\n  /** @internal */\n  static hidden = 1;\n  readonly shown: number = 2;\n}\n';
+    writeFileSync(join(folder, 'src/index.ts'), marked);
+    expect(build().status).toBe(0);
+    const declared = readFileSync(join(folder, 'dist/esm/index.d.ts'), 'utf8');
+    expect(declared).toContain('readonly shown: number;');
+    expect(declared).not.toContain('hidden');
+  });
+
   it('loads an optional package where ES modules cannot be required too', () => {
     writeFileSync(join(folder, 'src/index.ts'), "export const load = (): Promise<object> => import('jose');\n");
     expect(build().status).toBe(0);
