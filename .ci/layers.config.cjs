@@ -26,7 +26,11 @@ const FOLDER_ORDERS = [
   ['^src/errors/', '^src/tokens/', '^src/options/', '^src/events/'],
   ['^src/records/', '^src/backends/', '^src/store/'],
   ['^src/backends/[^/]+$', '^src/backends/[^/]+/'],
-  ['^src/backends/redis/(scripts/|redis-refusal)', '^src/backends/redis/readiness/', '^src/backends/redis/(?!redis-refusal)[^/]+$'],
+  [
+    '^src/backends/redis/(scripts/|redis-refusal)',
+    '^src/backends/redis/readiness/',
+    '^src/backends/redis/(?!redis-refusal)[^/]+$',
+  ],
   ['^src/transports/', '^src/csrf/', '^src/contexts/', '^src/requests/'],
 ];
 
