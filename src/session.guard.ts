@@ -34,8 +34,7 @@ export class SessionGuard implements CanActivate {
     if (decided(this.isPublic(context), 'isPublic')) return true;
     // Without `await`, because every guarded request passes here.
     return SessionService.requestsOf(this.sessions)
-      .of(context)
-      .load()
+      .loaded(context)
       .then(
         (request) => this.#admit(request, context),
         (error: unknown) => this.#refuse(error, context),
@@ -93,8 +92,12 @@ export class SessionGuard implements CanActivate {
  * @throws SessionUsageError
  */
 function decided(answer: unknown, method: string): boolean {
-  if (typeof answer === 'boolean') return answer;
+  if (!isPromise(answer)) return Boolean(answer);
   // It may reject, which must not end the process.
-  Promise.resolve(answer).catch(() => undefined);
+  answer.then(undefined, () => undefined);
   throw new SessionUsageError(`${method}() of a SessionGuard has to return true or false, and no promise.`);
+}
+
+function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }

@@ -12,7 +12,8 @@ export class CsrfCheck {
   #checkedId: SessionId | null | undefined;
   /** The session of the cookie; `null` if none is loaded, or it has been replaced. */
   #session: Session | null = null;
-  #isReplaced = false;
+  /** The id that was in the cookie, if the request has made another session since: its page has a token of that one. */
+  #replacedId: SessionId | null = null;
   /**
    * Whether the CSRF token alone has to prove the origin, and is not of the id in the cookie. It may be of another id of the same session, which
    * another process may have given it, and which is known when the session is loaded.
@@ -91,11 +92,10 @@ export class CsrfCheck {
 
   /** Compares the CSRF token of the request with `session`. The result is thrown by `assertToken()`, because a login needs no such token. */
   checkToken(session: Session): void {
-    if (this.#isReplaced) return;
     this.#session = session;
     // A page cannot send one with a handshake.
     const isChecked = this.#applies && !this.checked.isHandshake;
-    this.#tokenRefusal = isChecked ? this.csrf.refusalOfToken(this.checked.request, session) : null;
+    this.#tokenRefusal = isChecked ? this.csrf.refusalOfToken(this.checked.request, session, this.#replacedId) : null;
   }
 
   /** Whether the request may use the session of the cookie. */
@@ -121,10 +121,10 @@ export class CsrfCheck {
     this.assertToken();
   }
 
-  /** Called when the request has made another session than that of the cookie: the CSRF token of its page is none of that session. */
+  /** Called when the request has made another session than that of the cookie. */
   replaced(): void {
     this.#checkedId ??= null;
-    this.#isReplaced = true;
+    this.#replacedId ??= this.#checkedId;
     this.#session = null;
     this.#tokenRefusal = null;
   }

@@ -31,11 +31,16 @@ export function rawRequestOf(request: PlatformRequest): IncomingMessage {
 }
 
 /**
- * What carries the private slots of a request: Node's state of it as a stream, which nothing replaces, and which a proxy of the request has too. On
- * the request itself they would cost more: Express sets the prototype of each, after which no two share a hidden class.
+ * What carries the private slots of a request: the array of its raw headers. On the request itself they would cost more: Express sets the
+ * prototype of each, after which no two share a hidden class. Several requests may share the array, so what is found there has to be looked at.
  */
-export function slotOf(request: object): object {
-  return (request as { readonly _readableState?: object })._readableState ?? request;
+export function slotOf(request: Partial<Pick<IncomingMessage, 'rawHeaders'>>): object {
+  return request.rawHeaders ?? request;
+}
+
+/** Whether two objects are one request: a copy or a proxy has the headers of its original, unless it was made for others. */
+export function isSameRequest(one: IncomingMessage, other: IncomingMessage): boolean {
+  return one === other || (one.rawHeaders === other.rawHeaders && one.headers === other.headers);
 }
 
 export function rawResponseOf(response: PlatformResponse): ServerResponse {

@@ -20,6 +20,11 @@ export const INTERNAL_ERROR: ReplacementResponse = {
 const OF_THE_LOST_RESPONSE =
   /^(content-(?!security-policy).*|transfer-encoding|etag|last-modified|cache-control|expires|pragma|age|accept-ranges|(repr-)?digest|set-cookie|clear-site-data|location|refresh|retry-after|www-authenticate|trailer|link|x-accel-.*|x-sendfile)$/i;
 
+/** Undocumented, as it is. */
+interface BufferedResponse {
+  readonly outputData?: unknown;
+}
+
 /**
  * Stands between the application and the first byte of a response, from any sender: Nest, `@Res()`, a stream, a redirect, an exception
  * filter, a hijacked reply. All of them end in four methods of Node's response. If there is something to commit, calls wait until that is
@@ -50,9 +55,9 @@ export class ResponseGate implements LayeredGate {
 
   isFor(response: object): boolean {
     if (response === this.#response) return true;
-    // Another response to the same request, as one that is only recorded, has not its socket.
-    const { socket } = this.#response;
-    return socket !== null && (response as Partial<ServerResponse>).socket === socket;
+    // What Node keeps of a response until it can be sent is its own. Another response to the same request, as one that is only recorded, has another.
+    const { outputData } = response as BufferedResponse;
+    return outputData !== undefined && outputData === (this.#response as BufferedResponse).outputData;
   }
 
   /** Whether the application has begun its response, even if nothing has left yet. */

@@ -1,5 +1,5 @@
 import type { ExecutionContext } from '@nestjs/common';
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import { CsrfCheck } from '../csrf/csrf-check.js';
 import type { CheckedRequest, CsrfProtection } from '../csrf/csrf-protection.js';
@@ -11,6 +11,7 @@ import type { RequestClient } from '../http/client-identity.js';
 import type { GateOwner } from '../http/gate-owner.interface.js';
 import {
   clientOf,
+  isSameRequest,
   rawRequestOf,
   rawResponseOf,
   type PlatformRequest,
@@ -118,6 +119,11 @@ export class KnownRequest implements CheckedRequest {
 
   get headersAreWritten(): boolean {
     return this.#headersAreWritten;
+  }
+
+  /** Whether Node knows this request as `raw`. */
+  isOf(raw: IncomingMessage): boolean {
+    return isSameRequest(rawRequestOf(this.#request), raw);
   }
 
   /**

@@ -101,7 +101,7 @@ export class RequestSessions {
     let found = this.#find(raw);
     if (found === undefined) {
       found = new RequestSession(this.steps, request, context);
-      this.#byRequest.set(slotOf(raw), found);
+      this.#byRequest.set(this.#byRequest.get(slotOf(raw)) === undefined ? slotOf(raw) : raw, found);
     } else {
       found.arriveAt(request, context);
     }
@@ -137,12 +137,12 @@ export class RequestSessions {
     const application = this.#application;
     const its = applicationOf(request);
     // A plugin of Fastify has an application of its own, which is made from that of its parent.
-    const isOurs =
-      application !== null && (its === application || Object.prototype.isPrototypeOf.call(application, its ?? {}));
-    if (isOurs || (its !== undefined && applications.has(its))) return isOurs;
-    // Node's request, or one that was in an application without this module, which a middleware may be. One that came through a middleware of
-    // another application would be known there too.
-    return this.#find(rawRequestOf(request)) === undefined ? null : true;
+    const isKnown = this.#find(rawRequestOf(request)) !== undefined;
+    // Node's request. One that came through a middleware of another application would be known there too.
+    if (application === null || its === undefined) return isKnown ? true : null;
+    if (its === application || Object.prototype.isPrototypeOf.call(application, its)) return true;
+    // A middleware may be an application without this module.
+    return isKnown && !applications.has(its);
   }
 
   #read(context: ExecutionContext): ContextRequest | null {
@@ -200,7 +200,10 @@ export class RequestSessions {
   }
 
   #find(raw: IncomingMessage): RequestSession | undefined {
-    return this.#byRequest.get(slotOf(raw));
+    const found = this.#byRequest.get(slotOf(raw));
+    if (found === undefined || found.isOf(raw)) return found;
+    // Another one with the same array of headers.
+    return this.#byRequest.get(raw);
   }
 }
 

@@ -69,7 +69,7 @@ export class SessionCommit implements GateOwner {
 
   async commit(status: number): Promise<void> {
     if (this.#failure !== null) throw this.#failure.error;
-    if (this.request.exchanges !== null) await this.request.exchanges;
+    while (this.request.exchanges !== null) await this.request.exchanges;
     await this.commitChanges(status);
     if (this.request.needsRenewal) await this.request.renewWithoutRoute();
     if (this.request.session !== null && this.request.saidInUse?.renewsCookie === true) {

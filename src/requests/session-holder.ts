@@ -145,7 +145,7 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
 
   /** The same by the headers of the browser alone: a page that was opened before another login may log in. @throws SessionCsrfError */
   beforeLogin(): void {
-    if (this.context === null && this.csrfInUse?.isMade !== true) this.assertSameOrigin();
+    if (this.csrfInUse?.isMade !== true) this.assertSameOrigin();
     this.csrfInUse?.assertOriginPassed();
   }
 

@@ -33,6 +33,7 @@ import {
   SessionService,
   SessionUsageError,
   SkipCsrf,
+  UseSession,
   type SessionModuleOptions,
 } from 'nestjs-sessionx';
 import { FakeClock } from 'nestjs-sessionx/testing';
@@ -141,9 +142,17 @@ class ShopController {
   }
 
   @HttpCode(200)
+  @UseSession()
   @Post('login')
   async login(@Req() request: object) {
     return this.sessions.login(request, { userId: 'ann' });
+  }
+
+  @HttpCode(200)
+  @UseSession()
+  @Post('start')
+  async start(@Req() request: object) {
+    return this.sessions.start(request);
   }
 
   /** As a timeout does that sends its response before the login has returned. */
@@ -318,6 +327,40 @@ describe.each(PLATFORMS)('a request that is at hand anywhere, on %s', (platform:
         expect(response.headers.getSetCookie()).toHaveLength(1);
       },
     );
+
+    it.each(['/login', '/start'])(
+      'it cannot be used to log in at %s with the cookie of a session that has ended',
+      async (path) => {
+        await start((sessions, request) => sessions.current(request));
+        const headers = await loggedIn();
+        await app.get(SessionService).deleteUserSessions('ann');
+        const response = await post(path, { ...headers, ...FOREIGN });
+        expect([response.status, response.headers.getSetCookie()]).toEqual([403, []]);
+      },
+    );
+
+    it('a login there spares the route no CSRF token that it requires, nor that of another user', async () => {
+      await start((sessions, request) => request.method === 'POST' && sessions.login(request, { userId: 'ann' }), {
+        ...COOKIE,
+        csrf: { requireToken: true },
+      });
+      const sessions = app.get(SessionService);
+      const { session: other } = await sessions.createSession({ user: { userId: 'bob' } });
+      for (const csrfToken of [undefined, sessions.csrfToken(other)]) {
+        const { token, session } = await sessions.createSession({ user: { userId: 'ann' } });
+        const headers = { ...OWN, cookie: `sid=${token}` };
+        const sent: Record<string, string> = csrfToken === undefined ? {} : { 'x-csrf-token': csrfToken };
+        expect((await post('/guarded', { ...headers, ...sent })).status).toBe(403);
+        const own = await sessions.createSession({ user: { userId: 'ann' } });
+        const ownHeaders = {
+          ...OWN,
+          cookie: `sid=${own.token}`,
+          'x-csrf-token': sessions.csrfToken(own.session),
+        };
+        expect((await post('/guarded', ownHeaders)).status).toBe(200);
+        expect(session.status).toBe('active');
+      }
+    });
 
     it('another site may make it look at the session, and the route decides', async () => {
       const seen: unknown[] = [];

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { Controller, Get, Post, Req, Res, UseGuards } from '@nestjs/common';
 import express, { type Request, type Response } from 'express';
 import { once } from 'node:events';
-import { createServer, ServerResponse, type IncomingMessage, type Server } from 'node:http';
+import { createServer, IncomingMessage, ServerResponse, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { inspect } from 'node:util';
 import { CurrentSession, Session, SessionGuard, SessionService, UseSession } from 'nestjs-sessionx';
@@ -252,10 +252,6 @@ describe('the responses of an Express application', () => {
     const copies: [name: string, copy: (request: Request) => Request][] = [
       ['a copy of the request', (request) => Object.create(request) as Request],
       ['a proxy of the request', (request) => new Proxy(request, {})],
-      [
-        'the request with other raw headers',
-        (request) => Object.assign(request, { rawHeaders: [...request.rawHeaders] }),
-      ],
     ];
 
     it.each(copies)('wait for it where what follows gets %s', async (_name, copy) => {
@@ -276,18 +272,87 @@ describe('the responses of an Express application', () => {
       await expectSent('/count', { first: true, count: 1 });
     });
 
-    it('are not those that something else makes for the same request', async () => {
-      await start((request, response, next) => {
-        const recorded = new ServerResponse(request);
-        Object.setPrototypeOf(recorded, Object.getPrototypeOf(response) as object);
-        recorded.setHeader('x-recorded', 'yes');
-        recorded.end('recorded');
-        next();
+    it.each(['a socket', 'no socket'])(
+      'are not those that something else makes for the same request, with %s',
+      async (which) => {
+        await start((request, response, next) => {
+          const recorded = new ServerResponse(request);
+          Object.setPrototypeOf(recorded, Object.getPrototypeOf(response) as object);
+          if (which === 'a socket') Object.assign(recorded, { socket: response.socket });
+          recorded.setHeader('x-recorded', 'yes');
+          if (which === 'no socket') recorded.end('recorded');
+          else recorded.writeHead(201);
+          next();
+        });
+        const { token } = await logIn(app!.app, { userId: 'ann' });
+        const response = await app!.fetch('/me', { headers: { 'x-session-token': token } });
+        expect([response.headers.get('x-recorded'), await response.json()]).toEqual([null, { userId: 'ann' }]);
+        expect(await dataOf(app!, token)).toEqual({ first: true });
+      },
+    );
+
+    it.each<[name: string, derive: (request: Request, own: object) => object]>([
+      ['Object.create()', (request, own) => Object.assign(Object.create(request) as object, own)],
+      ['Object.assign()', (request, own) => Object.assign(new IncomingMessage(request.socket), request, own)],
+      [
+        'a proxy',
+        (request, own) =>
+          new Proxy(request, { get: (target, name): unknown => Reflect.get(name in own ? own : target, name) }),
+      ],
+    ])('are not those of a request with headers of its own, made by %s', async (_name, derive) => {
+      const users: unknown[] = [];
+      let tokens: string[] = [];
+      await start((request, _response, next) => {
+        const sessions = app!.app.get(SessionService);
+        const look = async () => {
+          for (const token of tokens) {
+            const headers = { ...request.headers, 'x-session-token': token };
+            const session = await sessions.current(
+              derive(request, { headers, rawHeaders: Object.entries(headers).flat() }),
+            );
+            users.push(session?.user?.userId);
+          }
+        };
+        look().then(next, next);
       });
       const { token } = await logIn(app!.app, { userId: 'ann' });
+      tokens = [(await logIn(app!.app, { userId: 'bob' })).token, 'none'];
       const response = await app!.fetch('/me', { headers: { 'x-session-token': token } });
-      expect([response.headers.get('x-recorded'), await response.json()]).toEqual([null, { userId: 'ann' }]);
-      expect(await dataOf(app!, token)).toEqual({ first: true });
+      expect([await response.json(), users]).toEqual([{ userId: 'ann' }, ['bob', undefined]]);
     });
   });
+
+  it('have one layer, however many applications there were', async () => {
+    const lengths = [];
+    for (let count = 0; count < 3; count++) {
+      const one = await startApp({ controllers: [PagesController] });
+      let length = 0;
+      for (let below: unknown = express.response; below !== null; below = Object.getPrototypeOf(below)) length++;
+      lengths.push(length);
+      await one.close();
+    }
+    expect(new Set(lengths).size).toBe(1);
+  });
+
+  it.each(['end', 'writeHead'] as const)(
+    'wait for the session below a %s that all applications share',
+    async (name) => {
+      const shared = express.response as unknown as Record<string, (...args: unknown[]) => unknown>;
+      const original = shared[name]!;
+      const calls: string[] = [];
+      shared[name] = function (...args) {
+        calls.push(name);
+        return original.apply(this, args);
+      };
+      try {
+        app = await startApp({ controllers: [PagesController] });
+        const { headers, token } = await logIn(app.app, { userId: 'ann' });
+        expect((await app.fetch('/count', { headers })).status).toBe(302);
+        expect(await dataOf(app, token)).toEqual({ count: 1 });
+        expect(calls).not.toEqual([]);
+      } finally {
+        Reflect.deleteProperty(shared, name);
+      }
+    },
+  );
 });

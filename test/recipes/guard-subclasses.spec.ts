@@ -89,12 +89,18 @@ describe.each(PLATFORMS)('a subclass of SessionGuard that is global, on %s', (pl
   it.each(['isPublic', 'allowsAnonymous'])(
     'opens no route by a promise, which %s() may return in JavaScript',
     async (method) => {
-      for (const answer of [() => Promise.resolve(false), () => Promise.reject(new Error('no')), () => undefined]) {
+      const answers: [answer: () => unknown, status: number][] = [
+        [() => Promise.resolve(false), 500],
+        [() => Promise.reject(new Error('no')), 500],
+        // As `Reflector` returns for a route without a mark.
+        [() => undefined, 401],
+      ];
+      for (const [answer, status] of answers) {
         @Injectable()
         class PromisingGuard extends SessionGuard {}
         Object.assign(PromisingGuard.prototype, { [method]: answer });
         await start(PromisingGuard);
-        expect(await statusOf('/orders', { authorization: `Bearer ${await tokenOf(null)}` })).toBe(500);
+        expect(await statusOf('/orders', { authorization: `Bearer ${await tokenOf(null)}` })).toBe(status);
         await app.close();
       }
       await start(SessionGuard);
