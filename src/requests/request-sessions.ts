@@ -151,7 +151,8 @@ export class RequestSessions {
     } catch (error) {
       // What a reader has thrown may repeat what a client has sent, and so be another text each time: one line for its handler.
       const isThrown = error instanceof Error && error.cause !== undefined;
-      this.log.misuse(isThrown ? `${context.getClass().name}.${context.getHandler().name}` : null, error);
+      const isNamed = isThrown && hasRoute(context);
+      this.log.misuse(isNamed ? `${context.getClass().name}.${context.getHandler().name}` : null, error);
       throw error;
     }
   }
