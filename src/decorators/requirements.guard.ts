@@ -77,7 +77,7 @@ export class RequirementsGuard implements CanActivate {
   }
 
   #stale(request: RequestSession, session: Session, error: SessionStaleError): SessionStaleError {
-    request.isStale(error, session);
+    request.stale(error, session);
     return error;
   }
 }

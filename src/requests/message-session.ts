@@ -76,7 +76,7 @@ export class MessageSession extends RequestSession {
     use: (loaded: LoadResult) => this | Promise<this>,
   ): Promise<this> {
     const { loader, store } = this.#steps;
-    const check = (stored: StoredSession | null) => loader.use(stored, token, this, this.budget, use);
+    const check = (stored: StoredSession | null) => loader.loadFrom(stored, token, this, this.budget, use);
     if (recent !== null) return Promise.resolve(recent).then(check);
     const known = this.#connection.knownBy(this.search);
     if (known === null) return super.readSession(token, use);

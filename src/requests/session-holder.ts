@@ -208,7 +208,7 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
   }
 
   /** Called when the proof of identity of `session` does not suffice for the route. */
-  isStale(error: SessionStaleError, { sessionId, user, authenticatedAt, authMethods }: Session): void {
+  stale(error: SessionStaleError, { sessionId, user, authenticatedAt, authMethods }: Session): void {
     this.#services.rejections.stale(error, this.client, {
       sessionId,
       userId: user?.userId ?? null,

@@ -93,11 +93,11 @@ export class SessionLoader {
     budget: StoreBudget,
     use: (loaded: LoadResult) => Result | Promise<Result>,
   ): Promise<Result> {
-    return this.store.read(token.sessionId, budget, (stored) => this.use(stored, token, from, budget, use));
+    return this.store.read(token.sessionId, budget, (stored) => this.loadFrom(stored, token, from, budget, use));
   }
 
   /** The same with a session that was read before; `null`: there is none. */
-  use<Result>(
+  loadFrom<Result>(
     stored: StoredSession | null,
     token: VerifiedToken,
     from: ClientSource,

@@ -99,7 +99,7 @@ export class MemcachedCall extends Wait {
 
   #expire(link: MemcachedLink): void {
     this.#underWay = 0;
-    this.#fail(new MemcachedError('NO_RESPONSE', 'Memcached did not answer in time.'));
+    this.#fail(new MemcachedError('NO_RESPONSE', 'Memcached did not respond in time.'));
     link.discard();
   }
 

@@ -87,7 +87,7 @@ export class MemcachedLink {
     const take = (response: Response): void => {
       const request = requests[responses.length];
       if (request === undefined || !isAnswerTo(request, response)) {
-        this.discard(new MemcachedError('FOREIGN_RESPONSE', 'Memcached answered something that was not asked.'));
+        this.discard(new MemcachedError('FOREIGN_RESPONSE', 'Memcached gave the response to another request.'));
       } else if (responses.push(response) === requests.length) {
         this.#succeed(responses, end);
       }
