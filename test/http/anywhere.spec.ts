@@ -176,7 +176,7 @@ class ShopController {
   }
 
   @UseFilters(SessionFilter)
-  @Get('failing')
+  @Post('failing')
   failing() {
     throw new ImATeapotException();
   }
@@ -491,7 +491,7 @@ describe.each(PLATFORMS)('a request that is at hand anywhere, on %s', (platform:
 
   it('in an exception filter, by its ArgumentsHost', async () => {
     await start();
-    const response = await get('/failing', await loggedIn());
+    const response = await post('/failing', { ...(await loggedIn()), ...OWN });
     expect([response.status, await response.json()]).toEqual([418, { user: 'ann' }]);
     expect(await stored()).toContain('"failed":true');
   });

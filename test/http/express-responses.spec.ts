@@ -272,6 +272,17 @@ describe('the responses of an Express application', () => {
       await expectSent('/count', { first: true, count: 1 });
     });
 
+    it.each<[name: string, copy: (response: Response) => Response]>([
+      ['a copy of the response', (response) => Object.create(response) as Response],
+      ['a proxy of the response', (response) => new Proxy(response, {})],
+    ])('wait for it where what follows ends %s', async (_name, copy) => {
+      await start((request, response, next) => {
+        if (request.path === '/ended') copy(response).end('ended');
+        else next();
+      });
+      await expectSent('/ended', { first: true });
+    });
+
     it.each(['a socket', 'no socket'])(
       'are not those that something else makes for the same request, with %s',
       async (which) => {
@@ -338,7 +349,7 @@ describe('the responses of an Express application', () => {
     'wait for the session below a %s that all applications share',
     async (name) => {
       const shared = express.response as unknown as Record<string, (...args: unknown[]) => unknown>;
-      const original = shared[name]!;
+      const original = ServerResponse.prototype[name] as (...args: unknown[]) => unknown;
       const calls: string[] = [];
       shared[name] = function (...args) {
         calls.push(name);
