@@ -495,6 +495,8 @@ describe('the page of 03-browser in Chromium', () => {
       await phone.picture('store-down-at-sign-in');
     } finally {
       redis.resume();
+      // Its connection may still be lost: the next case gets an application of its own.
+      await ask({ serve: null });
     }
   });
 
