@@ -2,6 +2,8 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
+import type { Reply } from './reply.js';
+
 const LOADER = new URL('./typescript.mjs', import.meta.url).href;
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -46,15 +48,16 @@ export class SampleProcess {
     }
   }
 
-  /** Sends a message, and waits for the response. */
+  /** Sends a message, and waits for the response. @throws Error if the process could not answer, or ended */
   async ask(question: unknown): Promise<unknown> {
     const response = once(this.#child, 'message');
     this.#child.send(question as object);
     const ended = this.#exit.then(() => {
       throw new Error(`It ended without a response:\n${this.#output}`);
     });
-    const [message] = (await Promise.race([response, ended])) as unknown[];
-    return message;
+    const [reply] = (await Promise.race([response, ended])) as [Reply];
+    if ('error' in reply) throw new Error(`It could not answer: ${reply.error}`);
+    return reply.returned;
   }
 
   /** The exit code, once it has ended by itself or by {@link stop}. */

@@ -3,6 +3,7 @@ import 'reflect-metadata';
 import type { INestApplication } from '@nestjs/common';
 import { SESSION_CLOCK, SessionService, type Clock } from 'nestjs-sessionx';
 
+import { reply } from '../../support/reply.js';
 import { readConfig } from '../src/config.js';
 import { createApp } from '../src/create-app.js';
 import { addDemoUsers, DEMO_ADMIN, DEMO_USER } from '../src/demo.js';
@@ -55,5 +56,5 @@ async function reset(app: INestApplication): Promise<void> {
 }
 
 process.on('message', (question: Question) => {
-  void answer(question).then((answered) => process.send?.(answered));
+  void reply(answer(question));
 });

@@ -4,6 +4,7 @@ import type { INestApplication } from '@nestjs/common';
 import { SESSION_CLOCK, SessionService } from 'nestjs-sessionx';
 import { FakeClock } from 'nestjs-sessionx/testing';
 
+import { reply } from '../../support/reply.js';
 import { readConfig } from '../../02-auth-api/src/config.js';
 import { addDemoUsers } from '../../02-auth-api/src/demo.js';
 import { UsersService } from '../../02-auth-api/src/users/users.service.js';
@@ -55,5 +56,5 @@ async function endSessions(app: INestApplication): Promise<void> {
 }
 
 process.on('message', (question: Question) => {
-  void answer(question).then((answered) => process.send?.(answered));
+  void reply(answer(question));
 });
