@@ -49,12 +49,16 @@ export function isCovered(response: ServerResponse): boolean {
 /** The response's own methods, or the gate of another SessionModule that the request has come through. */
 function methodsBelow(response: GatedResponse): SendingMethods {
   const below = (response as Partial<Pick<GatedResponse, typeof GATE>>)[GATE];
-  if (below === undefined) return isUnpatched(response) ? NODE_METHODS : methodsOf(response);
+  if (below !== undefined) return methodsThrough(below);
+  return isUnpatched(response) ? NODE_METHODS : methodsOf(response);
+}
+
+function methodsThrough(gate: SendingGate): SendingMethods {
   return {
-    writeHead: (status, reason, headers) => below.called('writeHead', status, reason, headers),
-    flushHeaders: () => below.called('flushHeaders'),
-    write: (chunk, encoding, callback) => below.called('write', chunk, encoding, callback),
-    end: (chunk, encoding, callback) => below.called('end', chunk, encoding, callback),
+    writeHead: (status, reason, headers) => gate.called('writeHead', status, reason, headers),
+    flushHeaders: () => gate.called('flushHeaders'),
+    write: (chunk, encoding, callback) => gate.called('write', chunk, encoding, callback),
+    end: (chunk, encoding, callback) => gate.called('end', chunk, encoding, callback),
   };
 }
 

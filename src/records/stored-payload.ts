@@ -26,7 +26,7 @@ import {
 import { DamagedRecordError, NewerRecordError, type DamageReport } from './record-errors.js';
 import { isInstant, type SessionRecord } from './session-record.js';
 import type { SessionData, SessionUser } from './session-user.js';
-import { isObject, isStoredUser } from './stored-user.js';
+import { isObject, isStoredUser, isStringArray } from './stored-user.js';
 
 const LINE_WITHOUT_USER = `${NO_USER}\n`;
 /** A hundred years: what the options allow. */
@@ -244,7 +244,7 @@ function isLoginLine(parsed: unknown): parsed is LoginLine {
     isTextOrNull(parsed.userAgent) &&
     (parsed.remembered === undefined || typeof parsed.remembered === 'boolean') &&
     (parsed.authenticatedAt === undefined || isInstant(parsed.authenticatedAt)) &&
-    (parsed.authMethods === undefined || isTexts(parsed.authMethods)) &&
+    (parsed.authMethods === undefined || isStringArray(parsed.authMethods)) &&
     (parsed.idIssuedAt === undefined || isInstant(parsed.idIssuedAt)) &&
     (parsed.formerIds === undefined || isFormerIds(parsed.formerIds)) &&
     (parsed.lineage === undefined || typeof parsed.lineage === 'string')
@@ -257,10 +257,6 @@ function isFormerIds(value: unknown): boolean {
 
 function isFormerId(entry: unknown): boolean {
   return isObject(entry) && typeof entry.id === 'string' && isInstant(entry.until);
-}
-
-function isTexts(value: unknown): boolean {
-  return Array.isArray(value) && value.every((entry) => typeof entry === 'string');
 }
 
 function isOneTime(parsed: unknown): parsed is StoredOneTimeValue[] {

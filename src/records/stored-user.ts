@@ -11,7 +11,11 @@ export function isUserId(value: unknown): value is string {
 
 /** Whether a value is an array of strings, as roles and permissions are. */
 export function isStringArray(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((entry) => typeof entry === 'string');
+  return Array.isArray(value) && value.every(isString);
+}
+
+function isString(value: unknown): value is string {
+  return typeof value === 'string';
 }
 
 /** Whether a value is an object that is no array. */

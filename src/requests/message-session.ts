@@ -6,7 +6,6 @@ import { onceClosed } from '../http/once-closed.js';
 import type { ContextRequest } from '../options/context-reader.interface.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { StoredSession } from '../records/stored-session.js';
-import type { LoadResult } from '../sessions/session-loader.js';
 import type { IssuedSession, LoginResult } from '../sessions/session-results.js';
 import type { KnownId, SessionSuccessors } from '../sessions/session-successors.js';
 import { Session } from '../sessions/session.js';
@@ -52,9 +51,9 @@ export class MessageSession extends RequestSession {
     return this.#connection.search(this.#steps.finder);
   }
 
-  protected override readSession(
+  protected override readStored(
     token: VerifiedToken,
-    use: (loaded: LoadResult) => this | Promise<this>,
+    use: (stored: StoredSession | null) => this | Promise<this>,
   ): Promise<this> {
     const { clock, sharedForMs } = this.#steps;
     const { search } = this;
@@ -73,16 +72,15 @@ export class MessageSession extends RequestSession {
   #readKnown(
     token: VerifiedToken,
     recent: StoredSession | null,
-    use: (loaded: LoadResult) => this | Promise<this>,
+    use: (stored: StoredSession | null) => this | Promise<this>,
   ): Promise<this> {
-    const { loader, store } = this.#steps;
-    const check = (stored: StoredSession | null) => loader.loadFrom(stored, token, this, this.budget, use);
-    if (recent !== null) return Promise.resolve(recent).then(check);
+    if (recent !== null) return Promise.resolve(recent).then(use);
     const known = this.#connection.knownBy(this.search);
-    if (known === null) return super.readSession(token, use);
+    if (known === null) return super.readStored(token, use);
+    const { store } = this.#steps;
     return store.read(known.id, this.budget, (stored) => {
-      if (stored !== null && store.isAlive(stored)) return check(stored);
-      return this.#presentOf(known).then((present) => check(present ?? stored));
+      if (stored !== null && store.isAlive(stored)) return use(stored);
+      return this.#presentOf(known).then((present) => use(present ?? stored));
     });
   }
 

@@ -7,6 +7,7 @@ import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../ht
 import { PrivateSlot } from '../http/private-slot.js';
 import type { ResponseLayer } from '../http/response-layer.js';
 import type { TokenSource } from '../options/session-options.js';
+import type { StoredSession } from '../records/stored-session.js';
 import type { LoadResult, SessionLoader } from '../sessions/session-loader.js';
 import type { IssuedSession, LoginResult } from '../sessions/session-results.js';
 import type { Session } from '../sessions/session.js';
@@ -98,7 +99,7 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
       if (error instanceof Error) return Promise.reject(error);
       throw error;
     }
-    return this.readSession(token.verified, (loaded) => this.#loaded(loaded, refusal));
+    return this.readStored(token.verified, (stored) => this.#loadFrom(stored, token.verified, refusal));
   }
 
   /** @throws SessionCsrfError */
@@ -111,8 +112,22 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
     return this.#steps.finder.find(rawRequestOf(this.request));
   }
 
-  protected readSession(token: VerifiedToken, use: (loaded: LoadResult) => this | Promise<this>): Promise<this> {
-    return this.#steps.loader.load(token, this, this.budget, use);
+  /** @param use is called in the same turn of the event loop in which the store responds */
+  protected readStored(
+    token: VerifiedToken,
+    use: (stored: StoredSession | null) => this | Promise<this>,
+  ): Promise<this> {
+    return this.#steps.store.read(token.sessionId, this.budget, use);
+  }
+
+  #loadFrom(
+    stored: StoredSession | null,
+    token: VerifiedToken,
+    refusalBefore: SessionError | null,
+  ): this | Promise<this> {
+    const loaded = this.#steps.loader.load(stored, token, this, this.budget);
+    if (!(loaded instanceof Promise)) return this.#loaded(loaded, refusalBefore);
+    return loaded.then((result) => this.#loaded(result, refusalBefore));
   }
 
   /** The first reason why a token of the request is refused; null: none is. */

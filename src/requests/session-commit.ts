@@ -63,8 +63,8 @@ export class SessionCommit implements GateOwner {
     if (exchanges !== null) return true;
     if (session === null) return false;
     if (needsRenewal || saidInUse?.renewsCookie === true) return true;
-    if (Session.stateOf(session).hasChanges() || flashInUse?.loses(session, status) === true) return true;
-    return formerSessions.some((former) => Session.stateOf(former).hasChanges());
+    if (hasChanges(session) || flashInUse?.loses(session, status) === true) return true;
+    return formerSessions.some(hasChanges);
   }
 
   async commit(status: number): Promise<void> {
@@ -189,4 +189,8 @@ export class SessionCommit implements GateOwner {
   broken(error: unknown): void {
     this.services.log.notSent(this.request.route, error);
   }
+}
+
+function hasChanges(session: Session): boolean {
+  return Session.stateOf(session).hasChanges();
 }

@@ -44,7 +44,7 @@ export interface ClientSource {
   readonly client: RequestClient;
 }
 
-/** Loads the living session of a token, with one read of the store; by an old id, with one more for each id since. */
+/** Finds the living session of a token in what the store has, or says why there is none. */
 @Injectable()
 export class SessionLoader {
   constructor(
@@ -75,37 +75,28 @@ export class SessionLoader {
   async #loadByText(text: string, client: ClientIdentity, budget: StoreBudget): Promise<LoadedSession> {
     const token = await this.verifier.verify(typeof text === 'string' ? text : '');
     if (!token.valid) throw this.tokenRefusal(token.fault, client);
-    const { session, refusal } = await this.load(token, { client }, budget, (loaded) => loaded);
+    const stored = await this.store.read(token.sessionId, budget);
+    const { session, refusal } = await this.load(stored, token, { client }, budget);
     if (session === undefined) throw refusal;
     return { session, token };
   }
 
   /**
-   * Reads the session of a token, and checks it.
+   * The living session in what the store has for a token.
    *
+   * @param stored as read; null: there is none
    * @param from its `client` is read only if needed, because some frameworks have to compute the address
-   * @param use is called in the same turn of the event loop in which the store responds; its result is returned
+   * @returns a promise only if the token names a former id, which takes one more read of the store for each id since
    * @throws SessionBackendError when the store does not say whether the session lives
    */
-  load<Result>(
-    token: VerifiedToken,
-    from: ClientSource,
-    budget: StoreBudget,
-    use: (loaded: LoadResult) => Result | Promise<Result>,
-  ): Promise<Result> {
-    return this.store.read(token.sessionId, budget, (stored) => this.loadFrom(stored, token, from, budget, use));
-  }
-
-  /** The same with a session that was read before; `null`: there is none. */
-  loadFrom<Result>(
+  load(
     stored: StoredSession | null,
     token: VerifiedToken,
     from: ClientSource,
     budget: StoreBudget,
-    use: (loaded: LoadResult) => Result | Promise<Result>,
-  ): Result | Promise<Result> {
+  ): LoadResult | Promise<LoadResult> {
     const checked = this.#check(stored, token, from);
-    return 'alias' in checked ? this.#follow(checked.alias, token, from, budget).then(use) : use(checked);
+    return 'alias' in checked ? this.#follow(checked.alias, token, from, budget) : checked;
   }
 
   /**

@@ -58,5 +58,6 @@ function isObject(response: unknown): response is Readonly<Record<string, unknow
 }
 
 function oneOf<const T extends string>(...words: readonly T[]): ResponseCheck<T> {
-  return (response): response is T => words.some((word) => word === response);
+  const known: readonly unknown[] = words;
+  return (response): response is T => known.includes(response);
 }
