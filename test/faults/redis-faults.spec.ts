@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import { RedisBackend, sessionRedisOptions } from 'nestjs-sessionx/redis';
 
+import { newSessionRedis } from '../../src/backends/redis/session-redis.js';
 import { RandomPool } from '../../src/tokens/random-pool.js';
 import { anonymousTag, newSecret } from '../../src/tokens/session-secret.js';
 import { SimpleTokenSerializer } from '../../src/tokens/simple-token.serializer.js';
@@ -348,6 +349,28 @@ it('an instance whose clock is ten minutes late does not stretch the absolute en
   await right.close();
   await late.close();
   await redis.stop();
+});
+
+describe('a connection of the module', () => {
+  it('is given up once, however many calls a replica refuses, so that Node warns of no leak', async () => {
+    const redis = await RedisServer.start();
+    const observer = redis.client();
+    await observer.replicaof('127.0.0.1', String(await freePort()));
+    const { port } = new URL(redis.url);
+    const client = newSessionRedis({ port: Number(port) }, BUDGET_MS);
+    await client.connect();
+    const { stream } = client;
+    const listeners = stream.listenerCount('close');
+    const refused = await Promise.allSettled(Array.from({ length: 40 }, () => client.set('key', 'value')));
+    expect(new Set(refused.map(({ status }) => status))).toEqual(new Set(['rejected']));
+    expect(stream.listenerCount('close') - listeners).toBeLessThanOrEqual(1);
+    await observer.call('REPLICAOF', 'NO', 'ONE');
+    await soon(() => (client.status === 'ready' && client.stream !== stream) || undefined);
+    expect(await client.set('key', 'value')).toBe('OK');
+    client.disconnect();
+    await observer.quit();
+    await redis.stop();
+  });
 });
 
 describe('a client that the application made', () => {
