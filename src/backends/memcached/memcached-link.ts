@@ -2,6 +2,7 @@ import type { Response } from 'memjs';
 import { randomInt } from 'node:crypto';
 import type { Socket } from 'node:net';
 
+import { atEndOfTurn } from '../end-of-turn.js';
 import { encodeRequests, isAnswerTo, type BinaryRequest } from './binary-request.js';
 import { MemcachedError } from './memcached-error.js';
 import type { MemcachedServerOptions } from './memcached-options.js';
@@ -119,7 +120,7 @@ export class MemcachedLink {
     if (this.#isBatching || this.#socket === undefined) return;
     this.#isBatching = true;
     this.#socket.cork();
-    setImmediate(this.#sendBatch);
+    atEndOfTurn(this.#sendBatch);
   }
 
   /** One function for all turns: every request comes by here. */

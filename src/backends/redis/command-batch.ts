@@ -1,6 +1,7 @@
 import type { Cluster, Redis } from 'ioredis';
 import type { Writable } from 'node:stream';
 
+import { atEndOfTurn } from '../end-of-turn.js';
 import { JoinedWrites } from './joined-writes.js';
 
 /**
@@ -28,7 +29,7 @@ export class CommandBatch {
     } else {
       this.#writesTo(streamOf(this.#server))?.hold();
     }
-    setImmediate(this.#send);
+    atEndOfTurn(this.#send);
   }
 
   #writesTo(stream: Writable | undefined): JoinedWrites | undefined {
