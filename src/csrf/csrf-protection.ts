@@ -88,7 +88,7 @@ export class CsrfProtection {
       case 'foreign':
         throw new SessionCsrfError(
           'CSRF_CROSS_SITE',
-          'A page of another origin sent this request. To allow it, add its origin to csrf.allowedOrigins.',
+          "A page of another origin sent this request. To allow it, add its origin to csrf.allowedOrigins. If it is the application's own, the application does not know its own origin: behind a proxy that ends TLS, let the framework trust the proxy.",
         );
       case 'own':
         return;

@@ -42,7 +42,7 @@ export class RequestLog {
 
   /**
    * The module was used in a way that cannot work: Nest sends such an HttpException to the client without a line in the log. Logged once for
-   * an error, which passes several places on its way to the client. Any other error is left to Nest.
+   * an error, which passes several places on its way to the client, and with its stack, which names the call. Any other error is left to Nest.
    *
    * @param route null: not known
    */
@@ -57,7 +57,7 @@ export class RequestLog {
       return;
     }
     this.#repeated.say(`${route ?? message} ${code}`, (more) => {
-      this.#logger.error(more === '' ? line : `${line} (Here${more}.)`);
+      this.#logger.error(more === '' ? line : `${line} (Here${more}.)`, error.stack);
     });
   }
 

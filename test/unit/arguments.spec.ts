@@ -21,7 +21,7 @@ function thrownBy(make: () => unknown): unknown {
 
 describe('a backend that is given what it cannot use', () => {
   it.each<[given: unknown, said: string]>([
-    [undefined, 'undefined; is the environment variable set?'],
+    [undefined, 'undefined (is the environment variable set?)'],
     [null, 'null'],
     ['', 'an empty string'],
     ['http://127.0.0.1:6379', 'does not begin with redis://'],

@@ -37,7 +37,7 @@ export function isDatabase(db: unknown): db is number {
 }
 
 function named(given: unknown): string {
-  if (given === undefined) return 'undefined; is the environment variable set?';
+  if (given === undefined) return 'undefined (is the environment variable set?)';
   return given === null || typeof given === 'number' ? String(given) : `a ${typeof given}`;
 }
 
