@@ -142,7 +142,8 @@ export class ResponseGate implements LayeredGate {
     try {
       return calls.take(method, taken);
     } finally {
-      if (calls.headersSent) this.#wait(calls);
+      // Node makes no head for a client that has gone. What its request has changed is stored all the same.
+      if (calls.headersSent || this.#response.destroyed) this.#wait(calls);
     }
   }
 
