@@ -42,8 +42,8 @@ export interface ReplacedSession {
 /** How a session is stored for the first time. */
 export interface CreateOptions {
   /**
-   * Counts the user's living sessions, `active` and `pending` ones, this one included. `evict-oldest` removes the least recently used
-   * ones, by `lastAccessed` and then by id (see `leastRecentlyUsedFirst`), and never the new one.
+   * Counts the user's living sessions, `active` and `pending` ones, this one included. Of the least recently used ones that are too many, by
+   * `lastAccessed` and then by id (see `leastRecentlyUsedFirst`), `evict-oldest` removes those that are not `pending`, and never the new one.
    */
   readonly limit?: SessionLimit;
   /** A session of the same tag that ceases in the same atomic step, if it still has this version; else nothing happens. */

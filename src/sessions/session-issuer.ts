@@ -201,7 +201,7 @@ export class SessionIssuer {
     origin: SessionEventOrigin,
     budget: StoreBudget,
   ): Promise<StoredSession | 'changed' | 'missing'> {
-    const limit = record.userTag === null ? {} : this.#limit;
+    const limit = this.#limits(record) ? this.#limit : {};
     const create = () => this.store.create(record, { ...options, ...limit }, budget);
     let result = await create();
     // A session whose lifetime was made shorter has ended, and the store does not know that yet.
@@ -224,6 +224,16 @@ export class SessionIssuer {
       default:
         return result satisfies never;
     }
+  }
+
+  /** Whether the limit of sessions applies to `record`. A pending one evicts none, because its login may yet fail. */
+  #limits({ userTag, status }: SessionRecord): boolean {
+    return userTag !== null && !(status === 'pending' && this.limitEvicts);
+  }
+
+  /** Whether a new session may end others of its user. */
+  get limitEvicts(): boolean {
+    return this.#limit.limit?.onLimit === 'evict-oldest';
   }
 
   /** Stores a prepared session that replaces no other. */

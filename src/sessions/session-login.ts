@@ -249,7 +249,7 @@ export class SessionLogin {
 
   /**
    * Across slots no single step is atomic. Therefore the new session is stored as `pending`, then the old one is deleted in the version that was
-   * read, then the new one is activated. A crash in between leaves at most the old one usable, and only the caller that deletes it continues.
+   * read, then the new one is activated, and others make room for it. A crash in between leaves at most the old one usable, and only the caller that deletes it continues.
    *
    * @returns `null` if the old session has ended
    */
@@ -277,16 +277,39 @@ export class SessionLogin {
         await this.store.delete(prepared.record.id, budget);
         return null;
       }
-      const { expiresAt } = prepared.record;
-      const active = await this.store.activate(pending, { content, expiresAt }, budget);
+      const active = await this.#activate(pending, prepared, content, origin, budget);
       // The user was logged out everywhere during the login.
       if (active === null) throw lostRace();
-      return { prepared, stored: active };
+      return active;
     } catch (error) {
       const { id, version } = pending.record;
       this.store.abandon({ id, versions: [version, version + 1] }, budget);
       throw error;
     }
+  }
+
+  /**
+   * Makes a pending session live. Where the limit evicts others, another session takes its place, as only the creation of one can do both in one
+   * step: a login that fails has then ended none.
+   *
+   * @returns `null` if the pending session has ended
+   */
+  async #activate(
+    pending: StoredSession,
+    prepared: PreparedSession,
+    content: SessionContent,
+    origin: SessionEventOrigin,
+    budget: StoreBudget,
+  ): Promise<Exchanged | null> {
+    if (!this.issuer.limitEvicts) {
+      const { expiresAt } = prepared.record;
+      const stored = await this.store.activate(pending, { content, expiresAt }, budget);
+      return stored && { prepared, stored };
+    }
+    const { createdAt } = content.metadata;
+    const living = await this.issuer.prepare(content, prepared.userId, createdAt, tagOf(pending.record.id));
+    const stored = await this.issuer.insert(living, { replaces: pending.record }, origin, budget);
+    return stored === 'changed' || stored === 'missing' ? null : { prepared: living, stored };
   }
 
   /** A pending session that a crash leaves behind counts against the user's limit, so it expires as soon as no activation is possible any more. */

@@ -417,6 +417,24 @@ export class EvictsWhereItShouldReject extends MemoryBackend {
   }
 }
 
+export class EvictsPendingOnes extends MemoryBackend {
+  override async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
+    const listed = record.userTag === null ? [] : await this.listByUser(record.userTag);
+    if (options.limit?.onLimit === 'evict-oldest') {
+      for (const { id, status } of listed) if (status === 'pending') await this.delete(id);
+    }
+    return super.create(record, options);
+  }
+}
+
+export class CountsNoPendingOnes extends MemoryBackend {
+  override async create(record: SessionRecord, { limit, ...rest }: CreateOptions): Promise<CreateResult> {
+    const listed = record.userTag === null ? [] : await this.listByUser(record.userTag);
+    const pending = listed.filter(({ status }) => status === 'pending').length;
+    return super.create(record, limit ? { ...rest, limit: { ...limit, max: limit.max + pending } } : rest);
+  }
+}
+
 export class CountsTheReplaced extends MemoryBackend {
   override async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
     const { limit, replaces } = options;

@@ -132,13 +132,14 @@ export class SessionCreation {
 
     const entry = { member: memberOf(record.id), expiresAt: record.expiresAt };
     // Its own may be there already, of a record that has left: a session that moves between two stores comes back under its id.
-    let others = entries.filter(({ member }) => member !== replaced && member !== entry.member);
+    const others = entries.filter(({ member }) => member !== replaced && member !== entry.member);
     const { max = Infinity, onLimit } = options.limit ?? {};
-    // Records may have been evicted by Memcached, which the list does not know: those do not count.
-    if (others.length + 1 > max) others = await this.#leastRecentlyUsedFirst(others);
-    const excess = Math.max(0, others.length + 1 - max);
-    if (excess > 0 && onLimit === 'reject') return { outcome: 'limit' };
-    const [evicted, kept] = [others.slice(0, excess), others.slice(excess)];
+    const counted = others.length + 1 > max ? await this.#leastRecentlyUsedFirst(others) : [];
+    const surplus = counted.slice(0, Math.max(0, counted.length + 1 - max));
+    if (surplus.length > 0 && onLimit === 'reject') return { outcome: 'limit' };
+    const evicted = surplus.filter(({ member }) => this.#others.get(member)?.status !== 'pending');
+    // An entry without a record does not count, and stays: its session may be about to be replaced by another one, which looks for it.
+    const kept = others.filter((other) => !evicted.includes(other));
     return {
       outcome: 'created',
       entries: [...kept, entry],
@@ -147,7 +148,7 @@ export class SessionCreation {
   }
 
   /**
-   * Those whose record is there, the least recently used first. The list does not hold `lastAccessed`, so the records are read; those that
+   * Those whose record is there, the least recently used first: Memcached may have evicted others, and does not tell. The list does not hold `lastAccessed`, so the records are read; those that
    * were read before a compare-and-set of the list failed are not read again.
    */
   async #leastRecentlyUsedFirst(entries: readonly ListEntry[]): Promise<ListEntry[]> {

@@ -193,7 +193,8 @@ export class MemoryBackend implements SessionBackend {
     const excess = limit === undefined || !isListed(record) ? [] : this.#excess(record, limit, replaced);
     if (excess.length > 0 && limit?.onLimit === 'reject') return { outcome: 'limit' };
 
-    const leaving = replaced === undefined ? excess : [replaced, ...excess];
+    const evicted = excess.filter(({ status }) => status !== 'pending');
+    const leaving = replaced === undefined ? evicted : [replaced, ...evicted];
     if (leaving.length === 0 && !this.#makeRoom()) return 'full';
     for (const one of leaving) this.#records.remove(one);
     // Without room for both, the old id is dead at once.
@@ -201,7 +202,7 @@ export class MemoryBackend implements SessionBackend {
     this.#records.add(record);
     if (keptAlias !== null) this.#records.add(keptAlias);
     this.#tellEnded(leaving.map(({ id }) => id));
-    return { outcome: 'created', evicted: excess.map(({ id }) => id) };
+    return { outcome: 'created', evicted: evicted.map(({ id }) => id) };
   }
 
   #tellEnded(ids: readonly SessionId[]): void {

@@ -178,6 +178,20 @@ export const USER_REQUIREMENTS: readonly Requirement[] = [
     },
   ],
   [
+    'a limit evicts no pending session, and counts it where it rejects',
+    async (arena) => {
+      const pending = await arena.stored(arena.user, { status: 'pending' });
+      const active = await arena.stored();
+      const record = arena.record();
+      const result = await arena.create(record, { limit: { max: 1, onLimit: 'evict-oldest' } });
+      deepStrictEqual(evictedBy(result), [active.id]);
+      deepStrictEqual(await arena.listed(), ids([pending, record]));
+      const refused = await arena.create(arena.record(), { limit: { max: 2, onLimit: 'reject' } });
+      strictEqual(refused.outcome, 'limit');
+      deepStrictEqual(await arena.listed(), ids([pending, record]));
+    },
+  ],
+  [
     'a limit does not count expired sessions, nor the one that is replaced',
     async (arena) => {
       const limit = { max: 2, onLimit: 'reject' } as const;

@@ -88,7 +88,7 @@ if listed and most > 0 then
     part = surplus(index, {replaced, unpack(gone)}, excess, ARGV[3])
     if part.torn then return MOVING end
     if part.newer then return {'newer'} end
-    if ARGV[7] == '1' and #part.evicted > 0 then return {'full'} end
+    if ARGV[7] == '1' and #part.evicted + part.pending > 0 then return {'full'} end
   end
 end
 

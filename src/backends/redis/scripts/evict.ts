@@ -20,7 +20,7 @@ if excess <= 0 then return {'room'} end
 local part = surplus(index, {ARGV[3]}, math.min(excess, AT_ONCE), ARGV[4])
 if part.torn then return MOVING end
 if part.newer then return {'newer'} end
-if rejects and #part.evicted > 0 then
+if rejects and #part.evicted + part.pending > 0 then
   local members = membersOf(index, AT_ONCE)
   if torn(withRecords({index}, index, members)) then return MOVING end
   local gone = goneOf(index, members)

@@ -269,9 +269,9 @@ local FIRST_USED = '1${'0'.repeat(TIME_CHARS)}'
 
 -- Which sessions leave an index so that there are \`excess\` fewer of them: those that have expired by the caller's clock, then the least
 -- recently used ones, but none of \`spared\`. Looks at no more records than that, and writes nothing. \`evicted\` are those of \`leaving\` that
--- have not expired, \`gone\` the members without a record. excess: at most AT_ONCE.
+-- have not expired, \`pending\` those that stay because their login is under way, \`gone\` the members without a record. excess: at most AT_ONCE.
 local function surplus(index, spared, excess, now)
-  local part = {leaving = {}, evicted = {}, gone = {}}
+  local part = {leaving = {}, evicted = {}, pending = 0, gone = {}}
   local expired = redis.call('ZRANGEBYSCORE', index, '0', now, 'LIMIT', 0, excess + #spared)
   local used = redis.call('ZRANGEBYSCORE', index, FIRST_USED, '+inf', 'LIMIT', 0, excess + #spared + #expired)
   local candidates = {}
@@ -297,6 +297,8 @@ local function surplus(index, spared, excess, now)
       part.gone[#part.gone + 1] = candidates[i]
     elseif old.newer then
       part.newer = true
+    elseif old.status == 'p' and i > expiredOnes then
+      part.pending = part.pending + 1
     else
       part.leaving[#part.leaving + 1] = candidates[i]
       if i > expiredOnes then part.evicted[#part.evicted + 1] = candidates[i] end
