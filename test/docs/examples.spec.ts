@@ -37,7 +37,9 @@ describe('the examples of the pages', () => {
     const alone = examples.pages.filter(declares).map((page) => [page]);
     const together = examples.pages.filter((page) => !declares(page));
     const compile = compilerFor(root);
-    const faults = [...alone, together].flatMap((pages) => compile(pages.flatMap((page) => examples.filesOf(page))));
+    const faults = [...alone, together].flatMap((pages) =>
+      compile([examples.globals, ...pages.flatMap((page) => examples.filesOf(page))]),
+    );
     expect(alone.length).toBeGreaterThan(0);
     expect(faults).toEqual([]);
   }, 180_000);
@@ -49,6 +51,11 @@ describe('the examples of the pages', () => {
       (client as { disconnect(): void } | undefined)?.disconnect();
     },
   );
+
+  it('import no test runner, because Jest and Vitest have the same global functions', () => {
+    const imports = blocks.filter(({ code }) => /from '(@jest\/globals|vitest)'/.test(code));
+    expect(imports.map(({ page, file }) => `${page} ${file}`)).toEqual([]);
+  });
 
   it('are tests that pass, where they are tests', () => {
     const tests = named.filter(({ file }) => isTest(file));

@@ -3,15 +3,23 @@ import { dirname, join } from 'node:path';
 
 import { allPages, root, type Page } from './pages.js';
 
+/** The global functions that examples of tests use. Jest and Vitest have them under the same names. */
+const TEST_GLOBALS = ['afterAll', 'afterEach', 'beforeAll', 'beforeEach', 'describe', 'expect', 'it'];
+
 /** The TypeScript of all pages, written into files of a folder of its own: `docs/options.md` into `docs/options/`. */
 export class Examples {
   readonly folder: string;
+  /** Declares the global functions of tests, for the compiler. */
+  readonly globals: string;
   readonly pages: readonly Page[] = allPages();
 
   constructor() {
     const output = join(root, 'test', 'output');
     mkdirSync(output, { recursive: true });
     this.folder = mkdtempSync(join(output, 'docs-'));
+    this.globals = join(this.folder, 'test-globals.d.ts');
+    const declarations = TEST_GLOBALS.map((name) => `const ${name}: typeof jest.${name};`).join('\n');
+    this.#write(this.globals, `import type * as jest from '@jest/globals';\ndeclare global {\n${declarations}\n}\n`);
     for (const page of this.pages) {
       for (const { file, code } of page.blocks) {
         if (file !== null) this.#write(this.pathOf(page.path, file), code);

@@ -1,23 +1,30 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Controller, Get, Module, Post, Req, UseGuards, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, NestFactory } from '@nestjs/core';
+import { UnknownDependenciesException } from '@nestjs/core/errors/exceptions/unknown-dependencies.exception.js';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { Test } from '@nestjs/testing';
 import expressSession from 'express-session';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import {
+  CsrfToken,
   CurrentUser,
   MemoryBackend,
   RequireRoles,
+  SessionGuard,
+  SessionModule,
   SessionService,
   SimpleTokenSerializer,
+  UseSession,
   type Session,
   type SessionEvent,
   type SessionModuleOptions,
   type SessionSecret,
   type SessionUser,
 } from 'nestjs-sessionx';
+import { logIn } from 'nestjs-sessionx/testing';
 
 import { PLATFORMS, SECRET_KEY, startApp, type AppOptions, type AppUnderTest } from '../support/apps.js';
 import { LogLines } from '../support/log-lines.js';
@@ -64,6 +71,14 @@ function cookieOf(response: Response): string {
   return response.headers.getSetCookie()[0]!.split(';')[0]!;
 }
 
+@Controller('open')
+class OpenController {
+  @Get()
+  get() {
+    return 'ok';
+  }
+}
+
 @Controller('me')
 class MeController {
   @Get()
@@ -76,7 +91,7 @@ describe.each(PLATFORMS)('on %s', (platform) => {
   it.each([
     ['README.md', 'app.module.ts'],
     ['README.zh-TW.md', 'app.module.ts'],
-    ['docs/getting-started.md', 'app.module.ts'],
+    ['docs/getting-started.md', 'src/app.module.ts'],
   ])('the quick start of %s signs in, shows the profile and signs out', async (page, file) => {
     const AppController = await load(page, file, 'AppController');
     await start({ platform, controllers: [AppController] });
@@ -92,6 +107,89 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     }
   });
 
+  it('the login by cookie of the quick start refuses what is no name and password', async () => {
+    const WebController = await load('docs/getting-started.md', 'src/web.module.ts', 'WebController');
+    await start({ platform, controllers: [WebController], session: { tokenSourcePriority: ['cookie', 'bearer'] } });
+    const headers = { origin: app.url };
+    for (const json of [{}, { password: 'correct horse' }, { username: 'ann' }]) {
+      expect((await post('/login', { headers, json })).status).toBe(400);
+    }
+    const json = { username: 'ann', password: 'correct horse' };
+    expect((await post('/login', { json })).status).toBe(403);
+    expect((await post('/login', { headers, json })).status).toBe(200);
+  });
+
+  it('the quick start of the README by cookie: curl needs Origin, and the body has no token', async () => {
+    const AppController = await load('README.md', 'app.module.ts', 'AppController');
+    await start({ platform, controllers: [AppController], session: { tokenSourcePriority: ['cookie', 'bearer'] } });
+    const json = { username: 'ann', password: 'correct horse' };
+    expect((await post('/login', { json })).status).toBe(403);
+    const login = await post('/login', { headers: { origin: app.url }, json });
+    expect([login.status, await login.json()]).toEqual([200, { token: null }]);
+    expect(cookieOf(login)).toMatch(/^__Host-session=/);
+  });
+
+  it('an app on another origin signs in, and needs a CSRF token only with requireToken', async () => {
+    const page = 'docs/browser.md';
+    const WebController = await load('docs/getting-started.md', 'src/web.module.ts', 'WebController');
+    const SpaModule = await load(page, 'spa.module.ts', 'SpaModule');
+    const allowApp = await load<(nest: unknown) => void>(page, 'spa.module.ts', 'allowApp');
+    @Controller('csrf')
+    class TokenController {
+      @Get()
+      token(@CsrfToken() csrfToken: string | null) {
+        return { csrfToken };
+      }
+
+      @UseSession()
+      @Post('start')
+      async start(@Req() request: object) {
+        await app.app.get(SessionService).start(request);
+      }
+    }
+    const json = { username: 'ann', password: 'correct horse' };
+    const fromApp = { origin: 'http://localhost:5173', 'sec-fetch-site': 'same-site' };
+
+    @Module({ imports: [SpaModule], controllers: [WebController] })
+    class AppModule {}
+    const nest = await NestFactory.create(
+      AppModule,
+      platform === 'fastify' ? new FastifyAdapter() : new ExpressAdapter(),
+      { logger: false },
+    );
+    allowApp(nest);
+    await nest.listen(0, '127.0.0.1');
+    const url = await nest.getUrl();
+    const send = (path: string, headers: Record<string, string>) =>
+      fetch(url + path, {
+        method: 'POST',
+        body: JSON.stringify(json),
+        headers: { ...JSON_BODY, ...fromApp, ...headers },
+      });
+    const login = await send('/login', {});
+    expect([login.status, login.headers.get('access-control-allow-credentials')]).toEqual([200, 'true']);
+    expect(login.headers.get('access-control-allow-origin')).toBe(fromApp.origin);
+    expect(login.headers.get('access-control-expose-headers')).toBe('X-CSRF-Token');
+    expect((await send('/logout', { cookie: cookieOf(login), origin: 'http://localhost:5174' })).status).toBe(403);
+    expect((await send('/logout', { cookie: cookieOf(login) })).status).toBe(200);
+    await nest.close();
+
+    await start({
+      platform,
+      controllers: [WebController, TokenController],
+      session: { tokenSourcePriority: ['cookie'], csrf: { allowedOrigins: [fromApp.origin], requireToken: true } },
+    });
+    const first = await post('/login', { headers: fromApp, json });
+    expect([first.status, first.headers.get('x-csrf-token')]).toEqual([200, expect.any(String)]);
+    const visitor = { ...fromApp, cookie: cookieOf(await post('/csrf/start', { headers: fromApp })) };
+    const second = await post('/login', { headers: visitor, json });
+    expect(second.status).toBe(200);
+    const headers = { ...fromApp, cookie: cookieOf(second) };
+    expect((await post('/logout', { headers })).status).toBe(403);
+    const { csrfToken } = (await (await app.fetch('/csrf', { headers })).json()) as { csrfToken: string };
+    expect((await post('/logout', { headers: { ...headers, 'x-csrf-token': csrfToken } })).status).toBe(200);
+  });
+
   it('the examples of the session API: a cart before the login, a counter, types, and a guard for all routes', async () => {
     const page = 'docs/session-api.md';
     const CartController = await load(page, 'cart.controller.ts', 'CartController');
@@ -101,8 +199,13 @@ describe.each(PLATFORMS)('on %s', (platform) => {
       'VisitCounter',
     );
     const itemsInCart = await load<(session: Session) => number>(page, 'session-types.ts', 'itemsInCart');
-    const sessions = await start({ platform, controllers: [CartController], providers: [VisitCounter] });
+    const sessions = await start({
+      platform,
+      controllers: [CartController],
+      providers: [VisitCounter, { provide: APP_GUARD, useClass: SessionGuard }],
+    });
 
+    expect(await (await app.fetch('/cart')).json()).toEqual([]);
     const { token } = (await (await post('/cart', { json: { sku: 'book', quantity: 2 } })).json()) as { token: string };
     const headers = { authorization: `Bearer ${token}` };
     const more = Array.from({ length: 20 }, (_, index) =>
@@ -115,6 +218,19 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     const counter = app.app.get(VisitCounter);
     expect(await counter.count(session)).toBe(1);
     expect(await counter.count(await sessions.getSession(token))).toBe(2);
+  });
+
+  it('@AllowAnonymous() lets a session without a user pass, and no visitor without a session', async () => {
+    const EntranceController = await load('docs/session-api.md', 'entrance.controller.ts', 'EntranceController');
+    const sessions = await start({
+      platform,
+      controllers: [EntranceController],
+      providers: [{ provide: APP_GUARD, useClass: SessionGuard }],
+    });
+    expect((await app.fetch('/cart')).status).toBe(401);
+    const { token } = await sessions.createSession();
+    expect((await app.fetch('/cart', { headers: { authorization: `Bearer ${token}` } })).status).toBe(200);
+    expect((await post('/login')).status).toBe(201);
   });
 
   it('the page about JWTs: a token with the issuer of the application, and a change of format that signs nobody out', async () => {
@@ -484,13 +600,51 @@ it('Swagger names bearer and cookie for the routes that require a session', asyn
   expect(paths['/profile']?.get?.security).toEqual(expect.arrayContaining([{ bearer: [] }, { cookie: [] }]));
 });
 
-it('a guard adopts the sessions of express-session, once', async () => {
+it('overrideGuard() does not replace a guard of APP_GUARD and useClass', async () => {
+  const replaced = { canActivate: () => true };
+  const testing = await Test.createTestingModule({
+    imports: [SessionModule.forRoot({ secretKey: SECRET_KEY })],
+    controllers: [OpenController],
+    providers: [{ provide: APP_GUARD, useClass: SessionGuard }],
+  })
+    .overrideGuard(SessionGuard)
+    .useValue(replaced)
+    .compile();
+  const nest = testing.createNestApplication({ logger: false });
+  await nest.listen(0, '127.0.0.1');
+  app = { close: () => nest.close() } as AppUnderTest;
+  const url = `${await nest.getUrl()}/open`;
+  expect((await fetch(url)).status).toBe(401);
+  expect((await fetch(url, { headers: (await logIn(nest, { userId: 'ann' })).headers })).status).toBe(200);
+});
+
+it('options from a factory need the module of what they inject', async () => {
+  const SETTINGS = await load<symbol>('docs/options.md', 'app.module.ts', 'SETTINGS');
+  const imports = [await load('docs/options.md', 'app.module.ts', 'SettingsModule')];
+  const options = { inject: [SETTINGS], useFactory: () => ({ secretKey: SECRET_KEY }) };
+  const compile = (extra: object) =>
+    Test.createTestingModule({ imports: [SessionModule.forRootAsync({ ...options, ...extra })] }).compile();
+  await expect(compile({})).rejects.toThrow(UnknownDependenciesException);
+  const testing = await compile({ imports });
+  app = { close: () => testing.close() } as AppUnderTest;
+});
+
+it('a guard adopts the sessions of express-session, also for requests in parallel, and for ten seconds', async () => {
   const AdoptingGuard = await load('docs/coming-from.md', 'adopting.guard.ts', 'AdoptingGuard');
   @Controller()
   class OldController {
+    constructor(private readonly sessions: SessionService) {}
+
     @Post('old-login')
     login(@Req() request: { session: { user?: object } }) {
       request.session.user = { id: 7, name: 'Ann' };
+    }
+
+    @UseSession()
+    @Post('logout')
+    async logout(@Req() request: { session: { destroy(callback: () => void): void } }) {
+      request.session.destroy(() => undefined);
+      return { loggedOut: await this.sessions.logout(request) };
     }
 
     @UseGuards(AdoptingGuard)
@@ -507,15 +661,26 @@ it('a guard adopts the sessions of express-session, once', async () => {
   });
   expect((await app.fetch('/me')).status).toBe(401);
   const old = { cookie: cookieOf(await post('/old-login')) };
-  const adopted = await app.fetch('/me', { headers: old });
+  const inParallel = await Promise.all(Array.from({ length: 3 }, () => app.fetch('/me', { headers: old })));
+  expect(inParallel.map(({ status }) => status)).toEqual([200, 200, 200]);
+  const [adopted] = inParallel as [Response];
   expect(await adopted.json()).toEqual({ userId: '7', username: 'Ann' });
+  app.clock.advanceSeconds(10);
+  expect((await app.fetch('/me', { headers: old })).status).toBe(200);
+  app.clock.advanceSeconds(1);
   expect((await app.fetch('/me', { headers: old })).status).toBe(401);
-  const own = adopted.headers
-    .getSetCookie()
-    .find((line) => line.startsWith('__Host-session='))!
-    .split(';')[0]!;
-  expect((await app.fetch('/me', { headers: { cookie: own } })).status).toBe(200);
-  expect(await sessions.listUserSessions('7')).toHaveLength(1);
+  const ownCookieOf = (response: Response) => {
+    const lines = response.headers.getSetCookie();
+    return lines.find((line) => line.startsWith('__Host-session='))!.split(';')[0]!;
+  };
+  expect((await app.fetch('/me', { headers: { cookie: ownCookieOf(adopted) } })).status).toBe(200);
+  expect(await sessions.listUserSessions('7')).toHaveLength(4);
+
+  const another = { cookie: cookieOf(await post('/old-login')) };
+  const own = ownCookieOf(await app.fetch('/me', { headers: another }));
+  const both = { origin: app.url, cookie: `${another.cookie}; ${own}` };
+  expect(await (await post('/logout', { headers: both })).json()).toEqual({ loggedOut: true });
+  expect((await app.fetch('/me', { headers: another })).status).toBe(401);
 });
 
 class CountingBackend extends MemoryBackend {
