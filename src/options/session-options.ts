@@ -179,7 +179,7 @@ export class SessionOptions {
   regenerateOnLogin: boolean = true;
 
   /** Where sessions live. Default: a `MemoryBackend`, for one process. */
-  @IsOptional()
+  @ValidateIf(({ backend }: SessionOptions) => backend !== undefined)
   @IsObjectWith(['create', 'read', 'replace', 'touch', 'delete', 'listByUser', 'deleteByUser', 'ping', 'close'], {
     message: 'backend must be a SessionBackend, such as new RedisBackend(url)',
   })

@@ -51,7 +51,7 @@ function suggestionFor(wrong: string): string {
 
 /** `undefined` if CSRF tokens are off. */
 function csrfHeaderOf({ csrf, enableCsrf }: SessionOptions): unknown {
-  if (csrf !== undefined) return csrf.headerName;
+  if (csrf !== undefined) return (csrf as SessionCsrfOptions | null)?.headerName;
   return enableCsrf ? new SessionCsrfOptions().headerName : undefined;
 }
 

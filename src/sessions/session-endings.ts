@@ -10,9 +10,8 @@ import {
 } from '../events/session-event.js';
 import { sessionChannels, trace, type TraceEnd } from '../events/session-channels.js';
 import { SessionEvents } from '../events/session-events.js';
-import { SessionOptions } from '../options/session-options.js';
 import type { LoginMetadata } from '../records/payload.js';
-import { SessionStore } from '../store/session-store.js';
+import { SessionStore, unknownIfNewer } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
 import type { SessionState } from './session-state.js';
@@ -51,7 +50,6 @@ export class SessionEndings {
   readonly #logger = new Logger('SessionModule');
 
   constructor(
-    private readonly options: SessionOptions,
     private readonly store: SessionStore,
     private readonly events: SessionEvents,
     private readonly watches: SessionWatches,
@@ -204,10 +202,11 @@ export class SessionEndings {
     return ended.length;
   }
 
-  /** With `rotateEvery`, another request may have given the session a newer id since the caller has loaded it. */
+  /** Another request may have given the session a newer id since the caller has loaded it. */
   async #presentIdOf(id: SessionId, budget: StoreBudget): Promise<SessionId> {
-    if (this.options.rotateEvery === null) return id;
-    return (await this.store.aliases.read(id, 'always', budget))?.record.id ?? id;
+    if (!this.store.keepsAliases) return id;
+    const present = await this.store.aliases.read(id, 'always', budget).catch(unknownIfNewer);
+    return present === 'unknown' ? id : (present?.record.id ?? id);
   }
 
   /** Ends a session whose token is sent to no client, because the request that created it has failed. Never throws. */

@@ -42,8 +42,6 @@ export interface NewId {
   readonly graceMs: number;
   /** Of the event. Default: `regenerated`. */
   readonly cause?: SessionCause;
-  /** Whether the idle expiry stays. Default: it begins anew. */
-  readonly keepsExpiry?: boolean;
   /** The methods by which the user proves their identity now. Default: the proof of the session stays as it is. */
   readonly provenBy?: readonly string[];
   /** Whether connections that are open by the old id end, as for a login: another person may have opened them. Default: they stay. */
@@ -183,7 +181,7 @@ export class SessionLogin {
   async #regenerate(
     session: Session,
     budget: StoreBudget,
-    { graceMs, cause = 'regenerated', keepsExpiry = false, provenBy, startsLineage = false }: NewId,
+    { graceMs, cause = 'regenerated', provenBy, startsLineage = false }: NewId,
   ): Promise<IssuedSession> {
     const state = Session.stateOf(session);
     if (state.isEnded) throw sessionEnded();
@@ -201,6 +199,8 @@ export class SessionLogin {
     };
     const origin = state.originOf(cause);
     const tag = tagOf(previousSessionId);
+    // A new id is a use of the session.
+    const keepsExpiry = !this.options.slidingExpiration;
     const exchange = { userId, tag, contentFrom, origin, follows: 'never', graceEndsAt, keepsExpiry } as const;
     const exchanged = await this.#exchange(state, exchange, budget);
     if (exchanged === null) throw lostRace();

@@ -57,7 +57,7 @@ export class SessionRotation {
    * @returns the token; `null` if there is none, because it failed, or another request was faster
    */
   async rotate(session: Session, budget: StoreBudget): Promise<string | null> {
-    const newId = { graceMs: this.#graceMs, cause: 'rotated', keepsExpiry: !this.options.slidingExpiration } as const;
+    const newId = { graceMs: this.#graceMs, cause: 'rotated' } as const;
     try {
       return (await this.logins.regenerate(session, budget, newId)).token;
     } catch (error) {

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
@@ -370,6 +370,34 @@ describe('a connection of the module', () => {
     client.disconnect();
     await observer.quit();
     await redis.stop();
+  });
+});
+
+describe('what a replica refuses', () => {
+  beforeEach(() => {
+    jest.useFakeTimers();
+  });
+
+  afterEach(() => {
+    jest.useRealTimers();
+  });
+
+  it('is a reason for another connection less and less often, so that reads go on', () => {
+    const { reconnectOnError } = sessionRedisOptions(1000);
+    const refused = () => reconnectOnError?.(new Error("READONLY You can't write against a read only replica."));
+    expect([refused(), refused()]).toEqual([true, false]);
+    expect(reconnectOnError?.(new Error('OOM command not allowed'))).toBe(false);
+    let connections = 0;
+    for (let count = 0; count < 600; count++) {
+      jest.advanceTimersByTime(100);
+      if (refused() === true) connections++;
+    }
+    expect(connections).toBeGreaterThan(3);
+    expect(connections).toBeLessThan(12);
+    jest.advanceTimersByTime(3_600_000);
+    expect([refused(), refused()]).toEqual([true, false]);
+    jest.advanceTimersByTime(500);
+    expect(refused()).toBe(true);
   });
 });
 

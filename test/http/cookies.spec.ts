@@ -552,13 +552,11 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
         ['/start-and-login-by-hand', 401, () => Promise.resolve('missing')],
       ])('%s, whose changes cannot be stored: %i', async (path, status, outcome) => {
         const backend = new MemoryBackend();
-        const activate = backend.replace.bind(backend);
         const replace = jest.spyOn(backend, 'replace').mockImplementation(outcome);
-        replace.mockImplementationOnce((...args) => activate(...args));
         const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
         const response = await send(local.url + path, { method: 'POST', headers: OWN });
         await local.close();
-        expect(replace.mock.calls.length).toBeGreaterThan(1);
+        expect(replace).toHaveBeenCalled();
         expect([response.status, response.setCookies]).toEqual([status, []]);
       });
 

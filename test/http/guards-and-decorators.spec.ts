@@ -335,8 +335,12 @@ describe.each(setups)('guard and decorators, on $name and $platform', ({ store, 
 
   it('a login cut off before it is activated leaves no usable session', async () => {
     const { token } = (await (await post('/cart', { sku: 'book' })).json()) as { token: string };
-    barrier.fail('replace');
-    expect((await post('/login', { userId: 'cut' }, bearer(token))).status).toBe(503);
+    const lastStep = barrier.stopLastStepOfLogin();
+    const login = post('/login', { userId: 'cut' }, bearer(token));
+    await lastStep.arrived;
+    barrier.fail('create');
+    lastStep.letGo();
+    expect((await login).status).toBe(503);
     barrier.heal();
     expect((await app.fetch('/guarded/anonymous', { headers: bearer(token) })).status).toBe(401);
     expect(await app.app.get(SessionService).listUserSessions('cut')).toEqual([]);

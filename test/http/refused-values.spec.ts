@@ -331,7 +331,7 @@ describe.each(PLATFORMS)('what a client sends and no session can hold, on %s', (
     const response = await post(route, '0');
     expect(response.status).toBe(500);
     expect(await response.json()).toEqual({ statusCode: 500, message: 'Internal Server Error' });
-    expect(error.mock.calls.map(([line]) => line)).toEqual([expect.stringContaining(path)]);
+    expect(error.mock.calls.map(([line]) => String(line))).toEqual([expect.stringContaining(path)]);
     expect(await stored()).toEqual({ user: 'ann', data: {} });
   });
 

@@ -172,7 +172,7 @@ describe.each(PLATFORMS)('rights that change at once, on %s', (platform) => {
       const created = barrier.stopNext('create');
       const late = tokenFrom(one, '/login');
       await created.arrived;
-      const activated = barrier.stopNext('replace');
+      const activated = barrier.stopLastStepOfLogin();
       const pending = tokenFrom(one, '/login', visitors[0]);
       await activated.arrived;
       const logins = atOnce(19, (index) => tokenFrom(index % 2 === 0 ? one : two, '/login', visitors[index + 1]));
@@ -208,7 +208,7 @@ describe.each(PLATFORMS)('rights that change at once, on %s', (platform) => {
       await firstLook.done;
       const secondLook = second.stopNext('listByUser');
       await secondLook.arrived;
-      const lastStep = barrier.stopNext('replace');
+      const lastStep = barrier.stopLastStepOfLogin();
       const login = one.fetch('/login', { method: 'POST', headers: { authorization: `Bearer ${visitor}` } });
       await lastStep.arrived;
       secondLook.letGo();
@@ -231,7 +231,7 @@ describe.each(PLATFORMS)('rights that change at once, on %s', (platform) => {
       await firstLook.done;
       const secondLook = second.stopNext('listByUser');
       await secondLook.arrived;
-      const lastStep = barrier.stopNext('replace');
+      const lastStep = barrier.stopLastStepOfLogin();
       const login = tokenFrom(one, '/login', visitor);
       await lastStep.arrived;
       secondLook.letGo();

@@ -221,14 +221,14 @@ describe.each(CASES)('connections of $library on $platform', ({ platform, librar
   it('stay while a login of theirs has ended the former session, and the new one is not there yet', async () => {
     const socket = await open('/ends');
     await socket.ask('start', null);
-    const activation = store.stopNext('replace');
+    const lastStep = store.stopLastStepOfLogin();
     const reply = socket.ask('login', null);
-    await activation.arrived;
+    await lastStep.arrived;
     const looks = store.calls.readMany ?? 0;
     await soon(() => (store.calls.readMany ?? 0) > looks || undefined);
     // By then it would have been closed.
     await sleep(150);
-    activation.letGo();
+    lastStep.letGo();
     expect(await reply).toMatchObject({ event: 'token' });
     expect(await socket.ask('whoami', null)).toEqual({ event: 'you', data: 'bob' });
   });

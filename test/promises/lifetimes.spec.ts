@@ -423,6 +423,21 @@ describe('a lifetime that changes', () => {
     await expect(sessions.getSession(token)).rejects.toMatchObject(NOT_FOUND);
   });
 
+  it('without sliding expiration no new id moves the end of the session', async () => {
+    service = await startService(store.another(), { slidingExpiration: false, sessionTtl: 1000 });
+    const { sessions, clock } = service;
+    const { session } = await sessions.createSession({ user: { userId: 'ann' } });
+    const end = session.expiresAt.getTime();
+    clock.advanceSeconds(900);
+    const { session: second } = await sessions.regenerateSessionId(session, { grace: 10 });
+    const { session: third, token } = await sessions.regenerateSessionId(second);
+    expect(third.expiresAt.getTime()).toBe(end);
+    clock.advanceSeconds(99);
+    expect((await sessions.getSession(token!)).expiresAt.getTime()).toBe(end);
+    clock.advanceSeconds(1);
+    await expect(sessions.getSession(token!)).rejects.toMatchObject(NOT_FOUND);
+  });
+
   it('without sliding expiration a longer ttl counts from the call, and a later end gives back what it had cut', async () => {
     service = await startService(store.another(), { slidingExpiration: false, sessionTtl: 1000 });
     const { sessions, clock } = service;

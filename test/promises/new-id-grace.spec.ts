@@ -436,18 +436,21 @@ describe('a late use of an old id, with onReuse', () => {
   });
 });
 
-describe('a log-out everywhere else, with rotateEvery', () => {
-  it('keeps the session of a caller that knows it by its old id', async () => {
-    const service = await startService(new MemoryBackend(), { rotateEvery: 600 });
-    const { sessions } = service;
-    const { session } = await sessions.createSession({ user: { userId: 'ann' } });
-    await sessions.createSession({ user: { userId: 'ann' } });
-    const except = session.sessionId;
-    const { token } = await sessions.regenerateSessionId(session, GRACE);
-    expect(await sessions.deleteUserSessions('ann', { except })).toBe(1);
-    expect((await sessions.getSession(token!)).user?.userId).toBe('ann');
-    await service.close();
-  });
+describe('a log-out everywhere else', () => {
+  it.each([600, null])(
+    'keeps the session of a caller that knows it by its old id, rotateEvery: %s',
+    async (rotateEvery) => {
+      const service = await startService(new MemoryBackend(), { rotateEvery });
+      const { sessions } = service;
+      const { session } = await sessions.createSession({ user: { userId: 'ann' } });
+      await sessions.createSession({ user: { userId: 'ann' } });
+      const except = session.sessionId;
+      const { token } = await sessions.regenerateSessionId(session, GRACE);
+      expect(await sessions.deleteUserSessions('ann', { except })).toBe(1);
+      expect((await sessions.getSession(token!)).user?.userId).toBe('ann');
+      await service.close();
+    },
+  );
 });
 
 describe('a backend that knows no aliases', () => {

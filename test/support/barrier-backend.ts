@@ -73,6 +73,20 @@ export class BarrierBackend {
     return { arrived: arrived.given, letGo: opened.give, done: done.given };
   }
 
+  /** Stops a login from a session before its last step, which makes the new session: the old one is deleted then. */
+  stopLastStepOfLogin(): StoppedCall {
+    const deletion = this.stopNext('delete');
+    const [opened, done] = [signal(), signal()];
+    const arrived = deletion.arrived.then(async () => {
+      const creation = this.stopNext('create');
+      void opened.given.then(creation.letGo);
+      void creation.done.then(done.give);
+      deletion.letGo();
+      await creation.arrived;
+    });
+    return { arrived, letGo: opened.give, done: done.given };
+  }
+
   get total(): number {
     return Object.entries(this.calls)
       .filter(([name]) => name !== 'open' && name !== 'close')

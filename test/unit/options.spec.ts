@@ -92,6 +92,7 @@ describe('options', () => {
     ['regenerateOnLogin', 'no'],
     ['backend', {}],
     ['backend', 'redis'],
+    ['backend', null],
     ['backendKeyPrefix', 'a{b}:'],
     ['backendKeyPrefix', 'a b'],
     ['backendKeyPrefix', 'x'.repeat(101)],
@@ -259,6 +260,7 @@ describe('options', () => {
 
   it.each<[csrf: unknown, said: string]>([
     ['strict', 'csrf must be an object'],
+    [null, 'csrf must be an object'],
     [{ allowedOrigins: 'https://a.example' }, 'csrf.allowedOrigins'],
     [{ allowedOrigins: ['https://a.example/'] }, 'csrf.allowedOrigins'],
     [{ allowedOrigins: ['https://a.example:443'] }, 'csrf.allowedOrigins'],

@@ -7,6 +7,8 @@ const FIRST_RECONNECT_PAUSE_MS = 50;
 const LONGEST_RECONNECT_PAUSE_MS = 1000;
 /** Between two tries of a command that a node refused because its slot moves, or because the cluster is electing a master. */
 const REFUSED_PAUSE_MS = 50;
+const FIRST_SEARCH_PAUSE_MS = 500;
+const LONGEST_SEARCH_PAUSE_MS = 30_000;
 /** A refused command is tried on a random node, which sends it to the old one, which may send it to the new one. */
 const HOPS_OF_A_TRY = 3;
 /** Those that ioredis grants a command by default. */
@@ -73,8 +75,7 @@ function connectionOptions(timeoutMs: number): ConnectionOptions {
     // Gives up a connection on which nothing at all came for as long as a call may take: a firewall may have forgotten it. Of a server that is
     // slow but alive, replies to other calls keep it.
     socketTimeout: timeoutMs,
-    // A master that became a replica: look for the new one. Redis before 7 wraps the error of a script.
-    reconnectOnError: ({ message }) => message.startsWith('READONLY') || message.includes('-READONLY'),
+    reconnectOnError: afterFailover(),
   };
 }
 
@@ -114,6 +115,28 @@ export function sessionClusterOptions(
     slotsRefreshTimeout: timeoutMs,
     clusterRetryStrategy: reconnectPause,
   };
+}
+
+/**
+ * A master that became a replica: look for the new one. Less and less often while the server stays one, because each time the reads have to wait
+ * for the new connection; and once for all writes that it has refused, as ioredis makes a timer and a listener for each.
+ */
+function afterFailover(): (error: Error) => boolean {
+  let searches = 0;
+  let nextAt = -Infinity;
+  return ({ message }) => {
+    const now = performance.now();
+    if (!isOfReplica(message) || now < nextAt) return false;
+    // The last failover is over.
+    if (now - nextAt > LONGEST_SEARCH_PAUSE_MS) searches = 0;
+    nextAt = now + backoffMs(++searches, FIRST_SEARCH_PAUSE_MS, LONGEST_SEARCH_PAUSE_MS);
+    return true;
+  };
+}
+
+/** Redis before 7 wraps the error of a script. */
+function isOfReplica(message: string): boolean {
+  return message.startsWith('READONLY') || message.includes('-READONLY');
 }
 
 function reconnectPause(attempt: number): number {

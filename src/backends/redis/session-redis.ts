@@ -14,7 +14,6 @@ type LegacyOptions = RedisOptions & { readonly replyMapping: 'legacy' };
  */
 class SessionRedis extends Redis {
   readonly #silence: SilenceWatch;
-  readonly #leftStreams = new WeakSet();
 
   constructor(options: LegacyOptions, timeoutMs: number) {
     super(options);
@@ -24,16 +23,6 @@ class SessionRedis extends Redis {
   override sendCommand(...args: Parameters<Redis['sendCommand']>): unknown {
     this.#silence.commandSent();
     return super.sendCommand(...args);
-  }
-
-  /** At a failover each refused call asks for another connection. ioredis would make a timer and a listener for each, and Node warn of a leak. */
-  override disconnect(reconnect = false): void {
-    const { stream } = this as { readonly stream?: Redis['stream'] };
-    if (reconnect && stream !== undefined) {
-      if (this.#leftStreams.has(stream)) return;
-      this.#leftStreams.add(stream);
-    }
-    super.disconnect(reconnect);
   }
 
   override async info(...args: unknown[]): Promise<string> {
