@@ -25,7 +25,15 @@ const WITHOUT_REQUIRE_ESM = {
 
 /** The applications that the package is for. Nest 12 is ES modules itself, so where these cannot be required it cannot be either. */
 export const KINDS = [
-  { name: 'Nest 11, CommonJS', nest: 11, type: 'commonjs', ways: [...WAYS, WITHOUT_REQUIRE_ESM], jest: true },
+  {
+    name: 'Nest 11, CommonJS',
+    nest: 11,
+    type: 'commonjs',
+    ways: [...WAYS, WITHOUT_REQUIRE_ESM],
+    jest: true,
+    // The oldest that the package is for.
+    olderDrivers: { ioredis: '~5.11.0' },
+  },
   { name: 'Nest 12, ES modules', nest: 12, type: 'module', ways: WAYS, jest: false },
 ];
 
@@ -64,8 +72,9 @@ export class Application {
     await this.#run(process.execPath, 'without-drivers.mjs', JSON.stringify(this.#drivers), ...LOADED_FOR_OPTIONS);
   }
 
-  async addDrivers({ nest }) {
-    await npmInstall(this.#folder, ...packagesOf(this.#optional, this.#manifest, nest));
+  async addDrivers({ nest, olderDrivers }) {
+    const peerDependencies = { ...this.#manifest.peerDependencies, ...olderDrivers };
+    await npmInstall(this.#folder, ...packagesOf(this.#optional, { peerDependencies }, nest));
   }
 
   async compile() {

@@ -70,7 +70,8 @@ describe.each(everyBackend())('Connections on $name', (server) => {
       controllers: [],
       providers: [Chat, Ends],
       clock,
-      session: { backend: server.another(), liveCheckInterval: 0.2, ...session },
+      // Fifty writers of one session take their time on a busy machine.
+      session: { backend: server.another(), backendTimeout: 5000, liveCheckInterval: 0.2, ...session },
       configure: (nest) => {
         nest.useWebSocketAdapter(new SessionWsAdapter(nest));
       },
