@@ -6,6 +6,7 @@ import { RedisBackend, sessionRedisOptions } from 'nestjs-sessionx/redis';
 import { FaultProxy, redisFrameLength, type Ending } from '../support/fault-proxy.js';
 import { until } from '../support/redis-cluster.js';
 import { RedisServer } from '../support/redis-server.js';
+import { soon } from '../support/soon.js';
 import { atOnce, outcomes, startService, type ServiceUnderTest } from '../support/services.js';
 
 const BUDGET_MS = 1000;
@@ -257,7 +258,8 @@ describe('a reply that is cut', () => {
   /** Cuts the replies to a write and a read at each `step`th byte from `first` on. */
   async function cutEverywhere(lane: FaultProxy, ending: Ending, first: number, step: number): Promise<void> {
     const one = await startService(new RedisBackend(`redis://${lane.address}`), OPTIONS);
-    const [held] = await signIn(1, one);
+    // A busy machine may not have connected it yet.
+    const [held] = await soon(() => signIn(1, one).catch(() => undefined));
     let acknowledged = 0;
     let tried = 0;
     const write = async () => {
