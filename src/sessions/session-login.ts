@@ -249,7 +249,8 @@ export class SessionLogin {
 
   /**
    * Across slots no single step is atomic. Therefore the new session is stored as `pending`, then the old one is deleted in the version that was
-   * read, then the new one is activated, and others make room for it. A crash in between leaves at most the old one usable, and only the caller that deletes it continues.
+   * read, then the new one is activated, and others make room for it. A crash in between leaves at most the old one usable, and only the caller
+   * that deletes it continues.
    *
    * @returns `null` if the old session has ended
    */

@@ -148,8 +148,8 @@ export class SessionCreation {
   }
 
   /**
-   * Those whose record is there, the least recently used first: Memcached may have evicted others, and does not tell. The list does not hold `lastAccessed`, so the records are read; those that
-   * were read before a compare-and-set of the list failed are not read again.
+   * Those whose record is there, the least recently used first: Memcached may have evicted others, and does not tell. The list does not hold
+   * `lastAccessed`, so the records are read; those that were read before a compare-and-set of the list failed are not read again.
    */
   async #leastRecentlyUsedFirst(entries: readonly ListEntry[]): Promise<ListEntry[]> {
     const unread = entries.filter(({ member }) => !this.#others.has(member));

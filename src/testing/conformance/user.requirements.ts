@@ -189,6 +189,10 @@ export const USER_REQUIREMENTS: readonly Requirement[] = [
       const refused = await arena.create(arena.record(), { limit: { max: 2, onLimit: 'reject' } });
       strictEqual(refused.outcome, 'limit');
       deepStrictEqual(await arena.listed(), ids([pending, record]));
+      const other = arena.newUser();
+      await arena.stored(other, { status: 'pending' });
+      const alone = await arena.create(arena.record(other), { limit: { max: 1, onLimit: 'reject' } });
+      strictEqual(alone.outcome, 'limit');
     },
   ],
   [
