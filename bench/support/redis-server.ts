@@ -6,7 +6,7 @@ import { Redis } from 'ioredis';
 /** A Redis of our own on a free port, that writes nothing to disk. */
 export class RedisServer {
   /** Calls that the benchmark makes itself, to look at the others'. */
-  static readonly #OWN_COMMANDS = /^(info|ping|client|hello)/;
+  static readonly #OWN_COMMANDS = /^(info|ping|client|hello|flushall)/;
 
   static async start(): Promise<RedisServer> {
     const port = await freePort();
@@ -48,6 +48,11 @@ export class RedisServer {
   /** All of them, those within scripts included. */
   async totalCalls(): Promise<number> {
     return [...(await this.calls()).values()].reduce((sum, calls) => sum + calls, 0);
+  }
+
+  /** Removes all keys. */
+  async empty(): Promise<void> {
+    await this.client.flushall();
   }
 
   async stop(): Promise<void> {

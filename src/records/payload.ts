@@ -127,19 +127,14 @@ export interface SessionContent {
  */
 export function encodePayload(id: SessionId, { metadata, userText, data, flash, oneTime }: SessionContent): string {
   const { createdAt, ttlMs, absoluteExpiresAt } = metadata;
-  const times = [
-    BEFORE_CREATED_AT + filledNumber(createdAt, NUMBER_CHARS),
-    BEFORE_TTL + filledNumber(ttlMs, NUMBER_CHARS),
-    BEFORE_ABSOLUTE_END + (absoluteExpiresAt === null ? NEVER : filledNumber(absoluteExpiresAt, NUMBER_CHARS)),
-  ];
-  const lines = [
-    userText,
-    JSON.stringify(loginLine(metadata)),
-    listText(flash),
-    listText(oneTime),
-    JSON.stringify(data),
-  ];
-  const covered = times.join('') + END_OF_LINE + lines.join('\n');
+  const times =
+    BEFORE_CREATED_AT +
+    filledNumber(createdAt, NUMBER_CHARS) +
+    BEFORE_TTL +
+    filledNumber(ttlMs, NUMBER_CHARS) +
+    BEFORE_ABSOLUTE_END +
+    (absoluteExpiresAt === null ? NEVER : filledNumber(absoluteExpiresAt, NUMBER_CHARS));
+  const covered = `${times}${END_OF_LINE}${userText}\n${JSON.stringify(loginLine(metadata))}\n${listText(flash)}\n${listText(oneTime)}\n${JSON.stringify(data)}`;
   return BEFORE_ID + id + BEFORE_CHECKSUM + filledNumber(checksumFrom(covered, 0), CHECKSUM_CHARS) + covered;
 }
 

@@ -5,7 +5,8 @@ import { memberOf } from '../../tokens/session-secret.js';
 import type { CreateOptions } from '../session-backend.interface.js';
 import type { TimeWindow } from './server-clocks.js';
 
-type Arguments = (string | number)[];
+/** The short arguments of a script, and the records and payloads. */
+type Arguments = [words: readonly (string | number)[], ...texts: string[]];
 
 /** @param window the server's time in which it may be done */
 export function createArguments(
@@ -16,12 +17,12 @@ export function createArguments(
 ): Arguments {
   const { max = 0, onLimit } = limit ?? {};
   const text = encodeRecord(record);
-  const created: Arguments = [text, lifetime(record, now), now, earliest, latest, max, flag(onLimit === 'reject')];
-  if (replaces === undefined) return created;
+  const created = [lifetime(record, now), now, earliest, latest, max, flag(onLimit === 'reject')];
+  if (replaces === undefined) return [created, text];
   const { id, version, alias } = replaces;
-  created.push(memberOf(id), versionText(version));
-  if (alias !== undefined) created.push(encodeRecord(alias), lifetime(alias, now));
-  return created;
+  const replacing = [...created, memberOf(id), versionText(version)];
+  if (alias === undefined) return [replacing, text];
+  return [[...replacing, lifetime(alias, now)], text, encodeRecord(alias)];
 }
 
 /** @param window as of `createArguments`; null: at any time */
@@ -30,20 +31,19 @@ export function replaceArguments(
   ifVersion: number,
   now: number,
   window: TimeWindow | null,
-): Arguments {
-  return [
+): [words: readonly (string | number)[], payload: string] {
+  const replaced = [
     versionText(ifVersion),
     versionText(record.version),
     statusAndOwner(record),
     timeText(record.lastAccessed),
     timeText(record.expiresAt),
-    record.payload,
     lifetime(record, now),
-    ...(window === null ? [] : [window.earliest, window.latest]),
   ];
+  return [window === null ? replaced : [...replaced, window.earliest, window.latest], record.payload];
 }
 
-export function touchArguments(times: SessionTimes, now: number): Arguments {
+export function touchArguments(times: SessionTimes, now: number): (string | number)[] {
   return [timeText(times.lastAccessed), timeText(times.expiresAt), lifetime(times, now)];
 }
 

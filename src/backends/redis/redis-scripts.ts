@@ -13,34 +13,37 @@ import { SERVER_TIME } from './scripts/server-time.js';
 import { SWEEP } from './scripts/sweep.js';
 import { TOUCH } from './scripts/touch.js';
 
-type Argument = string | number;
+/** A short argument, of letters, digits and a few signs: a number, a version, a member of an index. Never a comma. */
+type Word = string | number;
+type Words = readonly Word[];
 /** A later version of this module has stored what would have to be changed: nothing was done. */
 type Newer = 'newer';
 
-/** The scripts; each takes its key, then its arguments. */
+/** The scripts; each takes its key, then its short arguments (ARGV), then the records and payloads (TEXT). */
 export interface RedisScripts {
-  sessionxCreate(record: string, ...args: Argument[]): Promise<[outcome: string, ...evicted: string[]]>;
-  sessionxReplace(record: string, ...args: Argument[]): Promise<'replaced' | 'changed' | 'missing' | 'late' | Newer>;
-  sessionxTouch(record: string, ...args: Argument[]): Promise<'touched' | 'missing' | Newer>;
-  sessionxDelete(record: string, ...args: Argument[]): Promise<DeleteResult | Newer>;
+  sessionxCreate(record: string, words: Words, ...texts: string[]): Promise<[outcome: string, ...evicted: string[]]>;
+  sessionxReplace(
+    record: string,
+    words: Words,
+    payload: string,
+  ): Promise<'replaced' | 'changed' | 'missing' | 'late' | Newer>;
+  sessionxTouch(record: string, words: Words): Promise<'touched' | 'missing' | Newer>;
+  sessionxDelete(record: string, words: readonly [version: string]): Promise<DeleteResult | Newer>;
   sessionxListByUser(
     index: string,
-    set: string,
-    cursor: string,
-    now: number,
+    words: readonly [set: string, cursor: string, now: number],
   ): Promise<[cursor: string, isEnding: '0' | '1', ...memberAndRecord: string[]]>;
   sessionxDeleteByUser(
     index: string,
-    except: string,
-    now: number,
+    words: readonly [except: string, now: number],
   ): Promise<['ended' | 'moved' | 'unfinished' | Newer, ...members: string[]]>;
-  sessionxSweep(index: string, except: string, now: number): Promise<['more' | 'done' | Newer, ...members: string[]]>;
+  sessionxSweep(
+    index: string,
+    words: readonly [except: string, now: number],
+  ): Promise<['more' | 'done' | Newer, ...members: string[]]>;
   sessionxEvict(
     index: string,
-    most: number,
-    rejects: '1' | '0',
-    keep: string,
-    now: number,
+    words: readonly [most: number, rejects: '1' | '0', keep: string, now: number],
   ): Promise<['room' | 'more' | 'full' | Newer, ...members: string[]]>;
   sessionxServerTime(record: string): Promise<'told'>;
   sessionxRead(record: string): Promise<['string', text: string] | ['missing' | 'foreign']>;
@@ -85,9 +88,10 @@ export function scriptsOn(client: Redis | Cluster, events: ScriptEvents): RedisS
     client.defineCommand(name, { numberOfKeys: 1, lua: repliesToItsCall(lua) });
     const command: unknown = Reflect.get(client, name);
     if (!isScriptCommand(command)) throw new Error(`ioredis did not define ${name}`);
-    const script = (key: string, ...args: Argument[]): Promise<unknown> => {
+    const script = (key: string, words: Words = [], ...texts: string[]): Promise<unknown> => {
       const call = String(++calls);
-      return command.call(client, key, ...args, inCluster, call).then(
+      // Joined, as each argument of a command costs as much as all of these.
+      return command.call(client, key, [...words, inCluster, call, ''].join(','), ...texts).then(
         (reply) => {
           if (!Array.isArray(reply) || reply[0] !== call) throw events.outOfStep();
           const [, result, serverTime] = reply as unknown[];
@@ -108,11 +112,15 @@ function isScriptCommand(value: unknown): value is ScriptCommand {
   return typeof value === 'function';
 }
 
-type ScriptCommand = (this: Redis | Cluster, key: string, ...args: Argument[]) => Promise<unknown>;
+type ScriptCommand = (this: Redis | Cluster, key: string, words: string, ...texts: string[]) => Promise<unknown>;
 
 /** An error stays one, for the client of a cluster to read (TRYAGAIN). */
 function repliesToItsCall(lua: string): string {
   return `${ALLOW_UNDECLARED_KEYS}
+local words = table.remove(ARGV, 1)
+local TEXT = ARGV
+local ARGV = {}
+for word in string.gmatch(words, '([^,]*),') do ARGV[#ARGV + 1] = word end
 local call = table.remove(ARGV)
 local inCluster = table.remove(ARGV) == '1'
 local serverTime

@@ -150,13 +150,13 @@ export class RedisBackend implements SessionBackend {
 
   async touch(id: SessionId, times: SessionTimes): Promise<boolean> {
     const { scripts, key } = this.#at(id);
-    return known(await scripts.sessionxTouch(key, ...touchArguments(times, this.#now()))) === 'touched';
+    return known(await scripts.sessionxTouch(key, touchArguments(times, this.#now()))) === 'touched';
   }
 
   async delete(id: SessionId, { ifVersion }: { readonly ifVersion?: number } = {}): Promise<DeleteResult> {
     const { scripts, key } = this.#at(id);
     const version = ifVersion === undefined ? '' : versionText(ifVersion);
-    return known(await scripts.sessionxDelete(key, version));
+    return known(await scripts.sessionxDelete(key, [version]));
   }
 
   async listByUser(tag: UserTag, { progress = ignore }: ProgressOptions = {}): Promise<SessionRecord[]> {

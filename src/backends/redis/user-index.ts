@@ -53,7 +53,7 @@ export class UserIndex {
       return true;
     };
     for (;;) {
-      const [outcome, ...members] = await this.scripts.sessionxDeleteByUser(this.key, keep, this.now());
+      const [outcome, ...members] = await this.scripts.sessionxDeleteByUser(this.key, [keep, this.now()]);
       this.#add(members, ended);
       switch (outcome) {
         case 'ended':
@@ -83,7 +83,7 @@ export class UserIndex {
    */
   async sweep(keep: string, ended: SessionId[], goesOn: () => boolean): Promise<boolean> {
     for (;;) {
-      const [outcome, ...members] = await this.scripts.sessionxSweep(this.key, keep, this.now());
+      const [outcome, ...members] = await this.scripts.sessionxSweep(this.key, [keep, this.now()]);
       this.#add(members, ended);
       switch (outcome) {
         case 'done':
@@ -113,7 +113,7 @@ export class UserIndex {
     if (isOver() || !(await this.sweep(keep, evicted, () => !isOver()))) return { outcome: 'late' };
     const rejects = flag(onLimit === 'reject');
     while (!isOver()) {
-      const [outcome, ...members] = await this.scripts.sessionxEvict(this.key, max, rejects, keep, this.now());
+      const [outcome, ...members] = await this.scripts.sessionxEvict(this.key, [max, rejects, keep, this.now()]);
       this.#add(members, evicted);
       switch (outcome) {
         case 'room':
@@ -136,7 +136,7 @@ export class UserIndex {
     let isEnding = false;
     let cursor = '0';
     do {
-      const [next, ending, ...entries] = await this.scripts.sessionxListByUser(this.key, set, cursor, this.now());
+      const [next, ending, ...entries] = await this.scripts.sessionxListByUser(this.key, [set, cursor, this.now()]);
       cursor = next;
       if (ending === '1') isEnding = true;
       for (let position = 0; position < entries.length; position += 2) {

@@ -21,9 +21,10 @@ const PRUNED_AT_ONCE = 20;
  * nothing.
  *
  * KEYS 1 the record
- * ARGV 1 record as text, 2 lifetime in ms, 3 now, 4 earliest and 5 latest server time in ms, 6 most sessions or '0', 7 '1' to reject beyond it;
- *      then nothing, or 8 member to replace, 9 the version that it must have;
- *      then nothing, or 10 alias to leave in its place, as text, 11 its lifetime in ms
+ * ARGV 1 lifetime in ms, 2 now, 3 earliest and 4 latest server time in ms, 5 most sessions or '0', 6 '1' to reject beyond it;
+ *      then nothing, or 7 member to replace, 8 the version that it must have;
+ *      then nothing, or 9 lifetime in ms of the alias to leave in its place
+ * TEXT 1 record, 2 alias
  *
  * Returns an array: 'created' and the evicted members, or one word; then nothing was stored. 'late': the server's time is not between the
  * two. 'full': the index has as many living sessions as the limit allows, and rejects another. 'crowded': the user has many more than that, or
@@ -36,15 +37,15 @@ const PRUNED_AT_ONCE = 20;
  * In a slot that moves it runs on the new node alone, as the record is not on the old one; it waits there for what it has to look at.
  */
 export const CREATE = `${RECORD_HEAD}${IN_TIME}${PARTS}${TORN}${IS_LISTED}${LIST}${UNLIST}
-if not isInTime(ARGV[4], ARGV[5]) then return {'late'} end
+if not isInTime(ARGV[3], ARGV[4]) then return {'late'} end
 
 local index = indexOf(KEYS[1])
 local member = memberOf(KEYS[1])
-local listed = isListed(string.sub(ARGV[1], ${STATUS_AT + 1}, ${OWNER_AT + 1}))
-local lastAccessed = string.sub(ARGV[1], ${LAST_ACCESSED_AT + 1}, ${LAST_ACCESSED_AT + TIME_CHARS})
-local expiresAt = string.sub(ARGV[1], ${EXPIRES_AT_AT + 1}, ${EXPIRES_AT_AT + TIME_CHARS})
-local most = tonumber(ARGV[6])
-local replaced = ARGV[8] or ''
+local listed = isListed(string.sub(TEXT[1], ${STATUS_AT + 1}, ${OWNER_AT + 1}))
+local lastAccessed = string.sub(TEXT[1], ${LAST_ACCESSED_AT + 1}, ${LAST_ACCESSED_AT + TIME_CHARS})
+local expiresAt = string.sub(TEXT[1], ${EXPIRES_AT_AT + 1}, ${EXPIRES_AT_AT + TIME_CHARS})
+local most = tonumber(ARGV[5])
+local replaced = ARGV[7] or ''
 
 local entries = 0
 local gone = {}
@@ -53,7 +54,7 @@ if listed then
   entries = redis.call('ZCARD', index)
   local expired = {}
   if entries > 0 then
-    for _, due in ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', ARGV[3], 'LIMIT', 0, ${PRUNED_AT_ONCE})) do
+    for _, due in ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', ARGV[2], 'LIMIT', 0, ${PRUNED_AT_ONCE})) do
       if due == ENDING then ending = true else expired[#expired + 1] = due end
     end
   end
@@ -74,7 +75,7 @@ if replaced ~= '' then
   if not old and torn({KEYS[1], index .. replaced}) then return MOVING end
   if not old then return {'missing'} end
   if old.newer then return {'newer'} end
-  if old.version ~= ARGV[9] then return {'changed'} end
+  if old.version ~= ARGV[8] then return {'changed'} end
 end
 
 local part
@@ -85,20 +86,20 @@ if listed and most > 0 then
   if excess > 0 then
     if ending or excess > AT_ONCE then return {'crowded'} end
     ${SURPLUS}
-    part = surplus(index, {replaced, unpack(gone)}, excess, ARGV[3])
+    part = surplus(index, {replaced, unpack(gone)}, excess, ARGV[2])
     if part.torn then return MOVING end
     if part.newer then return {'newer'} end
-    if ARGV[7] == '1' and #part.evicted + part.pending > 0 then return {'full'} end
+    if ARGV[6] == '1' and #part.evicted + part.pending > 0 then return {'full'} end
   end
 end
 
-if not redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX') then return {'exists'} end
+if not redis.call('SET', KEYS[1], TEXT[1], 'PX', ARGV[1], 'NX') then return {'exists'} end
 -- Before others leave: an index that loses its last member goes, and its lifetime with it.
-if listed then list(index, member, lastAccessed, expiresAt, ARGV[2], entries) end
+if listed then list(index, member, lastAccessed, expiresAt, ARGV[1], entries) end
 if #gone > 0 then unlist(index, gone) end
 if replaced ~= '' then
-  if ARGV[10] then
-    redis.call('SET', index .. replaced, ARGV[10], 'PX', ARGV[11])
+  if ARGV[9] then
+    redis.call('SET', index .. replaced, TEXT[2], 'PX', ARGV[9])
   else
     redis.call('DEL', index .. replaced)
   end
@@ -111,7 +112,7 @@ if part then
 end
 -- What takes the place of a session that is being ended is ended with it.
 if ending and replaced ~= '' and redis.call('ZSCORE', index .. ENDING, replaced) then
-  list(index .. ENDING, member, lastAccessed, expiresAt, ARGV[2])
+  list(index .. ENDING, member, lastAccessed, expiresAt, ARGV[1])
 end
 local evicted = part and part.evicted or {}
 if replaced ~= '' or #evicted > 0 then

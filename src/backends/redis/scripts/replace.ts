@@ -4,13 +4,14 @@ import { IN_TIME, IS_LISTED, LIFETIME, LIST, PARTS, RECORD_HEAD, TELL_ENDED, TOR
  * Puts a record in the place of one version of itself. Times that the store knows to be later stay, with their lifetime.
  *
  * KEYS 1 the record
- * ARGV 1 the version that it must have, 2 its new version, 3 status and owner letters, 4 lastAccessed, 5 expiresAt, 6 payload,
- *      7 lifetime in ms, then nothing, or 8 earliest and 9 latest server time in ms
+ * ARGV 1 the version that it must have, 2 its new version, 3 status and owner letters, 4 lastAccessed, 5 expiresAt, 6 lifetime in ms,
+ *      then nothing, or 7 earliest and 8 latest server time in ms
+ * TEXT 1 payload
  *
  * Returns 'replaced', 'changed', 'missing', 'newer', or 'late' where the server's time is not between the two.
  */
 export const REPLACE = `${RECORD_HEAD}${IN_TIME}${PARTS}${TORN}${LIFETIME}${IS_LISTED}${LIST}${UNLIST}
-if ARGV[8] and not isInTime(ARGV[8], ARGV[9]) then return 'late' end
+if ARGV[7] and not isInTime(ARGV[7], ARGV[8]) then return 'late' end
 local index = indexOf(KEYS[1])
 local member = memberOf(KEYS[1])
 local old = head(KEYS[1])
@@ -21,9 +22,9 @@ if old.owned and torn({KEYS[1], index}) then return MOVING end
 
 local lastAccessed = later(old.lastAccessed, ARGV[4])
 local expiresAt = later(old.expiresAt, ARGV[5])
-local text = 'sx1 ' .. ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. lastAccessed .. ' ' .. expiresAt .. '\\n' .. ARGV[6]
+local text = 'sx1 ' .. ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. lastAccessed .. ' ' .. expiresAt .. '\\n' .. TEXT[1]
 if tonumber(ARGV[5]) > tonumber(old.expiresAt) then
-  redis.call('SET', KEYS[1], text, 'PX', lifetime(KEYS[1], old, ARGV[5], ARGV[7]))
+  redis.call('SET', KEYS[1], text, 'PX', lifetime(KEYS[1], old, ARGV[5], ARGV[6]))
 else
   redis.call('SET', KEYS[1], text, 'KEEPTTL')
 end
