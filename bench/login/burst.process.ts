@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 
 import { pipeline, sessionx } from './contestants.js';
-import type { BurstMessage, BurstReply } from './burst-process.js';
+import type { BurstMessage, BurstReply } from './burst.js';
 
 const [name, redisUrl = '', limit] = process.argv.slice(2);
 const contestant = name === 'sessionx' ? await sessionx(redisUrl, Number(limit)) : await pipeline(redisUrl);

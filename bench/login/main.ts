@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { RedisServer } from '../support/redis-server.js';
 import { median, quantile } from '../support/statistics.js';
 import { ratio, table, whole } from '../support/table.js';
-import { BurstProcess } from './burst-process.js';
+import { BurstProcess } from './burst.js';
 import { sessionx, type Contestant } from './contestants.js';
 
 const USAGE = `npm run bench -- login [options]

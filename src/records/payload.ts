@@ -134,7 +134,9 @@ export function encodePayload(id: SessionId, { metadata, userText, data, flash, 
     filledNumber(ttlMs, NUMBER_CHARS) +
     BEFORE_ABSOLUTE_END +
     (absoluteExpiresAt === null ? NEVER : filledNumber(absoluteExpiresAt, NUMBER_CHARS));
-  const covered = `${times}${END_OF_LINE}${userText}\n${JSON.stringify(loginLine(metadata))}\n${listText(flash)}\n${listText(oneTime)}\n${JSON.stringify(data)}`;
+  const login = JSON.stringify(loginLine(metadata));
+  const lines = `${userText}\n${login}\n${listText(flash)}\n${listText(oneTime)}\n${JSON.stringify(data)}`;
+  const covered = times + END_OF_LINE + lines;
   return BEFORE_ID + id + BEFORE_CHECKSUM + filledNumber(checksumFrom(covered, 0), CHECKSUM_CHARS) + covered;
 }
 

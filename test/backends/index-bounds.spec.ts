@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Redis } from 'ioredis';
-import type { IssuedSession } from 'nestjs-sessionx';
+import type { IssuedSession, SessionRecord } from 'nestjs-sessionx';
 import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { RedisBackend } from 'nestjs-sessionx/redis';
+import { FakeClock } from 'nestjs-sessionx/testing';
 
 import { MemcachedServer } from '../support/memcached-server.js';
 import { RedisServer } from '../support/redis-server.js';
@@ -50,6 +51,50 @@ describe('the index of a user in Redis goes with their last session, not before 
       });
       await service.sessions.deleteUserSessions('ann');
       await service.close();
+    }
+  });
+
+  it('and each record and alias with its own expiry', async () => {
+    const clock = new FakeClock();
+    const backend = new RedisBackend(redis.url);
+    const note = () => undefined;
+    await backend.open({
+      clock,
+      keyPrefix: 'session:',
+      timeoutMs: 1000,
+      logger: { log: note, warn: note, error: note },
+    });
+    const record = (letter: string, lifetimeMs: number) =>
+      ({
+        id: `${'a'.repeat(16)}${letter.repeat(42)}A` as SessionRecord['id'],
+        version: 1,
+        status: 'active',
+        userTag: 'a'.repeat(16) as SessionRecord['userTag'],
+        lastAccessed: clock.now(),
+        expiresAt: clock.now() + lifetimeMs,
+        payload: '{}',
+      }) satisfies SessionRecord;
+    const [old, fresh] = [record('b', 30_000), record('c', 60_000)];
+    const alias: SessionRecord = {
+      ...old,
+      version: 2,
+      status: 'alias',
+      userTag: null,
+      expiresAt: clock.now() + 90_000,
+    };
+    await backend.create(old, { deadline: 1000 });
+    await backend.create(fresh, { deadline: 1000, replaces: { id: old.id, version: 1, alias } });
+    await backend.close();
+
+    for (const [{ id }, lifetimeMs] of [
+      [alias, 90_000],
+      [fresh, 60_000],
+    ] as const) {
+      await observerOf({ sessionId: id }, async (client, key) => {
+        const leftMs = await client.pttl(key);
+        expect(leftMs).toBeLessThanOrEqual(lifetimeMs);
+        expect(leftMs).toBeGreaterThan(lifetimeMs - 20_000);
+      });
     }
   });
 

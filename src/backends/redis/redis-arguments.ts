@@ -3,10 +3,8 @@ import { encodeRecord, statusAndOwner, TIME_CHARS, VERSION_CHARS } from '../../r
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import { memberOf } from '../../tokens/session-secret.js';
 import type { CreateOptions } from '../session-backend.interface.js';
+import type { Words } from './redis-scripts.js';
 import type { TimeWindow } from './server-clocks.js';
-
-/** The short arguments of a script, and the records and payloads. */
-type Arguments = [words: readonly (string | number)[], ...texts: string[]];
 
 /** @param window the server's time in which it may be done */
 export function createArguments(
@@ -14,7 +12,7 @@ export function createArguments(
   { limit, replaces }: CreateOptions,
   now: number,
   { earliest, latest }: TimeWindow,
-): Arguments {
+): [words: Words, ...texts: string[]] {
   const { max = 0, onLimit } = limit ?? {};
   const text = encodeRecord(record);
   const created = [lifetime(record, now), now, earliest, latest, max, flag(onLimit === 'reject')];
@@ -31,7 +29,7 @@ export function replaceArguments(
   ifVersion: number,
   now: number,
   window: TimeWindow | null,
-): [words: readonly (string | number)[], payload: string] {
+): [words: Words, payload: string] {
   const replaced = [
     versionText(ifVersion),
     versionText(record.version),
@@ -43,7 +41,7 @@ export function replaceArguments(
   return [window === null ? replaced : [...replaced, window.earliest, window.latest], record.payload];
 }
 
-export function touchArguments(times: SessionTimes, now: number): (string | number)[] {
+export function touchArguments(times: SessionTimes, now: number): Words {
   return [timeText(times.lastAccessed), timeText(times.expiresAt), lifetime(times, now)];
 }
 

@@ -13,9 +13,8 @@ import { SERVER_TIME } from './scripts/server-time.js';
 import { SWEEP } from './scripts/sweep.js';
 import { TOUCH } from './scripts/touch.js';
 
-/** A short argument, of letters, digits and a few signs: a number, a version, a member of an index. Never a comma. */
-type Word = string | number;
-type Words = readonly Word[];
+/** The short arguments of a script: numbers, versions, members of an index. None has a comma, as they are sent joined by it. */
+export type Words = readonly (string | number)[];
 /** A later version of this module has stored what would have to be changed: nothing was done. */
 type Newer = 'newer';
 
