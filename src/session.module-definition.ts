@@ -17,17 +17,18 @@ export interface SessionModuleExtras {
   extraProviders?: Provider[];
 }
 
-export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
-  new ConfigurableModuleBuilder<SessionModuleOptions>({ optionsInjectionToken: Symbol.for('nestjs-sessionx:options') })
-    .setClassMethodName('forRoot')
-    .setFactoryMethodName('createSessionOptions')
-    .setExtras<SessionModuleExtras>(
-      { isGlobal: true, extraProviders: [] },
-      (definition, { isGlobal, extraProviders }) => ({
-        ...definition,
-        global: isGlobal ?? true,
-        // The later provider of a token wins, so these stand in for the module's own.
-        providers: [...(definition.providers ?? []), ...(extraProviders ?? [])],
-      }),
-    )
-    .build();
+export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } = new ConfigurableModuleBuilder<SessionModuleOptions>({
+  optionsInjectionToken: Symbol.for('nestjs-sessionx:options'),
+})
+  .setClassMethodName('forRoot')
+  .setFactoryMethodName('createSessionOptions')
+  .setExtras<SessionModuleExtras>(
+    { isGlobal: true, extraProviders: [] },
+    (definition, { isGlobal, extraProviders }) => ({
+      ...definition,
+      global: isGlobal ?? true,
+      // The later provider of a token wins, so these stand in for the module's own.
+      providers: [...(definition.providers ?? []), ...(extraProviders ?? [])],
+    }),
+  )
+  .build();

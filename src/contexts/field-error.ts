@@ -4,7 +4,7 @@ import { SessionError } from '../errors/session-error.js';
 import { GraphqlSessionError } from './graphql-error.js';
 
 /** Whether a resolver is that of a field of an object. Nest calls no filters for it, unless `fieldResolverEnhancers` has `'filters'`. */
-export function isField(context: ExecutionContext): boolean {
+function isField(context: ExecutionContext): boolean {
   if (context.getType<string>() !== 'graphql') return false;
   const { path } = (context.getArgByIndex<unknown>(3) ?? {}) as { readonly path?: { readonly prev?: unknown } };
   return path?.prev !== undefined;

@@ -20,7 +20,7 @@ type Ending = (result: Observable<unknown>, ended: Observable<never>) => Observa
 
 /** Ends what a handler has opened when the session of its request ends. `@EndsWithSession()` attaches it. */
 @Injectable()
-export class EndsWithSessionInterceptor implements NestInterceptor {
+class EndsWithSessionInterceptor implements NestInterceptor {
   /** @internal Nest makes it. */
   constructor(
     private readonly requests: RequestSessions,

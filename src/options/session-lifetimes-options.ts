@@ -61,7 +61,7 @@ function faultsOfClass(given: unknown, place: string, generalCap: unknown): stri
 }
 
 /** Whether a value is a number of seconds that a session can last. */
-export function isLifetime(value: unknown): value is number {
+function isLifetime(value: unknown): value is number {
   return typeof value === 'number' && value >= SHORTEST_LIFETIME_S && value <= LONGEST_LIFETIME_S;
 }
 

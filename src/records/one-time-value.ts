@@ -8,7 +8,7 @@ export interface StoredOneTimeValue {
 }
 
 /** The most one-time values of one session. */
-export const MOST_ONE_TIME_VALUES = 20;
+const MOST_ONE_TIME_VALUES = 20;
 
 /**
  * `values` with `added` as the newest, in the place of one of the same name. Those that have expired go, and the oldest beyond

@@ -1,9 +1,9 @@
 import { SessionUsageError } from '../errors/session-errors.js';
 
 /** The most methods that one proof may name. */
-export const MOST_METHODS = 16;
+const MOST_METHODS = 16;
 /** The most characters of a method. */
-export const LONGEST_METHOD = 128;
+const LONGEST_METHOD = 128;
 
 /** How a user has proved their identity. */
 export interface ProofOptions {

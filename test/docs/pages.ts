@@ -67,14 +67,6 @@ export function codeOf({ prose, blocks }: Page): string {
   return [...inline, ...blocks.map(({ code }) => code)].join('\n');
 }
 
-/** The text of a section, without those beside it. */
-export function sectionOf({ text, path }: Page, heading: string): string {
-  const start = text.indexOf(`\n## ${heading}\n`);
-  if (start < 0) throw new Error(`${path} has no section "${heading}"`);
-  const end = text.indexOf('\n## ', start + 1);
-  return text.slice(start, end < 0 ? undefined : end);
-}
-
 /** The first column of a table without its backticks: names of options, methods, codes. */
 export function namesIn({ rows }: Table): string[] {
   return rows.map(([name = '']) => name.replaceAll('`', ''));

@@ -5,7 +5,7 @@ import ts from 'typescript';
 import { root } from './pages.js';
 
 /** A file of TypeScript, to look at what it declares. */
-export function parse(path: string): ts.SourceFile {
+function parse(path: string): ts.SourceFile {
   return ts.createSourceFile(path, readFileSync(join(root, path), 'utf8'), ts.ScriptTarget.Latest, true);
 }
 

@@ -6,7 +6,7 @@ import { ServerProcess } from './processes.js';
 import { adminOf, freePorts, until } from './redis-cluster.js';
 import { RedisServer } from './redis-server.js';
 
-export const MASTER_NAME = 'sessions';
+const MASTER_NAME = 'sessions';
 const DOWN_AFTER_MS = 1000;
 const FAILOVER_TIMEOUT_MS = 5000;
 

@@ -111,7 +111,7 @@ async function forward(frame: Buffer, shard: Socket): Promise<Buffer> {
 }
 
 /** The first command of `bytes`, an array of strings; null: it is not all there. */
-export function readCommand(bytes: Buffer): { words: string[]; bytes: number } | null {
+function readCommand(bytes: Buffer): { words: string[]; bytes: number } | null {
   const length = replyLength(bytes, 0);
   if (length === 0) return null;
   const words: string[] = [];
@@ -126,7 +126,7 @@ export function readCommand(bytes: Buffer): { words: string[]; bytes: number } |
 }
 
 /** Where the RESP2 value that begins at `from` ends; 0: it is not all there. */
-export function replyLength(bytes: Buffer, from: number): number {
+function replyLength(bytes: Buffer, from: number): number {
   const line = bytes.indexOf('\r\n', from);
   if (line === -1) return 0;
   const count = Number(bytes.subarray(from + 1, line));

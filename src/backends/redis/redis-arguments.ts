@@ -49,7 +49,7 @@ export function versionText(version: number): string {
   return digits(version, VERSION_CHARS);
 }
 
-export function timeText(milliseconds: number): string {
+function timeText(milliseconds: number): string {
   return digits(milliseconds, TIME_CHARS);
 }
 

@@ -20,10 +20,10 @@ export const ALLOW_UNDECLARED_KEYS = '--!df flags=allow-undeclared-keys';
 export const ENDING = ':ending';
 
 /** A member with this before it is the second entry of a session in the index, see `list`. */
-export const USED = '~';
+const USED = '~';
 
 /** The most sessions of an index that one script looks at: Redis serves no other client meanwhile. */
-export const MEMBERS_AT_ONCE = 250;
+const MEMBERS_AT_ONCE = 250;
 
 /**
  * Parts of the scripts. A script has those that it needs and no others, as Redis makes the functions anew at each call.
@@ -214,7 +214,7 @@ end
 `;
 
 /** Needs RECORD_HEAD. */
-export const ENDING_PART = `
+const ENDING_PART = `
 -- What becomes of members, at most AT_ONCE, of a user who is logged out everywhere. Writes nothing.
 local function endingPart(index, members, keep, now)
   local part = {leaving = {}, gone = {}, ended = {}}
