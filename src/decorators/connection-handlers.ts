@@ -1,6 +1,6 @@
 import type { Type } from '@nestjs/common';
 
-import { sendException } from '../contexts/message-error.js';
+import { refuseSocket } from '../contexts/end-socket.js';
 import { SessionError } from '../errors/session-error.js';
 import { PrivateSlot } from '../http/private-slot.js';
 
@@ -11,33 +11,36 @@ type Handler = (this: unknown, ...args: unknown[]) => unknown;
 
 const wrapped = new PrivateSlot<true>();
 
-/** Sends our errors of the handlers of a gateway's connections to the client, as those of messages. Keeps nothing of an application. */
-export function sendErrorsOf({ prototype }: Type): void {
+/** Gives the handlers of a gateway's connections `refusingByErrors()`. Keeps nothing of an application. */
+export function refuseByErrorsOf({ prototype }: Type): void {
   const owner = prototype as Record<string, unknown>;
   for (const name of HANDLERS) {
     const handler = owner[name];
     if (typeof handler !== 'function' || wrapped.get(handler) === true) continue;
     Object.defineProperty(owner, name, {
-      value: sendingErrors(handler as Handler),
+      value: refusingByErrors(handler as Handler),
       configurable: true,
       writable: true,
     });
   }
 }
 
-/** `handler`, whose errors of ours become the event `exception`. The socket stays open. */
-export function sendingErrors(handler: Handler): Handler {
+/**
+ * `handler`, whose errors of ours refuse the connection: the client gets the event `exception`, and the socket is closed. Left open, it would get
+ * what the gateway sends to all.
+ */
+export function refusingByErrors(handler: Handler): Handler {
   const value: Handler = function (...args) {
-    const send = (error: unknown): void => {
+    const refuse = (error: unknown): void => {
       const [socket] = args;
       if (!(error instanceof SessionError) || typeof socket !== 'object' || socket === null) throw error;
-      sendException(socket, error);
+      refuseSocket(socket, error);
     };
     try {
       const result = handler.apply(this, args);
-      return result instanceof Promise ? result.catch(send) : result;
+      return result instanceof Promise ? result.catch(refuse) : result;
     } catch (error) {
-      send(error);
+      refuse(error);
       return undefined;
     }
   };

@@ -1,7 +1,7 @@
 import { Inject } from '@nestjs/common';
 
 import { ConnectionEndings } from '../requests/connection-endings.js';
-import { sendingErrors } from './connection-handlers.js';
+import { refusingByErrors } from './connection-handlers.js';
 import { GATEWAY_METADATA } from './nest-metadata.js';
 
 const ENDINGS = Symbol('nestjs-sessionx:connection-endings');
@@ -31,12 +31,12 @@ export function endConnectionsOf(prototype: object): void {
 
 function wrap(gateway: Gateway, endings: ConnectionEndings): void {
   const { handleConnection: own } = gateway;
-  const sending = typeof own === 'function' ? sendingErrors(own) : undefined;
+  const refusing = typeof own === 'function' ? refusingByErrors(own) : undefined;
   const { name } = gateway.constructor;
   const value = function (this: unknown, ...args: readonly unknown[]): unknown {
     const [socket] = args;
     if (typeof socket === 'object' && socket !== null) endings.begin(socket, name);
-    return sending?.apply(this, args as unknown[]);
+    return refusing?.apply(this, args as unknown[]);
   };
   Object.defineProperty(gateway, 'handleConnection', { value, configurable: true, writable: true });
 }

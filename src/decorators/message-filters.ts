@@ -1,7 +1,7 @@
 import type { ExceptionFilter, Type } from '@nestjs/common';
 import { MetadataScanner, type ModulesContainer } from '@nestjs/core';
 
-import { sendErrorsOf } from './connection-handlers.js';
+import { refuseByErrorsOf } from './connection-handlers.js';
 import { MessageScopeInterceptor } from './message-scope.interceptor.js';
 import {
   FILTERS_METADATA,
@@ -24,7 +24,7 @@ export function addFilterToMessages(modules: ModulesContainer, filter: Exception
       if (Reflect.getMetadata(GATEWAY_METADATA, metatype) === true) {
         addTo(metatype, FILTERS_METADATA, filter);
         addTo(metatype, INTERCEPTORS_METADATA, interceptor);
-        sendErrorsOf(metatype as Type);
+        refuseByErrorsOf(metatype as Type);
       } else {
         addToHandlers(metatype as Type, filter);
       }

@@ -225,6 +225,11 @@ function gatewaysOf(library: Library) {
     async handleDisconnect(client: object) {
       await this.sessions.require(client);
     }
+
+    @SubscribeMessage('echo')
+    echo(@MessageBody() data: string) {
+      return { event: 'echoed', data };
+    }
   }
 
   @EndsWithSession()
@@ -235,6 +240,11 @@ function gatewaysOf(library: Library) {
     handleConnection = async (client: object) => {
       await this.sessions.require(client);
     };
+
+    @SubscribeMessage('echo')
+    echo(@MessageBody() data: string) {
+      return { event: 'echoed', data };
+    }
   }
   return { Messages, Scoped, Connects, OwnConnects };
 }
@@ -401,19 +411,62 @@ describe.each(CASES)('A message by $library on $platform', ({ platform, library 
     await soon(() => Messages.seen.includes('-dora') || undefined);
   });
 
-  it.each(['/connects', '/own-connects'])('is sent what the handlers of connections of %s throw', async (path) => {
+  describe.each(['/connects', '/own-connects'])('of %s, whose handler of connections throws,', (path) => {
     const unhandled: unknown[] = [];
     const note = (error: unknown) => unhandled.push(error);
-    process.on('unhandledRejection', note);
-    const socket = await open({}, { path });
-    await soon(() => socket.events.length === 1 || undefined);
-    expect(socket.events[0]).toEqual(refusal('UNAUTHENTICATED', 401));
-    expect(socket.isOpen).toBe(true);
-    socket.close();
-    await socket.closed;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    process.off('unhandledRejection', note);
-    expect(unhandled).toEqual([]);
+    const withoutToken = { code: 'UNAUTHENTICATED', status: 401, open: () => open({}, { path }) };
+    // By `ws`, and where the upgrade shows the token, these are refused before.
+    const afterUpgrade = [
+      {
+        code: 'FORBIDDEN',
+        status: 403,
+        open: async () => {
+          const { token } = await logIn(app.app, { userId: 'ann' });
+          const cookie = { cookie: `__Host-session=${token}`, Origin: 'https://evil.example' };
+          return open(cookie, { path, transports: ['polling'] });
+        },
+      },
+      {
+        code: 'SERVICE_UNAVAILABLE',
+        status: 503,
+        open: async () => {
+          const { token } = await logIn(app.app, { userId: 'ann' });
+          store.fail('read');
+          return open({}, { path, auth: { token } });
+        },
+      },
+    ];
+
+    beforeAll(() => {
+      process.on('unhandledRejection', note);
+    });
+
+    afterAll(() => {
+      process.off('unhandledRejection', note);
+      expect(unhandled).toEqual([]);
+    });
+
+    it.each(library === 'ws' ? [withoutToken] : [withoutToken, ...afterUpgrade])(
+      'gets the event $code and no connection',
+      async ({ code, status, open: openRefused }) => {
+        const socket = await openRefused();
+        expect(await socket.closed).toBe(library === 'ws' ? 4000 + status : 'io server disconnect');
+        expect(socket.events).toEqual([refusal(code, status)]);
+      },
+    );
+
+    it('lets in who has a session', async () => {
+      const { headers } = await logIn(app.app, { userId: 'ann' });
+      const socket = await open(headers, { path });
+      expect(await socket.ask('echo', 'here')).toEqual({ event: 'echoed', data: 'here' });
+      expect(socket.isOpen).toBe(true);
+    });
+
+    it('handles nothing that a refused client sends at once', async () => {
+      const socket = await open({}, { path });
+      const reply = socket.ask('echo', 'anyway', 'anyway').then(() => 'handled');
+      expect(await Promise.race([reply, socket.closed.then(() => 'closed')])).toBe('closed');
+    });
   });
 
   // What follows only socket.io has: acknowledgements, `auth` and namespaces.

@@ -3,13 +3,12 @@ import {
   MessageBody,
   SubscribeMessage,
   WebSocketGateway,
-  WebSocketServer,
   type OnGatewayConnection,
+  type OnGatewayDisconnect,
 } from '@nestjs/websockets';
 import { CurrentUser, EndsWithSession, SessionGuard, SessionService, type SessionUser } from 'nestjs-sessionx';
-import type { Server, WebSocket } from 'ws';
+import { WebSocket } from 'ws';
 
-const SIGN_IN_FIRST = 4401;
 const LONGEST_TEXT = 500;
 
 /** What all see. */
@@ -25,17 +24,22 @@ interface Line {
 @EndsWithSession()
 @UseGuards(SessionGuard)
 @WebSocketGateway({ path: '/chat' })
-export class ChatGateway implements OnGatewayConnection<WebSocket> {
-  @WebSocketServer()
-  private readonly server!: Server;
+export class ChatGateway implements OnGatewayConnection<WebSocket>, OnGatewayDisconnect<WebSocket> {
+  /** Those who are let in: a socket is open while its session is looked up, and must hear nothing before. */
+  readonly #present = new Set<WebSocket>();
 
   constructor(private readonly sessions: SessionService) {}
 
-  /** Nest calls no guards here, and who only listens must be signed in too. */
+  /** Nest calls no guards here, and who only listens must be signed in too. What is thrown closes the connection. */
   async handleConnection(socket: WebSocket): Promise<void> {
-    const session = await this.sessions.current(socket);
-    if (session?.user == null) socket.close(SIGN_IN_FIRST);
-    else this.#tellAll({ from: '', text: `${session.user.username ?? ''} is here` });
+    const { user } = await this.sessions.requireUser(socket);
+    if (socket.readyState !== WebSocket.OPEN) return;
+    this.#present.add(socket);
+    this.#tellAll({ from: '', text: `${user?.username ?? ''} is here` });
+  }
+
+  handleDisconnect(socket: WebSocket): void {
+    this.#present.delete(socket);
   }
 
   /** The guard looks the session up for each message. */
@@ -46,6 +50,6 @@ export class ChatGateway implements OnGatewayConnection<WebSocket> {
   }
 
   #tellAll(line: Line): void {
-    for (const socket of this.server.clients) socket.send(JSON.stringify({ event: 'line', data: line }));
+    for (const socket of this.#present) socket.send(JSON.stringify({ event: 'line', data: line }));
   }
 }
