@@ -380,10 +380,12 @@ export class SessionService {
   }
 
   /**
-   * The session of a request, as `SessionGuard` and `@CurrentSession()` require it: with a user or without.
+   * The session of a request, as `SessionGuard` and `@CurrentSession()` require it: with a user or without. The CSRF check is made also where the
+   * route is not known; then `@SkipCsrf()` has no effect.
    *
    * @param request the request, or the `ExecutionContext` of a guard or interceptor
-   * @throws SessionError as `current()`; 401 with the exact reason in `code` when there is no session
+   * @throws SessionCsrfError when the session came in a cookie, and another site may have sent the request
+   * @throws SessionError 401 with the exact reason in `code` when there is no session; 503 when the store fails
    */
   require(request: ExecutionContext | object): Promise<Session> {
     return this.requests.loaded(request).then((loaded) => loaded.required());

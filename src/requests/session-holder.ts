@@ -101,9 +101,14 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
     return this.livingSession;
   }
 
-  /** The loaded session. @throws the exact reason why there is none, SessionCsrfError */
+  /**
+   * The loaded session, which speaks for its user: as for a write, the CSRF check is made now, if no route has made it.
+   *
+   * @throws the exact reason why there is none, SessionCsrfError
+   */
   required(): Session {
-    const session = this.admitted();
+    this.beforeWrite();
+    const session = this.livingSession;
     if (session !== null) return session;
     if (this.#session !== null) throw this.#refusal ?? new SessionNotFoundError();
     throw this.#refusal ?? this.#missingToken();
