@@ -37,6 +37,12 @@ export function validateOptions(given: GivenSessionOptions): SessionOptions {
       `SessionModule cannot start, its options are wrong:\n${faults.map((fault) => `- ${fault}`).join('\n')}`,
     );
   }
+  return withHiddenKeys(options);
+}
+
+/** Services have the options, and applications log objects that have a service. */
+function withHiddenKeys(options: SessionOptions): SessionOptions {
+  for (const key of ['secretKey', 'indexKey'] as const) Object.defineProperty(options, key, { enumerable: false });
   return options;
 }
 

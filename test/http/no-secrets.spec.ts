@@ -9,11 +9,13 @@ import {
   SessionError,
   SessionEvents,
   SessionGuard,
+  SessionModule,
   SessionService,
   UseSession,
 } from 'nestjs-sessionx';
 import { RedisBackend } from 'nestjs-sessionx/redis';
 
+import { SessionOptions } from '../../src/options/session-options.js';
 import { SessionStore } from '../../src/store/session-store.js';
 import { root } from '../docs/pages.js';
 import { PLATFORMS, SECRET_KEY, startApp, TOKEN_FORMATS, type AppUnderTest } from '../support/apps.js';
@@ -234,6 +236,20 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
       const { session, token } = await app.app.get(SessionService).createSession({ user: { userId: 'ann' } });
       const shown = inspect([session, app.app.get(SessionStore, { strict: false })], { depth: 4, showHidden: true });
       for (const secret of secretPartsOf(token)) expect(shown).not.toContain(secret);
+      await app.close();
+    });
+
+    it('nor do services and what has them show the keys when they are logged', async () => {
+      const indexKey = 'an-index-key-of-at-least-32-characters';
+      const app = await startApp({ platform, controllers: [TalkativeController], session: { indexKey } });
+      const holders = [app.app.get(SessionService), app.app.get(TalkativeController), app.app.get(SessionModule)];
+      const options = app.app.get(SessionOptions, { strict: false });
+      const shown = [
+        ...[...holders, options].map((holder) => inspect(holder, { depth: 10 })),
+        JSON.stringify({ ...options }),
+      ].join('\n');
+      expect(shown).toContain('backendKeyPrefix');
+      for (const key of [SECRET_KEY, indexKey]) expect(shown).not.toContain(key);
       await app.close();
     });
   },
