@@ -276,16 +276,30 @@ describe.each(PLATFORMS)('on %s', (platform) => {
       session: { tokenSourcePriority: ['cookie', 'bearer'] },
     });
 
-    const login = await post('/saml/callback', { json: {} });
+    const begin = await app.fetch('/saml/login', { redirect: 'manual' });
+    const RelayState = new URL(begin.headers.get('location')!).searchParams.get('RelayState')!;
+    const headersBefore = { cookie: cookieOf(begin) };
+    // Of another browser, of another login, of none.
+    expect((await post('/saml/callback', { json: { RelayState } })).status).toBe(403);
+    for (const json of [{ RelayState: 'another' }, {}]) {
+      expect((await post('/saml/callback', { headers: headersBefore, json })).status).toBe(403);
+    }
+    const login = await post('/saml/callback', { headers: headersBefore, json: { RelayState } });
+    expect(login.status).toBe(201);
+    expect((await post('/saml/callback', { headers: { cookie: cookieOf(login) }, json: { RelayState } })).status).toBe(
+      403,
+    );
     const documented = /^Set-Cookie: (.*)$/m.exec(readPage('docs/browser.md').text)?.[1];
     expect(login.headers.getSetCookie()[0]?.replace(/=[^;]+/, '=…')).toBe(documented);
     const again = await post('/saml/callback', {
       headers: { 'sec-fetch-site': 'cross-site' },
-      json: { SAMLResponse: 'QUJD"><script>' },
+      json: { SAMLResponse: 'QUJD"><script>', RelayState: '"><script>-_' },
     });
     expect([again.status, again.headers.getSetCookie()]).toEqual([201, []]);
     expect(again.headers.get('content-type')).toContain('text/html');
-    expect(await again.text()).toContain('<input type="hidden" name="SAMLResponse" value="QUJDscript">');
+    const resent = await again.text();
+    expect(resent).toContain('<input type="hidden" name="SAMLResponse" value="QUJDscript">');
+    expect(resent).toContain('<input type="hidden" name="RelayState" value="script-_">');
 
     const headers = { cookie: cookieOf(login) };
     const form = await (await app.fetch('/settings', { headers })).text();
