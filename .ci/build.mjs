@@ -49,14 +49,21 @@ async function compile({ name, type, options }) {
 /**
  * The compiler turns `import('x')` into `require('x')`, which fails for a package of ES modules where these cannot be required: on AWS
  * Lambda, and in Node's option of that name. There the import itself works. It is not the first choice, because Jest has none in CommonJS.
+ *
+ * Both in a form that lets bundlers go on where an optional package is not installed: directly in `try`, or with a `catch()` of its own.
  */
 function keepDynamicImports(folder) {
   for (const name of readdirSync(folder, { recursive: true }).filter((file) => file.endsWith('.js'))) {
     const file = join(folder, name);
     const code = readFileSync(file, 'utf8');
-    const kept = code.replace(REQUIRED_LATER, (required, module) => `${required}.catch(() => import(${module}))`);
+    const kept = code.replace(REQUIRED_LATER, (_, module) => requiredOrImported(module));
     if (kept !== code) writeFileSync(file, kept);
   }
+}
+
+function requiredOrImported(module) {
+  const imported = `import(${module}).catch((error) => { throw error; })`;
+  return `(async () => { try { return __importStar(require(${module})); } catch { return ${imported}; } })()`;
 }
 
 function isBuiltFrom(hash) {

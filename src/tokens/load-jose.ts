@@ -11,8 +11,9 @@ export type Jose = typeof import('jose');
  */
 export async function loadJose(load?: () => Promise<Jose>): Promise<Jose> {
   try {
-    // Directly in `try`: there bundlers accept that it is not installed.
-    return await (load === undefined ? import('jose') : load());
+    if (load !== undefined) return await load();
+    // Directly in `try`, and awaited: so bundlers accept that it is not installed.
+    return await import('jose');
   } catch (error) {
     const reason = isMissing(error) ? 'which is not installed' : `which cannot be loaded (${messageOf(error)})`;
     throw new TypeError(
