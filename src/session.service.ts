@@ -174,7 +174,7 @@ export class SessionService {
 
   /**
    * Logs a user out everywhere, or everywhere else. Complete: a login that runs at the same time is either ended too or listed
-   * afterwards.
+   * afterwards. It spares `except`; another log-out everywhere that runs at the same time, or failed before, may still end that.
    *
    * @returns how many living sessions it ended
    * @throws SessionUsageError when `except` is no session id

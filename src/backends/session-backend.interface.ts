@@ -84,7 +84,7 @@ export interface ListByUserOptions extends ProgressOptions {
 
 /** How the sessions of a user are removed. */
 export interface DeleteByUserOptions extends ProgressOptions {
-  /** The session that stays. */
+  /** The session that stays, unless another call that is under way, or that has failed, was to remove it. */
   readonly except?: SessionId;
 }
 
@@ -104,7 +104,11 @@ export type CreateResult =
    * Nothing was stored: the id is taken, the limit rejects it, the session to replace has another version or is gone, or the
    * store came to it after the deadline.
    */
-  | { readonly outcome: 'exists' | 'limit' | 'changed' | 'missing' | 'late' };
+  | {
+      readonly outcome: 'exists' | 'limit' | 'changed' | 'missing' | 'late';
+      /** Sessions that it has ended to make room before. Default: none. */
+      readonly evicted?: readonly SessionId[];
+    };
 
 /**
  * Where sessions live. These comments are the contract.

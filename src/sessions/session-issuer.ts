@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { createSecretKey, type KeyObject } from 'node:crypto';
 
-import type { CreateOptions } from '../backends/session-backend.interface.js';
+import type { CreateOptions, CreateResult } from '../backends/session-backend.interface.js';
 import { SessionBinding } from './session-binding.js';
 import type { RequestClient } from '../http/client-identity.js';
 import { SessionBackendError, SessionConflictError, SessionUsageError } from '../errors/session-errors.js';
@@ -204,12 +204,18 @@ export class SessionIssuer {
   ): Promise<StoredSession | 'changed' | 'missing'> {
     const limit = this.#limits(record) ? this.#limit : {};
     const create = () => this.store.create(record, { ...options, ...limit }, budget);
+    const report = ({ evicted = [] }: CreateResult) => {
+      for (const evictedId of evicted) this.endings.report(evictedId, userId, EVICTED, origin);
+    };
     let result = await create();
+    report(result);
     // A session whose lifetime was made shorter has ended, and the store does not know that yet.
-    if (result.outcome === 'limit' && (await this.store.deleteEnded(record.userTag, budget))) result = await create();
+    if (result.outcome === 'limit' && (await this.store.deleteEnded(record.userTag, budget))) {
+      result = await create();
+      report(result);
+    }
     switch (result.outcome) {
       case 'created':
-        for (const evictedId of result.evicted) this.endings.report(evictedId, userId, EVICTED, origin);
         return { record, content: encodedPayload(record) };
       case 'changed':
       case 'missing':

@@ -49,7 +49,9 @@ export const isSessionIds: ResponseCheck<SessionId[]> = (response): response is 
 
 export const isCreateResult: ResponseCheck<CreateResult> = (response): response is CreateResult =>
   isObject(response) &&
-  (response.outcome === 'created' ? isSessionIds(response.evicted) : isFailedCreation(response.outcome));
+  (response.outcome === 'created'
+    ? isSessionIds(response.evicted)
+    : isFailedCreation(response.outcome) && (response.evicted === undefined || isSessionIds(response.evicted)));
 
 const isFailedCreation: ResponseCheck<CreateResult['outcome']> = oneOf('exists', 'limit', 'changed', 'missing', 'late');
 

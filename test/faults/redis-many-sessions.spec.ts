@@ -86,6 +86,15 @@ describe('a user of Redis who has more sessions than one script looks at', () =>
     return { count, left };
   }
 
+  async function atWork() {
+    const { count, left } = await halfWay();
+    const end = () => {
+      gated.heal();
+      return count;
+    };
+    return { left, end };
+  }
+
   /** A log-out everywhere that breaks off after it has ended some. */
   async function broken(): Promise<IssuedSession[]> {
     gated.loseScripts(2);
@@ -194,15 +203,50 @@ describe('a user of Redis who has more sessions than one script looks at', () =>
     expect(await keys()).toEqual([]);
   });
 
-  it('keeps the session that is to be kept by a call that follows one that broke off', async () => {
-    const left = await broken();
-    const kept = left[0]!.session.sessionId;
-    expect(await two.sessions.deleteUserSessions(userId, { except: kept })).toBe(left.length - 1);
-    expect(idsOf(await living())).toEqual([kept]);
-    expect(await listed()).toEqual([kept]);
-    expect(await two.sessions.deleteUserSessions(userId)).toBe(1);
+  it.each(['is at work', 'broke off'])('keeps none that a log-out everywhere which %s was to end', async (state) => {
+    const { left, end } = state === 'broke off' ? { left: await broken(), end: () => null } : await atWork();
+    const fresh = await two.sessions.createSession({ user: { userId } });
+    const [{ session: spared }] = left as [IssuedSession];
+    await two.sessions.deleteUserSessions(userId, { except: spared.sessionId });
+    await end();
+    expect(await living([...issued, fresh])).toEqual([]);
     expect(await keys()).toEqual([]);
   });
+
+  it('keeps the one that each of two log-outs everywhere spares, if it is the same', async () => {
+    const kept = issued[300]!.session.sessionId;
+    const { count } = await halfWay({ except: kept });
+    const other = await two.sessions.deleteUserSessions(userId, { except: kept });
+    gated.heal();
+    expect((await count) + other).toBe(MANY - 1);
+    expect(idsOf(await living())).toEqual([kept]);
+    expect(await listed()).toEqual([kept]);
+  });
+
+  it.each([
+    { max: MANY, onSessionLimit: 'evict-oldest', grace: 0 },
+    { max: MANY, onSessionLimit: 'evict-oldest', grace: 10 },
+    { max: MANY, onSessionLimit: 'reject', grace: 0 },
+    { max: 300, onSessionLimit: 'evict-oldest', grace: 0 },
+    { max: 300, onSessionLimit: 'evict-oldest', grace: 10 },
+    { max: 1, onSessionLimit: 'evict-oldest', grace: 0 },
+  ] as const)(
+    'has no session left that got a new id while a log-out everywhere was at work, at a limit of $max ($onSessionLimit), with a grace of $grace',
+    async ({ max, onSessionLimit, grace }) => {
+      const options = { maxSessionsPerUser: max, onSessionLimit, backendTimeout: AMPLE_MS };
+      const limited = await startService(new RedisBackend(redis.url), options, two.clock);
+      const { count, left } = await halfWay();
+      const old = await limited.sessions.getSession(left.at(-1)!.token);
+      const renewed = await limited.sessions.regenerateSessionId(old, { grace }).catch(() => null);
+      gated.heal();
+      const ended = await count;
+      expect(await living([...issued, ...(renewed === null ? [] : [renewed as IssuedSession])])).toEqual([]);
+      expect(await listed()).toEqual([]);
+      const evicted = limited.events.filter((event) => event.type === 'ended' && event.reason === 'evicted-by-limit');
+      expect(ended + evicted.length).toBe(MANY);
+      await limited.close();
+    },
+  );
 
   it('goes on with what a log-out everywhere that broke off has left: each session can be used, changed and ended', async () => {
     const [first, second, third] = (await broken()) as [IssuedSession, IssuedSession, IssuedSession];

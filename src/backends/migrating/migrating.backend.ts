@@ -83,9 +83,9 @@ export class MigratingBackend implements SessionBackend {
       const { replaces } = options;
       if (replaces === undefined || (result.outcome !== 'missing' && result.outcome !== 'changed')) return result;
       const found = await this.#opened().locator.findForWrite(replaces.id);
-      if (found === null) return { outcome: 'missing' };
+      if (found === null) return { ...result, outcome: 'missing' };
       if (found.at === 'moving') return UNSETTLED;
-      if (found.record.version !== replaces.version) return { outcome: 'changed' };
+      if (found.record.version !== replaces.version) return { ...result, outcome: 'changed' };
       if (found.at === 'next') return UNSETTLED;
       if (!found.stays) {
         await this.#opened().mover.move(found.record, found.record, found.leftover);

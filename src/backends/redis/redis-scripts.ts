@@ -36,10 +36,7 @@ export interface RedisScripts {
     index: string,
     words: readonly [except: string, now: number],
   ): Promise<['ended' | 'moved' | 'unfinished' | Newer, ...members: string[]]>;
-  sessionxSweep(
-    index: string,
-    words: readonly [except: string, now: number],
-  ): Promise<['more' | 'done' | Newer, ...members: string[]]>;
+  sessionxSweep(index: string, words: readonly [now: number]): Promise<['more' | 'done' | Newer, ...members: string[]]>;
   sessionxEvict(
     index: string,
     words: readonly [most: number, rejects: '1' | '0', keep: string, now: number],

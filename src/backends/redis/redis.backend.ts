@@ -88,24 +88,22 @@ export class RedisBackend implements SessionBackend {
   async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
     const { key } = this.#at(record.id);
     const endsAt = performance.now() + options.deadline;
-    const evictedBefore: SessionId[] = [];
+    const evicted: SessionId[] = [];
     for (;;) {
-      const [outcome, ...evicted] = await this.#inTime(
+      const [outcome, ...members] = await this.#inTime(
         record.id,
         endsAt,
         (scripts, window) => scripts.sessionxCreate(key, ...createArguments(record, options, this.#now(), window)),
         ([result]) => result === 'late',
       );
       switch (outcome) {
-        case 'created': {
-          const ids = evicted.map((member) => (tagOf(record.id) + member) as SessionId);
-          return { outcome, evicted: evictedBefore.concat(ids) };
-        }
+        case 'created':
         case 'exists':
         case 'changed':
         case 'missing':
         case 'late':
-          return { outcome };
+          for (const member of members) evicted.push((tagOf(record.id) + member) as SessionId);
+          return { outcome, evicted };
         case 'newer':
           throw new NewerRecordError();
         // The index may have sessions whose records are gone, which do not count.
@@ -115,8 +113,8 @@ export class RedisBackend implements SessionBackend {
           const keep = options.replaces === undefined ? '' : memberOf(options.replaces.id);
           const isOver = () => performance.now() >= endsAt;
           const room = await this.#indexOf(tagOf(record.id)).makeRoom(options.limit, keep, isOver);
-          if (room.outcome !== 'room') return room;
-          for (const id of room.evicted) evictedBefore.push(id);
+          for (const id of room.evicted) evicted.push(id);
+          if (room.outcome !== 'room') return { outcome: room.outcome, evicted };
           break;
         }
         default:

@@ -9,8 +9,11 @@ import type { RedisScripts } from './redis-scripts.js';
 import { ENDING } from './scripts/script-parts.js';
 
 /** What became of an attempt to make room for one more session. */
-export type RoomResult =
-  { readonly outcome: 'room'; readonly evicted: readonly SessionId[] } | { readonly outcome: 'limit' | 'late' };
+export interface RoomResult {
+  readonly outcome: 'room' | 'limit' | 'late';
+  /** The living sessions that it ended. */
+  readonly evicted: readonly SessionId[];
+}
 
 /**
  * All sessions of one user, part by part: no script looks at more than some hundred of them, because Redis serves no other client meanwhile.
@@ -32,14 +35,14 @@ export class UserIndex {
     const found = new Map<SessionId, SessionRecord>();
     const isEnding = await this.#listSet('', found, progress);
     if (!isEnding) return [...found.values()];
-    // Sessions move from the index, and one that is to be kept moves back: so it is looked at again in the end.
+    // Sessions move from the index, and what is made meanwhile is entered there: so it is looked at again in the end.
     await this.#listSet(ENDING, found, progress);
     await this.#listSet('', found, progress);
     return [...found.values()];
   }
 
   /**
-   * Ends all but one.
+   * Ends all but one, which ends too if another log-out everywhere that spares it not is under way.
    *
    * @param progress called after each part
    * @returns the active, unexpired ones among those that it ended
@@ -59,10 +62,10 @@ export class UserIndex {
         case 'ended':
           return ended;
         case 'moved':
-          await this.sweep(keep, ended, goesOn);
+          await this.sweep(ended, goesOn);
           return ended;
         case 'unfinished':
-          await this.sweep(keep, ended, goesOn);
+          await this.sweep(ended, goesOn);
           break;
         case 'newer':
           throw new NewerRecordError();
@@ -73,17 +76,17 @@ export class UserIndex {
   }
 
   /**
-   * Ends what a log-out everywhere has moved away, this one or an earlier one that was cut off.
+   * Ends what a log-out everywhere has moved away: this one, another one, or an earlier one that was cut off. That cannot be told, so it spares
+   * none.
    *
-   * @param keep the member of the session to be kept, or ''
    * @param ended takes the active, unexpired ones among those that it ended
    * @param goesOn called after each part; false: the rest is left
    * @returns whether nothing is left
    * @throws NewerRecordError when one of them is of a newer form
    */
-  async sweep(keep: string, ended: SessionId[], goesOn: () => boolean): Promise<boolean> {
+  async sweep(ended: SessionId[], goesOn: () => boolean): Promise<boolean> {
     for (;;) {
-      const [outcome, ...members] = await this.scripts.sessionxSweep(this.key, [keep, this.now()]);
+      const [outcome, ...members] = await this.scripts.sessionxSweep(this.key, [this.now()]);
       this.#add(members, ended);
       switch (outcome) {
         case 'done':
@@ -105,12 +108,12 @@ export class UserIndex {
    *
    * @param keep the member of a session that does not count and stays, or ''
    * @param isOver whether the time for it is up
-   * @returns also the living ones that it evicted; `limit`: the limit rejects one more
+   * @returns `limit`: the limit rejects one more
    * @throws NewerRecordError when one of them is of a newer form
    */
   async makeRoom({ max, onLimit }: SessionLimit, keep: string, isOver: () => boolean): Promise<RoomResult> {
     const evicted: SessionId[] = [];
-    if (isOver() || !(await this.sweep(keep, evicted, () => !isOver()))) return { outcome: 'late' };
+    if (isOver() || !(await this.sweep(evicted, () => !isOver()))) return { outcome: 'late', evicted };
     const rejects = flag(onLimit === 'reject');
     while (!isOver()) {
       const [outcome, ...members] = await this.scripts.sessionxEvict(this.key, [max, rejects, keep, this.now()]);
@@ -121,14 +124,14 @@ export class UserIndex {
         case 'more':
           break;
         case 'full':
-          return { outcome: 'limit' };
+          return { outcome: 'limit', evicted };
         case 'newer':
           throw new NewerRecordError();
         default:
           outcome satisfies never;
       }
     }
-    return { outcome: 'late' };
+    return { outcome: 'late', evicted };
   }
 
   /** @returns whether a log-out everywhere has moved something away */

@@ -78,12 +78,15 @@ if replaced ~= '' then
   if old.version ~= ARGV[8] then return {'changed'} end
 end
 
+local beingEnded = ending and replaced ~= '' and redis.call('ZSCORE', index .. ENDING, replaced)
 local part
 if listed and most > 0 then
   local excess = math.floor(entries / 2) - #gone + 1 - most
   if ending then excess = excess + math.floor(redis.call('ZCARD', index .. ENDING) / 2) end
   if excess > 0 and replaced ~= '' and redis.call('ZSCORE', index, replaced) then excess = excess - 1 end
   if excess > 0 then
+    -- To make room would end it.
+    if beingEnded then return {'missing'} end
     if ending or excess > AT_ONCE then return {'crowded'} end
     ${SURPLUS}
     part = surplus(index, {replaced, unpack(gone)}, excess, ARGV[2])
@@ -111,7 +114,7 @@ if part then
   remove(index, part.leaving)
 end
 -- What takes the place of a session that is being ended is ended with it.
-if ending and replaced ~= '' and redis.call('ZSCORE', index .. ENDING, replaced) then
+if beingEnded then
   list(index .. ENDING, member, lastAccessed, expiresAt, ARGV[1])
 end
 local evicted = part and part.evicted or {}

@@ -222,11 +222,9 @@ local function endingPart(index, members, keep, now)
     local old = head(index .. member)
     if not old then
       part.gone[#part.gone + 1] = member
-    elseif member == keep then
-      part.kept = old
     elseif old.newer then
-      part.newer = true
-    elseif old.owned and old.status ~= 'i' then
+      part.newer = part.newer or member ~= keep
+    elseif member ~= keep and old.owned and old.status ~= 'i' then
       part.leaving[#part.leaving + 1] = member
       if old.status == 'a' and tonumber(old.expiresAt) > now then part.ended[#part.ended + 1] = member end
     end
