@@ -31,7 +31,7 @@ export class SessionGuard implements CanActivate {
   }
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
-    if (decided(this.isPublic(context), 'isPublic')) return true;
+    if (this.#decided(this.isPublic(context), 'isPublic')) return true;
     // Without `await`, because every guarded request passes here.
     return SessionService.requestsOf(this.sessions)
       .loaded(context)
@@ -45,7 +45,7 @@ export class SessionGuard implements CanActivate {
     let session: Session;
     try {
       session = request.required();
-      if (session.isAnonymous && !decided(this.allowsAnonymous(context), 'allowsAnonymous')) {
+      if (session.isAnonymous && !this.#decided(this.allowsAnonymous(context), 'allowsAnonymous')) {
         session = request.requiredWithUser();
       }
     } catch (error) {
@@ -57,6 +57,20 @@ export class SessionGuard implements CanActivate {
   #refuse(error: unknown, context: ExecutionContext): boolean | Promise<boolean> {
     if (isRefusal(error)) return this.handleRefusal(error, context);
     throw errorIn(context, error);
+  }
+
+  /**
+   * Plain JavaScript may override with an async method, and a promise of false must open no route.
+   *
+   * @throws SessionUsageError
+   */
+  #decided(answer: unknown, method: string): boolean {
+    if (!isPromise(answer)) return Boolean(answer);
+    // It may reject, which must not end the process.
+    answer.then(undefined, () => undefined);
+    const error = new SessionUsageError(`${method}() of a SessionGuard has to return true or false, and no promise.`);
+    SessionService.requestsOf(this.sessions).misused(error);
+    throw error;
   }
 
   /** Whether the route is open to everybody. Default: it, or its controller, carries `@Public()`. */
@@ -84,18 +98,6 @@ export class SessionGuard implements CanActivate {
   protected handleRefusal(error: SessionError, context: ExecutionContext): boolean | Promise<boolean> {
     throw errorIn(context, error);
   }
-}
-
-/**
- * Plain JavaScript may override with an async method, and a promise of false must open no route.
- *
- * @throws SessionUsageError
- */
-function decided(answer: unknown, method: string): boolean {
-  if (!isPromise(answer)) return Boolean(answer);
-  // It may reject, which must not end the process.
-  answer.then(undefined, () => undefined);
-  throw new SessionUsageError(`${method}() of a SessionGuard has to return true or false, and no promise.`);
 }
 
 function isPromise(value: unknown): value is PromiseLike<unknown> {

@@ -16,6 +16,7 @@ import { SessionRejections } from './events/session-rejections.js';
 import { keepTickObjects } from './http/tick-objects.js';
 import { SessionJwtOptions } from './options/session-jwt-options.js';
 import { SessionOptions } from './options/session-options.js';
+import { assertClock, assertProvided, SERIALIZER_METHODS } from './options/assert-provided.js';
 import { validateOptions } from './options/validate-options.js';
 import { ConnectionEndings } from './requests/connection-endings.js';
 import { ConnectionUpgrades } from './requests/connection-upgrades.js';
@@ -100,8 +101,11 @@ const replaceable: Provider[] = [
     ...replaceable,
     {
       provide: BoundedSerializer,
-      useFactory: (serializer: TokenSerializer, clock: Clock, { backendTimeout }: SessionOptions) =>
-        new BoundedSerializer(serializer, clock, backendTimeout),
+      useFactory: (serializer: TokenSerializer, clock: Clock, { backendTimeout }: SessionOptions) => {
+        assertClock(clock);
+        assertProvided('TOKEN_SERIALIZER', serializer, SERIALIZER_METHODS);
+        return new BoundedSerializer(serializer, clock, backendTimeout);
+      },
       inject: [TOKEN_SERIALIZER, SESSION_CLOCK, SessionOptions],
     },
     ConnectionEndings,

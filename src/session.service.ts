@@ -26,7 +26,7 @@ import type { NewSessionUser, SessionData, SessionUser } from './records/session
 import { SessionWriter } from './sessions/session-writer.js';
 import { SessionSignals } from './sessions/session-signals.js';
 import { Session } from './sessions/session.js';
-import { graceMsOf, knownIdOf, optionsOf, sessionOf, sparedIdOf } from './sessions/session-arguments.js';
+import { clientOf, graceMsOf, knownIdOf, optionsOf, sessionOf, sparedIdOf } from './sessions/session-arguments.js';
 import { assertUserId } from './sessions/user-input.js';
 import { UserUpdates } from './sessions/user-updates.js';
 import { SessionStore } from './store/session-store.js';
@@ -107,8 +107,9 @@ export class SessionService {
     absoluteTimeout,
     remember,
     methods,
-    ...client
+    ...given
   }: CreateSessionOptions): Promise<IssuedSession> {
+    const client = clientOf(given);
     const owner = user === undefined || user === null ? null : this.issuer.newUser(user);
     const lifetime = { ttl, absoluteTimeout, remember };
     const created = { user: owner, client, lifetime, methods, ...(data === undefined ? {} : { data }) };
@@ -119,10 +120,11 @@ export class SessionService {
    * The living session that `token` opens. One read, no write.
    *
    * @param client what the bindings, if any are on, compare
-   * @throws SessionTokenError, SessionNotFoundError, SessionInvalidError, SessionSecurityError
+   * @throws SessionTokenError, SessionNotFoundError, SessionInvalidError, SessionSecurityError; SessionUsageError when `client` is wrong
    */
   async getSession(token: string, client: ClientIdentity = {}): Promise<Session> {
-    const { session } = await this.loader.loadByText(token, client, this.store.newBudget());
+    const known = await this.#logMisuse(() => clientOf(client));
+    const { session } = await this.loader.loadByText(token, known, this.store.newBudget());
     return session;
   }
 
@@ -163,13 +165,19 @@ export class SessionService {
    * `logout()`.
    *
    * @returns true: there was one; false: there was none, which is as good
+   * @throws SessionUsageError when `session` is neither
    */
   async deleteSession(session: Session | string, options: EndOptions = {}): Promise<boolean> {
     const { by = null } = await this.#logMisuse(() => optionsOf(options));
     const budget = this.store.newBudget();
     const ending: Ending = { reason: 'deleted', cause: 'deleted', by };
-    if (session instanceof Session) return this.#end(session, () => this.endings.end(session, ending, budget));
-    return isSessionId(session) && this.endings.endById(session, ending, budget);
+    if (typeof session !== 'string') {
+      const held = this.#checked(session);
+      return this.#end(held, () => this.endings.end(held, ending, budget));
+    }
+    if (isSessionId(session)) return this.endings.endById(session, ending, budget);
+    this.log.noSessionId();
+    return false;
   }
 
   /**
@@ -405,7 +413,7 @@ export class SessionService {
    * for as long as the session has its id: renewal leaves it, login and regeneration end it.
    */
   csrfToken(session: Session): string {
-    return this.csrfTokens.issue(sessionOf(session).sessionId);
+    return this.csrfTokens.issue(this.#checked(session).sessionId);
   }
 
   /**

@@ -1,6 +1,7 @@
 import { ValidateBy } from 'class-validator';
 
-import { isSecretKey, secretKeyFault } from './is-secret-key.js';
+import { isSecretKey } from '../tokens/secret-key.js';
+import { secretKeyFault } from './is-secret-key.js';
 
 interface OtherOptions {
   readonly secretKey?: unknown;

@@ -13,6 +13,7 @@ import { IsHeaderName } from './is-header-name.js';
 import { IsIndexKey } from './is-index-key.js';
 import { IsIpBinding } from './is-ip-binding.js';
 import { IsNumberBetween } from './is-number-between.js';
+import { BACKEND_METHODS, SERIALIZER_METHODS } from './assert-provided.js';
 import { IsObjectWith } from './is-object-with.js';
 import { IsSecretKeys } from './is-secret-key.js';
 import { IsTokenSources } from './is-token-sources.js';
@@ -150,7 +151,7 @@ export class SessionOptions {
    * `'simple'`, 100 characters; `'jwt'`, a JSON Web Token, for which the package `jose` must be installed; or a serializer of your own. A change
    * signs everybody out. Default `'simple'`.
    */
-  @IsObjectWith(['serialize', 'verify'], {
+  @IsObjectWith(SERIALIZER_METHODS, {
     or: ['simple', 'jwt'],
     message: "tokenFormat must be 'simple', 'jwt' or a TokenSerializer",
   })
@@ -180,7 +181,7 @@ export class SessionOptions {
 
   /** Where sessions live. Default: a `MemoryBackend`, for one process. */
   @ValidateIf(({ backend }: SessionOptions) => backend !== undefined)
-  @IsObjectWith(['create', 'read', 'replace', 'touch', 'delete', 'listByUser', 'deleteByUser', 'ping', 'close'], {
+  @IsObjectWith(BACKEND_METHODS, {
     message: 'backend must be a SessionBackend, such as new RedisBackend(url)',
   })
   backend?: object;

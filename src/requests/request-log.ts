@@ -56,8 +56,18 @@ export class RequestLog {
       this.#logger.debug(line);
       return;
     }
-    this.#repeated.say(`${route ?? message} ${code}`, (more) => {
+    // Without a route the stack tells the places apart.
+    this.#repeated.say(`${route ?? error.stack ?? message} ${code}`, (more) => {
       this.#logger.error(more === '' ? line : `${line} (Here${more}.)`, error.stack);
+    });
+  }
+
+  /** `deleteSession()` has got a text that is no session id. A client may have sent it. */
+  noSessionId(): void {
+    this.#once.say('no session id', () => {
+      this.#logger.warn(
+        'deleteSession() was called with a text that is no session id, so it ended nothing. Did you pass a token? Pass session.sessionId. (This is said once.)',
+      );
     });
   }
 

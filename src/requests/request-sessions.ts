@@ -55,8 +55,9 @@ export class RequestSessions {
     if (isExecutionContext(subject)) return this.ofContext(subject);
     const message = this.#messages.ofSubject(subject);
     if (message !== null) return message;
-    const { headers } = rawRequestOf(subject) as Partial<IncomingMessage>;
-    if (typeof headers !== 'object') throw this.#notARequest();
+    const { headers, rawHeaders } = rawRequestOf(subject) as Partial<IncomingMessage>;
+    // A web Request and what a test makes by hand have headers too.
+    if (typeof headers !== 'object' || !Array.isArray(rawHeaders)) throw this.#notARequest();
     return this.ofRequest(subject);
   }
 
@@ -69,6 +70,11 @@ export class RequestSessions {
       return this.#messages.of(found, context);
     }
     return this.ofRequest(request, response ?? undefined, this.#marksFor(context, request));
+  }
+
+  /** Logs that the module was used in a wrong way, where no request tells the place. */
+  misused(error: Error): void {
+    this.log.misuse(null, error);
   }
 
   /** Whether `context` has no response that could wait until changes are stored. */

@@ -1,4 +1,5 @@
 import { SessionNotFoundError, SessionUsageError } from '../errors/session-errors.js';
+import type { ClientIdentity } from '../http/client-identity.js';
 import { LONGEST_GRACE_S } from '../options/session-options.js';
 import { isObject } from '../records/stored-user.js';
 import { isSessionId, type SessionId } from '../tokens/session-secret.js';
@@ -39,6 +40,18 @@ export function optionsOf<Options extends object>(argument: Options): Options {
   throw new SessionUsageError(
     'The last argument is an object with options, such as { by: admin.userId }, or left out.',
   );
+}
+
+/** Checks the client of a session. @throws SessionUsageError */
+export function clientOf(argument: unknown): ClientIdentity {
+  if (isObject(argument) && isTextOrNothing(argument.ipAddress) && isTextOrNothing(argument.userAgent)) return argument;
+  throw new SessionUsageError(
+    'The client of a session is an object with ipAddress and userAgent, each a string, or null or left out if it is not known.',
+  );
+}
+
+function isTextOrNothing(value: unknown): boolean {
+  return value === undefined || value === null || typeof value === 'string';
 }
 
 /** Checks the grace for an old id. @returns milliseconds; 0: none @throws SessionUsageError */

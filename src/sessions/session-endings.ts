@@ -42,6 +42,8 @@ interface ReasonOfAll {
 interface EndedSession {
   readonly userId: string | null;
   readonly client: LoginMetadata;
+  /** False: it was invalidated or over before, and only its record was left. */
+  readonly wasAlive: boolean;
 }
 
 /** Ends sessions, each with its `ended` event, unless nothing is known of its end. */
@@ -109,21 +111,22 @@ export class SessionEndings {
     budget: StoreBudget,
     origin: SessionEventOrigin | undefined,
   ): Promise<boolean> {
-    const ended = this.events.hasListeners ? await this.#peek(sessionId, budget) : null;
+    const ended = await this.#peek(sessionId, budget);
     const endedId = await this.store.aliases.end(sessionId, budget);
-    if (endedId === null) return false;
+    if (endedId === null || ended?.wasAlive === false) return false;
     const known = origin ?? originOf(ending.cause, ended?.client ?? UNKNOWN_CLIENT);
     this.report(endedId, ended?.userId ?? null, ending, known);
     return true;
   }
 
-  /** Reads the session for the event. If that fails, the event has fewer fields, and the session is ended anyway. */
+  /** Reads the session for the event, and whether it has ended already. If that fails, the event has fewer fields, and the session is ended anyway. */
   async #peek(id: SessionId, budget: StoreBudget): Promise<EndedSession | null> {
     try {
       const stored = await this.store.aliases.read(id, 'always', budget);
       if (stored === null) return null;
       const { content } = stored;
-      return { userId: content.user?.userId ?? null, client: content.readLogin() };
+      const wasAlive = this.store.isAlive(stored);
+      return { userId: content.user?.userId ?? null, client: content.readLogin(), wasAlive };
     } catch {
       return null;
     }

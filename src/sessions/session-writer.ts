@@ -5,6 +5,7 @@ import { sessionChannels, trace } from '../events/session-channels.js';
 import { apply, type Change } from '../records/changes.js';
 import { encodePayload, type SessionContent } from '../records/payload.js';
 import { encodedPayload } from '../records/stored-payload.js';
+import { isObject } from '../records/stored-user.js';
 import type { StoredOneTimeValue } from '../records/one-time-value.js';
 import type { SessionRecord } from '../records/session-record.js';
 import { SessionStore } from '../store/session-store.js';
@@ -88,7 +89,9 @@ export class SessionWriter {
       result.catch(() => undefined);
       throw new SessionUsageError('The function given to update() may run several times and must not be async.');
     }
-    return apply(current.content, Session.stateOf(session).pendingChanges().changes);
+    const { changes } = Session.stateOf(session).pendingChanges();
+    if (changes.length === 0) assertNoCopy(result, session);
+    return apply(current.content, changes);
   }
 
   /**
@@ -267,4 +270,14 @@ function asRevision(
 function storedWith(record: SessionRecord, content: SessionContent): StoredSession {
   const changed = { ...record, payload: encodePayload(record.id, content) };
   return { record: changed, content: encodedPayload(changed) };
+}
+
+/** A function that changes nothing and returns an object has made a copy, which nobody would store. @throws SessionUsageError */
+function assertNoCopy(result: unknown, session: Session): void {
+  if (!isObject(result) || Object.getPrototypeOf(result) !== Object.prototype) return;
+  const parts: unknown[] = [session.data, session.user, ...Object.values(session.data)];
+  if (parts.includes(result)) return;
+  throw new SessionUsageError(
+    'The function given to update() returned an object and changed nothing. Change the session that it is given: a copy is not stored.',
+  );
 }

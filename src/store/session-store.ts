@@ -16,6 +16,7 @@ import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { SessionBackendError, SessionConflictError, SessionNotFoundError } from '../errors/session-errors.js';
 import { sessionChannels } from '../events/session-channels.js';
 import { SessionEvents } from '../events/session-events.js';
+import { assertProvided, BACKEND_METHODS } from '../options/assert-provided.js';
 import { SessionOptions } from '../options/session-options.js';
 
 import type { SessionContent } from '../records/payload.js';
@@ -84,6 +85,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     private readonly options: SessionOptions,
     events: SessionEvents,
   ) {
+    assertProvided('SESSION_BACKEND', backend, BACKEND_METHODS);
     this.#abandoned = new AbandonedSessions(
       (id, ifVersion) => this.delete(id, this.newBudget(), { ifVersion }),
       options.backendTimeout,

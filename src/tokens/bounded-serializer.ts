@@ -11,6 +11,7 @@ const PAUSE_MS = 60_000;
 export class BoundedSerializer implements TokenSerializer {
   readonly #logger = new Logger('SessionModule');
   readonly #timeouts: LineLimit;
+  readonly #faults: LineLimit;
 
   constructor(
     private readonly serializer: TokenSerializer,
@@ -19,6 +20,7 @@ export class BoundedSerializer implements TokenSerializer {
     private readonly timeoutMs: number,
   ) {
     this.#timeouts = new LineLimit(clock, PAUSE_MS);
+    this.#faults = new LineLimit(clock, PAUSE_MS);
   }
 
   get verdictsAreFinal(): boolean {
@@ -33,8 +35,23 @@ export class BoundedSerializer implements TokenSerializer {
 
   /** @throws SessionBackendError `BACKEND_TIMEOUT`, and whatever the serializer throws */
   verify(token: string): TokenVerdict | Promise<TokenVerdict> {
-    const verdict = this.serializer.verify(token);
-    return isThenable(verdict) ? this.#inTime(verdict, 'verify') : verdict;
+    try {
+      const verdict = this.serializer.verify(token);
+      if (!isThenable(verdict)) return verdict;
+      return this.#inTime(verdict, 'verify').catch((error: unknown) => this.#failed(error));
+    } catch (error) {
+      return this.#failed(error);
+    }
+  }
+
+  /** A serializer may reject a token by any error. These tell that it is broken: it would sign everybody out, and nobody would know why. */
+  #failed(error: unknown): never {
+    if (error instanceof TypeError || error instanceof ReferenceError) {
+      this.#faults.say('verify', (more) => {
+        this.#logger.error(`verify() of the TokenSerializer failed, so the token was refused${more}.`, error.stack);
+      });
+    }
+    throw error;
   }
 
   /** Uses a timer of its own, because only asynchronous serializers need it. */

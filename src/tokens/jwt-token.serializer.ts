@@ -4,6 +4,7 @@ import { hkdfSync, webcrypto } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import { LineLimit } from '../line-limit.js';
 import { loadJose, type Jose } from './load-jose.js';
+import { assertSecretKeys } from './secret-key.js';
 import { isSessionSecret, type SessionSecret } from './session-secret.js';
 import type { TokenClaims, TokenSerializer, TokenVerdict } from './token-serializer.interface.js';
 
@@ -80,9 +81,10 @@ export class JwtTokenSerializer implements TokenSerializer {
    * Loads `jose` and derives the keys.
    *
    * @param clock that of the module, `SESSION_CLOCK`
-   * @throws TypeError when `jose` is not installed
+   * @throws TypeError when `jose` is not installed, or a key is short or is none
    */
   static async create(options: JwtTokenOptions, clock: Clock): Promise<JwtTokenSerializer> {
+    assertSecretKeys(options.keys, 'JwtTokenSerializer');
     const jose = await loadJose();
     const keys = await Promise.all(options.keys.map((key) => deriveKey(key, options.namespace)));
     return new JwtTokenSerializer(jose, keys, options, clock);

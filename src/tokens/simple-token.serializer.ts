@@ -1,5 +1,6 @@
 import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto';
 
+import { assertSecretKeys } from './secret-key.js';
 import type { SessionSecret } from './session-secret.js';
 import type { TokenClaims, TokenSerializer, TokenVerdict } from './token-serializer.interface.js';
 
@@ -28,7 +29,9 @@ export class SimpleTokenSerializer implements TokenSerializer {
   readonly #purpose: string;
   readonly verdictsAreFinal = true;
 
+  /** @throws TypeError when a key is short or is none */
   constructor({ keys, namespace }: SimpleTokenOptions) {
+    assertSecretKeys(keys, 'SimpleTokenSerializer');
     this.#keys = keys.map((key) => createSecretKey(key, 'utf8'));
     this.#purpose = `nestjs-sessionx/session-token/v1\0${namespace}\0`;
   }

@@ -159,7 +159,7 @@ describe.each(PLATFORMS)('the diagnostics channels, on %s', (platform) => {
     await run(() => 'ok', { authorization: `Bearer ${forged}` });
     expect(events.ended()).toEqual(['load request: TOKEN_FORGED']);
     await run(({ sessions }) => sessions.deleteSession('x'.repeat(58) + 'A'));
-    expect(events.ended().slice(2)).toEqual(['store delete: missing', 'end deleted: missing']);
+    expect(events.ended().slice(2)).toEqual(['store read: missing', 'store delete: missing', 'end deleted: missing']);
     await run(({ sessions }) => sessions.clearExpiredSessions());
     expect(events.ended().slice(2)).toEqual(['store clearExpired: done 0']);
     await run(({ sessions }) => sessions.listUserSessions('ann-1').then(() => 'ok'));

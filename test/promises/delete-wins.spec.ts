@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { SessionConflictError, SessionNotFoundError, SessionInvalidError } from 'nestjs-sessionx';
+import { SessionConflictError, SessionNotFoundError, SessionInvalidError, type IssuedSession } from 'nestjs-sessionx';
 
 import { everyBackend } from '../support/backends.js';
 import type { BarrierBackend } from '../support/barrier-backend.js';
@@ -100,6 +100,28 @@ describe.each(everyBackend())('what has ended stays so, on $name', (store) => {
     expect(await one.sessions.deleteSession(session.sessionId)).toBe(true);
     expect(await two.sessions.deleteSession(session.sessionId)).toBe(false);
     expect(await two.sessions.deleteSession('not an id')).toBe(false);
+  });
+
+  it.each<[string, (service: ServiceUnderTest, issued: IssuedSession) => Promise<unknown>]>([
+    ['was invalidated', ({ sessions }, { session }) => sessions.invalidateSession(session)],
+    [
+      'is over since its lifetime was made shorter',
+      async ({ sessions, clock }, { session }) => {
+        await sessions.setLifetime(session, { ttl: 5 });
+        clock.advanceSeconds(6);
+      },
+    ],
+  ])('to delete one that %s says that nothing was there, and is no second end', async (_, end) => {
+    for (const user of [null, { userId: 'erik' }]) {
+      const issued = await one.sessions.createSession({ user });
+      const { sessionId } = issued.session;
+      await end(one, issued);
+      const ends = () => two.events.filter((event) => event.type === 'ended' && event.sessionId === sessionId);
+      expect(await two.sessions.deleteSession(sessionId)).toBe(false);
+      expect(ends()).toEqual([]);
+      // Its record has gone all the same.
+      await expect(two.sessions.getSession(issued.token)).rejects.toThrow(SessionNotFoundError);
+    }
   });
 
   it('regeneration keeps creation time and absolute end', async () => {

@@ -1,3 +1,4 @@
+import { assertMethods, BACKEND_METHODS } from '../../options/assert-provided.js';
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import type { SessionId, UserTag } from '../../tokens/session-secret.js';
 import { closeBackend, openBackends } from '../backend-opening.js';
@@ -51,11 +52,15 @@ export class MigratingBackend implements SessionBackend {
   /**
    * @param next the store to move to
    * @param old the store to move from
+   * @throws TypeError when one of them is no backend
    */
   constructor(
     private readonly next: SessionBackend,
     private readonly old: SessionBackend,
-  ) {}
+  ) {
+    assertMethods('The first argument of MigratingBackend', next, BACKEND_METHODS);
+    assertMethods('The second argument of MigratingBackend', old, BACKEND_METHODS);
+  }
 
   /** Whether both stores do. */
   get keepsAliases(): boolean {
