@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { Logger } from '@nestjs/common';
-import { MemoryBackend, SessionBackendError, type SessionRecord } from 'nestjs-sessionx';
+import { Controller, Logger, Post, Req } from '@nestjs/common';
+import { MemoryBackend, SessionBackendError, SessionService, UseSession, type SessionRecord } from 'nestjs-sessionx';
 import { FakeClock } from 'nestjs-sessionx/testing';
 import { randomBytes } from 'node:crypto';
 import { setImmediate as eventLoopTurn } from 'node:timers/promises';
 
+import { startApp } from '../support/apps.js';
 import { runScript } from '../support/run-script.js';
 import { startService } from '../support/services.js';
 
@@ -128,6 +129,35 @@ describe('the bound', () => {
     expect(await countOf([third, other])).toBe(2);
     const rejecting = { max: 1, onLimit: 'reject' } as const;
     expect((await backend.create(newRecord(tag), { limit: rejecting, deadline: 1000 })).outcome).toBe('limit');
+  });
+
+  it('has room for the login of the last guest, who brings what was in the session', async () => {
+    backend = new MemoryBackend({ maxRecords: 3 });
+    @Controller()
+    class ShopController {
+      constructor(private readonly sessions: SessionService) {}
+
+      @UseSession()
+      @Post('start')
+      async start(@Req() request: object) {
+        return { token: (await this.sessions.start(request, { data: { cart: ['book'] } })).token };
+      }
+
+      @UseSession()
+      @Post('login')
+      async login(@Req() request: object) {
+        return (await this.sessions.login(request, { userId: 'ann' })).session.data;
+      }
+    }
+    const app = await startApp({ controllers: [ShopController], session: { backend, maxSessionsPerUser: null } });
+    for (const userId of ['bob', 'carl']) await app.app.get(SessionService).createSession({ user: { userId } });
+    for (let visitor = 0; visitor < 3; visitor++) {
+      const { token } = (await (await app.fetch('/start', { method: 'POST' })).json()) as { token: string };
+      const login = await app.fetch('/login', { method: 'POST', headers: { authorization: `Bearer ${token}` } });
+      expect([login.status, await login.json()]).toEqual([201, { cart: ['book'] }]);
+      expect(await app.app.get(SessionService).deleteUserSessions('ann')).toBe(1);
+    }
+    await app.close();
   });
 
   it('has room again when a session of a user has ended, has expired, or was invalidated', async () => {

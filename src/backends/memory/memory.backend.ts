@@ -195,7 +195,9 @@ export class MemoryBackend implements SessionBackend {
 
     const evicted = excess.filter(({ status }) => status !== 'pending');
     const leaving = replaced === undefined ? evicted : [replaced, ...evicted];
-    if (leaving.length === 0 && !this.#makeRoom()) return 'full';
+    // A pending one is of a login that ends another session in its next step: that one must not leave before, with what it has to hand on.
+    const needsRoom = leaving.length === 0 && record.status !== 'pending';
+    if (needsRoom && !this.#makeRoom()) return 'full';
     for (const one of leaving) this.#records.remove(one);
     // Without room for both, the old id is dead at once.
     const keptAlias = replaces?.alias !== undefined && this.#makeRoom(2) ? replaces.alias : null;
