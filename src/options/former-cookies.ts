@@ -1,6 +1,5 @@
-import { ValidateBy } from 'class-validator';
-
 import { COOKIE_DOMAIN, COOKIE_NAME, COOKIE_PATH, hasHostPrefix } from './cookie-attributes.js';
+import { HasNoFaults } from './has-no-faults.js';
 
 /** A cookie that an earlier configuration has set. Missing fields have their present value. */
 export interface FormerCookie {
@@ -20,39 +19,37 @@ const ATTRIBUTES: ReadonlySet<string> = new Set(['name', 'domain', 'path', 'part
 
 /** A list of {@link FormerCookie}. An entry that no browser can hold is refused. */
 export function AreFormerCookies(): PropertyDecorator {
-  return ValidateBy({
-    name: 'areFormerCookies',
-    validator: {
-      validate: (value: unknown, args) => faultOf(value, args?.object ?? {}) === null,
-      defaultMessage: (args) => faultOf(args?.value, args?.object ?? {}) ?? '',
-    },
-  });
+  return HasNoFaults('areFormerCookies', faultsOf);
 }
 
 /** @param present the cookie as it is set now, whose name is that of an entry without one */
-function faultOf(value: unknown, present: { readonly name?: unknown }): string | null {
+function faultsOf(value: unknown, present: { readonly name?: unknown }): string[] {
   if (!Array.isArray(value) || value.length > MOST_FORMER_COOKIES) {
-    return `cookie.former is a list of at most ${MOST_FORMER_COOKIES} cookies, such as [{ name: "sid" }]`;
+    return [`cookie.former is a list of at most ${MOST_FORMER_COOKIES} cookies, such as [{ name: "sid" }]`];
   }
-  const faults = value.map((entry: unknown, index) => faultOfEntry(entry, present.name, `cookie.former[${index}]`));
-  return faults.find((fault) => fault !== null) ?? null;
+  return value.flatMap((entry: unknown, index) => faultsOfEntry(entry, present.name, `cookie.former[${index}]`));
 }
 
-function faultOfEntry(entry: unknown, presentName: unknown, place: string): string | null {
+function faultsOfEntry(entry: unknown, presentName: unknown, place: string): string[] {
   if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
-    return `${place} is an object with any of name, domain, path and partitioned`;
+    return [`${place} is an object with any of name, domain, path and partitioned`];
   }
-  const unknown = Object.keys(entry).find((key) => !ATTRIBUTES.has(key));
-  if (unknown !== undefined) return `there is no option named ${JSON.stringify(`${place}.${unknown}`)}`;
+  const faults = Object.keys(entry)
+    .filter((key) => !ATTRIBUTES.has(key))
+    .map((key) => `there is no option named ${JSON.stringify(`${place}.${key}`)}`);
   const { name, domain, path, partitioned } = entry as Record<string, unknown>;
-  if (name !== undefined && !matches(COOKIE_NAME, name)) return `${place}.name is the name of a cookie`;
-  if (domain !== undefined && !matches(COOKIE_DOMAIN, domain)) return `${place}.domain is the name of a domain`;
-  if (path !== undefined && !matches(COOKIE_PATH, path)) return `${place}.path begins with / and has no spaces`;
-  if (partitioned !== undefined && typeof partitioned !== 'boolean') return `${place}.partitioned is true or false`;
+  if (name !== undefined && !matches(COOKIE_NAME, name)) faults.push(`${place}.name is the name of a cookie`);
+  if (domain !== undefined && !matches(COOKIE_DOMAIN, domain)) faults.push(`${place}.domain is the name of a domain`);
+  if (path !== undefined && !matches(COOKIE_PATH, path)) faults.push(`${place}.path begins with / and has no spaces`);
+  if (partitioned !== undefined && typeof partitioned !== 'boolean') {
+    faults.push(`${place}.partitioned is true or false`);
+  }
   const formerName = name ?? presentName;
-  if (typeof formerName !== 'string' || !hasHostPrefix(formerName)) return null;
-  if (domain === undefined && (path === undefined || path === '/')) return null;
-  return `${place} cannot be in any browser: a cookie named ${formerName} has no domain and the path /`;
+  if (typeof formerName !== 'string' || !hasHostPrefix(formerName)) return faults;
+  if (domain !== undefined || (path !== undefined && path !== '/')) {
+    faults.push(`${place} cannot be in any browser: a cookie named ${formerName} has no domain and the path /`);
+  }
+  return faults;
 }
 
 function matches(pattern: RegExp, value: unknown): boolean {

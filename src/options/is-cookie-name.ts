@@ -1,6 +1,5 @@
-import { ValidateBy } from 'class-validator';
-
 import { COOKIE_NAME, hasHostPrefix, hasSecurePrefix } from './cookie-attributes.js';
+import { HasNoFaults } from './has-no-faults.js';
 
 interface CookieAttributes {
   readonly path?: unknown;
@@ -15,27 +14,27 @@ interface CookieAttributes {
  * immediately. RFC 6265bis, sections 4.1.3 and 5.7; browsers compare the prefixes without regard to case.
  */
 export function IsCookieName(): PropertyDecorator {
-  return ValidateBy({
-    name: 'isCookieName',
-    validator: {
-      validate: (name: unknown, args) => faultOf(name, args?.object ?? {}) === null,
-      defaultMessage: (args) => faultOf(args?.value, args?.object ?? {}) ?? '',
-    },
-  });
+  return HasNoFaults('isCookieName', faultsOf);
 }
 
-function faultOf(name: unknown, attributes: CookieAttributes): string | null {
-  if (typeof name !== 'string' || !COOKIE_NAME.test(name)) {
-    return 'cookie.name is the name of a cookie: letters, digits and hyphens, at most 64';
-  }
-  const { path, domain, sameSite, secure, partitioned } = attributes;
-  if (sameSite === 'none' && secure !== true) return "cookie.sameSite 'none' needs cookie.secure";
-  if (partitioned === true && secure !== true) return 'cookie.partitioned needs cookie.secure';
+function faultsOf(name: unknown, attributes: CookieAttributes): string[] {
+  const { sameSite, secure, partitioned } = attributes;
+  const faults: string[] = [];
+  if (sameSite === 'none' && secure !== true) faults.push("cookie.sameSite 'none' needs cookie.secure");
+  if (partitioned === true && secure !== true) faults.push('cookie.partitioned needs cookie.secure');
+  if (typeof name === 'string' && COOKIE_NAME.test(name)) return [...faults, ...faultsOfPrefix(name, attributes)];
+  return ['cookie.name is the name of a cookie: letters, digits and hyphens, at most 64', ...faults];
+}
+
+function faultsOfPrefix(name: string, { path, domain, secure }: CookieAttributes): string[] {
+  const faults: string[] = [];
   if (hasSecurePrefix(name) && secure !== true) {
-    return `a cookie named ${name} needs cookie.secure; without TLS choose a name without this prefix`;
+    faults.push(`a cookie named ${name} needs cookie.secure; without TLS choose a name without this prefix`);
   }
-  if (!hasHostPrefix(name)) return null;
-  if (domain !== undefined) return `a cookie named ${name} can have no cookie.domain; begin its name with __Secure-`;
-  if (path !== '/') return `a cookie named ${name} needs the cookie.path /; begin its name with __Secure-`;
-  return null;
+  if (!hasHostPrefix(name)) return faults;
+  if (domain !== undefined) {
+    faults.push(`a cookie named ${name} can have no cookie.domain; begin its name with __Secure-`);
+  }
+  if (path !== '/') faults.push(`a cookie named ${name} needs the cookie.path /; begin its name with __Secure-`);
+  return faults;
 }

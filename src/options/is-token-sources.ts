@@ -1,4 +1,4 @@
-import { ValidateBy } from 'class-validator';
+import { HasNoFaults } from './has-no-faults.js';
 
 const SOURCES: readonly unknown[] = ['header', 'bearer', 'cookie'];
 
@@ -9,24 +9,22 @@ interface OtherOptions {
 
 /** A non-empty list of different token sources. At least one is enabled, and `'cookie'` is listed if the option `cookie` is set. */
 export function IsTokenSources(): PropertyDecorator {
-  return ValidateBy({
-    name: 'isTokenSources',
-    validator: {
-      validate: (value: unknown, args) => faultOf(value, args?.object ?? {}) === null,
-      defaultMessage: (args) => `tokenSourcePriority ${faultOf(args?.value, args?.object ?? {}) ?? ''}`,
-    },
-  });
+  return HasNoFaults('isTokenSources', (value, owner) =>
+    faultsOf(value, owner).map((fault) => `tokenSourcePriority ${fault}`),
+  );
 }
 
-function faultOf(value: unknown, { useBearerToken, cookie }: OtherOptions): string | null {
+function faultsOf(value: unknown, { useBearerToken, cookie }: OtherOptions): string[] {
   if (!Array.isArray(value) || value.length === 0 || !value.every((source) => SOURCES.includes(source))) {
-    return `must be a list of values out of ${SOURCES.join(', ')}`;
+    return [`must be a list of values out of ${SOURCES.join(', ')}`];
   }
-  if (new Set(value).size < value.length) return 'names a source twice';
+  const faults: string[] = [];
+  if (new Set(value).size < value.length) faults.push('names a source twice');
   if (useBearerToken !== true && value.every((source) => source === 'bearer')) {
-    return 'leaves no place for a token: it names bearer alone, and useBearerToken is off';
+    faults.push('leaves no place for a token: it names bearer alone, and useBearerToken is off');
   }
-  if (cookie !== undefined && !value.includes('cookie'))
-    return "lacks 'cookie', though the option cookie is set: add it";
-  return null;
+  if (cookie !== undefined && !value.includes('cookie')) {
+    faults.push("lacks 'cookie', though the option cookie is set: add it");
+  }
+  return faults;
 }

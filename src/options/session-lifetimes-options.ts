@@ -1,4 +1,4 @@
-import { ValidateBy } from 'class-validator';
+import { HasNoFaults } from './has-no-faults.js';
 
 /** A hundred years. */
 export const LONGEST_LIFETIME_S = 3_153_600_000;
@@ -24,13 +24,7 @@ export interface SessionLifetimesOptions {
 
 /** {@link SessionLifetimesOptions}. A `ttl` that the general `absoluteTimeout` would cut is refused. */
 export function AreLifetimes(): PropertyDecorator {
-  return ValidateBy({
-    name: 'areLifetimes',
-    validator: {
-      validate: (value: unknown, args) => faultsOf(value, args?.object ?? {}).length === 0,
-      defaultMessage: (args) => faultsOf(args?.value, args?.object ?? {}).join('\n- '),
-    },
-  });
+  return HasNoFaults('areLifetimes', faultsOf);
 }
 
 /** @param general the options that are the defaults of every class */

@@ -199,12 +199,55 @@ describe('options', () => {
     expect(faults({ secretKey: SECRET_KEY, absoluteTimeout: 3600, lifetimes })).toContain(said);
   });
 
-  it('each fault of the lifetimes is a line of its own', () => {
-    const message = faults({ secretKey: SECRET_KEY, lifetimes: { anonymous: { ttl: 0 }, remembered: { tll: 5 } } });
-    expect(message.split('\n').slice(1)).toEqual([
-      '- lifetimes.anonymous.ttl must be a number of seconds, from 0.001 to 3153600000',
-      '- there is no option named "lifetimes.remembered.tll"',
-    ]);
+  const several: [options: object, lines: string[]][] = [
+    [
+      { lifetimes: { anonymous: { ttl: 0 }, remembered: { tll: 5 } } },
+      [
+        'lifetimes.anonymous.ttl must be a number of seconds, from 0.001 to 3153600000',
+        'there is no option named "lifetimes.remembered.tll"',
+      ],
+    ],
+    [
+      { cookie: { secure: false, domain: 'x.example', path: '/x', sameSite: 'none', partitioned: true } },
+      [
+        "cookie.sameSite 'none' needs cookie.secure",
+        'cookie.partitioned needs cookie.secure',
+        'a cookie named __Host-session needs cookie.secure; without TLS choose a name without this prefix',
+        'a cookie named __Host-session can have no cookie.domain; begin its name with __Secure-',
+        'a cookie named __Host-session needs the cookie.path /; begin its name with __Secure-',
+      ],
+    ],
+    [
+      { cookie: { name: 'a b', secure: false, sameSite: 'none' } },
+      [
+        'cookie.name is the name of a cookie: letters, digits and hyphens, at most 64',
+        "cookie.sameSite 'none' needs cookie.secure",
+      ],
+    ],
+    [
+      { cookie: { former: [{ name: 'a b', domain: 'com' }, 'sid', { path: '/x', maxAge: 5, secure: true }] } },
+      [
+        'cookie.former[0].name is the name of a cookie',
+        'cookie.former[0].domain is the name of a domain',
+        'cookie.former[1] is an object with any of name, domain, path and partitioned',
+        'there is no option named "cookie.former[2].maxAge"',
+        'there is no option named "cookie.former[2].secure"',
+        'cookie.former[2] cannot be in any browser: a cookie named __Host-session has no domain and the path /',
+      ],
+    ],
+    [
+      { useBearerToken: false, tokenSourcePriority: ['bearer', 'bearer'], cookie: {} },
+      [
+        'tokenSourcePriority names a source twice',
+        'tokenSourcePriority leaves no place for a token: it names bearer alone, and useBearerToken is off',
+        "tokenSourcePriority lacks 'cookie', though the option cookie is set: add it",
+      ],
+    ],
+  ];
+
+  it.each(several)('each fault of %j is a line of its own', (options, lines) => {
+    const message = faults({ secretKey: SECRET_KEY, tokenSourcePriority: ['cookie'], ...options });
+    expect(message.split('\n').slice(1)).toEqual(lines.map((line) => `- ${line}`));
   });
 
   it.each([
