@@ -1,7 +1,15 @@
-import { ConfigurableModuleBuilder, type Provider } from '@nestjs/common';
+import {
+  ConfigurableModuleBuilder,
+  type ConfigurableModuleAsyncOptions,
+  type ConfigurableModuleOptionsFactory,
+  type DynamicModule,
+  type Provider,
+} from '@nestjs/common';
 
 import type { SessionBackend } from './backends/session-backend.interface.js';
+import { notBoolean } from './options/is-true-or-false.js';
 import type { GivenSessionOptions } from './options/session-options.js';
+import { assertIsObject, assertNoFaults } from './options/validate-options.js';
 
 /** What `SessionModule.forRoot` takes: everything but `secretKey` has a default. */
 export type SessionModuleOptions = Omit<GivenSessionOptions, 'backend'> & {
@@ -17,18 +25,59 @@ export interface SessionModuleExtras {
   extraProviders?: Provider[];
 }
 
-export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } = new ConfigurableModuleBuilder<SessionModuleOptions>({
+const FACTORY_METHOD = 'createSessionOptions';
+
+type OptionsFactory = ConfigurableModuleOptionsFactory<SessionModuleOptions, typeof FACTORY_METHOD>;
+
+const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } = new ConfigurableModuleBuilder<SessionModuleOptions>({
   optionsInjectionToken: Symbol.for('nestjs-sessionx:options'),
 })
   .setClassMethodName('forRoot')
-  .setFactoryMethodName('createSessionOptions')
-  .setExtras<SessionModuleExtras>(
-    { isGlobal: true, extraProviders: [] },
-    (definition, { isGlobal, extraProviders }) => ({
+  .setFactoryMethodName(FACTORY_METHOD)
+  .setExtras<SessionModuleExtras>({ isGlobal: true, extraProviders: [] }, (definition, extras) => {
+    const { isGlobal = true, extraProviders = [] } = extras;
+    assertNoFaults(faultsOfExtras(isGlobal, extraProviders));
+    return {
       ...definition,
-      global: isGlobal ?? true,
+      global: isGlobal,
       // The later provider of a token wins, so these stand in for the module's own.
-      providers: [...(definition.providers ?? []), ...(extraProviders ?? [])],
-    }),
-  )
+      providers: [...(definition.providers ?? []), ...extraProviders],
+    };
+  })
   .build();
+
+export { MODULE_OPTIONS_TOKEN };
+
+/** `forRoot()` and `forRootAsync()` as Nest builds them, with messages for what would fail inside of Nest. */
+export class SessionModuleClass extends ConfigurableModuleClass {
+  /** @throws TypeError when the options are no object, or what stands beside them is wrong */
+  static override forRoot(options: SessionModuleOptions & Partial<SessionModuleExtras>): DynamicModule {
+    assertIsObject(options);
+    return super.forRoot(options);
+  }
+
+  /** @throws TypeError when what stands beside the factory is wrong */
+  static override forRootAsync(
+    options: ConfigurableModuleAsyncOptions<SessionModuleOptions, typeof FACTORY_METHOD> & Partial<SessionModuleExtras>,
+  ): DynamicModule {
+    const definition = super.forRootAsync(options);
+    const factory = options.useExisting ?? options.useClass;
+    if (options.useFactory !== undefined || factory === undefined) return definition;
+    const provider: Provider = {
+      provide: MODULE_OPTIONS_TOKEN,
+      useFactory: (instance: Partial<OptionsFactory>) => {
+        if (typeof instance[FACTORY_METHOD] === 'function') return instance[FACTORY_METHOD]();
+        throw new TypeError(`SessionModule cannot start: ${factory.name} has no method ${FACTORY_METHOD}().`);
+      },
+      inject: [factory],
+    };
+    return { ...definition, providers: [...(definition.providers ?? []), provider] };
+  }
+}
+
+function faultsOfExtras(isGlobal: unknown, extraProviders: unknown): string[] {
+  const faults: string[] = [];
+  if (typeof isGlobal !== 'boolean') faults.push(notBoolean('isGlobal', isGlobal));
+  if (!Array.isArray(extraProviders)) faults.push('extraProviders must be a list of providers');
+  return faults;
+}

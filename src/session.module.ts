@@ -30,11 +30,7 @@ import { SessionExchanges } from './requests/session-exchanges.js';
 import { SessionResponses } from './requests/session-responses.js';
 import { TokenFinder } from './requests/token-finder.js';
 import { assertNoConflict } from './session.module-conflict.js';
-import {
-  ConfigurableModuleClass,
-  MODULE_OPTIONS_TOKEN,
-  type SessionModuleOptions,
-} from './session.module-definition.js';
+import { MODULE_OPTIONS_TOKEN, SessionModuleClass, type SessionModuleOptions } from './session.module-definition.js';
 import { SessionErrorFilter } from './session-error.filter.js';
 import { SessionService } from './session.service.js';
 import { SessionContext } from './sessions/session-context.js';
@@ -164,7 +160,7 @@ const replaceable: Provider[] = [
     SESSION_CLOCK,
   ],
 })
-export class SessionModule extends ConfigurableModuleClass implements OnModuleInit {
+export class SessionModule extends SessionModuleClass implements OnModuleInit {
   readonly #modules: ModulesContainer;
   readonly #upgrades: ConnectionUpgrades;
   readonly #host: HttpAdapterHost;

@@ -1,5 +1,6 @@
 import { COOKIE_DOMAIN, COOKIE_NAME, COOKIE_PATH, hasHostPrefix } from './cookie-attributes.js';
 import { HasNoFaults } from './has-no-faults.js';
+import { notBoolean } from './is-true-or-false.js';
 
 /** A cookie that an earlier configuration has set. Missing fields have their present value. */
 export interface FormerCookie {
@@ -42,7 +43,7 @@ function faultsOfEntry(entry: unknown, presentName: unknown, place: string): str
   if (domain !== undefined && !matches(COOKIE_DOMAIN, domain)) faults.push(`${place}.domain is the name of a domain`);
   if (path !== undefined && !matches(COOKIE_PATH, path)) faults.push(`${place}.path begins with / and has no spaces`);
   if (partitioned !== undefined && typeof partitioned !== 'boolean') {
-    faults.push(`${place}.partitioned is true or false`);
+    faults.push(notBoolean(`${place}.partitioned`, partitioned));
   }
   const formerName = name ?? presentName;
   if (typeof formerName !== 'string' || !hasHostPrefix(formerName)) return faults;

@@ -1,12 +1,15 @@
 import { ValidateBy } from 'class-validator';
 
+import { booleanHint } from './is-true-or-false.js';
+
 /** A boolean, or the prefixes of {@link IpNetworkBinding}. */
 export function IsIpBinding(): PropertyDecorator {
   return ValidateBy({
     name: 'isIpBinding',
     validator: {
       validate: (value: unknown) => typeof value === 'boolean' || isPrefixes(value),
-      defaultMessage: () => 'ipBinding must be true, false, or { ipv4Prefix?: 1 to 32, ipv6Prefix?: 1 to 128 }',
+      defaultMessage: (args) =>
+        `ipBinding must be true, false, or { ipv4Prefix?: 1 to 32, ipv6Prefix?: 1 to 128 }${booleanHint(args?.value)}`,
     },
   });
 }

@@ -1,8 +1,9 @@
-import { IsBoolean, IsIn, IsOptional, Matches } from 'class-validator';
+import { IsIn, IsOptional, Matches } from 'class-validator';
 
 import { COOKIE_DOMAIN, COOKIE_PATH } from './cookie-attributes.js';
 import { AreFormerCookies, type FormerCookie } from './former-cookies.js';
 import { IsCookieName } from './is-cookie-name.js';
+import { IsTrueOrFalse } from './is-true-or-false.js';
 
 /** The cookie that carries the token when `'cookie'` is in `tokenSourcePriority`. HttpOnly always; it never outlives the session. */
 export class SessionCookieOptions {
@@ -29,11 +30,11 @@ export class SessionCookieOptions {
   sameSite: 'lax' | 'strict' | 'none' = 'lax';
 
   /** Only over TLS; browsers treat localhost as secure too. Default true (ASVS 3.3.1). */
-  @IsBoolean({ message: 'cookie.secure must be true or false' })
+  @IsTrueOrFalse('cookie.secure')
   secure: boolean = true;
 
   /** One cookie jar for each site that embeds this one (CHIPS). Needs `secure`. Default false. */
-  @IsBoolean({ message: 'cookie.partitioned must be true or false' })
+  @IsTrueOrFalse('cookie.partitioned')
   partitioned: boolean = false;
 
   /**

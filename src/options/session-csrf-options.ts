@@ -1,7 +1,8 @@
-import { IsBoolean, Matches } from 'class-validator';
+import { Matches } from 'class-validator';
 
 import { AreOrigins } from './are-origins.js';
 import { IsHeaderName } from './is-header-name.js';
+import { IsTrueOrFalse } from './is-true-or-false.js';
 
 const FIELD_NAME = /^(?!__proto__$)[A-Za-z_][\w-]{0,63}$/;
 
@@ -12,7 +13,7 @@ export class SessionCsrfOptions {
   allowedOrigins: string[] = [];
 
   /** Whether unsafe requests need the token even when the browser marks them as same-origin. Default false. */
-  @IsBoolean({ message: 'csrf.requireToken must be true or false' })
+  @IsTrueOrFalse('csrf.requireToken')
   requireToken: boolean = false;
 
   /** The header that carries the token in, and that of a new session out. Default `X-CSRF-Token`. */

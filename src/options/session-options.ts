@@ -2,7 +2,7 @@
 import 'reflect-metadata';
 
 import { Type } from 'class-transformer';
-import { IsBoolean, IsIn, IsObject, IsOptional, IsString, Matches, ValidateIf, ValidateNested } from 'class-validator';
+import { IsIn, IsInstance, IsOptional, IsString, Matches, ValidateIf, ValidateNested } from 'class-validator';
 import type { IncomingHttpHeaders } from 'node:http';
 
 import type { TokenSerializer } from '../tokens/token-serializer.interface.js';
@@ -17,6 +17,7 @@ import { BACKEND_METHODS, SERIALIZER_METHODS } from './assert-provided.js';
 import { IsObjectWith } from './is-object-with.js';
 import { IsSecretKeys } from './is-secret-key.js';
 import { IsTokenSources } from './is-token-sources.js';
+import { IsTrueOrFalse } from './is-true-or-false.js';
 import { SessionCookieOptions } from './session-cookie-options.js';
 import { SessionCsrfOptions } from './session-csrf-options.js';
 import { SessionJwtOptions } from './session-jwt-options.js';
@@ -93,7 +94,7 @@ export class SessionOptions {
   lifetimes?: SessionLifetimesOptions;
 
   /** Whether use moves the idle expiry to a later time. Default true. */
-  @IsBoolean()
+  @IsTrueOrFalse()
   slidingExpiration: boolean = true;
 
   /** Fraction of the lifetime that must have passed before a use renews the session: 0 at every use, 1 never before the end. Default 0.5. */
@@ -140,7 +141,7 @@ export class SessionOptions {
   headerName: string = 'X-Session-Token';
 
   /** Whether the token is read from `Authorization: Bearer` (RFC 6750). Default true. */
-  @IsBoolean()
+  @IsTrueOrFalse()
   useBearerToken: boolean = true;
 
   /** Where the token is searched for, in this order. Default header, bearer; for browsers add `'cookie'`. */
@@ -159,7 +160,7 @@ export class SessionOptions {
 
   /** Claims of the tokens, when `tokenFormat` is `'jwt'`. Default: see {@link SessionJwtOptions}. */
   @ValidateIf(({ jwt }: SessionOptions) => jwt !== undefined)
-  @IsObject({ message: 'jwt must be an object, such as { issuer: "https://id.example.com" }' })
+  @IsInstance(SessionJwtOptions, { message: 'jwt must be an object, such as { issuer: "https://id.example.com" }' })
   @ValidateNested()
   @Type(() => SessionJwtOptions)
   jwt?: SessionJwtOptions;
@@ -172,11 +173,11 @@ export class SessionOptions {
   ipBinding: boolean | IpNetworkBinding = false;
 
   /** Whether a session works only with the User-Agent for which it was created. Default false. */
-  @IsBoolean()
+  @IsTrueOrFalse()
   userAgentBinding: boolean = false;
 
   /** Whether `login()` carries the data and flash messages of an anonymous session over. The id is new in any case. Default true. */
-  @IsBoolean()
+  @IsTrueOrFalse()
   regenerateOnLogin: boolean = true;
 
   /** Where sessions live. Default: a `MemoryBackend`, for one process. */
@@ -207,7 +208,7 @@ export class SessionOptions {
 
   /** The cookie, when `tokenSourcePriority` names it. Default: see {@link SessionCookieOptions}. */
   @ValidateIf(({ cookie }: SessionOptions) => cookie !== undefined)
-  @IsObject({ message: 'cookie must be an object, such as { sameSite: "strict" }' })
+  @IsInstance(SessionCookieOptions, { message: 'cookie must be an object, such as { sameSite: "strict" }' })
   @ValidateNested()
   @Type(() => SessionCookieOptions)
   cookie?: SessionCookieOptions;
@@ -216,12 +217,14 @@ export class SessionOptions {
    * Whether unsafe requests (all but GET, HEAD, OPTIONS and TRACE) whose session came in the cookie must prove that they are same-origin, and so must
    * requests whose response would set a cookie with a new session. Default true; it does not apply to tokens in headers. ASVS 3.5.1.
    */
-  @IsBoolean()
+  @IsTrueOrFalse()
   enableCsrf: boolean = true;
 
   /** What counts as such a proof. Default: see {@link SessionCsrfOptions}. */
   @ValidateIf(({ csrf }: SessionOptions) => csrf !== undefined)
-  @IsObject({ message: 'csrf must be an object, such as { allowedOrigins: ["https://app.example.com"] }' })
+  @IsInstance(SessionCsrfOptions, {
+    message: 'csrf must be an object, such as { allowedOrigins: ["https://app.example.com"] }',
+  })
   @ValidateNested()
   @Type(() => SessionCsrfOptions)
   csrf?: SessionCsrfOptions;

@@ -32,12 +32,22 @@ export function validateOptions(given: GivenSessionOptions): SessionOptions {
   if (options.jwt !== undefined && options.tokenFormat !== 'jwt') {
     faults.push("jwt is set, though tokenFormat is not 'jwt': set tokenFormat, or remove jwt");
   }
-  if (faults.length > 0) {
-    throw new TypeError(
-      `SessionModule cannot start, its options are wrong:\n${faults.map((fault) => `- ${fault}`).join('\n')}`,
-    );
-  }
+  assertNoFaults(faults);
   return withHiddenKeys(options);
+}
+
+/** @throws TypeError that lists the faults, if there are any */
+export function assertNoFaults(faults: readonly string[]): void {
+  if (faults.length === 0) return;
+  throw new TypeError(
+    `SessionModule cannot start, its options are wrong:\n${faults.map((fault) => `- ${fault}`).join('\n')}`,
+  );
+}
+
+/** @throws TypeError for what is no object, such as the result of a factory that returns nothing */
+export function assertIsObject(given: unknown): asserts given is object {
+  if (typeof given === 'object' && given !== null) return;
+  throw new TypeError('SessionModule cannot start: its options are not an object. Pass at least { secretKey }.');
 }
 
 /** Services have the options, and applications log objects that have a service. */
@@ -67,9 +77,7 @@ function isSameName(one: unknown, other: unknown): boolean {
 }
 
 function withoutUndefined(given: unknown): Partial<GivenSessionOptions> {
-  if (typeof given !== 'object' || given === null) {
-    throw new TypeError('SessionModule cannot start: its options are not an object. Pass at least { secretKey }.');
-  }
+  assertIsObject(given);
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
@@ -81,7 +89,8 @@ function describe({ property, constraints = {}, children = [] }: ValidationError
           `there is no option named ${JSON.stringify(path + property)}${path === '' ? suggestionFor(property) : ''}`,
         ];
       case 'nestedValidation':
-        return []; // the option itself reports this with a better message
+      case 'unknownValue':
+        return []; // the option itself reports these with a better message
       default:
         return [message];
     }

@@ -250,6 +250,28 @@ describe('options', () => {
     expect(message.split('\n').slice(1)).toEqual(lines.map((line) => `- ${line}`));
   });
 
+  it.each(['cookie', 'csrf', 'jwt', 'lifetimes'])('%s that is a function is named', (option) => {
+    for (const value of [() => ({}), class {}]) {
+      const options = { secretKey: SECRET_KEY, tokenSourcePriority: ['cookie'], tokenFormat: 'jwt', [option]: value };
+      expect(faults(options)).toMatch(new RegExp(`wrong:\n- ${option} (must be|is) an object, such as [^\n]*$`));
+    }
+  });
+
+  it.each(['slidingExpiration', 'cookie.secure', 'csrf.requireToken', 'ipBinding'])(
+    '%s as the text of an environment variable is named, and how to mend it',
+    (option) => {
+      const [name = '', field] = option.split('.');
+      const given = (value: string) => ({ [name]: field === undefined ? value : { [field]: value } });
+      const message = (value: string) =>
+        faults({ secretKey: SECRET_KEY, tokenSourcePriority: ['cookie'], ...given(value) });
+      for (const value of ['true', 'false']) {
+        expect(message(value)).toContain(`- ${option} must be true`);
+        expect(message(value)).toContain("; it is a string, so compare it with 'true'");
+      }
+      expect(message('auto')).not.toContain('it is a string');
+    },
+  );
+
   it.each([
     {},
     { anonymous: {}, remembered: {} },
@@ -468,6 +490,48 @@ describe('the module', () => {
       expect(await each.listUserSessions('ann')).toHaveLength(2);
     }
     expect(await instances[1]!.deleteUserSessions('ann')).toBe(2);
+  });
+
+  it.each([undefined, null, 'secret', () => ({})])('forRoot(%p) stops the start with what to pass', (options) => {
+    expect(() => SessionModule.forRoot(options as never)).toThrow(
+      new TypeError('SessionModule cannot start: its options are not an object. Pass at least { secretKey }.'),
+    );
+  });
+
+  it('forRootAsync: a class without createSessionOptions() is named', async () => {
+    for (const module of [
+      SessionModule.forRootAsync({ useClass: Config as never }),
+      SessionModule.forRootAsync({ imports: [ConfigModule], useExisting: Config as never }),
+    ]) {
+      await expect(expiry([module])).rejects.toThrow(
+        new TypeError('SessionModule cannot start: Config has no method createSessionOptions().'),
+      );
+    }
+  });
+
+  it('forRootAsync: createSessionOptions may be a property, and use this', async () => {
+    class Lifetime {
+      readonly sessionTtl = 9;
+      readonly createSessionOptions = () => ({ secretKey: SECRET_KEY, sessionTtl: this.sessionTtl });
+    }
+    expect(await expiry([SessionModule.forRootAsync({ useClass: Lifetime })])).toBe(9000);
+  });
+
+  it.each<[extras: object, said: string]>([
+    [{ extraProviders: 1 }, '- extraProviders must be a list of providers'],
+    [{ extraProviders: null }, '- extraProviders must be a list of providers'],
+    [{ isGlobal: 'false' }, "- isGlobal must be true or false; it is a string, so compare it with 'true'"],
+    [{ isGlobal: null }, '- isGlobal must be true or false'],
+  ])('%j beside the options stops the start: %s', (extras, said) => {
+    const useFactory = () => ({ secretKey: SECRET_KEY });
+    const both = `SessionModule cannot start, its options are wrong:\n${said}`;
+    expect(() => SessionModule.forRoot({ secretKey: SECRET_KEY, ...extras })).toThrow(new TypeError(both));
+    expect(() => SessionModule.forRootAsync({ useFactory, ...extras })).toThrow(new TypeError(both));
+  });
+
+  it('undefined beside the options is the same as left out', () => {
+    const module = SessionModule.forRoot({ secretKey: SECRET_KEY, isGlobal: undefined, extraProviders: undefined });
+    expect(module.global).toBe(true);
   });
 
   it('a factory with faults stops the start with the list of them', async () => {
