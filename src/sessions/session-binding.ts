@@ -41,12 +41,12 @@ export class SessionBinding {
    * @throws SessionUsageError when a binding is on and its value is not known: such a session could never be used
    * @throws SessionSecurityError when the client has disconnected, so that its address is not known
    */
-  identityToStore({ ipAddress, userAgent, hasGone }: RequestClient): StoredIdentity {
-    const identity = identityOf({ ipAddress, userAgent });
+  identityToStore(client: RequestClient): StoredIdentity {
+    const identity = identityOf(client);
     if (this.#prefixes !== null && identity.ipAddress === null) {
-      if (hasGone === true) throw addressUnknown();
+      if (client.hasGone === true) throw addressUnknown();
       throw new SessionUsageError(
-        `ipBinding is on, so a session needs the client's address: ${howToProvideAddress(ipAddress)}`,
+        `ipBinding is on, so a session needs the client's address: ${howToProvideAddress(client, 'pass ipAddress to createSession()')}`,
       );
     }
     if (this.#bindsUserAgent && identity.userAgent === null) {
@@ -63,9 +63,7 @@ export class SessionBinding {
    */
   check(stored: StoredIdentity, client: RequestClient): void {
     if (this.#prefixes !== null) checkNetwork(stored.ipAddress, client, this.#prefixes);
-    if (this.#bindsUserAgent && (stored.userAgent === null || stored.userAgent !== shorten(client.userAgent))) {
-      throw new SessionSecurityError('BINDING_USER_AGENT_MISMATCH', 'The session belongs to another User-Agent.');
-    }
+    if (this.#bindsUserAgent) checkUserAgent(stored.userAgent, shorten(client.userAgent));
   }
 }
 
@@ -76,23 +74,33 @@ export function identityOf({ ipAddress, userAgent }: ClientIdentity): StoredIden
 
 function checkNetwork(
   stored: string | null,
-  { ipAddress, hasGone }: RequestClient,
+  client: RequestClient,
   prefixes: { readonly ipv4: number; readonly ipv6: number },
 ): void {
-  if (hasGone === true) throw addressUnknown();
-  const client = ipAddress ? normaliseIp(ipAddress) : null;
-  if (stored !== null && client !== null && inSameNetwork(stored, client, prefixes)) return;
-  throw new SessionSecurityError(
-    'BINDING_IP_MISMATCH',
-    `The session belongs to another network address.${client === null ? ` The request has none: ${howToProvideAddress(ipAddress)}` : ''}`,
-  );
+  if (client.hasGone === true) throw addressUnknown();
+  const address = client.ipAddress ? normaliseIp(client.ipAddress) : null;
+  if (stored !== null && address !== null && inSameNetwork(stored, address, prefixes)) return;
+  const hint = address === null ? ` The client has none: ${howToProvideAddress(client, passToCall('ipAddress'))}` : '';
+  throw new SessionSecurityError('BINDING_IP_MISMATCH', `The session belongs to another network address.${hint}`);
 }
 
-/** @param given a value that should be an address and is not one */
-function howToProvideAddress(given: string | null | undefined): string {
-  return given
-    ? `${shownAddress(given)} is not an IP address. Configure the proxy to forward the address of the client, and list in 'trust proxy' (Express) or trustProxy (Fastify) only proxies that do.`
-    : 'pass ipAddress to createSession(), or let the server listen on a TCP port.';
+function checkUserAgent(stored: string | null, userAgent: string | null): void {
+  if (stored !== null && stored === userAgent) return;
+  const hint = userAgent === null ? ` The client has none: ${passToCall('userAgent')}.` : '';
+  throw new SessionSecurityError('BINDING_USER_AGENT_MISMATCH', `The session belongs to another User-Agent.${hint}`);
+}
+
+/** For a client that no request describes: the call with a token has to. */
+function passToCall(name: keyof ClientIdentity): string {
+  return `pass { ${name} } as the argument client of getSession() or renewSession()`;
+}
+
+/** @param howInCall for a client that no request describes */
+function howToProvideAddress({ ipAddress, hasGone }: RequestClient, howInCall: string): string {
+  if (ipAddress) {
+    return `${shownAddress(ipAddress)} is not an IP address. Configure the proxy to forward the address of the client, and list in 'trust proxy' (Express) or trustProxy (Fastify) only proxies that do.`;
+  }
+  return hasGone === undefined ? `${howInCall}.` : 'let the server listen on a TCP port.';
 }
 
 /** The error for a client that has disconnected and no longer waits for the response. */

@@ -264,12 +264,26 @@ describe.each(PLATFORMS)('bindings, on %s', (platform) => {
   it('a session for a bound service needs something to be bound to', async () => {
     const app = await boundApp({ ipBinding: true, userAgentBinding: true });
     const sessions = app.app.get(SessionService);
-    await expect(sessions.createSession({ userAgent: 'x' })).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(sessions.createSession({ userAgent: 'x' })).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringMatching(/address: pass ipAddress to createSession\(\)\.$/) as unknown,
+    });
     await expect(sessions.createSession({ ipAddress: '192.0.2.1' })).rejects.toMatchObject({ code: 'USAGE' });
     const { token } = await sessions.createSession({ ipAddress: '192.0.2.1', userAgent: 'x' });
-    await expect(sessions.getSession(token)).rejects.toMatchObject({ code: 'BINDING_IP_MISMATCH' });
+    for (const call of [sessions.getSession(token), sessions.renewSession(token, { userAgent: 'x' })]) {
+      await expect(call).rejects.toMatchObject({
+        code: 'BINDING_IP_MISMATCH',
+        message:
+          'The session belongs to another network address. The client has none: pass { ipAddress } as the argument client of getSession() or renewSession().',
+      });
+    }
     await expect(sessions.getSession(token, { ipAddress: '192.0.2.1' })).rejects.toMatchObject({
       code: 'BINDING_USER_AGENT_MISMATCH',
+      message:
+        'The session belongs to another User-Agent. The client has none: pass { userAgent } as the argument client of getSession() or renewSession().',
+    });
+    await expect(sessions.getSession(token, { ipAddress: '192.0.2.2', userAgent: 'x' })).rejects.toMatchObject({
+      message: 'The session belongs to another network address.',
     });
     expect((await sessions.getSession(token, { ipAddress: '192.0.2.1', userAgent: 'x' })).ipAddress).toBe('192.0.2.1');
     await app.close();
