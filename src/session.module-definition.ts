@@ -14,15 +14,15 @@ import { assertIsObject, assertNoFaults } from './options/validate-options.js';
 /** What `SessionModule.forRoot` takes: everything but `secretKey` has a default. */
 export type SessionModuleOptions = Omit<GivenSessionOptions, 'backend'> & {
   /** Where sessions live. Default: a `MemoryBackend`, for one process. */
-  backend?: SessionBackend;
+  backend?: SessionBackend | undefined;
 };
 
 /** What stands beside the options in `forRoot` and `forRootAsync`. */
 export interface SessionModuleExtras {
   /** Whether guard, decorators and `SessionService` work in every module without an import. Default true. */
-  isGlobal?: boolean;
+  isGlobal?: boolean | undefined;
   /** Providers in place of the module's own, such as for `SESSION_BACKEND`, `SESSION_CLOCK` or `TOKEN_SERIALIZER`. */
-  extraProviders?: Provider[];
+  extraProviders?: Provider[] | undefined;
 }
 
 const FACTORY_METHOD = 'createSessionOptions';

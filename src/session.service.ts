@@ -7,6 +7,7 @@ import { SessionConflictError, SessionNotFoundError } from './errors/session-err
 import { originOf } from './events/session-event.js';
 import { identityOf } from './sessions/session-binding.js';
 import { routeOf } from './http/route-of.js';
+import type { OrUndefined } from './options/or-undefined.js';
 import type { LoginOptions, StartOptions } from './requests/request-options.js';
 import { OneTimeValues } from './requests/one-time-values.js';
 import { RequestLog } from './requests/request-log.js';
@@ -33,11 +34,11 @@ import { SessionStore } from './store/session-store.js';
 import { isSessionId } from './tokens/session-secret.js';
 
 /** What `createSession()` takes; everything may be left out. */
-export interface CreateSessionOptions extends NewSessionLifetime, ProofOptions, ClientIdentity {
+export interface CreateSessionOptions extends NewSessionLifetime, ProofOptions, OrUndefined<ClientIdentity> {
   /** Default: none, an anonymous session. */
-  readonly user?: NewSessionUser | null;
+  readonly user?: NewSessionUser | null | undefined;
   /** Default: empty. */
-  readonly data?: Partial<SessionData>;
+  readonly data?: Partial<SessionData> | undefined;
 }
 
 /** Choices for a new id. */
@@ -46,19 +47,19 @@ export interface RegenerateOptions {
    * Seconds for which the old id is an alias of the session, at most 300: for requests of the client that are under way. They get the same
    * session, and no token. Default 0: it is dead at once.
    */
-  readonly grace?: number;
+  readonly grace?: number | undefined;
 }
 
 /** For the audit log of the application. */
 export interface EndOptions {
   /** Who ends the session, or changes its user, such as the `userId` of an administrator: `by` of the event. Default: null. */
-  readonly by?: string | null;
+  readonly by?: string | null | undefined;
 }
 
 /** Choices for a log-out everywhere. */
 export interface EndAllOptions extends EndOptions {
   /** The `sessionId` of the one that stays, which is the caller's own: it never comes from a client. Default: none stays. */
-  readonly except?: string;
+  readonly except?: string | undefined;
 }
 
 /**
@@ -122,7 +123,7 @@ export class SessionService {
    * @param client what the bindings, if any are on, compare
    * @throws SessionTokenError, SessionNotFoundError, SessionInvalidError, SessionSecurityError; SessionUsageError when `client` is wrong
    */
-  async getSession(token: string, client: ClientIdentity = {}): Promise<Session> {
+  async getSession(token: string, client: OrUndefined<ClientIdentity> = {}): Promise<Session> {
     const known = await this.#logMisuse(() => clientOf(client));
     const { session } = await this.loader.loadByText(token, known, this.store.newBudget());
     return session;
@@ -268,7 +269,7 @@ export class SessionService {
    *
    * @throws as `getSession()`; SessionConflictError for a token of an id that the session has no more
    */
-  async renewSession(token: string, client: ClientIdentity = {}): Promise<IssuedSession> {
+  async renewSession(token: string, client: OrUndefined<ClientIdentity> = {}): Promise<IssuedSession> {
     const budget = this.store.newBudget();
     const { session, token: verified } = await this.loader.loadByText(token, client, budget);
     if (Session.stateOf(session).isByOldId)
@@ -311,7 +312,7 @@ export class SessionService {
    * @param request the request, or the `ExecutionContext` of a guard or interceptor
    * @throws SessionCsrfError when the token is to go in a cookie, and another site may have sent the request
    */
-  async start(request: ExecutionContext | object, options: StartOptions = {}): Promise<LoginResult> {
+  async start(request: ExecutionContext | object, options: OrUndefined<StartOptions> = {}): Promise<LoginResult> {
     return this.#inRequest(request, (known) => this.exchanges.start(known, optionsOf(options)));
   }
 
@@ -329,7 +330,7 @@ export class SessionService {
   async login(
     request: ExecutionContext | object,
     user: NewSessionUser,
-    options: LoginOptions = {},
+    options: OrUndefined<LoginOptions> = {},
   ): Promise<LoginResult> {
     return this.#inRequest(request, (known) => this.exchanges.login(known, user, optionsOf(options)));
   }

@@ -11,7 +11,7 @@ export interface FreshOptions {
   /** The most seconds since the proof, a whole number. */
   readonly within: number;
   /** The proof was by one of these methods. Default: by any. */
-  readonly methods?: readonly string[];
+  readonly methods?: readonly string[] | undefined;
 }
 
 /**

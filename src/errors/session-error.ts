@@ -39,7 +39,7 @@ export interface SessionErrorOptions {
   /** What led to this error. Never the original error of a driver, which may contain keys, payloads and passwords. */
   readonly cause?: unknown;
   /** Whether `code` is sent to the client, because the client can react to it. Default false. */
-  readonly tellsCode?: boolean;
+  readonly tellsCode?: boolean | undefined;
 }
 
 /**

@@ -8,7 +8,7 @@ export interface ContextRequest {
    */
   readonly request: object;
   /** The response to `request`. `null`: there is none that could carry a token. Left out: what the platform knows. */
-  readonly response?: object | null;
+  readonly response?: object | null | undefined;
   /**
    * The session token, where it is not in the headers of `request`. It is looked at first. Anything but a string that a client has sent in its place is
    * a token that opens no session; `null` is none. Only for what has no `response`.
@@ -20,13 +20,13 @@ export interface ContextRequest {
    * The same object for all messages of one connection, such as its socket. Default: `request`. Messages with other headers or another token than the
    * first have a connection of their own.
    */
-  readonly connection?: object;
+  readonly connection?: object | undefined;
   /**
    * The same object while one message is handled, and another one for each message: `SessionService` takes it too, as it takes a request. Default: in a
    * microservice what `@Ctx()` injects, in GraphQL the operation, in a gateway the message; elsewhere `request`,
    * and for a connection there is none.
    */
-  readonly message?: object;
+  readonly message?: object | undefined;
 }
 
 /** Tells what is the request in the contexts of one type. The option `contexts` takes readers of the application. */

@@ -5,13 +5,13 @@ import { notBoolean } from './is-true-or-false.js';
 /** A cookie that an earlier configuration has set. Missing fields have their present value. */
 export interface FormerCookie {
   /** A name that differs from the present one is cleared, and never read. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Default: both the present domain and no domain. */
-  readonly domain?: string;
+  readonly domain?: string | undefined;
   /** Default: the present path. */
-  readonly path?: string;
+  readonly path?: string | undefined;
   /** Default: both values. */
-  readonly partitioned?: boolean;
+  readonly partitioned?: boolean | undefined;
 }
 
 /** Each one is cleared by two to four header lines, and proxies limit response headers to a few kilobytes. */

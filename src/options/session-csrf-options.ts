@@ -10,7 +10,7 @@ const FIELD_NAME = /^(?!__proto__$)[A-Za-z_][\w-]{0,63}$/;
 export class SessionCsrfOptions {
   /** Origins that may send unsafe requests, besides the application's own, such as `https://app.example.com`. Default none. */
   @AreOrigins()
-  allowedOrigins: string[] = [];
+  allowedOrigins: readonly string[] = [];
 
   /** Whether unsafe requests need the token even when the browser marks them as same-origin. Default false. */
   @IsTrueOrFalse('csrf.requireToken')

@@ -18,6 +18,7 @@ import { IsObjectWith } from './is-object-with.js';
 import { IsSecretKeys } from './is-secret-key.js';
 import { IsTokenSources } from './is-token-sources.js';
 import { IsTrueOrFalse } from './is-true-or-false.js';
+import type { OrUndefined } from './or-undefined.js';
 import { SessionCookieOptions } from './session-cookie-options.js';
 import { SessionCsrfOptions } from './session-csrf-options.js';
 import { SessionJwtOptions } from './session-jwt-options.js';
@@ -41,9 +42,9 @@ export type TokenSource = 'header' | 'bearer' | 'cookie';
 /** How much of the client's address a session is bound to. */
 export interface IpNetworkBinding {
   /** Leading bits of an IPv4 address that must stay the same, 1 to 32. Default 32. */
-  readonly ipv4Prefix?: number;
+  readonly ipv4Prefix?: number | undefined;
   /** Leading bits of an IPv6 address that must stay the same, 1 to 128. Default 128; 64 is one home or office. */
-  readonly ipv6Prefix?: number;
+  readonly ipv6Prefix?: number | undefined;
 }
 
 /** The parts that the requests of Express, of Fastify and of Node have in common. */
@@ -64,7 +65,7 @@ export class SessionOptions {
    * and a client with an old token gets a new one under the first key.
    */
   @IsSecretKeys()
-  secretKey!: string | string[];
+  secretKey!: string | readonly string[];
 
   /**
    * Key of the tag by which a user's sessions are found. Default: `secretKey`; required where that is a list of several keys. A change of it
@@ -146,7 +147,7 @@ export class SessionOptions {
 
   /** Where the token is searched for, in this order. Default header, bearer; for browsers add `'cookie'`. */
   @IsTokenSources()
-  tokenSourcePriority: TokenSource[] = ['header', 'bearer'];
+  tokenSourcePriority: readonly TokenSource[] = ['header', 'bearer'];
 
   /**
    * `'simple'`, 100 characters; `'jwt'`, a JSON Web Token, for which the package `jose` must be installed; or a serializer of your own. A change
@@ -264,9 +265,11 @@ export class SessionOptions {
 }
 
 /** The options as an application writes them: everything but `secretKey` has a default. `forRoot` adds the type of `backend`. */
-export type GivenSessionOptions = Pick<SessionOptions, 'secretKey'> &
-  Partial<Omit<SessionOptions, 'secretKey' | 'cookie' | 'csrf' | 'jwt'>> & {
-    cookie?: Partial<SessionCookieOptions> | undefined;
-    csrf?: Partial<SessionCsrfOptions> | undefined;
-    jwt?: Partial<SessionJwtOptions> | undefined;
-  };
+export type GivenSessionOptions = OrUndefined<
+  Pick<SessionOptions, 'secretKey'> &
+    Partial<Omit<SessionOptions, 'secretKey' | 'cookie' | 'csrf' | 'jwt'>> & {
+      cookie?: OrUndefined<Partial<SessionCookieOptions>>;
+      csrf?: OrUndefined<Partial<SessionCsrfOptions>>;
+      jwt?: OrUndefined<Partial<SessionJwtOptions>>;
+    }
+>;

@@ -1,3 +1,5 @@
+import type { OrUndefined } from '../options/or-undefined.js';
+
 /**
  * Who is signed in. Add your own fields by declaration merging; they stay typed through every call and decorator:
  *
@@ -22,8 +24,10 @@ export interface SessionUser {
 }
 
 /** What `login()` and `createSession()` take: a {@link SessionUser} whose lists may be left out. */
-export type NewSessionUser = Omit<SessionUser, 'roles' | 'permissions' | 'metadata'> &
-  Partial<Pick<SessionUser, 'roles' | 'permissions' | 'metadata'>>;
+export type NewSessionUser = OrUndefined<
+  Omit<SessionUser, 'roles' | 'permissions' | 'metadata'> &
+    Partial<Pick<SessionUser, 'roles' | 'permissions' | 'metadata'>>
+>;
 
 /**
  * What the application keeps in a session. Give your keys types by declaration merging:

@@ -21,7 +21,7 @@ const PART = 'oneTime';
 /** Choices for a one-time value. */
 export interface OneTimeOptions {
   /** Seconds after which it is not handed out any more, more than 0. It never outlives its session. Default 600. */
-  readonly ttl?: number;
+  readonly ttl?: number | undefined;
 }
 
 /**

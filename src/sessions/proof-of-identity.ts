@@ -11,7 +11,7 @@ export interface ProofOptions {
    * The methods, such as `['pwd', 'otp']`: any texts, of which RFC 8176 names many. At most 16 of at most 128 characters. Default: none.
    * They become `session.authMethods`.
    */
-  readonly methods?: readonly string[];
+  readonly methods?: readonly string[] | undefined;
 }
 
 /** Checks the methods of a proof. @returns a copy without repetitions @throws SessionUsageError */

@@ -12,22 +12,22 @@ import type { Session } from './session.js';
 /** How long a session lasts. */
 export interface SessionLifetime {
   /** Seconds of idle lifetime. */
-  readonly ttl?: number;
+  readonly ttl?: number | undefined;
   /** Seconds until the session ends, regardless of use; `null` for no limit. */
-  readonly absoluteTimeout?: number | null;
+  readonly absoluteTimeout?: number | null | undefined;
 }
 
 /** How long a new session lasts. What is left out is as the options say. */
 export interface NewSessionLifetime {
   /** Seconds of idle lifetime. Default: that of the options. Longer than the `absoluteTimeout` of the options is an error. */
-  readonly ttl?: number;
+  readonly ttl?: number | undefined;
   /** Seconds until the session ends, regardless of use. Default: that of the options, which it can only shorten; more is an error. */
-  readonly absoluteTimeout?: number;
+  readonly absoluteTimeout?: number | undefined;
   /**
    * Whether the user asked to be remembered: the session has the lifetimes of `lifetimes.remembered`, and its cookie outlives the browser.
    * Default false.
    */
-  readonly remember?: boolean;
+  readonly remember?: boolean | undefined;
 }
 
 /** The times of a new session. */

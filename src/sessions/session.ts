@@ -115,7 +115,7 @@ export class Session {
    * The messages that this object holds, oldest first. Two requests that run at once may both see a message here; `@FlashMessages()`
    * and `SessionService.takeFlash()` hand each out once.
    */
-  getFlashMessages({ clear = true }: { clear?: boolean } = {}): FlashMessage[] {
+  getFlashMessages({ clear = true }: { clear?: boolean | undefined } = {}): FlashMessage[] {
     return this.#state.readFlash(clear).map(toFlashMessage);
   }
 

@@ -16,18 +16,18 @@ import { anonymousTag, newSecret, sessionIdOf } from '../tokens/session-secret.j
 /** Options of `fakeSession()`, all optional. */
 export interface FakeSessionOptions {
   /** Default: none, an anonymous session. */
-  readonly user?: NewSessionUser | null;
-  readonly data?: Partial<SessionData>;
-  readonly ipAddress?: string | null;
-  readonly userAgent?: string | null;
+  readonly user?: NewSessionUser | null | undefined;
+  readonly data?: Partial<SessionData> | undefined;
+  readonly ipAddress?: string | null | undefined;
+  readonly userAgent?: string | null | undefined;
   /** When the user last proved their identity. Default: now. */
-  readonly authenticatedAt?: Date;
+  readonly authenticatedAt?: Date | undefined;
   /** How they proved it. Default: nothing is known. */
-  readonly authMethods?: readonly string[];
+  readonly authMethods?: readonly string[] | undefined;
   /** Seconds of idle lifetime. Default: that of the option `sessionTtl`, 3600. */
-  readonly ttl?: number;
+  readonly ttl?: number | undefined;
   /** Default: the clock of the operating system. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
 }
 
 /**

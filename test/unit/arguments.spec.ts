@@ -321,6 +321,27 @@ describe('an argument that is not what it should be', () => {
   );
 });
 
+it('undefined in the options of a call is the same as left out', async () => {
+  const { sessions, clock, close } = await startService(new MemoryBackend(), { absoluteTimeout: 86_400 });
+  const user = { userId: 'ann', username: undefined, roles: undefined, permissions: undefined, metadata: undefined };
+  const lifetime = { ttl: undefined, absoluteTimeout: undefined, remember: undefined };
+  const client = { ipAddress: undefined, userAgent: undefined };
+  const given = await sessions.createSession({ user, data: undefined, methods: undefined, ...lifetime, ...client });
+  const { session, token } = await sessions.createSession({ user: { userId: 'ann' } });
+  expect(given.session.toJSON()).toEqual({ ...session.toJSON(), sessionId: given.session.sessionId });
+  expect((await sessions.getSession(token, client)).sessionId).toBe(session.sessionId);
+  expect((await sessions.renewSession(token, client)).session.sessionId).toBe(session.sessionId);
+  await sessions.oneTime.put(session, 'state', 1, { ttl: undefined });
+  clock.advance(599_999);
+  expect(await sessions.oneTime.consume(session, 'state')).toBe(1);
+  const renewed = await sessions.regenerateSessionId(session, { grace: undefined });
+  await expect(sessions.getSession(token)).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' });
+  expect(await sessions.invalidateSession(renewed.session, { by: undefined })).toBe(true);
+  expect(await sessions.updateUserSessions('ann', ({ roles }) => void roles.push('admin'), { by: undefined })).toBe(1);
+  expect(await sessions.deleteUserSessions('ann', { except: undefined, by: undefined })).toBe(1);
+  await close();
+});
+
 it('deleteSession takes the session too, whose changes end with it', async () => {
   const { sessions, close } = await startService(new MemoryBackend());
   const { session } = await sessions.createSession();

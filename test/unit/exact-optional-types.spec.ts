@@ -4,7 +4,7 @@ import ts from 'typescript';
 
 const root = join(import.meta.dirname, '..', '..');
 
-it.each(['redis-options.ts', 'merged-declarations.ts'])(
+it.each(['redis-options.ts', 'merged-declarations.ts', 'undefined-options.ts'])(
   'compiles under exactOptionalPropertyTypes: %s',
   (name) => {
     const file = join(root, 'test', 'types', name);

@@ -6,7 +6,11 @@ import {
   SESSION_BACKEND,
   SESSION_CLOCK,
   MemoryBackend,
+  SessionCookieOptions,
+  SessionCsrfOptions,
+  SessionJwtOptions,
   SessionModule,
+  SessionOptions,
   SessionService,
   TOKEN_SERIALIZER,
   type SessionModuleOptions,
@@ -47,8 +51,23 @@ describe('options', () => {
     });
   });
 
-  it('take undefined for "left out"', () => {
-    expect(validateOptions({ secretKey: SECRET_KEY, sessionTtl: undefined, backend: undefined }).sessionTtl).toBe(3600);
+  it('take undefined for "left out", at any depth', () => {
+    const allUndefined = (options: object) => Object.fromEntries(Object.keys(options).map((name) => [name, undefined]));
+    const secretKey = [SECRET_KEY];
+    expect(validateOptions({ ...allUndefined(new SessionOptions()), secretKey })).toEqual(
+      validateOptions({ secretKey }),
+    );
+    const defaults = { secretKey, tokenSourcePriority: ['cookie'] as const, tokenFormat: 'jwt' as const };
+    expect(
+      validateOptions({
+        ...defaults,
+        cookie: allUndefined(new SessionCookieOptions()),
+        csrf: allUndefined(new SessionCsrfOptions()),
+        jwt: allUndefined(new SessionJwtOptions()),
+      }),
+    ).toEqual(validateOptions({ ...defaults, cookie: {}, csrf: {}, jwt: {} }));
+    const former = [{ name: 'sid', domain: undefined, path: undefined, partitioned: undefined }];
+    expect(faults({ ...defaults, jwt: undefined, cookie: { former }, ipBinding: { ipv4Prefix: undefined } })).toBe('');
   });
 
   const wrong: [option: string, value: unknown][] = [
@@ -251,7 +270,7 @@ describe('options', () => {
   });
 
   it.each(['cookie', 'csrf', 'jwt', 'lifetimes'])('%s that is a function is named', (option) => {
-    for (const value of [() => ({}), class {}]) {
+    for (const value of [() => ({}), SessionCookieOptions]) {
       const options = { secretKey: SECRET_KEY, tokenSourcePriority: ['cookie'], tokenFormat: 'jwt', [option]: value };
       expect(faults(options)).toMatch(new RegExp(`wrong:\n- ${option} (must be|is) an object, such as [^\n]*$`));
     }

@@ -8,10 +8,10 @@ export interface MemcachedBackendOptions {
    */
   readonly servers: string;
   /** For SASL, where `servers` does not name them. */
-  readonly username?: string;
-  readonly password?: string;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
   /** The largest item that the servers take, bytes, as their `-I`. Default 1,048,576, which is Memcached's own. */
-  readonly maxItemSize?: number;
+  readonly maxItemSize?: number | undefined;
 }
 
 export interface MemcachedServerOptions {

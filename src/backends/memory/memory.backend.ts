@@ -37,7 +37,7 @@ export interface MemoryBackendOptions {
    * The most records that are kept. Beyond it the oldest leave that sign no user in: anonymous, invalidated, and aliases. Where there are none, a
    * new session is a 503, and no user is signed out by another one's login. Default 100,000.
    */
-  readonly maxRecords?: number;
+  readonly maxRecords?: number | undefined;
 }
 
 /**

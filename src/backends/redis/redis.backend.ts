@@ -33,7 +33,7 @@ export interface RedisBackendOptions {
    * Where Redis evicts keys when its memory is full, logging out everywhere misses sessions. `report` (default) says so in the log at `error`;
    * `refuse` also makes requests for sessions 503 until it is mended.
    */
-  readonly onEviction?: 'report' | 'refuse';
+  readonly onEviction?: 'report' | 'refuse' | undefined;
 }
 
 /**

@@ -34,7 +34,7 @@ export interface BackendSubject {
   /** Replaces a record with a value that is not a record of this module. Default: that requirement is left out. */
   damage?(key: DamagedKey): Promise<void>;
   /** For a backend without `keepsAliases`: the requirements of aliases are left out. */
-  aliases?: false;
+  aliases?: false | undefined;
   /**
    * Gives a record a form that only a later version of the backend knows, such as `encodeRecord` with a higher number. Default: that
    * requirement is left out.
