@@ -7,7 +7,6 @@ import { SessionConflictError, SessionNotFoundError } from './errors/session-err
 import { originOf } from './events/session-event.js';
 import { identityOf } from './sessions/session-binding.js';
 import { routeOf } from './http/route-of.js';
-import type { OrUndefined } from './options/or-undefined.js';
 import type { LoginOptions, StartOptions } from './requests/request-options.js';
 import { OneTimeValues } from './requests/one-time-values.js';
 import { RequestLog } from './requests/request-log.js';
@@ -34,7 +33,7 @@ import { SessionStore } from './store/session-store.js';
 import { isSessionId } from './tokens/session-secret.js';
 
 /** What `createSession()` takes; everything may be left out. */
-export interface CreateSessionOptions extends NewSessionLifetime, ProofOptions, OrUndefined<ClientIdentity> {
+export interface CreateSessionOptions extends NewSessionLifetime, ProofOptions, ClientIdentity {
   /** Default: none, an anonymous session. */
   readonly user?: NewSessionUser | null | undefined;
   /** Default: empty. */
@@ -123,7 +122,7 @@ export class SessionService {
    * @param client what the bindings, if any are on, compare
    * @throws SessionTokenError, SessionNotFoundError, SessionInvalidError, SessionSecurityError; SessionUsageError when `client` is wrong
    */
-  async getSession(token: string, client: OrUndefined<ClientIdentity> = {}): Promise<Session> {
+  async getSession(token: string, client: ClientIdentity = {}): Promise<Session> {
     const known = await this.#logMisuse(() => clientOf(client));
     const { session } = await this.loader.loadByText(token, known, this.store.newBudget());
     return session;
@@ -269,7 +268,7 @@ export class SessionService {
    *
    * @throws as `getSession()`; SessionConflictError for a token of an id that the session has no more
    */
-  async renewSession(token: string, client: OrUndefined<ClientIdentity> = {}): Promise<IssuedSession> {
+  async renewSession(token: string, client: ClientIdentity = {}): Promise<IssuedSession> {
     const budget = this.store.newBudget();
     const { session, token: verified } = await this.loader.loadByText(token, client, budget);
     if (Session.stateOf(session).isByOldId)
@@ -312,7 +311,7 @@ export class SessionService {
    * @param request the request, or the `ExecutionContext` of a guard or interceptor
    * @throws SessionCsrfError when the token is to go in a cookie, and another site may have sent the request
    */
-  async start(request: ExecutionContext | object, options: OrUndefined<StartOptions> = {}): Promise<LoginResult> {
+  async start(request: ExecutionContext | object, options: StartOptions = {}): Promise<LoginResult> {
     return this.#inRequest(request, (known) => this.exchanges.start(known, optionsOf(options)));
   }
 
@@ -330,7 +329,7 @@ export class SessionService {
   async login(
     request: ExecutionContext | object,
     user: NewSessionUser,
-    options: OrUndefined<LoginOptions> = {},
+    options: LoginOptions = {},
   ): Promise<LoginResult> {
     return this.#inRequest(request, (known) => this.exchanges.login(known, user, optionsOf(options)));
   }

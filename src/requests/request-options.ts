@@ -6,7 +6,7 @@ import type { SessionData } from '../records/session-user.js';
 /** How the client gets a new token. */
 export interface TransportOptions {
   /** Default: where the token of the request was found, else the first of `tokenSourcePriority`. */
-  readonly transport?: TokenSource;
+  readonly transport?: TokenSource | undefined;
 }
 
 /** Choices for one login. */
@@ -15,5 +15,5 @@ export interface LoginOptions extends NewSessionLifetime, ProofOptions, Transpor
 /** Choices for a session that `start()` makes. */
 export interface StartOptions extends TransportOptions {
   /** Put into the session, new or not. Default: nothing. */
-  readonly data?: Partial<SessionData>;
+  readonly data?: Partial<SessionData> | undefined;
 }
