@@ -211,7 +211,7 @@ export class SessionState {
 
   /** Called after the one-time values were changed, by which the session became `stored`. */
   oneTimeChanged(stored: StoredSession): void {
-    this.#stored = stored;
+    this.#storedAs(stored);
   }
 
   /** Called after the lifetime was changed, by which the session became `stored`. What the holder has changed is still to be stored. */

@@ -101,6 +101,18 @@ class PageController {
 
   @UseGuards(SessionGuard)
   @HttpCode(200)
+  @Post('held-one-time/:call')
+  async heldOneTime(@CurrentSession() session: Session, @Param('call') call: string) {
+    const barrier = barriers.late;
+    barrier?.arrived();
+    await barrier?.opened;
+    if (call === 'put') await this.sessions.oneTime.put(session, 'state', 'x');
+    else await this.sessions.oneTime.consume(session, 'state');
+    return {};
+  }
+
+  @UseGuards(SessionGuard)
+  @HttpCode(200)
   @Post('held-login/:name')
   async heldLogin(@Req() request: object, @Param('name') name: string) {
     const barrier = barriers[name];
@@ -418,6 +430,20 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
       expect((await request('GET', '/me', byCookie(token!))).body.id).toBe(body.id);
     });
 
+    it.each(['put', 'consume'])('is not, when oneTime.%s() finds the session under its newer id', async (call) => {
+      await start(PERSISTENT);
+      const { token: old } = await signInByCookie();
+      app.clock.advanceSeconds(60);
+      const held = hold('late');
+      const late = request('POST', `/held-one-time/${call}`, byCookie(old));
+      await held.arrived;
+      const { token } = await request('POST', '/new-id?grace=10', byCookie(old), {});
+      held.go();
+      const { status, setCookies } = await late;
+      expect([status, setCookies]).toEqual([200, []]);
+      expect((await request('GET', '/me', byCookie(token!))).status).toBe(200);
+    });
+
     it('is not, when the handler finds the session under its newer id', async () => {
       await start(PERSISTENT);
       const { token: old } = await signInByCookie();
@@ -432,6 +458,22 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
       expect((await request('GET', '/me', byCookie(token!))).body.data).toEqual({ late: true });
     });
   });
+
+  it.each(['put', 'consume'])(
+    'a token that would be renewed is not, when oneTime.%s() finds the session under its newer id',
+    async (call) => {
+      await start({ sessionTtl: 100 });
+      const old = await signIn();
+      app.clock.advanceSeconds(60);
+      const held = hold('late');
+      const late = post(`/held-one-time/${call}`, old);
+      await held.arrived;
+      const { token } = await post('/new-id?grace=10', old);
+      held.go();
+      expect([(await late).status, (await late).token]).toEqual([200, null]);
+      expect((await get('/me', token!)).status).toBe(200);
+    },
+  );
 
   it('a token under an old key is not replaced when the session gets its newer id during the renewal', async () => {
     await start({ sessionTtl: 100 });
