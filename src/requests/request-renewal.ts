@@ -15,6 +15,8 @@ export interface RenewedRequest extends KnownRequest {
   readonly budget: StoreBudget;
   /** A request renews once. */
   isRenewed: boolean;
+  /** Lets a response that begins meanwhile wait for the token. */
+  rotates(rotation: Promise<void>): Promise<void>;
 }
 
 /** What the use of a session by a request renews, when it is due: the times of the session, the token of the client, the id. */
@@ -62,7 +64,7 @@ export class RequestRenewal {
     // only now, because nearly no request renews anything.
     if (Session.stateOf(session).isByOldId || this.isPassive(request)) return null;
     request.isRenewed = true;
-    if (rotation !== null && this.#mayRotate(request)) return this.#rotate(request, session, rotation);
+    if (rotation !== null && this.#mayRotate(request)) return request.rotates(this.#rotate(request, session, rotation));
     const renewed = this.renewal.renew(session, verified, request.isByCookie, request.budget);
     if (renewed === null) {
       if (tidies) request.said.renew(session, token.text);

@@ -198,8 +198,9 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
 
   #admit(session: Session): this | Promise<this> {
     if (this.isByCookie) this.csrf.checkToken(session);
-    // A request that the CSRF check refuses renews nothing.
-    const renewal = this.csrfInUse?.admitsSession === false ? null : this.#steps.renewal.renew(this, session);
+    // A request that the CSRF check refuses renews nothing. Nor does one whose response has begun, which would have to wait for it.
+    const renews = this.csrfInUse?.admitsSession !== false && this.gate?.hasBegun !== true;
+    const renewal = renews ? this.#steps.renewal.renew(this, session) : null;
     return renewal === null ? this.#ready() : renewal.then(() => this.#ready());
   }
 

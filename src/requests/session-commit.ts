@@ -36,7 +36,7 @@ export interface CommittedRequest extends KnownRequest {
   readonly formerSessions: readonly Session[];
   readonly flashInUse: FlashDelivery | undefined;
   readonly lateChanges: LateChanges;
-  /** Resolves when logins and the like, which the handler has called and not waited for, have ended; null: none is under way. */
+  /** Resolves when logins and the like, for which nobody has waited, have ended; null: none is under way. */
   readonly exchanges: Promise<void> | null;
   /** Whether the use of the session is still to be noted, because no route has admitted it. */
   readonly needsRenewal: boolean;
@@ -59,7 +59,7 @@ export class SessionCommit implements GateOwner {
     // Whatever the application makes of a failed commit, it must not look like a success.
     if (this.#failure !== null) return status < FIRST_ERROR_STATUS;
     const { session, saidInUse, flashInUse, needsRenewal, formerSessions, exchanges } = this.request;
-    // A timeout of the handler may send its response while a login is in the store: the client is to get the token.
+    // A timeout may send its response while a login or a rotation is in the store: the client is to get the token.
     if (exchanges !== null) return true;
     if (session === null) return false;
     if (needsRenewal || saidInUse?.renewsCookie === true) return true;
@@ -138,17 +138,20 @@ export class SessionCommit implements GateOwner {
 
   /**
    * While the handler ran, another request may have given the browser the cookie of a new session, which a renewal of this one would
-   * overwrite. Without it nothing is lost: the next use of the session renews its cookie.
+   * overwrite. If that is not known, a renewed cookie is not sent, as the next use of the session renews it; that of a new id is, as the
+   * browser has nothing else when the old id is dead.
    */
   async #confirmRenewal({ sessionId }: Session): Promise<void> {
     const { store, log } = this.services;
+    const { saidInUse, budget } = this.request;
     try {
-      const stored = await store.read(sessionId, this.request.budget);
+      const stored = await store.read(sessionId, budget);
       if (stored !== null && store.isAlive(stored)) return;
     } catch (error) {
+      if (saidInUse?.outgoingKind === 'rotated') return;
       log.cookieNotRenewed(error);
     }
-    this.request.saidInUse?.withdrawToken();
+    saidInUse?.withdrawToken();
   }
 
   varyAlone(status: number): Vary | null {

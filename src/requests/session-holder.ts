@@ -43,6 +43,7 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
   #refusal: SessionError | null = null;
   #formerSessions: readonly Session[] = NO_SESSIONS;
   #exchanges: Promise<void> | null = null;
+  #rotation: Promise<void> | null = null;
 
   // Made at first use.
   #flash: FlashDelivery | undefined;
@@ -175,9 +176,18 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
     return own;
   }
 
-  /** Resolves when all exchanges have ended; null: none is under way. */
+  /** Called while the session is loaded, for which an exchange may wait. */
+  rotates(rotation: Promise<void>): Promise<void> {
+    const ended = (): void => {
+      this.#rotation = null;
+    };
+    this.#rotation = rotation.then(ended, ended);
+    return rotation;
+  }
+
+  /** Resolves when an exchange, or the rotation of the id, has ended; null: none is under way. */
   get exchanges(): Promise<void> | null {
-    return this.#exchanges;
+    return this.#exchanges ?? this.#rotation;
   }
 
   /** Makes `session` the session of this request, and sends its token to the client. */

@@ -4,21 +4,30 @@ import {
   Controller,
   Get,
   HttpCode,
+  Injectable,
   Param,
   Post,
   Query,
   Req,
+  RequestTimeoutException,
   Res,
   UseGuards,
+  UseInterceptors,
+  type CallHandler,
+  type CanActivate,
+  type ExecutionContext,
   type INestApplication,
+  type NestInterceptor,
 } from '@nestjs/common';
 import { parseSetCookie } from 'cookie';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { setImmediate as turn } from 'node:timers/promises';
 import {
   AllowAnonymous,
   CsrfToken,
   CurrentSession,
   MemoryBackend,
+  OptionalSession,
   Session,
   SessionEvents,
   SessionGuard,
@@ -27,6 +36,7 @@ import {
   type SessionEvent,
   type SessionModuleOptions,
 } from 'nestjs-sessionx';
+import { Subject, takeUntil, throwIfEmpty, type Observable } from 'rxjs';
 
 import { PLATFORMS, SECRET_KEY, startApp, type AppUnderTest, type Platform } from '../support/apps.js';
 import { everyBackend } from '../support/backends.js';
@@ -171,6 +181,54 @@ class PageController {
   }
 }
 
+const givenUp = new Subject<void>();
+
+/** Responds in place of what runs when the test says so. */
+@Injectable()
+class ImpatientInterceptor implements NestInterceptor {
+  intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    return next.handle().pipe(
+      takeUntil(givenUp),
+      throwIfEmpty(() => new RequestTimeoutException()),
+    );
+  }
+}
+
+@UseInterceptors(ImpatientInterceptor)
+@Controller('impatient')
+class ImpatientController {
+  @Get('optional')
+  optional(@OptionalSession() session: Session | null) {
+    return { id: session?.sessionId };
+  }
+
+  @UseSession()
+  @Get('used')
+  used() {
+    return {};
+  }
+}
+
+/** Logs in, and does not wait for it. */
+@Injectable()
+class LoginGuard implements CanActivate {
+  constructor(private readonly sessions: SessionService) {}
+
+  canActivate(context: ExecutionContext): boolean {
+    void this.sessions.login(context, { userId: 'ann' });
+    return true;
+  }
+}
+
+@Controller()
+class HastyController {
+  @UseGuards(LoginGuard)
+  @Post('login-unawaited')
+  login() {
+    return {};
+  }
+}
+
 interface Answer {
   readonly status: number;
   readonly body: Record<string, unknown>;
@@ -193,7 +251,7 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
     barrier = new BarrierBackend(new MemoryBackend());
     app = await startApp({
       platform: on,
-      controllers: [PageController],
+      controllers: [PageController, ImpatientController, HastyController],
       session: { backend: barrier.backend, ...session },
       configure,
     });
@@ -759,6 +817,73 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
       const late = await slow;
       expect(late.setCookies).toEqual([]);
       expect((await request('GET', '/me', byCookie(login.token!))).status).toBe(200);
+    });
+
+    it.each(['cookie', 'header'])(
+      'a store that fails after the rotation does not keep the new token from the client, by %s',
+      async (by) => {
+        await start({ ...ROTATION, ...(by === 'cookie' ? BY_COOKIE : {}) });
+        const carrying = (token: string) => (by === 'cookie' ? byCookie(token) : { [HEADER]: token });
+        const old = by === 'cookie' ? (await signInByCookie()).token : await signIn();
+        app.clock.advanceSeconds(600);
+        const held = hold('slow');
+        const slow = request('POST', '/held-read/slow', carrying(old));
+        await held.arrived;
+        barrier.fail('read');
+        held.go();
+        const { status, token } = await slow;
+        barrier.heal();
+        app.clock.advanceSeconds(10);
+        expect([status, (await request('GET', '/me', carrying(token!))).status]).toEqual([200, 200]);
+      },
+    );
+
+    describe.each(['optional', 'used'])('a response that begins too early, with a session that is %s', (how) => {
+      it('waits for the rotation that is in the store, and brings its token', async () => {
+        await start(ROTATION);
+        const old = await signIn();
+        app.clock.advanceSeconds(600);
+        const create = barrier.stopNext('create');
+        const response = get(`/impatient/${how}`, old);
+        await create.arrived;
+        givenUp.next();
+        await turn();
+        create.letGo();
+        const { status, token } = await response;
+        app.clock.advanceSeconds(10);
+        expect([status, (await get('/me', token!)).status]).toEqual([408, 200]);
+      });
+
+      it('goes out without a token if the rotation fails', async () => {
+        await start(ROTATION);
+        const old = await signIn();
+        app.clock.advanceSeconds(600);
+        const create = barrier.stopNext('create');
+        const response = get(`/impatient/${how}`, old);
+        await create.arrived;
+        givenUp.next();
+        await turn();
+        barrier.fail('create');
+        create.letGo();
+        const { status, token } = await response;
+        expect([status, token]).toEqual([408, null]);
+        barrier.heal();
+        expect((await get('/me', old)).status).toBe(200);
+      });
+    });
+
+    it('a response that has begun, and waits for a login, begins no rotation', async () => {
+      await start(ROTATION);
+      const old = await signIn();
+      app.clock.advanceSeconds(600);
+      const read = barrier.stopNext('read');
+      const response = post('/login-unawaited', old);
+      await read.arrived;
+      await turn();
+      read.letGo();
+      const { status, token } = await response;
+      expect([status, events.filter(({ type }) => type === 'regenerated')]).toEqual([201, []]);
+      expect((await get('/me', token!)).status).toBe(200);
     });
 
     it('sends the CSRF token of the new id with the cookie', async () => {
