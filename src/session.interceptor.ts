@@ -1,12 +1,15 @@
 import {
+  HttpException,
   Injectable,
   UseInterceptors,
   type CallHandler,
   type ExecutionContext,
   type NestInterceptor,
 } from '@nestjs/common';
-import { catchError, concatMap, from, switchMap, type Observable } from 'rxjs';
+import { catchError, concatMap, finalize, from, switchMap, type Observable } from 'rxjs';
 
+import { SSE_METADATA } from './decorators/nest-metadata.js';
+import { SessionError } from './errors/session-error.js';
 import type { RequestSession } from './requests/request-session.js';
 import { RequestSessions } from './requests/request-sessions.js';
 
@@ -24,8 +27,11 @@ export class SessionInterceptor implements NestInterceptor {
     const request = this.requests.of(context);
     return from(request.load()).pipe(
       switchMap(() => next.handle()),
-      concatMap((value: unknown) => commitThen(request, value)),
-      catchError((error: unknown) => from(commitThenThrow(request, error))),
+      concatMap((value: unknown, index) => commitThen(request, value, index > 0)),
+      catchError((error: unknown) => from(commitThenThrow(request, error, context))),
+      finalize(() => {
+        request.commit.handlerEnds();
+      }),
     );
   }
 }
@@ -39,12 +45,24 @@ export function UseSession(): MethodDecorator & ClassDecorator {
   return UseInterceptors(SessionInterceptor);
 }
 
-async function commitThen(request: RequestSession, value: unknown): Promise<unknown> {
+/** @param isLater whether other values came before: a stream may be longer than the budget of a request lasts */
+async function commitThen(request: RequestSession, value: unknown, isLater: boolean): Promise<unknown> {
+  if (isLater) request.budget.renew();
   await request.commit.commitChanges();
   return value;
 }
 
-async function commitThenThrow(request: RequestSession, error: unknown): Promise<never> {
+async function commitThenThrow(request: RequestSession, error: unknown, context: ExecutionContext): Promise<never> {
   await request.commit.commitAfter(error);
-  throw error;
+  throw request.headersAreWritten && isOfEvents(context) ? forClient(error) : error;
+}
+
+function isOfEvents(context: ExecutionContext): boolean {
+  return context.getType() === 'http' && Reflect.getMetadata(SSE_METADATA, context.getHandler()) === true;
+}
+
+/** Behind the first event Nest sends the message of the error, and calls no filter. */
+function forClient(error: unknown): unknown {
+  if (!(error instanceof SessionError)) return error;
+  return new HttpException(error.getResponse(), error.getStatus(), { cause: error });
 }

@@ -121,6 +121,12 @@ export class KnownRequest implements CheckedRequest {
     return this.#headersAreWritten;
   }
 
+  /** Whether the client has gone before its response was through. */
+  get clientHasGone(): boolean {
+    const { socket } = rawRequestOf(this.#request) as Partial<IncomingMessage>;
+    return socket?.destroyed === true && this.#gate?.response.writableFinished !== true;
+  }
+
   /** Whether Node knows this request as `raw`. */
   isOf(raw: IncomingMessage): boolean {
     return isSameRequest(rawRequestOf(this.#request), raw);

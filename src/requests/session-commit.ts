@@ -137,6 +137,26 @@ export class SessionCommit implements GateOwner {
   }
 
   /**
+   * Called when nobody waits for the handler any more: it is through, or its client has gone and what it returns is dropped. Stores what a response
+   * that is still to come does not store.
+   */
+  handlerEnds(): void {
+    const { session, hasResponse, gate, clientHasGone, lateChanges } = this.request;
+    if (session === null || (hasResponse && !clientHasGone && gate?.hasBegun !== true)) return;
+    if (isChanged(session)) void this.#commitAlone();
+    if (hasResponse && clientHasGone) lateChanges.storeBy(() => this.#commitAlone());
+  }
+
+  async #commitAlone(): Promise<void> {
+    this.request.budget.renew();
+    try {
+      await this.commitChanges();
+    } catch (error) {
+      this.services.log.notStored(this.request.route, error, 'nothing was sent');
+    }
+  }
+
+  /**
    * While the handler ran, another request may have given the browser the cookie of a new session, which a renewal of this one would
    * overwrite. If that is not known, a renewed cookie is not sent, as the next use of the session renews it; that of a new id is, as the
    * browser has nothing else when the old id is dead.
