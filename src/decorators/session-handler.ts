@@ -12,6 +12,7 @@ import type { Observable } from 'rxjs';
 
 import { SessionInterceptor } from '../session.interceptor.js';
 import { RequestSessions } from '../requests/request-sessions.js';
+import { FlashInterceptor } from './flash.interceptor.js';
 import { INTERCEPTORS_METADATA, MESSAGE_KEYS, RESOLVER_METADATA } from './nest-metadata.js';
 import { RoutePipes } from './route-pipes.js';
 
@@ -93,9 +94,23 @@ export class SessionHandler {
     }
   }
 
+  /**
+   * Decorators of parameters run before those of the method, and the first interceptor is around the others. This one is to see what the handler
+   * itself returns.
+   */
+  #moveInside(interceptor: Type<NestInterceptor>): void {
+    const handler: unknown = Reflect.get(this.owner, this.method);
+    if (typeof handler !== 'function') return;
+    const known = (Reflect.getMetadata(INTERCEPTORS_METADATA, handler) ?? []) as readonly unknown[];
+    if (!known.includes(interceptor)) return;
+    const others = known.filter((one) => one !== interceptor);
+    Reflect.defineMetadata(INTERCEPTORS_METADATA, [...others, interceptor], handler);
+  }
+
   #providersClass() {
     const added = (application: HandlerProviders): void => {
       this.#interceptMessages(SessionHandlerProviders);
+      this.#moveInside(FlashInterceptor);
       this.#applications.push(application);
       this.#count++;
     };

@@ -29,8 +29,8 @@ export class FlashDelivery {
   #isWatching = false;
   /** The client has got nothing, or another response, so that nothing can be delivered any more. */
   #isLost = false;
-  /** The status that the handler has given its response; `running`: it has not returned yet; null: unknown, or the handler has failed. */
-  #statusOfHandler: number | 'running' | null = null;
+  /** The status that the handler has given its response; `running`: it has not returned yet; `failed`: it does not, or nobody waits for it. */
+  #statusOfHandler: number | 'running' | 'failed' | 'unknown' = 'unknown';
 
   constructor(
     private readonly services: {
@@ -57,13 +57,13 @@ export class FlashDelivery {
 
   /** Nobody sees what it was given. */
   async handlerThrew(): Promise<void> {
-    this.#statusOfHandler = null;
+    this.#statusOfHandler = 'failed';
     if (this.request.session !== null) await this.putBack(this.request.session);
   }
 
   /** Called when nobody waits for the handler any more. */
   handlerEnds(): void {
-    if (this.#statusOfHandler === 'running') this.#statusOfHandler = null;
+    if (this.#statusOfHandler === 'running') this.#statusOfHandler = 'failed';
   }
 
   /** Called before messages of `session` are taken. */
@@ -94,9 +94,9 @@ export class FlashDelivery {
     }
   }
 
-  /** An error page is not the one that the messages are for, unless the handler has made it. */
+  /** An error page is not the one that the messages are for, unless the handler has made it. Nor is a page in the place of the handler's. */
   #isShown(status: number): boolean {
-    if (status === NOT_MODIFIED) return false;
+    if (status === NOT_MODIFIED || this.#statusOfHandler === 'failed') return false;
     return status < FIRST_ERROR_STATUS || this.#statusOfHandler === 'running' || this.#statusOfHandler === status;
   }
 

@@ -32,7 +32,7 @@ import {
   type FlashMessage,
   type SessionId,
 } from 'nestjs-sessionx';
-import { Subject, map, takeUntil, throwIfEmpty, type Observable } from 'rxjs';
+import { Subject, catchError, map, of, takeUntil, throwIfEmpty, type Observable } from 'rxjs';
 
 import { PLATFORMS, startApp, type AppUnderTest } from '../support/apps.js';
 import { everyBackend } from '../support/backends.js';
@@ -82,6 +82,20 @@ class DisgustedInterceptor implements NestInterceptor {
       map(() => {
         throw new HttpException('not to be shown', 502);
       }),
+    );
+  }
+}
+
+/** Responds in place of a handler that fails, or on which it gives up. */
+@Injectable()
+class FallbackInterceptor implements NestInterceptor {
+  constructor(private readonly page: Page) {}
+
+  intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    return next.handle().pipe(
+      takeUntil(this.page.givenUp),
+      throwIfEmpty(() => new RequestTimeoutException()),
+      catchError(() => of('another page')),
     );
   }
 }
@@ -165,6 +179,23 @@ class FlashController {
     return this.#show({ session, messages, response, request });
   }
 
+  @UseInterceptors(FallbackInterceptor)
+  @All('fallback')
+  fallback(
+    @Req() request: object,
+    @CurrentSession() session: Session,
+    @FlashMessages() messages: FlashMessage[],
+    @Res({ passthrough: true }) response: AnyResponse,
+  ) {
+    return this.#show({ session, messages, response, request });
+  }
+
+  @UseInterceptors(FallbackInterceptor)
+  @All('fallback-piped')
+  fallbackPiped(@FlashMessages() messages: FlashMessage[], @Query('n', ParseIntPipe) n: number) {
+    return { messages, n };
+  }
+
   @UseInterceptors(DisgustedInterceptor)
   @All('disgusted')
   disgusted(
@@ -208,6 +239,24 @@ class FlashController {
   }
 }
 
+@AllowAnonymous()
+@UseGuards(SessionGuard)
+@UseInterceptors(FallbackInterceptor)
+@Controller('class')
+class FallbackController {
+  constructor(private readonly page: Page) {}
+
+  @All('fallback')
+  fallback(
+    @Req() request: object,
+    @CurrentSession() session: Session,
+    @FlashMessages() messages: FlashMessage[],
+    @Res({ passthrough: true }) response: AnyResponse,
+  ) {
+    return this.page.show({ session, messages, response, request, raw: rawOf(response) });
+  }
+}
+
 const WAYS = ['decorator', 'service', 'object', 'object-stored'] as const;
 
 const setups = everyBackend().flatMap((store) => PLATFORMS.map((platform) => ({ store, platform, name: store.name })));
@@ -225,8 +274,8 @@ describe.each(setups)('flash messages and their delivery, on $name and $platform
     barrier = new BarrierBackend(store.another());
     app = await startApp({
       platform,
-      controllers: [FlashController],
-      providers: [Page, ImpatientInterceptor, DisgustedInterceptor],
+      controllers: [FlashController, FallbackController],
+      providers: [Page, ImpatientInterceptor, DisgustedInterceptor, FallbackInterceptor],
       session: {
         backend: barrier.backend,
         backendTimeout: 10_000,
@@ -449,6 +498,50 @@ describe.each(setups)('flash messages and their delivery, on $name and $platform
     ])('are given to %s', async (_what, headers, as) => {
       expect(JSON.parse((await browse(way, [...headers, ...as()])).body)).toEqual(['one', 'two']);
     });
+  });
+
+  describe.each(['fallback', 'class/fallback'])('taken by a handler behind an interceptor, at /%s', (path) => {
+    it('are given out when it responds', async () => {
+      expect(await (await get(path)).json()).toEqual(['one', 'two']);
+      expect(await left()).toEqual([]);
+    });
+
+    it('are put back when it throws, and the interceptor responds', async () => {
+      page.show = () => {
+        throw new Error('a bug of the application');
+      };
+      const response = await get(path);
+      expect([response.ok, await response.text()]).toEqual([true, 'another page']);
+      expect(await left()).toEqual(['one', 'two']);
+    });
+
+    it('are put back when the interceptor gives up on it, and responds', async () => {
+      page.show = () => {
+        setImmediate(() => {
+          page.givenUp.next();
+        });
+        return new Promise(() => undefined);
+      };
+      const response = await get(path);
+      expect([response.ok, await response.text()]).toEqual([true, 'another page']);
+      await becomes(['one', 'two']);
+    });
+
+    it('are put back when the interceptor responds while they are being taken', async () => {
+      const stopped = barrier.stopNext('replace');
+      const response = get(path);
+      await stopped.arrived;
+      page.givenUp.next();
+      expect(await (await response).text()).toBe('another page');
+      stopped.letGo();
+      await stopped.done;
+      await becomes(['one', 'two']);
+    });
+  });
+
+  it('are put back when a pipe of another parameter fails, and an interceptor responds', async () => {
+    expect(await (await get('fallback-piped?n=x')).text()).toBe('another page');
+    await becomes(['one', 'two']);
   });
 
   if (platform === 'express') {
