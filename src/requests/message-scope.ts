@@ -77,6 +77,7 @@ export class MessageScope {
   /** Called when the handler is through. What it has left running gets the session as it is then. */
   end(): void {
     running.get(this.#socket)?.delete(this);
+    for (const { commit } of this.#used) commit.handlerEnds();
   }
 
   get #socket(): object {

@@ -32,7 +32,7 @@ import {
   type SessionUser,
 } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
-import { concat, defer, of } from 'rxjs';
+import { concat, defer, EMPTY, of } from 'rxjs';
 import { io, type Socket } from 'socket.io-client';
 
 import { PLATFORMS, startApp, type AppUnderTest } from '../support/apps.js';
@@ -154,6 +154,18 @@ function gatewaysOf(library: Library) {
           }),
         ),
       );
+    }
+
+    @SubscribeMessage('silent')
+    silent(@CurrentSession() session: Session, @MessageBody() key: string) {
+      session.data[key] = 'silent';
+      return EMPTY;
+    }
+
+    @SubscribeMessage('silent-by-socket')
+    async silentBySocket(@ConnectedSocket() client: object, @MessageBody() key: string) {
+      (await this.sessions.require(client)).data[key] = 'silent';
+      return EMPTY;
     }
 
     @SubscribeMessage('by-socket')
@@ -361,6 +373,12 @@ describe.each(CASES)('A message by $library on $platform', ({ platform, library 
       { path: '/scoped' },
     );
     expect(await scoped.ask('set', 'k')).toEqual({ event: 'stored', data: 'k' });
+  });
+
+  it.each(['silent', 'silent-by-socket'])('stores its changes where it emits no reply: %s', async (event) => {
+    const { socket, dataNow } = await signedIn();
+    void socket.ask(event, 'key').catch(() => undefined);
+    expect(await soon(async () => (await dataNow()).key)).toBe('silent');
   });
 
   it('has one session, by decorators and by the socket, and stores it', async () => {
