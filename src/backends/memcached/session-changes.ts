@@ -1,13 +1,13 @@
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import { memberOf, type SessionId } from '../../tokens/session-secret.js';
 import { isListed, laterTimes } from '../backend-rules.js';
-import type { DeleteResult, ReplaceOptions, ReplaceResult } from '../session-backend.interface.js';
+import type { DeleteByUserOptions, DeleteResult, ReplaceOptions, ReplaceResult } from '../session-backend.interface.js';
+import { blankAlias, isBlankAlias } from './blank-alias.js';
 import { inBatches } from './in-batches.js';
-import type { DeleteByUserOptions } from '../session-backend.interface.js';
 import type { Item } from './items.js';
-import { MemcachedError } from './memcached-error.js';
+import { MemcachedError, serverRefused } from './memcached-error.js';
 import { RetryBudget } from './retry-budget.js';
-import { tryDecode, type UserSessions } from './user-sessions.js';
+import { tryDecode, type FoundRecord, type FoundSession, type UserSessions } from './user-sessions.js';
 
 /**
  * As `SessionBackend.replace`. A compare-and-set that only a touch has disturbed is done on what is there now. Memcached does not look at
@@ -72,8 +72,8 @@ export async function touchRecord(user: UserSessions, id: SessionId, times: Sess
 }
 
 /**
- * As `SessionBackend.delete`. The record goes first, by compare-and-set, which decides who of several has deleted it; what a crash then
- * leaves is an entry without a record, which opens nothing.
+ * As `SessionBackend.delete`. A session in the list ends when it leaves the list: which call takes it out, that one has ended it. What a crash
+ * then leaves is a record without an entry, which opens nothing.
  */
 export async function deleteRecord(
   user: UserSessions,
@@ -85,25 +85,67 @@ export async function deleteRecord(
     const [item, list] = await user.readBoth(id);
     const record = tryDecode(id, item);
     const lives = record !== null && isAlive(user, record, list);
-    if (lives && record.status === 'alias' && ifVersion === undefined) return 'alias';
+    if (lives && ifVersion === undefined && record.status === 'alias' && !isBlankAlias(record)) return 'alias';
     // Not even one that does not live: it may be in the making.
     if (record !== null && ifVersion !== undefined && record.version !== ifVersion)
       return lives ? 'changed' : 'missing';
-    // A value that is no record of ours stays where it is.
-    const outcome = item === null || record === null ? 'missing' : await user.items.delete(user.keyOf(id), item.cas);
-    if (outcome === 'changed') {
-      await retryBudget.pause();
-      continue;
+    if (item !== null && lives && isInList(user, id, list)) {
+      const found = { record, cas: item.cas, list };
+      if (await endListed(user, found, ifVersion !== undefined, retryBudget)) return 'deleted';
+    } else {
+      // A value that is no record of ours stays where it is.
+      const outcome = item === null || record === null ? 'missing' : await user.items.delete(user.keyOf(id), item.cas);
+      if (outcome !== 'changed') {
+        await user.list.remove(list, id, retryBudget);
+        return lives ? outcome : 'missing';
+      }
     }
-    await user.list.remove(list, id, retryBudget);
-    return lives ? outcome : 'missing';
+    await retryBudget.pause();
+  }
+}
+
+/** @returns false: another call was faster, and what is there has to be looked at again */
+async function endListed(
+  user: UserSessions,
+  found: FoundSession,
+  byVersion: boolean,
+  retryBudget: RetryBudget,
+): Promise<boolean> {
+  const { id } = found.record;
+  if (byVersion && !(await takePlace(user, found))) return false;
+  if (!(await user.list.remove(found.list, id, retryBudget))) return false;
+  if (!byVersion) return (await deleteTakenOut(user, found)) !== null;
+  await user.items.delete(user.keyOf(id));
+  return true;
+}
+
+/** Puts a blank alias in the place of a record, so that nothing changes it before the list has let go of it. */
+async function takePlace(user: UserSessions, { record, cas }: FoundRecord): Promise<boolean> {
+  try {
+    return (await user.replace(blankAlias(user, record), cas)) === 'stored';
+  } catch (error) {
+    if (!serverRefused(error)) throw error;
+    // A server that is full can still delete.
+    return (await user.items.delete(user.keyOf(record.id), cas)) === 'deleted';
   }
 }
 
 /**
+ * Deletes the record of a session that this call has taken out of the list.
+ *
+ * @returns the session that ended so; null: it was invalidated before, which is reported there
+ */
+export async function deleteTakenOut(user: UserSessions, found: FoundRecord): Promise<SessionRecord | null> {
+  const { record, cas } = found;
+  if (record.status === 'invalidated') return null;
+  if ((await user.items.delete(user.keyOf(record.id), cas)) !== 'changed') return record;
+  const next = await user.stored(record.id);
+  return next === null ? record : deleteTakenOut(user, next);
+}
+
+/**
  * As `SessionBackend.deleteByUser`. One compare-and-set empties the list, and all have ended; a login that comes in meanwhile makes it
- * fail, and is then among those. The records are looked at before it, because it must not end one of a newer form, and deleted after it. Each
- * active one that this deletes is counted: what another deletion was faster with is counted there.
+ * fail, and is then among those. The records are looked at before it, because it must not end one of a newer form, and deleted after it.
  *
  * @throws NewerRecordError when a later version of this module wrote one of the items
  */
@@ -112,27 +154,21 @@ export async function deleteRecordsOfUser(
   { except, progress }: DeleteByUserOptions,
 ): Promise<SessionId[]> {
   const kept = except?.startsWith(user.tag) === true ? memberOf(except) : undefined;
-  const { ended } = await user.list.change(
+  const { takenOut } = await user.list.change(
     await user.list.read(),
     async (entries) => {
-      const ended = entries.filter(({ member }) => member !== kept);
-      await user.recordsOf(
-        ended.map(({ member }) => member),
-        progress,
-      );
-      return ended.length === 0 ? { ended } : { ended, entries: entries.filter(({ member }) => member === kept) };
+      const members = entries.map(({ member }) => member).filter((member) => member !== kept);
+      const takenOut = await user.allStored(members, progress);
+      return members.length === 0
+        ? { takenOut }
+        : { takenOut, entries: entries.filter(({ member }) => member === kept) };
     },
     user.retryBudget(),
   );
-  const living = await user.recordsOf(
-    ended.map(({ member }) => member),
-    progress,
-    (record) => isListed(record) || record.status === 'alias',
-  );
-  const outcomes = await inBatches(living, ({ id }) => user.items.delete(user.keyOf(id)), { progress });
-  // Under a listed id, an alias is a session that was getting a new id, which is not listed: it has ended with the old one.
-  return living.flatMap(({ id, status }, index) =>
-    outcomes[index] === 'deleted' && (status === 'active' || status === 'alias') ? [id] : [],
+  const ended = await inBatches(takenOut, (found) => deleteTakenOut(user, found), { progress });
+  // An alias is a session that was getting a new id, which is not listed: it has ended with the old one.
+  return ended.flatMap((record) =>
+    record !== null && record.status !== 'pending' && record.expiresAt > user.now() ? [record.id] : [],
   );
 }
 
@@ -144,6 +180,10 @@ async function assertMissing(user: UserSessions, id: SessionId): Promise<void> {
 
 function isAlive(user: UserSessions, record: SessionRecord, list: Item | null): boolean {
   if (record.expiresAt <= user.now()) return false;
-  const member = memberOf(record.id);
-  return !isListed(record) || user.list.entriesOf(list).some((entry) => entry.member === member);
+  return (!isListed(record) && !isBlankAlias(record)) || isInList(user, record.id, list);
+}
+
+function isInList(user: UserSessions, id: SessionId, list: Item | null): boolean {
+  const member = memberOf(id);
+  return user.list.entriesOf(list).some((entry) => entry.member === member);
 }

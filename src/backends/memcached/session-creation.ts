@@ -5,13 +5,14 @@ import type { SessionRecord } from '../../records/session-record.js';
 import { memberOf, type SessionId } from '../../tokens/session-secret.js';
 import { isListed, leastRecentlyUsedFirst, retryPauseMs } from '../backend-rules.js';
 import type { CreateOptions, CreateResult, ReplacedSession } from '../session-backend.interface.js';
+import { blankAlias } from './blank-alias.js';
 import { inBatches } from './in-batches.js';
 import type { Item } from './items.js';
 import { serverRefused, MemcachedError } from './memcached-error.js';
 import { RetryBudget } from './retry-budget.js';
-import { deleteRecord } from './session-changes.js';
+import { deleteRecord, deleteTakenOut } from './session-changes.js';
 import type { ListEntry } from './session-list.js';
-import type { UserSessions } from './user-sessions.js';
+import type { FoundRecord, UserSessions } from './user-sessions.js';
 
 /**
  * How often it is looked at a session between the two steps in which it ends, which takes a tenth of a second. Counted, because on a busy machine
@@ -20,18 +21,21 @@ import type { UserSessions } from './user-sessions.js';
 const LOOKS_AT_AN_END = 30;
 
 type Refused = Exclude<CreateResult, { readonly outcome: 'created' }>;
-type Entered =
-  | (Refused & { readonly entries?: undefined })
-  | { readonly outcome: 'created'; readonly entries: ListEntry[]; readonly evicted: SessionId[] };
+/** What was made, and what is to be deleted for it. */
+interface Made {
+  readonly outcome: 'created';
+  readonly evicted: readonly FoundRecord[];
+}
+type Entered = (Refused & { readonly entries?: undefined }) | (Made & { readonly entries: ListEntry[] });
 
 /**
  * Makes a session out of steps, none of which may leave too much behind when it is the last one:
  *
  * 1. The record is added, to be kept no longer than the deadline. Alone, that of a signed-in session opens nothing.
- * 2. The session to be replaced is deleted as it was read, or its alias is put there, which decides who of two may go on. From here to step 3
- *    neither lives. A reader of the alias sees that from the list, and waits (`settledAlias`).
+ * 2. An alias takes the place of the session to be replaced, as it was read, which decides who of two may go on; a blank one, if none was asked
+ *    for. From here to step 3 neither lives. A reader of an alias that leads on sees that from the list, and waits (`settledAlias`).
  * 3. One compare-and-set of the list takes the new one in, and those that it replaces or evicts out.
- * 4. The record is kept for its lifetime. A touch makes nothing: if Memcached comes to it late, the record has left.
+ * 4. The record is kept for its lifetime. A touch makes nothing: if Memcached comes to it late, the record has left. What step 3 took out is deleted.
  *
  * Memcached has no deadline for a request, so a step that was sent in time and is carried out late takes effect. What
  * is confirmed late is undone. What is never confirmed leaves a session whose token no client has. It ends with step 1's short life, or, if
@@ -41,9 +45,9 @@ type Entered =
 export class SessionCreation {
   readonly #retryBudget: RetryBudget;
   /** The user's other sessions, as far as the limit made it necessary to read them; null: there is no record. */
-  readonly #others = new Map<string, SessionRecord | null>();
-  /** The session whose place an alias has taken; null: none. */
-  #aliased: SessionRecord | null = null;
+  readonly #others = new Map<string, FoundRecord | null>();
+  /** The session whose place an alias has taken, and the alias; null: none. */
+  #aliased: { readonly old: SessionRecord; readonly alias: SessionRecord } | null = null;
 
   constructor(
     private readonly user: UserSessions,
@@ -66,15 +70,17 @@ export class SessionCreation {
 
     const result = await this.#enterOrRemove(list);
     if (result.outcome !== 'created') return result;
-    if (!this.#retryBudget.isOver()) await this.#keep(lifetimeMs, result.evicted);
-    if (!this.#retryBudget.isOver()) return result;
+    if (!this.#retryBudget.isOver()) {
+      const evicted = await this.#keep(lifetimeMs, result.evicted);
+      if (!this.#retryBudget.isOver()) return { outcome: 'created', evicted };
+    }
     // For the caller it has failed.
     await this.#undo();
     return { outcome: 'late' };
   }
 
   /** Steps 2 and 3. What is not made leaves no record behind, unless the store fails. */
-  async #enterOrRemove(list: Item | null): Promise<CreateResult> {
+  async #enterOrRemove(list: Item | null): Promise<Refused | Made> {
     const { user, record } = this;
     try {
       const result = await this.#enter(list);
@@ -89,7 +95,7 @@ export class SessionCreation {
     }
   }
 
-  async #enter(list: Item | null): Promise<CreateResult> {
+  async #enter(list: Item | null): Promise<Refused | Made> {
     const { user, record, options } = this;
     if (isListed(record)) {
       // What rejects must show before anything has been ended.
@@ -100,7 +106,7 @@ export class SessionCreation {
       const ended = await this.#endReplaced(options.replaces);
       if (ended !== 'deleted') return { outcome: ended };
     }
-    return isListed(record) ? withoutEntries(await this.#list(list)) : { outcome: 'created', evicted: [] };
+    return isListed(record) ? this.#list(list) : { outcome: 'created', evicted: [] };
   }
 
   /** Whether the session to be replaced has got a new id meanwhile, so that the list has it no more. */
@@ -137,52 +143,60 @@ export class SessionCreation {
     const counted = others.length + 1 > max ? await this.#leastRecentlyUsedFirst(others) : [];
     const surplus = counted.slice(0, Math.max(0, counted.length + 1 - max));
     if (surplus.length > 0 && onLimit === 'reject') return { outcome: 'limit' };
-    const evicted = surplus.filter(({ member }) => this.#others.get(member)?.status !== 'pending');
-    // An entry without a record does not count, and stays: its session may be about to be replaced by another one, which looks for it.
-    const kept = others.filter((other) => !evicted.includes(other));
-    return {
-      outcome: 'created',
-      entries: [...kept, entry],
-      evicted: evicted.map(({ member }) => (this.user.tag + member) as SessionId),
-    };
+    const evicted = surplus.filter(({ record: { status } }) => status !== 'pending');
+    const leaving = new Set(evicted.map(({ record: { id } }) => memberOf(id)));
+    // An entry without a record does not count, and stays.
+    const kept = others.filter(({ member }) => !leaving.has(member));
+    return { outcome: 'created', entries: [...kept, entry], evicted };
   }
 
   /**
    * Those whose record is there, the least recently used first: Memcached may have evicted others, and does not tell. The list does not hold
    * `lastAccessed`, so the records are read; those that were read before a compare-and-set of the list failed are not read again.
    */
-  async #leastRecentlyUsedFirst(entries: readonly ListEntry[]): Promise<ListEntry[]> {
-    const unread = entries.filter(({ member }) => !this.#others.has(member));
-    const records = await this.user.recordsOf(unread.map(({ member }) => member));
-    for (const { member } of unread) this.#others.set(member, null);
-    for (const record of records) this.#others.set(memberOf(record.id), record);
+  async #leastRecentlyUsedFirst(entries: readonly ListEntry[]): Promise<FoundRecord[]> {
+    const { user } = this;
+    const unread = entries.map(({ member }) => member).filter((member) => !this.#others.has(member));
+    const found = await user.allStored(unread);
+    for (const member of unread) this.#others.set(member, null);
+    for (const one of found) {
+      if (isListed(one.record) && one.record.expiresAt > user.now()) this.#others.set(memberOf(one.record.id), one);
+    }
     return entries
-      .flatMap((entry) => {
-        const record = this.#others.get(entry.member);
-        return record ? [{ entry, record }] : [];
-      })
-      .sort((a, b) => leastRecentlyUsedFirst(a.record, b.record))
-      .map(({ entry }) => entry);
+      .flatMap(({ member }) => this.#others.get(member) ?? [])
+      .sort((a, b) => leastRecentlyUsedFirst(a.record, b.record));
   }
 
   /** The session goes on under its id. It only lives if the list still has it, so this brings nothing back that was logged out everywhere. */
   async #takeBackAlias(): Promise<void> {
-    const { user, options } = this;
-    const alias = options.replaces?.alias;
-    if (this.#aliased === null || alias === undefined) return;
+    const { user } = this;
+    if (this.#aliased === null) return;
+    const { old, alias } = this.#aliased;
     const item = await user.items.get(user.keyOf(alias.id));
-    if (item?.text === user.textOf(alias)) await user.replace(this.#aliased, item.cas);
+    if (item?.text === user.textOf(alias)) await user.replace(old, item.cas);
   }
 
-  /** @throws MemcachedError `EVICTED` when the record has left already, though no client has ended the session */
-  async #keep(lifetimeMs: number, evicted: readonly SessionId[]): Promise<void> {
+  async #deleteBlankAlias(): Promise<void> {
+    const { user, options } = this;
+    if (this.#aliased === null || options.replaces?.alias !== undefined) return;
+    await user.items.delete(user.keyOf(this.#aliased.alias.id));
+  }
+
+  /**
+   * Step 4. What has left the list has ended already: to delete it only makes room, as far as there is time.
+   *
+   * @returns the sessions that the limit has ended
+   * @throws MemcachedError `EVICTED` when the record has left already, though no client has ended the session
+   */
+  async #keep(lifetimeMs: number, evicted: readonly FoundRecord[]): Promise<SessionId[]> {
     const { user, record } = this;
-    const [kept] = await Promise.all([
+    const goesOn = () => !this.#retryBudget.isOver();
+    const [kept, ended] = await Promise.all([
       user.items.keep(user.keyOf(record.id), lifetimeMs),
-      // They have ended already; this only makes room, as far as there is time.
-      inBatches(evicted, (id) => user.items.delete(user.keyOf(id)), { goesOn: () => !this.#retryBudget.isOver() }),
+      inBatches(evicted, (found) => deleteTakenOut(user, found), { goesOn }),
+      this.#deleteBlankAlias(),
     ]);
-    if (kept || (isListed(record) && (await this.#wasEnded()))) return;
+    if (kept || (isListed(record) && (await this.#wasEnded()))) return ended.flatMap((one) => one?.id ?? []);
     await this.#undo();
     throw new MemcachedError(
       'EVICTED',
@@ -205,26 +219,31 @@ export class SessionCreation {
     await deleteRecord(this.user, this.record.id, this.record.version);
   }
 
-  async #endReplaced({ id, version, alias }: ReplacedSession): Promise<'deleted' | 'changed' | 'missing' | 'late'> {
+  async #endReplaced(replaces: ReplacedSession): Promise<'deleted' | 'changed' | 'missing' | 'late'> {
     const { user } = this;
+    const { id, version } = replaces;
     for (;;) {
       const found = await user.findLiving(id);
       if (found === null) return 'missing';
       if (found.record.version !== version) return 'changed';
       if (this.#retryBudget.isOver()) return 'late';
-      const outcome = await (alias === undefined
-        ? user.items.delete(user.keyOf(id), found.cas)
-        : user.replace(alias, found.cas));
-      if (outcome === 'stored') {
-        this.#aliased = found.record;
-        return 'deleted';
-      }
+      const outcome = await this.#putAlias(found, replaces.alias);
       // Changed: a touch, which leaves the version, or another writer. Looked at again.
       if (outcome !== 'changed') return outcome;
     }
   }
-}
 
-function withoutEntries(entered: Entered): CreateResult {
-  return entered.outcome === 'created' ? { outcome: 'created', evicted: entered.evicted } : entered;
+  /** An anonymous session ends with its record, and needs no blank alias. */
+  async #putAlias(
+    { record: old, cas }: FoundRecord,
+    asked: SessionRecord | undefined,
+  ): Promise<'deleted' | 'changed' | 'missing'> {
+    const { user } = this;
+    if (asked === undefined && !isListed(old)) return user.items.delete(user.keyOf(old.id), cas);
+    const alias = asked ?? blankAlias(user, old);
+    const outcome = await user.replace(alias, cas);
+    if (outcome !== 'stored') return outcome;
+    this.#aliased = { old, alias };
+    return 'deleted';
+  }
 }

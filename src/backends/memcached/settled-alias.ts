@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { SessionRecord } from '../../records/session-record.js';
 import { retryPauseMs } from '../backend-rules.js';
+import { isBlankAlias } from './blank-alias.js';
 import type { FoundSession, UserSessions } from './user-sessions.js';
 
 /**
@@ -11,7 +12,7 @@ import type { FoundSession, UserSessions } from './user-sessions.js';
  * A process that died between the two steps has ended the session. No creation takes longer than `timeoutMs`, so it is not waited for much
  * longer than that, and not at all for an alias that is older.
  *
- * @returns null: the alias has left meanwhile
+ * @returns null: the alias has left meanwhile, or leads nowhere
  */
 export async function settledAlias(user: UserSessions, first: FoundSession): Promise<SessionRecord | null> {
   const endsAt = performance.now() + user.timeoutMs;
@@ -20,10 +21,10 @@ export async function settledAlias(user: UserSessions, first: FoundSession): Pro
     await sleep(retryPauseMs(tries));
     found = await user.find(first.record.id);
   }
-  return found === null ? null : found.record;
+  return found === null || isBlankAlias(found.record) ? null : found.record;
 }
 
 function isUnsettled(user: UserSessions, { record, list }: FoundSession): boolean {
   const isYoung = user.now() - record.lastAccessed <= 2 * user.timeoutMs;
-  return record.status === 'alias' && isYoung && user.list.has(list, record.id);
+  return record.status === 'alias' && isYoung && !isBlankAlias(record) && user.list.has(list, record.id);
 }

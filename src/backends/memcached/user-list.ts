@@ -79,11 +79,11 @@ export class UserList {
     return result.listed;
   }
 
-  /** Takes the entry of a session out that has ended. */
-  async remove(known: Item | null, id: SessionId, retryBudget: RetryBudget): Promise<void> {
+  /** Takes the entry of a session out; false: there was none. */
+  async remove(known: Item | null, id: SessionId, retryBudget: RetryBudget): Promise<boolean> {
     const member = memberOf(id);
     try {
-      await this.change(
+      const { entries } = await this.change<{ entries?: ListEntry[] }>(
         known,
         (entries) => {
           const others = entries.filter((one) => one.member !== member);
@@ -91,9 +91,11 @@ export class UserList {
         },
         retryBudget,
       );
+      return entries !== undefined;
     } catch (error) {
-      // A server that is full can still delete: the record is gone, which ends the session, and an entry alone opens nothing.
       if (!serverRefused(error)) throw error;
+      // A server that is full can still delete: the caller deletes the record, which ends the session, and an entry alone opens nothing.
+      return true;
     }
   }
 

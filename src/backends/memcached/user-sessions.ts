@@ -10,10 +10,14 @@ import { MemcachedError } from './memcached-error.js';
 import { RetryBudget } from './retry-budget.js';
 import { UserList } from './user-list.js';
 
-/** A session that was found, in the state in which a compare-and-set may change it. */
-export interface FoundSession {
+/** A record, in the state in which a compare-and-set may change it. */
+export interface FoundRecord {
   readonly record: SessionRecord;
   readonly cas: Buffer;
+}
+
+/** A session that was found. */
+export interface FoundSession extends FoundRecord {
   /** The list, as it was read together with the record. */
   readonly list: Item | null;
 }
@@ -93,22 +97,31 @@ export class UserSessions {
   }
 
   /**
+   * What is stored under an id, whatever the list says; null: no record.
+   *
+   * @throws NewerRecordError when a later version of this module wrote it
+   */
+  async stored(id: SessionId): Promise<FoundRecord | null> {
+    const item = await this.items.get(this.keyOf(id));
+    const record = tryDecode(id, item);
+    // Copied, so that the rest of the item can leave.
+    return item === null || record === null ? null : { record, cas: Buffer.from(item.cas) };
+  }
+
+  /** As `stored()`, for sessions of a list; those without a record are left out. */
+  async allStored(members: readonly string[], progress?: () => void): Promise<FoundRecord[]> {
+    const found = await inBatches(members, (member) => this.stored((this.tag + member) as SessionId), { progress });
+    return found.filter((one) => one !== null);
+  }
+
+  /**
    * The living ones among sessions that a list has, or had a moment ago.
    *
-   * @param isOne which of the records count. Default: those that a list has
    * @throws NewerRecordError when a later version of this module wrote one of them
    */
-  async recordsOf(
-    members: readonly string[],
-    progress?: () => void,
-    isOne: (record: SessionRecord) => boolean = isListed,
-  ): Promise<SessionRecord[]> {
-    const ids = members.map((member) => (this.tag + member) as SessionId);
-    const items = await inBatches(ids, (id) => this.items.get(this.keyOf(id)), { progress });
-    return ids.flatMap((id, index) => {
-      const record = tryDecode(id, items[index] ?? null);
-      return record !== null && isOne(record) && record.expiresAt > this.now() ? [record] : [];
-    });
+  async recordsOf(members: readonly string[], progress?: () => void): Promise<SessionRecord[]> {
+    const found = await this.allStored(members, progress);
+    return found.map(({ record }) => record).filter((record) => isListed(record) && record.expiresAt > this.now());
   }
 
   /**
