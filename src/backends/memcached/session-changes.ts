@@ -144,8 +144,9 @@ export async function deleteTakenOut(user: UserSessions, found: FoundRecord): Pr
 }
 
 /**
- * As `SessionBackend.deleteByUser`. One compare-and-set empties the list, and all have ended; a login that comes in meanwhile makes it
- * fail, and is then among those. The records are looked at before it, because it must not end one of a newer form, and deleted after it.
+ * As `SessionBackend.deleteByUser`. One compare-and-set empties the list, and all have ended, whether or not they have expired by this clock; a
+ * login that comes in meanwhile makes it fail, and is then among those. The records are looked at before it, because it must not end one of a
+ * newer form, and deleted after it.
  *
  * @throws NewerRecordError when a later version of this module wrote one of the items
  */
@@ -164,6 +165,7 @@ export async function deleteRecordsOfUser(
         : { takenOut, entries: entries.filter(({ member }) => member === kept) };
     },
     user.retryBudget(),
+    (list) => user.list.allEntriesOf(list),
   );
   const ended = await inBatches(takenOut, (found) => deleteTakenOut(user, found), { progress });
   // An alias is a session that was getting a new id, which is not listed: it has ended with the old one.

@@ -32,11 +32,16 @@ export class UserList {
     return item !== null && listHas(this.tag, item.bytes, memberOf(id));
   }
 
-  /** The entries that have not expired; those of an item that is no list of this user are none. */
+  /** The entries that have not expired. */
   entriesOf(item: Item | null): ListEntry[] {
+    return this.allEntriesOf(item).filter(({ expiresAt }) => expiresAt > this.now());
+  }
+
+  /** Those too that have expired: by the clock of another process they may not. An item that is no list of this user has none. */
+  allEntriesOf(item: Item | null): ListEntry[] {
     if (item === null) return [];
     try {
-      return decodeList(this.tag, item.text).filter(({ expiresAt }) => expiresAt > this.now());
+      return decodeList(this.tag, item.text);
     } catch (error) {
       if (!(error instanceof DamagedRecordError)) throw error;
       return [];
@@ -44,19 +49,21 @@ export class UserList {
   }
 
   /**
-   * Compare-and-set: `revise` says what becomes of the entries that have not expired, and is called again when another writer was faster.
+   * Compare-and-set: `revise` says what becomes of the entries, and is called again when another writer was faster.
    *
    * @param known the item as it was read already
+   * @param entriesOf which entries `revise` gets; all others leave the list. Default: those that have not expired
    * @returns what `revise` said; a result without `entries` leaves the list as it is
    */
   async change<Result extends ListRevision | { readonly entries?: undefined }>(
     known: Item | null,
     revise: (entries: ListEntry[]) => Result | Promise<Result>,
     retryBudget: RetryBudget,
+    entriesOf = (item: Item | null) => this.entriesOf(item),
   ): Promise<Result> {
     let item = known;
     for (;;) {
-      const result = await revise(this.entriesOf(item));
+      const result = await revise(entriesOf(item));
       if (result.entries === undefined || (await this.#write(item, result.entries))) return result;
       await retryBudget.pause();
       item = await this.read();
