@@ -3,6 +3,7 @@ import type { SessionRecord } from 'nestjs-sessionx';
 
 import { MemcachedArena, ProxiedMemcached } from './memcached-arena.js';
 
+const SESSIONS = 20;
 const TEN_MINUTES_MS = 600_000;
 const FIVE_MINUTES_MS = 300_000;
 
@@ -30,5 +31,25 @@ describe('a log-out everywhere in Memcached', () => {
     expect(await sound.listByUser(arena.user)).toEqual([kept]);
     expect(await sound.read(early.id)).toBeNull();
     await fast.close();
+  });
+
+  it.each([
+    ['before it reads the list again', SESSIONS + 1],
+    ['before it empties the list', SESSIONS + 2],
+  ])('reads no record twice if a login comes %s', async (_when, requests) => {
+    const { arena, proxy, backend, sound } = memcached;
+    const records = await Promise.all(Array.from({ length: SESSIONS }, () => stored(arena.record())));
+    await backend.ping();
+    const before = proxy.requests;
+    proxy.holdRequests(requests);
+    const ending = backend.deleteByUser(arena.user);
+    await proxy.untilHeld();
+    const login = await stored(arena.record());
+    proxy.heal();
+    proxy.release();
+    expect((await ending).sort()).toEqual([...records, login].map(({ id }) => id).sort());
+    expect(await sound.listByUser(arena.user)).toEqual([]);
+    // Each record is read and deleted. The rest is for the list: it is read three times at most, and emptied by the second try.
+    expect(proxy.requests - before).toBeLessThanOrEqual(2 * (SESSIONS + 1) + 5);
   });
 });

@@ -7,6 +7,7 @@ import { inBatches } from './in-batches.js';
 import type { Item } from './items.js';
 import { MemcachedError, serverRefused } from './memcached-error.js';
 import { RetryBudget } from './retry-budget.js';
+import type { ListEntry } from './session-list.js';
 import { tryDecode, type FoundRecord, type FoundSession, type UserSessions } from './user-sessions.js';
 
 /**
@@ -146,7 +147,7 @@ export async function deleteTakenOut(user: UserSessions, found: FoundRecord): Pr
 /**
  * As `SessionBackend.deleteByUser`. One compare-and-set empties the list, and all have ended, whether or not they have expired by this clock; a
  * login that comes in meanwhile makes it fail, and is then among those. The records are looked at before it, because it must not end one of a
- * newer form, and deleted after it.
+ * newer form, and deleted after it. Most of them are looked at before its first try, so that no try takes longer than a login.
  *
  * @throws NewerRecordError when a later version of this module wrote one of the items
  */
@@ -155,19 +156,27 @@ export async function deleteRecordsOfUser(
   { except, progress }: DeleteByUserOptions,
 ): Promise<SessionId[]> {
   const kept = except?.startsWith(user.tag) === true ? memberOf(except) : undefined;
+  const found = new Map<string, FoundRecord>();
+  const look = async (entries: readonly ListEntry[]): Promise<string[]> => {
+    const members = entries.map(({ member }) => member).filter((member) => member !== kept);
+    const unread = members.filter((member) => !found.has(member));
+    for (const one of await user.allStored(unread, progress)) found.set(memberOf(one.record.id), one);
+    return members;
+  };
+  await look(user.list.allEntriesOf(await user.list.read()));
   const { takenOut } = await user.list.change(
     await user.list.read(),
     async (entries) => {
-      const members = entries.map(({ member }) => member).filter((member) => member !== kept);
-      const takenOut = await user.allStored(members, progress);
-      return members.length === 0
+      const takenOut = await look(entries);
+      return takenOut.length === 0
         ? { takenOut }
         : { takenOut, entries: entries.filter(({ member }) => member === kept) };
     },
     user.retryBudget(),
     (list) => user.list.allEntriesOf(list),
   );
-  const ended = await inBatches(takenOut, (found) => deleteTakenOut(user, found), { progress });
+  const leaving = takenOut.flatMap((member) => found.get(member) ?? []);
+  const ended = await inBatches(leaving, (one) => deleteTakenOut(user, one), { progress });
   // An alias is a session that was getting a new id, which is not listed: it has ended with the old one.
   return ended.flatMap((record) =>
     record !== null && record.status !== 'pending' && record.expiresAt > user.now() ? [record.id] : [],
