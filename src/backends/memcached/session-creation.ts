@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { SessionConflictError } from '../../errors/session-errors.js';
 import { NewerRecordError } from '../../records/record-errors.js';
 import type { SessionRecord } from '../../records/session-record.js';
 import { memberOf, type SessionId } from '../../tokens/session-secret.js';
 import { isListed, leastRecentlyUsedFirst, retryPauseMs } from '../backend-rules.js';
-import type { CreateOptions, CreateResult, ReplacedSession } from '../session-backend.interface.js';
+import type { CreateOptions, CreateResult, ReplacedSession, SessionLimit } from '../session-backend.interface.js';
 import { blankAlias } from './blank-alias.js';
 import { inBatches } from './in-batches.js';
 import type { Item } from './items.js';
@@ -12,6 +13,7 @@ import { serverRefused, MemcachedError } from './memcached-error.js';
 import { RetryBudget } from './retry-budget.js';
 import { deleteRecord, deleteTakenOut } from './session-changes.js';
 import type { ListEntry } from './session-list.js';
+import { isYoungAlias } from './settled-alias.js';
 import type { FoundRecord, UserSessions } from './user-sessions.js';
 
 /**
@@ -90,7 +92,11 @@ export class SessionCreation {
       }
       return result;
     } catch (error) {
-      if (error instanceof NewerRecordError) await user.items.delete(user.keyOf(record.id));
+      // Both mean that the list is as it was.
+      if (error instanceof NewerRecordError || error instanceof SessionConflictError) {
+        await this.#takeBackAlias();
+        await user.items.delete(user.keyOf(record.id));
+      }
       throw error;
     }
   }
@@ -139,7 +145,7 @@ export class SessionCreation {
     const entry = { member: memberOf(record.id), expiresAt: record.expiresAt };
     // Its own may be there already, of a record that has left: a session that moves between two stores comes back under its id.
     const others = entries.filter(({ member }) => member !== replaced && member !== entry.member);
-    const { max = Infinity, onLimit } = options.limit ?? {};
+    const { max = Infinity, onLimit } = this.#limit() ?? {};
     const counted = others.length + 1 > max ? await this.#leastRecentlyUsedFirst(others) : [];
     const surplus = counted.slice(0, Math.max(0, counted.length + 1 - max));
     if (surplus.length > 0 && onLimit === 'reject') return { outcome: 'limit' };
@@ -150,9 +156,16 @@ export class SessionCreation {
     return { outcome: 'created', entries: [...kept, entry], evicted };
   }
 
+  /** Every login counts the session that is replaced, by its alias too: once it has ended, a limit that rejects has nothing to say any more. */
+  #limit(): SessionLimit | undefined {
+    const { limit } = this.options;
+    return this.#aliased !== null && limit?.onLimit === 'reject' ? undefined : limit;
+  }
+
   /**
-   * Those whose record is there, the least recently used first: Memcached may have evicted others, and does not tell. The list does not hold
-   * `lastAccessed`, so the records are read; those that were read before a compare-and-set of the list failed are not read again.
+   * Those whose record is there, the least recently used first: Memcached may have evicted others, and does not tell. A young alias is a session
+   * that is getting a new id just now, and keeps its place. The list does not hold `lastAccessed`, so the records are read; those that were read
+   * before a compare-and-set of the list failed are not read again.
    */
   async #leastRecentlyUsedFirst(entries: readonly ListEntry[]): Promise<FoundRecord[]> {
     const { user } = this;
@@ -160,14 +173,19 @@ export class SessionCreation {
     const found = await user.allStored(unread);
     for (const member of unread) this.#others.set(member, null);
     for (const one of found) {
-      if (isListed(one.record) && one.record.expiresAt > user.now()) this.#others.set(memberOf(one.record.id), one);
+      const { record } = one;
+      const counts = (isListed(record) && record.expiresAt > user.now()) || isYoungAlias(user, record);
+      if (counts) this.#others.set(memberOf(record.id), one);
     }
     return entries
       .flatMap(({ member }) => this.#others.get(member) ?? [])
       .sort((a, b) => leastRecentlyUsedFirst(a.record, b.record));
   }
 
-  /** The session goes on under its id. It only lives if the list still has it, so this brings nothing back that was logged out everywhere. */
+  /**
+   * The session goes on under its id. It only lives if the list still has it, so this brings nothing back that was logged out everywhere; and
+   * it has kept its place, so that no limit is exceeded.
+   */
   async #takeBackAlias(): Promise<void> {
     const { user } = this;
     if (this.#aliased === null) return;

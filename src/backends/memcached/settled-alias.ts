@@ -25,6 +25,10 @@ export async function settledAlias(user: UserSessions, first: FoundSession): Pro
 }
 
 function isUnsettled(user: UserSessions, { record, list }: FoundSession): boolean {
-  const isYoung = user.now() - record.lastAccessed <= 2 * user.timeoutMs;
-  return record.status === 'alias' && isYoung && !isBlankAlias(record) && user.list.has(list, record.id);
+  return isYoungAlias(user, record) && !isBlankAlias(record) && user.list.has(list, record.id);
+}
+
+/** Whether the creation that has left an alias may be under way. */
+export function isYoungAlias(user: UserSessions, { status, lastAccessed }: SessionRecord): boolean {
+  return status === 'alias' && user.now() - lastAccessed <= 2 * user.timeoutMs;
 }
