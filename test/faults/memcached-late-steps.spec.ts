@@ -4,7 +4,7 @@ import type { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { MemcachedError } from '../../src/backends/memcached/memcached-error.js';
-import type { FaultProxy } from '../support/fault-proxy.js';
+import { FaultProxy } from '../support/fault-proxy.js';
 import type { MemcachedServer } from '../support/memcached-server.js';
 import { ProxiedMemcached, type MemcachedArena } from './memcached-arena.js';
 
@@ -175,23 +175,43 @@ describe('operations that stop half-way', () => {
     },
   );
 
-  it('a session that is ended while it is made was made, also where its entry leaves a moment after its record', async () => {
+  it.each([{}, { ifVersion: 1 }])(
+    'a session that is deleted while it is made was made, and has ended: %j',
+    async (options) => {
+      const record = arena.record(arena.newUser());
+      const patient = await arena.open({ servers: proxy.address });
+      await patient.ping();
+      proxy.holdRequests(3);
+      const creation = patient.create(record, { deadline: 1500 });
+      await proxy.untilHeld();
+      expect(await sound.delete(record.id, options)).toBe('deleted');
+      proxy.heal();
+      proxy.release();
+      expect((await creation).outcome).toBe('created');
+      expect(await lives(record)).toBe(false);
+    },
+  );
+
+  it('a session that is just being deleted, while it is made, was made: it leaves the list before its record', async () => {
     const record = arena.record(arena.newUser());
     const patient = await arena.open({ servers: proxy.address });
     await patient.ping();
     proxy.holdRequests(3);
     const creation = patient.create(record, { deadline: 1500 });
     await proxy.untilHeld();
+    const secondProxy = await FaultProxy.to(server.port);
+    const deleting = await arena.open({ servers: secondProxy.address });
+    secondProxy.holdRequests(3);
+    const deletion = deleting.delete(record.id);
+    await secondProxy.untilHeld();
     await server.evict(arena.keyPrefix + record.id);
-    // The first look at the list finds the entry, the second is held until it has gone.
-    proxy.holdRequests(1);
-    proxy.release();
-    await Promise.race([creation, proxy.untilHeld()]);
-    expect(await sound.delete(record.id)).toBe('missing');
     proxy.heal();
     proxy.release();
     expect((await creation).outcome).toBe('created');
-    expect(await lives(record)).toBe(false);
+    secondProxy.heal();
+    secondProxy.release();
+    expect(await deletion).toBe('deleted');
+    await secondProxy.stop();
   });
 
   it('a session that is half made is spared by a deletion that is meant for another version', async () => {

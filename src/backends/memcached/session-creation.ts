@@ -1,10 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import { SessionConflictError } from '../../errors/session-errors.js';
 import { NewerRecordError } from '../../records/record-errors.js';
 import type { SessionRecord } from '../../records/session-record.js';
 import { memberOf, type SessionId } from '../../tokens/session-secret.js';
-import { isListed, leastRecentlyUsedFirst, retryPauseMs } from '../backend-rules.js';
+import { isListed, leastRecentlyUsedFirst } from '../backend-rules.js';
 import type { CreateOptions, CreateResult, ReplacedSession, SessionLimit } from '../session-backend.interface.js';
 import { blankAlias } from './blank-alias.js';
 import { inBatches } from './in-batches.js';
@@ -15,12 +13,6 @@ import { deleteRecord, deleteTakenOut } from './session-changes.js';
 import type { ListEntry } from './session-list.js';
 import { isYoungAlias } from './settled-alias.js';
 import type { FoundRecord, UserSessions } from './user-sessions.js';
-
-/**
- * How often it is looked at a session between the two steps in which it ends, which takes a tenth of a second. Counted, because on a busy machine
- * the steps of the other client take longer too.
- */
-const LOOKS_AT_AN_END = 30;
 
 type Refused = Exclude<CreateResult, { readonly outcome: 'created' }>;
 /** What was made, and what is to be deleted for it. */
@@ -222,14 +214,10 @@ export class SessionCreation {
     );
   }
 
-  /** Whether another client has ended the session. Where one is just doing so, its record goes first and its entry a moment later. */
+  /** Whether another client has ended the session: its entry goes first, and its record a moment later. */
   async #wasEnded(): Promise<boolean> {
     const { user, record } = this;
-    for (let looks = 1; user.list.has(await user.list.read(), record.id); looks++) {
-      if (looks === LOOKS_AT_AN_END || this.#retryBudget.isOver()) return false;
-      await sleep(retryPauseMs(looks));
-    }
-    return true;
+    return !user.list.has(await user.list.read(), record.id);
   }
 
   /** By its version: if this process has stood still meanwhile, there may be one that another has made. */
