@@ -85,8 +85,6 @@ if listed and most > 0 then
   if ending then excess = excess + math.floor(redis.call('ZCARD', index .. ENDING) / 2) end
   if excess > 0 and replaced ~= '' and redis.call('ZSCORE', index, replaced) then excess = excess - 1 end
   if excess > 0 then
-    -- To make room would end it.
-    if beingEnded then return {'missing'} end
     if ending or excess > AT_ONCE then return {'crowded'} end
     ${SURPLUS}
     part = surplus(index, {replaced, unpack(gone)}, excess, ARGV[2])
