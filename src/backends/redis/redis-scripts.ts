@@ -1,4 +1,5 @@
 import type { Cluster, Redis } from 'ioredis';
+import { hash } from 'node:crypto';
 
 import type { DeleteResult } from '../session-backend.interface.js';
 import { CREATE } from './scripts/create.js';
@@ -70,9 +71,8 @@ export interface ScriptEvents {
 }
 
 /**
- * Teaches `client` the scripts, and returns them as functions. ioredis sends a script by its hash, and in full where the server does not know
- * it (any more). The commands stay on the client, also on one of the application's after `close()`: they hold nothing of ours, and another
- * backend on the same client may be using them.
+ * The scripts as functions. Each is sent in full at first, then by its hash, and again in full where the server does not know it (any more).
+ * `defineCommand()` does so too; but it leaves its commands on a client of the application's, and makes more promises for each call.
  *
  * Redis replies in order and names no call: one reply too many, and each call gets that of the call before it. A write would so be taken for
  * done that was refused, and a session for gone that lives. So each call carries a number of its own, which its reply begins with.
@@ -80,35 +80,34 @@ export interface ScriptEvents {
 export function scriptsOn(client: Redis | Cluster, events: ScriptEvents): RedisScripts {
   const inCluster = client.isCluster ? '1' : '0';
   let calls = 0;
-  const functions = Object.entries(SCRIPTS).map(([name, lua]) => {
-    client.defineCommand(name, { numberOfKeys: 1, lua: repliesToItsCall(lua) });
-    const command: unknown = Reflect.get(client, name);
-    if (!isScriptCommand(command)) throw new Error(`ioredis did not define ${name}`);
+  const functions = Object.entries(SCRIPTS).map(([name, body]) => {
+    const lua = repliesToItsCall(body);
+    const sha = hash('sha1', lua);
+    let isKnown = false;
     const script = (key: string, words: Words = [], ...texts: string[]): Promise<unknown> => {
       const call = String(++calls);
       // Joined, as each argument of a command costs as much as all of these.
-      return command.call(client, key, [...words, inCluster, call, ''].join(','), ...texts).then(
-        (reply) => {
-          if (!Array.isArray(reply) || reply[0] !== call) throw events.outOfStep();
-          const [, result, serverTime] = reply as unknown[];
-          if (typeof serverTime === 'number') events.timeTold(key, serverTime);
-          return result;
-        },
-        (error: unknown) => {
-          throw isWrongType(error) ? events.foreignValue(key) : error;
-        },
+      const argv = [...words, inCluster, call, ''].join(',');
+      const result = (reply: unknown): unknown => {
+        if (!Array.isArray(reply) || reply[0] !== call) throw events.outOfStep();
+        const [, outcome, serverTime] = reply as unknown[];
+        if (typeof serverTime === 'number') events.timeTold(key, serverTime);
+        return outcome;
+      };
+      const failed = (error: unknown): never => {
+        throw isWrongType(error) ? events.foreignValue(key) : error;
+      };
+      const inFull = (): Promise<unknown> => client.eval(lua, 1, key, argv, ...texts);
+      const sent = isKnown ? client.evalsha(sha, 1, key, argv, ...texts) : inFull();
+      isKnown = true;
+      return sent.then(result, (error: unknown) =>
+        isUnknownScript(error) ? inFull().then(result, failed) : failed(error),
       );
     };
     return [name, script];
   });
   return Object.fromEntries(functions) as RedisScripts;
 }
-
-function isScriptCommand(value: unknown): value is ScriptCommand {
-  return typeof value === 'function';
-}
-
-type ScriptCommand = (this: Redis | Cluster, key: string, words: string, ...texts: string[]) => Promise<unknown>;
 
 /** An error stays one, for the client of a cluster to read (TRYAGAIN). */
 function repliesToItsCall(lua: string): string {
@@ -127,6 +126,10 @@ local reply = run()
 if type(reply) == 'table' and reply.err then return reply end
 return {call, reply, serverTime}
 `;
+}
+
+function isUnknownScript(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('NOSCRIPT');
 }
 
 /** Redis before 7 wraps the error of a script. */
