@@ -100,19 +100,12 @@ export class SessionService {
     return this.#logMisuse(() => this.#create(optionsOf(options)));
   }
 
-  #create({
-    user,
-    data,
-    ttl,
-    absoluteTimeout,
-    remember,
-    methods,
-    ...given
-  }: CreateSessionOptions): Promise<IssuedSession> {
-    const client = clientOf(given);
+  #create(options: CreateSessionOptions): Promise<IssuedSession> {
+    const { user, data, ttl, absoluteTimeout, remember, methods } = options;
+    const client = clientOf(options);
     const owner = user === undefined || user === null ? null : this.issuer.newUser(user);
     const lifetime = { ttl, absoluteTimeout, remember };
-    const created = { user: owner, client, lifetime, methods, ...(data === undefined ? {} : { data }) };
+    const created = { user: owner, client, lifetime, methods, data };
     return this.issuer.create(created, originOf('created', identityOf(client)), this.store.newBudget());
   }
 

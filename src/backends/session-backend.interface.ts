@@ -45,9 +45,9 @@ export interface CreateOptions {
    * Counts the user's living sessions, `active` and `pending` ones, this one included. Of the least recently used ones that are too many, by
    * `lastAccessed` and then by id (see `leastRecentlyUsedFirst`), `evict-oldest` removes those that are not `pending`, and never the new one.
    */
-  readonly limit?: SessionLimit;
+  readonly limit?: SessionLimit | undefined;
   /** A session of the same tag that ceases in the same atomic step, if it still has this version; else nothing happens. */
-  readonly replaces?: ReplacedSession;
+  readonly replaces?: ReplacedSession | undefined;
   /** Milliseconds from this call. A store that gets to it later must not carry it out: for its caller it has failed. */
   readonly deadline: number;
 }

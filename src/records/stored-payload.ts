@@ -54,9 +54,9 @@ export function decodePayload(record: PayloadOfRecord, report?: DamageReport): S
   return new StoredPayload(record, report);
 }
 
-/** The same for a payload that was encoded a moment ago, which needs no check. */
-export function encodedPayload(record: PayloadOfRecord): StoredPayload {
-  return new StoredPayload(record, undefined);
+/** The same for a payload that was encoded a moment ago with these `metadata`, which needs no check. */
+export function encodedPayload(record: PayloadOfRecord, metadata: SessionMetadata): StoredPayload {
+  return new StoredPayload(record, undefined, metadata);
 }
 
 /**
@@ -81,11 +81,11 @@ export class StoredPayload implements SessionContent {
   #data: SessionData | undefined;
 
   /** @throws DamagedRecordError when the times are none, or a line is missing */
-  constructor(record: PayloadOfRecord, report: DamageReport | undefined) {
+  constructor(record: PayloadOfRecord, report: DamageReport | undefined, metadata?: SessionMetadata) {
     const { payload } = record;
     this.#record = record;
     this.#report = report;
-    this.metadata = new StoredMetadata(payload, this);
+    this.metadata = metadata ?? new StoredMetadata(payload, this);
     this.#userEnd = endOfLine(payload, USER_AT);
     this.#loginEnd = endOfLine(payload, this.#userEnd + 1);
     this.#flashEnd = endOfLine(payload, this.#loginEnd + 1);

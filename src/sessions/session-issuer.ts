@@ -40,17 +40,29 @@ export interface NewSession {
   readonly user: CheckedUser | null;
   readonly client: RequestClient;
   /** Default: none. */
-  readonly data?: Partial<SessionData>;
+  readonly data?: Partial<SessionData> | undefined;
   /** Default: that of the options. */
   readonly lifetime?: NewSessionLifetime;
   /** How the user has proved their identity. Default: none. */
   readonly methods?: readonly string[] | undefined;
 }
 
-/** A record that is ready to be stored, and its token. The token is signed before the record is stored: if signing fails, no session is left behind. */
+/** A record that is ready to be stored. */
 export interface PreparedSession {
-  readonly token: string;
+  readonly secret: SessionSecret;
   readonly record: SessionRecord;
+  readonly metadata: SessionMetadata;
+  /** `null` for an anonymous session. */
+  readonly userId: string | null;
+}
+
+/** The session that a new one replaces, as it was read, and what is left in its place. */
+type Replacement = Required<Pick<NewRecordOptions, 'replaces'>> & Pick<NewRecordOptions, 'alias'>;
+
+/** A new session that is stored, and its token. */
+export interface InsertedSession {
+  readonly token: string;
+  readonly stored: StoredSession;
   /** `null` for an anonymous session. */
   readonly userId: string | null;
 }
@@ -64,7 +76,7 @@ const EVICTED = { reason: 'evicted-by-limit', by: null } as const;
 @Injectable()
 export class SessionIssuer {
   readonly #indexKey: KeyObject;
-  readonly #limit: Pick<CreateOptions, 'limit'>;
+  readonly #limit: CreateOptions['limit'];
 
   constructor(
     private readonly options: SessionOptions,
@@ -77,7 +89,7 @@ export class SessionIssuer {
     private readonly lifetimes: SessionLifetimes,
   ) {
     const { maxSessionsPerUser: max, onSessionLimit: onLimit } = options;
-    this.#limit = max === null ? {} : { limit: { max, onLimit } };
+    this.#limit = max === null ? undefined : { max, onLimit };
     const [onlyKey = ''] = [options.secretKey].flat();
     this.#indexKey = createSecretKey(options.indexKey ?? onlyKey, 'utf8');
   }
@@ -103,10 +115,10 @@ export class SessionIssuer {
   }
 
   async #create(created: NewSession, origin: SessionEventOrigin, budget: StoreBudget): Promise<IssuedSession> {
-    const prepared = await this.prepare(this.contentOf(created), created.user?.userId ?? null);
-    const stored = await this.insertNew(prepared, origin, budget);
-    this.announce(prepared, origin);
-    return this.issue(prepared, stored);
+    const prepared = this.prepare(this.contentOf(created), created.user?.userId ?? null);
+    const inserted = await this.insert(prepared, {}, origin, budget);
+    this.announce(inserted, origin);
+    return this.issue(inserted);
   }
 
   /**
@@ -159,18 +171,19 @@ export class SessionIssuer {
    * A record under a new secret and id.
    *
    * @param userId of the user in `content`; `null` for an anonymous session
-   * @param startsAt when its idle lifetime begins; default: when the session was created
    * @param tag default: that of the user, or a random one for an anonymous session
+   * @param startsAt when its idle lifetime begins; default: when the session was created
    */
-  async prepare(
+  prepare(
     content: SessionContent,
     userId: string | null,
-    startsAt: number = content.metadata.createdAt,
     tag: UserTag = this.#tagFor(userId),
-  ): Promise<PreparedSession> {
+    startsAt: number = content.metadata.createdAt,
+  ): PreparedSession {
     const secret = newSecret(tag, this.context.random);
     const id = sessionIdOf(secret);
-    const { ttlMs, absoluteExpiresAt } = content.metadata;
+    const { metadata } = content;
+    const { ttlMs, absoluteExpiresAt } = metadata;
     const record: SessionRecord = {
       id,
       version: 1,
@@ -181,8 +194,7 @@ export class SessionIssuer {
       // In the turn in which it was checked: the application may still change its own objects.
       payload: encodePayload(id, content),
     };
-    const token = this.sign(secret, absoluteExpiresAt);
-    return typeof token === 'string' ? { token, userId, record } : { token: await token, userId, record };
+    return { secret, record, metadata, userId };
   }
 
   #tagFor(userId: string | null): UserTag {
@@ -190,20 +202,34 @@ export class SessionIssuer {
   }
 
   /**
-   * Stores a prepared session.
+   * Stores a prepared session. Its token is signed before: if signing fails, no session is left behind.
    *
-   * @param options the session that it replaces, and what is left in its place, if any
-   * @returns the stored session; `changed` or `missing` if the session that it should replace has changed or ended
+   * @param options the session that it replaces, if any
+   * @returns `changed` or `missing` if the session that it should replace has changed or ended
    * @throws SessionConflictError when the user has too many sessions
    */
-  async insert(
-    { record, userId }: PreparedSession,
-    options: Pick<NewRecordOptions, 'replaces' | 'alias'>,
+  insert(
+    prepared: PreparedSession,
+    options: Record<string, never>,
     origin: SessionEventOrigin,
     budget: StoreBudget,
-  ): Promise<StoredSession | 'changed' | 'missing'> {
-    const limit = this.#limits(record) ? this.#limit : {};
-    const create = () => this.store.create(record, { ...options, ...limit }, budget);
+  ): Promise<InsertedSession>;
+  insert(
+    prepared: PreparedSession,
+    options: Replacement,
+    origin: SessionEventOrigin,
+    budget: StoreBudget,
+  ): Promise<InsertedSession | 'changed' | 'missing'>;
+  async insert(
+    { secret, record, metadata, userId }: PreparedSession,
+    { replaces, alias }: Partial<Replacement>,
+    origin: SessionEventOrigin,
+    budget: StoreBudget,
+  ): Promise<InsertedSession | 'changed' | 'missing'> {
+    const signed = this.sign(secret, metadata.absoluteExpiresAt);
+    const token = typeof signed === 'string' ? signed : await signed;
+    const limit = this.#limits(record) ? this.#limit : undefined;
+    const create = () => this.store.create(record, { limit, replaces, alias }, budget);
     const report = ({ evicted = [] }: CreateResult) => {
       for (const evictedId of evicted) this.endings.report(evictedId, userId, EVICTED, origin);
     };
@@ -216,9 +242,10 @@ export class SessionIssuer {
     }
     switch (result.outcome) {
       case 'created':
-        return { record, content: encodedPayload(record) };
+        return { token, stored: { record, content: encodedPayload(record, metadata) }, userId };
       case 'changed':
       case 'missing':
+        if (replaces === undefined) throw cutShort();
         return result.outcome;
       case 'limit':
         throw new SessionConflictError(
@@ -240,22 +267,16 @@ export class SessionIssuer {
 
   /** Whether a new session may end others of its user. */
   get limitEvicts(): boolean {
-    return this.#limit.limit?.onLimit === 'evict-oldest';
-  }
-
-  /** Stores a prepared session that replaces no other. */
-  async insertNew(prepared: PreparedSession, origin: SessionEventOrigin, budget: StoreBudget): Promise<StoredSession> {
-    const stored = await this.insert(prepared, {}, origin, budget);
-    if (stored === 'changed' || stored === 'missing') throw cutShort();
-    return stored;
+    return this.#limit?.onLimit === 'evict-oldest';
   }
 
   /** Emits `created`. */
-  announce({ record, userId }: PreparedSession, origin: SessionEventOrigin): void {
-    this.events.emit({ type: 'created', sessionId: record.id, userId, ...origin });
+  announce({ stored, userId }: InsertedSession, origin: SessionEventOrigin): void {
+    if (!this.events.hasListeners) return;
+    this.events.emit({ type: 'created', sessionId: stored.record.id, userId, ...origin });
   }
 
-  issue({ token }: PreparedSession, stored: StoredSession): IssuedSession {
+  issue({ token, stored }: InsertedSession): IssuedSession {
     return { session: this.context.open(stored), token };
   }
 

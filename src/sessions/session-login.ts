@@ -16,7 +16,7 @@ import { tagOf, type UserTag } from '../tokens/session-secret.js';
 import { Session } from './session.js';
 import { SessionContext } from './session-context.js';
 import { SessionEndings } from './session-endings.js';
-import { SessionIssuer, type PreparedSession } from './session-issuer.js';
+import { SessionIssuer, type InsertedSession, type PreparedSession } from './session-issuer.js';
 import type { NewSessionLifetime } from './session-lifetimes.js';
 import type { IssuedSession } from './session-results.js';
 import { sessionEnded, type SessionState } from './session-state.js';
@@ -62,12 +62,6 @@ interface Exchange {
   /** Default: the old session leaves no alias. */
   readonly graceEndsAt?: number | null;
   readonly keepsExpiry?: boolean;
-}
-
-/** A new session that is stored. */
-interface Exchanged {
-  readonly prepared: PreparedSession;
-  readonly stored: StoredSession;
 }
 
 /**
@@ -123,20 +117,16 @@ export class SessionLogin {
       return { ...fresh, data, flash, oneTime };
     };
     const exchanged = await this.#exchangeAtLogin(state, login, fresh, contentFrom, budget);
-    const { prepared, stored } = exchanged ?? (await this.#insertNew(fresh, login, budget));
-    if (carried === null || exchanged === null) state.replaceBy(stored);
-    else state.continueAs(stored, carried);
+    const inserted =
+      exchanged ?? (await this.issuer.insert(this.issuer.prepare(fresh, login.user.userId), {}, login.origin, budget));
+    if (carried === null || exchanged === null) state.replaceBy(inserted.stored);
+    else state.continueAs(inserted.stored, carried);
     state.isByOldId = false;
-    this.issuer.announce(prepared, login.origin);
+    this.issuer.announce(inserted, login.origin);
     if (exchanged !== null) {
       this.endings.report(sessionId, userId, { reason: 'replaced-at-login', by: null }, login.origin);
     }
-    return { session: previous, token: prepared.token };
-  }
-
-  async #insertNew(content: SessionContent, { user, origin }: Login, budget: StoreBudget): Promise<Exchanged> {
-    const prepared = await this.issuer.prepare(content, user.userId);
-    return { prepared, stored: await this.issuer.insertNew(prepared, origin, budget) };
+    return { session: previous, token: inserted.token };
   }
 
   /** Data and flash messages are carried over from an anonymous session or from one of the same user, never from another user's. */
@@ -151,14 +141,20 @@ export class SessionLogin {
     fresh: SessionContent,
     contentFrom: SuccessorContent,
     budget: StoreBudget,
-  ): Promise<Exchanged | null> {
+  ): Promise<InsertedSession | null> {
     const { origin } = login;
     const { userId } = login.user;
     const tag = this.issuer.tagOfUser(userId);
     const exchanged =
       tagOf(previous.record.id) === tag
         ? await this.#exchange(previous, { userId, tag, contentFrom, origin, follows: 'always' }, budget)
-        : await this.#exchangeAcrossSlots(previous, login, fresh, contentFrom, budget);
+        : await this.#exchangeAcrossSlots(
+            previous,
+            login,
+            this.issuer.prepare(fresh, userId, tag),
+            contentFrom,
+            budget,
+          );
     if (exchanged === null && previous.userId === null) throw lostRace();
     return exchanged;
   }
@@ -210,10 +206,10 @@ export class SessionLogin {
     if (state.listener !== null) {
       state.continueAs(exchanged.stored, pending);
       state.isByOldId = false;
-      return { session, token: exchanged.prepared.token };
+      return { session, token: exchanged.token };
     }
     state.end('ended');
-    return this.issuer.issue(exchanged.prepared, exchanged.stored);
+    return this.issuer.issue(exchanged);
   }
 
   /**
@@ -226,16 +222,15 @@ export class SessionLogin {
     previous: SessionState,
     { userId, tag, contentFrom, origin, follows, graceEndsAt = null, keepsExpiry = false }: Exchange,
     budget: StoreBudget,
-  ): Promise<Exchanged | null> {
+  ): Promise<InsertedSession | null> {
     const now = this.context.clock.now();
     const attempt = async (old: StoredSession) => {
       if (!this.store.isAlive(old)) return null;
-      const renewed = await this.issuer.prepare(contentFrom(old), userId, now, tag);
+      const renewed = this.issuer.prepare(contentFrom(old), userId, tag, now);
       const prepared = keepsExpiry ? withExpiry(renewed, old.record.expiresAt) : renewed;
-      const alias = graceEndsAt === null ? {} : { alias: aliasRecord(old, prepared.record, { now, graceEndsAt }) };
-      const stored = await this.issuer.insert(prepared, { replaces: old.record, ...alias }, origin, budget);
-      if (stored === 'missing') return null;
-      return stored === 'changed' ? stored : { prepared, stored };
+      const alias = graceEndsAt === null ? undefined : aliasRecord(old, prepared.record, { now, graceEndsAt });
+      const inserted = await this.issuer.insert(prepared, { replaces: old.record, alias }, origin, budget);
+      return inserted === 'missing' ? null : inserted;
     };
     return this.store.retry(previous.record.id, previous.snapshot(), budget, attempt, follows);
   }
@@ -256,12 +251,11 @@ export class SessionLogin {
    */
   async #exchangeAcrossSlots(
     previous: SessionState,
-    { user, origin }: Login,
-    fresh: SessionContent,
+    { origin }: Login,
+    prepared: PreparedSession,
     contentFrom: SuccessorContent,
     budget: StoreBudget,
-  ): Promise<Exchanged | null> {
-    const prepared = await this.issuer.prepare(fresh, user.userId);
+  ): Promise<InsertedSession | null> {
     // A content that is too large must throw before anything is deleted.
     const prepare: SuccessorContent = (old) => {
       const content = contentFrom(old);
@@ -270,7 +264,6 @@ export class SessionLogin {
     };
     prepare(previous.snapshot());
     const pending = await this.issuer.insert(this.#asPending(prepared), {}, origin, budget);
-    if (pending === 'changed' || pending === 'missing') throw lostRace();
 
     try {
       const content = await this.#deleteAsRead(previous, prepare, budget);
@@ -283,7 +276,7 @@ export class SessionLogin {
       if (active === null) throw lostRace();
       return active;
     } catch (error) {
-      const { id, version } = pending.record;
+      const { id, version } = pending.stored.record;
       this.store.abandon({ id, versions: [version, version + 1] }, budget);
       throw error;
     }
@@ -296,21 +289,21 @@ export class SessionLogin {
    * @returns `null` if the pending session has ended
    */
   async #activate(
-    pending: StoredSession,
+    pending: InsertedSession,
     prepared: PreparedSession,
     content: SessionContent,
     origin: SessionEventOrigin,
     budget: StoreBudget,
-  ): Promise<Exchanged | null> {
+  ): Promise<InsertedSession | null> {
     if (!this.issuer.limitEvicts) {
       const { expiresAt } = prepared.record;
-      const stored = await this.store.activate(pending, { content, expiresAt }, budget);
-      return stored && { prepared, stored };
+      const stored = await this.store.activate(pending.stored, { content, expiresAt }, budget);
+      return stored && { ...pending, stored };
     }
-    const { createdAt } = content.metadata;
-    const living = await this.issuer.prepare(content, prepared.userId, createdAt, tagOf(pending.record.id));
-    const stored = await this.issuer.insert(living, { replaces: pending.record }, origin, budget);
-    return stored === 'changed' || stored === 'missing' ? null : { prepared: living, stored };
+    const replaces = pending.stored.record;
+    const living = this.issuer.prepare(content, prepared.userId, tagOf(replaces.id));
+    const inserted = await this.issuer.insert(living, { replaces }, origin, budget);
+    return inserted === 'changed' || inserted === 'missing' ? null : inserted;
   }
 
   /** A pending session that a crash leaves behind counts against the user's limit, so it expires as soon as no activation is possible any more. */

@@ -269,7 +269,7 @@ function asRevision(
 /** The session as it is when `content` is stored in `record`. */
 function storedWith(record: SessionRecord, content: SessionContent): StoredSession {
   const changed = { ...record, payload: encodePayload(record.id, content) };
-  return { record: changed, content: encodedPayload(changed) };
+  return { record: changed, content: encodedPayload(changed, content.metadata) };
 }
 
 /** A function that changes nothing and returns an object has made a copy, which nobody would store. @throws SessionUsageError */

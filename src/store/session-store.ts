@@ -57,9 +57,9 @@ const RECORDS_AT_ONCE = 500;
 
 /** Options for a new record. */
 export interface NewRecordOptions extends Pick<CreateOptions, 'limit'> {
-  readonly replaces?: SessionRecord;
+  readonly replaces?: SessionRecord | undefined;
   /** What is left in its place. */
-  readonly alias?: SessionRecord;
+  readonly alias?: SessionRecord | undefined;
 }
 
 /**
@@ -131,8 +131,8 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       return await this.#calls.make(['create', record.id], budget, isCreateResult, () =>
         this.backend.create(record, {
           deadline: budget.remainingMs,
-          ...(limit === undefined ? {} : { limit }),
-          ...(replaces === undefined ? {} : { replaces: replacementOf(replaces, alias) }),
+          limit,
+          replaces: replaces && replacementOf(replaces, alias),
         }),
       );
     } catch (error) {
