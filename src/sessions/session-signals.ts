@@ -54,7 +54,7 @@ export class SessionSignals {
    * @returns ends that
    */
   watch(session: Session, ended: (reason: SessionError) => void, closed: () => void = ignore): () => void {
-    const connection = { stopWaiting: ignore };
+    const connection = { stopWaiting: ignore, isClosed: false };
     const unwatch = this.watches.watch(session, (reason) => {
       connection.stopWaiting();
       ended(reason);
@@ -62,10 +62,13 @@ export class SessionSignals {
     const { listener, isEnded } = Session.stateOf(session);
     if (!isEnded) {
       const stopWaiting = listener?.whenClosed(() => {
+        connection.isClosed = true;
+        // It may refer to the request, and that to the session.
+        connection.stopWaiting = ignore;
         unwatch();
         closed();
       });
-      connection.stopWaiting = stopWaiting ?? ignore;
+      if (!connection.isClosed) connection.stopWaiting = stopWaiting ?? ignore;
     }
     return () => {
       unwatch();
@@ -82,6 +85,7 @@ export class SessionSignals {
     const controllers = this.#controllers;
     const heard = this.#heard;
     const combined = this.#combined;
+    const collected = this.#collected;
     // What follows must not hold it: that is for its users to do.
     const reference = new WeakRef(controller);
     const release = (): AbortController | undefined => {
@@ -90,12 +94,13 @@ export class SessionSignals {
       controllers.delete(found.signal);
       heard.delete(found.signal);
       combined.delete(found.signal);
+      collected.unregister(found.signal);
       return found;
     };
     controllers.set(signal, controller);
     const unwatch = this.watch(session, (reason) => release()?.abort(reason), release);
     if (!controllers.has(signal)) return;
-    this.#collected.register(signal, unwatch);
+    this.#collected.register(signal, unwatch, signal);
     this.#holdWhileHeard(signal);
   }
 

@@ -154,6 +154,21 @@ describe('100,000 watches that were opened and closed leave nothing:', () => {
   });
 });
 
+it('signals of requests that are over leave neither the request nor its session', async () => {
+  const open = async () =>
+    (await newSessions(200)).map((session) => {
+      const connection = inRequest(session, Object.assign(new EventEmitter(), { session }));
+      service.sessions.whileAlive(session);
+      connection.emit('close');
+      return new WeakRef(session);
+    });
+  const references = await open();
+  await soon(() => {
+    collectGarbage();
+    return references.every((reference) => reference.deref() === undefined) || undefined;
+  });
+});
+
 it('10,000 watches have one subscription, one timer, and one look for each 250 of them', async () => {
   const sessions = await newSessions(10_000);
   timers.mockClear();
