@@ -63,8 +63,7 @@ export class ConnectionUpgrades implements BeforeApplicationShutdown {
   }
 
   async #admit(request: IncomingMessage, socket: Duplex, upgrade: () => void): Promise<void> {
-    // Whoever takes over the socket adds a listener of its own.
-    const ignore = (): void => undefined;
+    // It stays, as not all who take over a socket listen to its errors: the adapter of Nest ends one that it refuses without.
     socket.on('error', ignore);
     this.#waiting.add(socket);
     let refusal: unknown = this.#isShutDown ? shutDown() : null;
@@ -78,10 +77,13 @@ export class ConnectionUpgrades implements BeforeApplicationShutdown {
     if (refusal !== null) {
       refuse(socket, refusal);
     } else if (!socket.destroyed) {
-      socket.removeListener('error', ignore);
       upgrade();
     }
   }
+}
+
+function ignore(): void {
+  // Whoever uses the socket sees that it was closed.
 }
 
 function shutDown(): SessionBackendError {

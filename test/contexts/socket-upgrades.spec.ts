@@ -12,7 +12,7 @@ import {
   type SessionModuleOptions,
   type SessionUser,
 } from 'nestjs-sessionx';
-import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { request as httpRequest, type IncomingHttpHeaders, type Server } from 'node:http';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 
@@ -213,6 +213,18 @@ describe.each(CASES)('The upgrade for $library on $platform', ({ platform, libra
     apps.push(other);
     expect(Object.hasOwn(server, 'emit')).toBe(true);
     expect(Object.hasOwn(other.app.getHttpServer() as object, 'emit')).toBe(false);
+  });
+
+  it('leaves a listener of errors on a socket, as the adapter may end one that has been reset', async () => {
+    const app = await start();
+    const listeners: number[] = [];
+    (app.app.getHttpServer() as Server).on('upgrade', (_request, socket) => {
+      listeners.push(socket.listenerCount('error'));
+      socket.destroy();
+    });
+    await expect(handshake({ ...app, url: `${app.url}/nobody-listens` }, {})).rejects.toThrow();
+    expect(listeners).toEqual([expect.any(Number)]);
+    expect(listeners[0]).toBeGreaterThan(0);
   });
 
   // A raw client speaks the protocol of ws.
