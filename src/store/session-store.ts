@@ -137,7 +137,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       );
     } catch (error) {
       if (!isUnknownOutcome(error)) throw error;
-      if (alias !== undefined) return this.#createdWithAlias(alias, error, budget);
+      if (alias !== undefined) return this.#createdWithAlias(record, alias, error, budget);
       // The store may have created the session, but no client gets its token.
       this.abandon({ id: record.id, versions: [record.version] }, budget);
       throw error;
@@ -150,14 +150,22 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   /**
-   * Finds out what became of a creation whose response was lost. If the alias is there, the session has its new id. If it is not, or that is
-   * not known either, the client keeps its old id. The new session is not ended then: if it does exist, the old id still leads to it.
+   * Finds out what became of a creation whose response was lost. If the alias is there, and leads to a session that lives, the session has its
+   * new id. If not, or if that is not known either, the client keeps its old id. The new session is not ended then: if it does exist, the old id
+   * still leads to it.
    *
    * @throws `error` unless the session was created
    */
-  async #createdWithAlias(alias: SessionRecord, error: unknown, budget: StoreBudget): Promise<CreateResult> {
+  async #createdWithAlias(
+    { id }: SessionRecord,
+    alias: SessionRecord,
+    error: unknown,
+    budget: StoreBudget,
+  ): Promise<CreateResult> {
     const left = await this.read(alias.id, budget).catch(() => null);
     if (left?.record.payload !== alias.payload || left.record.status !== 'alias') throw error;
+    const created = await this.read(id, budget).catch(() => null);
+    if (created === null) throw error;
     return { outcome: 'created', evicted: [] };
   }
 

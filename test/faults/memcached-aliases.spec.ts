@@ -85,6 +85,37 @@ describe('an alias in Memcached', () => {
     },
   );
 
+  it('a connection that breaks at any step, once, ends no session: it lasts by its old id or by the new one', async () => {
+    const attempts: { readonly made: Awaited<ReturnType<typeof prepared>>; readonly isDone: boolean }[] = [];
+    for (const lost of ['request', 'response'] as const) {
+      for (const kind of ['signed-in', 'anonymous']) {
+        for (let steps = 0; steps < MOST_STEPS; steps++) {
+          await patient.ping();
+          const made = await prepared(kind === 'anonymous' ? null : arena.newUser());
+          if (lost === 'request') proxy.loseRequests(steps, 'once');
+          else proxy.loseResponses(steps, 'rst', 'once');
+          const isDone = await patient.create(made.fresh, { deadline: 500, replaces: made.replaces }).then(
+            ({ outcome }) => outcome === 'created',
+            () => false,
+          );
+          proxy.heal();
+          attempts.push({ made, isDone });
+        }
+      }
+    }
+    // Memcached counts in seconds: what it keeps for the deadline alone has left by then.
+    await sleep(2100);
+    for (const { made, isDone } of attempts) {
+      const { old, fresh, alias } = made;
+      const byOldId = await sound.read(old.id);
+      const byNewId = await sound.read(fresh.id);
+      if (isDone) expect([byOldId, byNewId]).toEqual([alias, fresh]);
+      else if (byOldId?.status === 'alias') expect(byNewId).toEqual(fresh);
+      else expect(byOldId).toEqual(old);
+    }
+    expect(attempts.filter(({ isDone }) => !isDone).length).toBeLessThan(attempts.length / 2);
+  });
+
   it('a reader between the two steps waits for the second one, and then finds the new session', async () => {
     const { old, fresh, alias, replaces } = await prepared();
     proxy.holdRequests(REQUESTS_UNTIL_ALIAS);

@@ -28,6 +28,7 @@ export class FaultProxy {
   readonly #held: (() => void)[] = [];
   #cut: { readonly ending: Ending; bytesLeft: number } | undefined;
   #requestsLeft = Infinity;
+  #isOnce = false;
   #late: 'lost' | 'held' | 'unanswered' = 'lost';
   #unanswered: 'rst' | 'silence' = 'rst';
   readonly #deaf = new WeakSet<Socket>();
@@ -72,9 +73,13 @@ export class FaultProxy {
     this.#delayMs = milliseconds;
   }
 
-  /** So many requests pass from now on; the next one breaks the connection, like a process that dies between two steps. */
-  loseRequests(after: number): void {
+  /**
+   * So many requests pass from now on; the next one breaks the connection, like a process that dies between two steps. `once`: those by another
+   * connection pass again.
+   */
+  loseRequests(after: number, times: 'once' | 'always' = 'always'): void {
     this.#requestsLeft = after;
+    this.#isOnce = times === 'once';
     this.#late = 'lost';
   }
 
@@ -84,9 +89,10 @@ export class FaultProxy {
     this.#late = 'held';
   }
 
-  /** So many requests pass from now on; the server carries out those after them too, but no response comes back. */
-  loseResponses(after: number, ending: 'rst' | 'silence'): void {
+  /** So many requests pass from now on; the server carries out those after them too, but no response comes back. `once`: as above. */
+  loseResponses(after: number, ending: 'rst' | 'silence', times: 'once' | 'always' = 'always'): void {
     this.#requestsLeft = after;
+    this.#isOnce = times === 'once';
     this.#late = 'unanswered';
     this.#unanswered = ending;
   }
@@ -142,6 +148,7 @@ export class FaultProxy {
 
   heal(): void {
     this.#cut = undefined;
+    this.#isOnce = false;
     this.#requestsLeft = Infinity;
     this.#delayMs = 0;
     this.#turnsAway = false;
@@ -213,6 +220,7 @@ export class FaultProxy {
       upstream.write(frame);
       return;
     }
+    if (this.#isOnce) this.#requestsLeft = Infinity;
     switch (this.#late) {
       case 'held':
         this.#held.push(() => upstream.write(frame));

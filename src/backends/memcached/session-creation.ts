@@ -35,6 +35,9 @@ type Entered = (Refused & { readonly entries?: undefined }) | (Made & { readonly
  * is confirmed late is undone. What is never confirmed leaves a session whose token no client has. It ends with step 1's short life, or, if
  * step 4 came through as well, when the module deletes it (`AbandonedSessions`): without its record, no step that is carried out even
  * later makes a session of it. What step 3 took out stays out.
+ *
+ * A session to which an alias leads has a client whatever becomes of the call: its record is kept for its lifetime from step 1 on, it is not undone
+ * after step 3, and where the connection breaks in step 2 or 3 both are done once more on what is there then.
  */
 export class SessionCreation {
   readonly #retryBudget: RetryBudget;
@@ -42,6 +45,8 @@ export class SessionCreation {
   readonly #others = new Map<string, FoundRecord | null>();
   /** The session whose place an alias has taken, and the alias; null: none. */
   #aliased: { readonly old: SessionRecord; readonly alias: SessionRecord } | null = null;
+  /** What the list, as it was last sent, has lost to the limit. */
+  #evicted: readonly FoundRecord[] = [];
 
   constructor(
     private readonly user: UserSessions,
@@ -55,7 +60,7 @@ export class SessionCreation {
     if (this.#retryBudget.isOver()) return { outcome: 'late' };
     const { user, record, options } = this;
     const lifetimeMs = record.expiresAt - user.now();
-    const trialMs = Math.min(lifetimeMs, Math.max(1, options.deadline));
+    const trialMs = this.#isLedTo ? lifetimeMs : Math.min(lifetimeMs, Math.max(1, options.deadline));
     const [added, list] = await Promise.all([
       user.add(record, trialMs),
       record.userTag === null ? null : user.list.read(),
@@ -64,17 +69,23 @@ export class SessionCreation {
 
     const result = await this.#enterOrRemove(list);
     if (result.outcome !== 'created') return result;
-    if (!this.#retryBudget.isOver()) {
+    const isInTime = () => this.#isLedTo || !this.#retryBudget.isOver();
+    if (isInTime()) {
       const evicted = await this.#keep(lifetimeMs, result.evicted);
-      if (!this.#retryBudget.isOver()) return { outcome: 'created', evicted };
+      if (isInTime()) return { outcome: 'created', evicted };
     }
     // For the caller it has failed.
     await this.#undo();
     return { outcome: 'late' };
   }
 
+  /** Whether an alias is to lead to it. */
+  get #isLedTo(): boolean {
+    return this.options.replaces?.alias !== undefined;
+  }
+
   /** Steps 2 and 3. What is not made leaves no record behind, unless the store fails. */
-  async #enterOrRemove(list: Item | null): Promise<Refused | Made> {
+  async #enterOrRemove(list: Item | null, isSecondTry = false): Promise<Refused | Made> {
     const { user, record } = this;
     try {
       const result = await this.#enter(list);
@@ -88,6 +99,8 @@ export class SessionCreation {
       if (error instanceof NewerRecordError || error instanceof SessionConflictError) {
         await this.#takeBackAlias();
         await user.items.delete(user.keyOf(record.id));
+      } else if (error instanceof MemcachedError && this.#isLedTo && !isSecondTry && !this.#retryBudget.isOver()) {
+        return this.#enterOrRemove(await user.list.read(), true);
       }
       throw error;
     }
@@ -131,10 +144,15 @@ export class SessionCreation {
   async #revise(entries: readonly ListEntry[]): Promise<Entered> {
     const { record, options } = this;
     const replaced = options.replaces && memberOf(options.replaces.id);
-    // Logged out everywhere since it was read: its successor must not slip through.
-    if (replaced !== undefined && !entries.some(({ member }) => member === replaced)) return { outcome: 'missing' };
-
     const entry = { member: memberOf(record.id), expiresAt: record.expiresAt };
+    const has = (one: string) => entries.some(({ member }) => member === one);
+    if (replaced !== undefined && !has(replaced)) {
+      // Unless the first try has entered it: logged out everywhere since it was read, so its successor must not slip through.
+      return has(entry.member)
+        ? { outcome: 'created', entries: [...entries], evicted: this.#evicted }
+        : { outcome: 'missing' };
+    }
+
     // Its own may be there already, of a record that has left: a session that moves between two stores comes back under its id.
     const others = entries.filter(({ member }) => member !== replaced && member !== entry.member);
     const { max = Infinity, onLimit } = this.#limit() ?? {};
@@ -145,6 +163,7 @@ export class SessionCreation {
     const leaving = new Set(evicted.map(({ record: { id } }) => memberOf(id)));
     // An entry without a record does not count, and stays.
     const kept = others.filter(({ member }) => !leaving.has(member));
+    this.#evicted = evicted;
     return { outcome: 'created', entries: [...kept, entry], evicted };
   }
 
@@ -231,6 +250,7 @@ export class SessionCreation {
     for (;;) {
       const found = await user.findLiving(id);
       if (found === null) return 'missing';
+      if (this.#isAliased(found)) return 'deleted';
       if (found.record.version !== version) return 'changed';
       if (this.#retryBudget.isOver()) return 'late';
       const outcome = await this.#putAlias(found, replaces.alias);
@@ -247,9 +267,16 @@ export class SessionCreation {
     const { user } = this;
     if (asked === undefined && !isListed(old)) return user.items.delete(user.keyOf(old.id), cas);
     const alias = asked ?? blankAlias(user, old);
-    const outcome = await user.replace(alias, cas);
-    if (outcome !== 'stored') return outcome;
+    // Before it is known, as its reply may be lost.
     this.#aliased = { old, alias };
-    return 'deleted';
+    const outcome = await user.replace(alias, cas);
+    if (outcome === 'stored') return 'deleted';
+    this.#aliased = null;
+    return outcome;
+  }
+
+  /** Whether the first try has left the alias. */
+  #isAliased({ record }: FoundRecord): boolean {
+    return this.#aliased !== null && this.user.textOf(record) === this.user.textOf(this.#aliased.alias);
   }
 }
