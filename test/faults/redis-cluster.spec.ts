@@ -537,6 +537,15 @@ describe('a Cluster client', () => {
     expect(await client.ping()).toBe('PONG');
   });
 
+  it.each([true, false])('serves the first call after the start (lazyConnect: %p)', async (lazyConnect) => {
+    for (let start = 0; start < 10; start++) {
+      const client = cluster.client({ ...sessionClusterOptions(1000), lazyConnect });
+      const service = await startService(new RedisBackend(client));
+      await expect(service.sessions.listUserSessions('ann')).resolves.toEqual([]);
+      await service.close();
+    }
+  });
+
   it('is refused with options that would break a promise, and warned of with those that delay an answer', async () => {
     const good = sessionClusterOptions(1000);
     const resent = cluster.client({ ...good, retryDelayOnFailover: 100 });

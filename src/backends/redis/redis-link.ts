@@ -1,6 +1,6 @@
 import { Redis, type Cluster } from 'ioredis';
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as eventLoopTurn, setTimeout as sleep } from 'node:timers/promises';
 
 import { SessionBackendError } from '../../errors/session-errors.js';
 import { describeDriverFailure } from '../driver-failure.js';
@@ -82,7 +82,11 @@ export class RedisLink {
     if (this.client.status === 'ready') this.#check();
     await this.#within(async (signal) => {
       await connected(this.client, signal);
-      await this.#checking;
+      // ioredis emits the event `ready` of a cluster after connect() has returned, and another event may begin the checks anew.
+      await eventLoopTurn();
+      let seen: Promise<void>;
+      do await (seen = this.#checking);
+      while (seen !== this.#checking);
     });
     if (this.client.status !== 'ready') this.#warnLost('no answer yet');
   }
