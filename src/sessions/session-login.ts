@@ -49,6 +49,7 @@ export interface NewId {
 }
 
 const DEAD_AT_ONCE: NewId = { graceMs: 0 };
+const REPLACED = { reason: 'replaced-at-login', by: null } as const;
 
 /** How a session is exchanged within one slot. */
 interface Exchange {
@@ -83,7 +84,7 @@ export class SessionLogin {
   /**
    * @returns `previous` if it is given; it is then the new session
    * @throws SessionConflictError when another client has exchanged `previous` in the meantime, or ended it and it was anonymous; it is then
-   * unchanged
+   * unchanged. Also when the user was logged out everywhere during the login, by which `previous` may have ended too
    */
   login(previous: Session | null, login: Login, budget: StoreBudget): Promise<IssuedSession> {
     if (previous === null) return this.issuer.create(login, login.origin, budget);
@@ -124,7 +125,7 @@ export class SessionLogin {
     state.isByOldId = false;
     this.issuer.announce(inserted, login.origin);
     if (exchanged !== null) {
-      this.endings.report(sessionId, userId, { reason: 'replaced-at-login', by: null }, login.origin);
+      this.endings.report(sessionId, userId, REPLACED, login.origin);
     }
     return { session: previous, token: inserted.token };
   }
@@ -265,12 +266,14 @@ export class SessionLogin {
     prepare(previous.snapshot());
     const pending = await this.issuer.insert(this.#asPending(prepared), {}, origin, budget);
 
+    let isDeleted = false;
     try {
       const content = await this.#deleteAsRead(previous, prepare, budget);
       if (content === null) {
         await this.store.delete(prepared.record.id, budget);
         return null;
       }
+      isDeleted = true;
       const active = await this.#activate(pending, prepared, content, origin, budget);
       // The user was logged out everywhere during the login.
       if (active === null) throw lostRace();
@@ -278,6 +281,10 @@ export class SessionLogin {
     } catch (error) {
       const { id, version } = pending.stored.record;
       this.store.abandon({ id, versions: [version, version + 1] }, budget);
+      if (isDeleted) {
+        previous.lost();
+        this.endings.report(previous.record.id, previous.userId, REPLACED, origin);
+      }
       throw error;
     }
   }

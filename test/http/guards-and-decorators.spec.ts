@@ -347,6 +347,25 @@ describe.each(setups)('guard and decorators, on $name and $platform', ({ store, 
     await removedInBackground();
   });
 
+  it('a login that loses to a log-out everywhere of its user reports the end of the session that it replaced', async () => {
+    const { token } = (await (await post('/cart', { sku: 'book' })).json()) as { token: string };
+    const ended: unknown[] = [];
+    const listening = app.app
+      .get(SessionEvents)
+      .on('ended')
+      .subscribe(({ reason }) => ended.push(reason));
+    const lastStep = barrier.stopLastStepOfLogin();
+    const login = post('/login', { userId: 'cut' }, bearer(token));
+    await lastStep.arrived;
+    await app.app.get(SessionService).deleteUserSessions('cut');
+    lastStep.letGo();
+    expect((await login).status).toBe(409);
+    listening.unsubscribe();
+    expect(ended).toEqual(['replaced-at-login']);
+    expect((await app.fetch('/guarded/anonymous', { headers: bearer(token) })).status).toBe(401);
+    await removedInBackground();
+  });
+
   it('a change of the cart that comes in during the login is carried over', async () => {
     const { token } = (await (await post('/cart', { sku: 'book' })).json()) as { token: string };
     const remove = barrier.stopNext('delete');
