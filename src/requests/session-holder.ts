@@ -207,11 +207,13 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
     this.said.ended();
   }
 
-  /** Called when another client has ended `session`. */
+  /**
+   * Called when another client has ended `session`. The cookie stays: it was good when the request came, so the browser may have got a new one since, by
+   * a login in another tab. The next page clears it, if it is dead.
+   */
   lost(error: SessionError, { sessionId }: Session): void {
     this.#refusal = error;
     this.said.hasNoSession();
-    this.said.refused(error);
     this.report(error, sessionId);
   }
 

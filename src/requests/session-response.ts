@@ -97,7 +97,7 @@ export class SessionResponse {
     this.#isShownOnce = true;
   }
 
-  /** A token in `source` is refused, or the session has ended while the request ran. */
+  /** A token in `source` is refused. */
   refused(error: SessionError, source: TokenSource | null = this.#source): void {
     if (source === 'cookie' && this.#clearsCookieFor(error)) this.#cookieIsDead = true;
   }

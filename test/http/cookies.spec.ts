@@ -856,7 +856,7 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
       await after.close();
     });
 
-    it('a store that fails is a 503 that leaves the cookie alone; a session that ended meanwhile clears it', async () => {
+    it('a store that fails is a 503 that leaves the cookie alone, and so is the 401 of a session that ended meanwhile', async () => {
       const backend = new MemoryBackend();
       const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
       const value = sessionCookie(await send(`${local.url}/login`, { method: 'POST', headers: OWN })).value!;
@@ -877,7 +877,8 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
       jest.spyOn(backend, 'replace').mockResolvedValueOnce('missing');
       const ended = await send(`${local.url}/cart`, { method: 'POST', headers: [...OWN, ...cookie(value)] });
       expect(ended.status).toBe(401);
-      expect(ended.setCookies).toEqual([CLEARED]);
+      // Another tab may have logged in meanwhile.
+      expect(ended.setCookies).toEqual([]);
       await local.close();
     });
 
