@@ -18,11 +18,17 @@ export interface ModuleIdentity {
   readonly serializer: unknown;
 }
 
+const IMPORTED_TWICE = 'SessionModule is imported twice in one application with';
+const IMPORT_ONCE = 'import it once, it is global';
+const SEPARATE =
+  'Modules that are to have sessions of their own need a backendKeyPrefix of their own each, with a backend object for each, and better a secretKey too.';
+
 /**
  * Runs when a SessionModule is made, when the providers of those that were made before it in the same application are there.
  *
  * @throws TypeError when another one takes the tokens of `own` and cannot know their sessions: a user of the one is unknown to
- * the other, which then clears the cookie; or when it has the same backend object and another clock
+ * the other, which then clears the cookie; when tokens or users of the one count for the other, although they look as if they had
+ * sessions of their own; or when it has the same backend object and another clock
  */
 export function assertNoConflict(modules: ModulesContainer, own: ModuleIdentity): void {
   for (const { providers } of modules.values()) {
@@ -32,21 +38,30 @@ export function assertNoConflict(modules: ModulesContainer, own: ModuleIdentity)
     const clock: unknown = providers.get(SESSION_CLOCK)?.instance;
     const serializer: unknown = providers.get(TOKEN_SERIALIZER)?.instance;
     if (backend === own.backend && clock !== own.clock) throw sharedBackendError('SESSION_CLOCK');
-    if (takeSameTokens(own, { options, backend, clock, serializer }) && haveDifferentStores(own.backend, backend)) {
-      throw new TypeError(
-        'SessionModule is imported twice in one application with the same keys, backendKeyPrefix and names, and each of the two keeps its sessions in a memory of its own: import it once, it is global. Modules that are to have sessions of their own need a secretKey, a backendKeyPrefix, or a cookie.name and headerName of their own.',
-      );
-    }
+    // A module that does not have all of them yet looks at us when it has.
+    if (serializer != null && backend != null) assertSharedOrSeparate(own, { options, backend, clock, serializer });
   }
 }
 
-/** Two memories are never one; of other stores only the server knows. A backend that is not there yet looks at us when it is. */
-function haveDifferentStores(one: unknown, other: unknown): boolean {
-  return one !== other && other !== undefined && (one instanceof MemoryBackend || other instanceof MemoryBackend);
+function assertSharedOrSeparate(one: ModuleIdentity, other: ModuleIdentity): void {
+  const verify = verifySameTokens(one, other);
+  if (verify && readSamePlaces(one.options, other.options)) {
+    if (!haveDifferentStores(one.backend, other.backend)) return;
+    throw new TypeError(
+      `${IMPORTED_TWICE} the same keys, backendKeyPrefix and names, and each of the two keeps its sessions in a memory of its own: ${IMPORT_ONCE}. ${SEPARATE}`,
+    );
+  }
+  // Which store it is does not matter: what memories keep apart in a test would be one in production.
+  if (one.options.backendKeyPrefix !== other.options.backendKeyPrefix) return;
+  if (!verify && indexKeyOf(one.options) !== indexKeyOf(other.options)) return;
+  throw new TypeError(
+    `${IMPORTED_TWICE} the same backendKeyPrefix and the same secretKey or indexKey: ${verify ? 'each takes the tokens of the other, under its own names' : 'users of the same ID are one user for both, whom either logs out everywhere'}. A cookie.name, headerName, tokenFormat or jwt of its own separates nothing. ${SEPARATE} For the same sessions ${IMPORT_ONCE}.`,
+  );
 }
 
-function takeSameTokens(one: ModuleIdentity, other: ModuleIdentity): boolean {
-  return verifySameTokens(one, other) && readSamePlaces(one.options, other.options);
+/** Two memories are never one; of other stores only the server knows. */
+function haveDifferentStores(one: unknown, other: unknown): boolean {
+  return one !== other && (one instanceof MemoryBackend || other instanceof MemoryBackend);
 }
 
 function verifySameTokens(one: ModuleIdentity, other: ModuleIdentity): boolean {
@@ -64,6 +79,11 @@ function haveSameFormat(one: unknown, other: unknown): boolean {
   if (one instanceof JwtTokenSerializer && other instanceof JwtTokenSerializer)
     return one.issuer === other.issuer && one.audience === other.audience;
   return one instanceof SimpleTokenSerializer && other instanceof SimpleTokenSerializer;
+}
+
+/** By which both find the sessions of a user, if they find any in the same place. */
+function indexKeyOf({ indexKey, secretKey }: SessionOptions): string | undefined {
+  return indexKey ?? [secretKey].flat()[0];
 }
 
 /** Whether a token is looked for in one place at least by both, and in none under different names. */

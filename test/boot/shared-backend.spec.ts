@@ -99,13 +99,24 @@ describe.each(BACKENDS)('one $name object', ({ name, create }) => {
     const { shop, office } = await startBoth(
       backend,
       {},
-      { cookie: { name: 'office' }, tokenSourcePriority: ['cookie'] },
+      { cookie: { name: 'office' }, tokenSourcePriority: ['header', 'cookie'] },
     );
     const { token } = await shop.createSession({ user: { userId: 'ann' } });
     expect((await office.getSession(token)).user?.userId).toBe('ann');
     expect(await office.deleteUserSessions('ann')).toBe(1);
     await contexts.pop()?.close();
     expect([calls.open, calls.close]).toEqual([1, 1]);
+  });
+
+  it('keeps the sessions and the users of two modules apart that have keys of their own', async () => {
+    const { shop, office } = await startBoth(create(), {}, { secretKey: `${SECRET_KEY}, of the office` });
+    const [customer, clerk] = await Promise.all(
+      [shop, office].map((sessions) => sessions.createSession({ user: { userId: 'eve' } })),
+    );
+    await expect(office.getSession(customer!.token)).rejects.toMatchObject({ status: 401 });
+    expect(await shop.deleteUserSessions('eve')).toBe(1);
+    expect((await office.getSession(clerk!.token)).user?.userId).toBe('eve');
+    expect(await office.deleteUserSessions('eve')).toBe(1);
   });
 
   it.each([

@@ -2,7 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { LazyModuleLoader, NestFactory } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
-import { MemoryBackend, SessionModule, SessionService, type SessionModuleOptions } from 'nestjs-sessionx';
+import {
+  MemoryBackend,
+  SessionModule,
+  SessionService,
+  SimpleTokenSerializer,
+  type SessionModuleOptions,
+} from 'nestjs-sessionx';
 import { RedisBackend } from 'nestjs-sessionx/redis';
 
 import { SECRET_KEY } from '../support/apps.js';
@@ -80,16 +86,63 @@ describe('SessionModule in two modules of one application', () => {
 
   const shared = new MemoryBackend();
 
+  it.each<[string, Partial<SessionModuleOptions>, Partial<SessionModuleOptions>]>([
+    ['one cookie for each', COOKIE, { ...COOKIE, cookie: { name: '__Host-office' } }],
+    ['one header for each', {}, { headerName: 'X-Office-Token' }],
+    ['one place for each', {}, COOKIE],
+    ['one token format for each', {}, JWT],
+    ['one audience for each', JWT, { ...JWT, jwt: { audience: 'office' } }],
+    ['one issuer for each', JWT, { ...JWT, jwt: { issuer: 'office' } }],
+    ['one key for each, and one indexKey', { indexKey: SECRET_KEY }, { secretKey: OTHER_KEY, indexKey: SECRET_KEY }],
+    ['the key of the one as indexKey of the other', {}, { secretKey: OTHER_KEY, indexKey: SECRET_KEY }],
+    [
+      'one key in common, and one header for each',
+      {},
+      { secretKey: [OTHER_KEY, SECRET_KEY], indexKey: OTHER_KEY, headerName: 'X-Office-Token' },
+    ],
+  ])('%s: is refused on every store, as tokens or users of one count for the other', async (_, one, other) => {
+    const backends: (() => Partial<SessionModuleOptions>)[] = [
+      () => ({ backend: shared }),
+      () => ({ backend: new RedisBackend(redis.url) }),
+      () => ({}),
+    ];
+    for (const backend of backends) {
+      for (const make of [sessions, asynchronous]) {
+        const modules = importing(make({ ...one, ...backend() }), sessions({ ...other, ...backend() }));
+        const failure: unknown = await start(modules).catch((error: unknown) => error);
+        expect(failure).toBeInstanceOf(TypeError);
+        expect((failure as Error).message).toMatch(/separates nothing.*need a backendKeyPrefix of their own each/);
+        expect((failure as Error).message).not.toContain(SECRET_KEY);
+      }
+    }
+  });
+
+  const serializer = new SimpleTokenSerializer({ keys: [SECRET_KEY], namespace: 'both:' });
+
   it.each<[string, () => [DynamicModule, DynamicModule]]>([
-    ['one cookie for each', () => [sessions(COOKIE), sessions({ ...COOKIE, cookie: { name: '__Host-office' } })]],
-    ['one header for each', () => [sessions(), sessions({ headerName: 'X-Office-Token' })]],
-    ['one place for each', () => [sessions(), sessions(COOKIE)]],
     ['one key for each', () => [sessions(), sessions({ secretKey: OTHER_KEY })]],
-    ['one token format for each', () => [sessions(), sessions(JWT)]],
-    ['one audience for each', () => [sessions(JWT), sessions({ ...JWT, jwt: { audience: 'office' } })]],
-    ['one issuer for each', () => [sessions(JWT), sessions({ ...JWT, jwt: { issuer: 'office' } })]],
+    [
+      'one key for each, on one backend object',
+      () => [sessions({ backend: shared }), sessions({ backend: shared, secretKey: OTHER_KEY })],
+    ],
     ['one prefix for each', () => [sessions(), sessions({ backendKeyPrefix: 'office:' })]],
+    [
+      'one prefix for each, with one serializer object and one header for each',
+      () => [
+        sessions({ tokenFormat: serializer }),
+        sessions({ tokenFormat: serializer, backendKeyPrefix: 'office:', headerName: 'X-Office-Token' }),
+      ],
+    ],
+    ['one token format and one indexKey for each', () => [sessions(), sessions({ ...JWT, indexKey: OTHER_KEY })]],
     ['one backend object for both', () => [sessions({ backend: shared }), sessions({ backend: shared })]],
+    [
+      'one backend object for both, which is awaited',
+      () => [asynchronous({ backend: shared }), sessions({ backend: shared })],
+    ],
+    [
+      'one backend object for both, and one more place for tokens',
+      () => [sessions({ backend: shared }), sessions({ backend: shared, tokenSourcePriority: ['header', 'cookie'] })],
+    ],
     [
       'one Redis for both',
       () => [sessions({ backend: new RedisBackend(redis.url) }), sessions({ backend: new RedisBackend(redis.url) })],
