@@ -424,7 +424,7 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     await app.fetch('/me');
     await app.fetch('/none', { headers });
     await expectSoon(() => {
-      expect(lines.all.join('\n')).toMatch(/GET \S+ 200 ann[^]*GET \S+ 401 guest[^]*GET \S+ 404 ann/);
+      expect(lines.all.join('\n')).toMatch(/GET \S+ 200 "ann"[^]*GET \S+ 401 guest[^]*GET \S+ 404 "ann"/);
     });
     expect(backend.reads).toBe(2);
   });
@@ -523,6 +523,27 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     expect((await sessions.listUserSessions('bob')).length).toBe(1);
   });
 
+  it('a devices page ends a session that has got a new ID since it was shown', async () => {
+    const DevicesController = await load('docs/recipes.md', 'devices.controller.ts', 'DevicesController');
+    const sessions = await start({ platform, controllers: [DevicesController] });
+    const headers = await bearer(sessions);
+    const end = async (id: string) => (await app.fetch(`/devices/${id}`, { method: 'DELETE', headers })).status;
+    const thief = await sessions.createSession({ user: { userId: 'ann' } });
+    const shown = thief.session.sessionId;
+    await sessions.regenerateSessionId(thief.session, { grace: 10 });
+    expect(await end(shown)).toBe(200);
+    expect(await sessions.listUserSessions('ann')).toHaveLength(1);
+    expect([await end(shown), await end('nonsense'), await end(`${shown.slice(0, 16)}${'A'.repeat(43)}`)]).toEqual([
+      404, 404, 404,
+    ]);
+
+    const foreign = await sessions.createSession({ user: { userId: 'bob' } });
+    const old = foreign.session.sessionId;
+    await sessions.regenerateSessionId(foreign.session, { grace: 10 });
+    expect([await end(old), await end(`${shown.slice(0, 16)}${old.slice(16)}`)]).toEqual([404, 404]);
+    expect(await sessions.listUserSessions('bob')).toHaveLength(1);
+  });
+
   it('an audit table has every event but renewals, the last batch too', async () => {
     const AuditLog = await load('docs/recipes.md', 'audit-log.ts', 'AuditLog');
     const AuditTable = await load('docs/recipes.md', 'audit-log.ts', 'AuditTable');
@@ -533,6 +554,39 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     await sessions.deleteSession(session, { by: 'root' });
     await app.close();
     expect(rows.map(({ type }) => type)).toEqual(['created', 'ended']);
+  });
+
+  it('an audit log gets no row of a forged token, and keeps no more rows than it says while the table hangs', async () => {
+    const AuditLog = await load('docs/recipes.md', 'audit-log.ts', 'AuditLog');
+    const AuditTable = await load('docs/recipes.md', 'audit-log.ts', 'AuditTable');
+    let release = (): void => undefined;
+    const hangs = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let rows = 0;
+    const insert = async (batch: readonly SessionEvent[]) => {
+      await hangs;
+      rows += batch.length;
+    };
+    const lines = new LogLines();
+    const sessions = await start({
+      platform,
+      controllers: [MeController],
+      providers: [
+        AuditLog,
+        { provide: AuditTable, useValue: { insert } },
+        { provide: APP_GUARD, useClass: SessionGuard },
+      ],
+      configure: (nest) => {
+        nest.useLogger(lines);
+      },
+    });
+    expect((await app.fetch('/me', { headers: { authorization: 'Bearer forged' } })).status).toBe(401);
+    for (let count = 0; count < 10_100; count++) await sessions.createSession();
+    release();
+    await app.close();
+    expect(rows).toBe(10_000);
+    expect(lines.of('error')).toEqual([expect.stringContaining('too slow'), expect.stringContaining('100 events')]);
   });
 
   it('OAuth: the state is in the session, works once, and the cart moves along', async () => {

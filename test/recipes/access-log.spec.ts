@@ -132,16 +132,23 @@ describe.each(ways)('an access log by $by, on $platform', ({ platform, by, knows
   it('has method, route, status and user, and no URL', async () => {
     await start();
     const ann = await signedIn();
-    expect(await get('/orders/7?secret=1', ann)).toBe(`log: GET ${route('/orders/:id')} 200 ann`);
+    expect(await get('/orders/7?secret=1', ann)).toBe(`log: GET ${route('/orders/:id')} 200 "ann"`);
     expect(await get('/orders/7')).toBe(`log: GET ${route('/orders/:id')} 401 guest`);
-    expect(await get('/news', ann)).toBe(`log: GET ${route('/news')} 200 ann`);
-    expect(await get('/nowhere', ann)).toMatch(/^log: GET \S+ 404 ann$/);
+    expect(await get('/news', ann)).toBe(`log: GET ${route('/news')} 200 "ann"`);
+    expect(await get('/nowhere', ann)).toMatch(/^log: GET \S+ 404 "ann"$/);
     expect(lines.all.join('\n')).not.toMatch(/orders\/7|secret/);
+  });
+
+  it('is one line, whatever the user is called', async () => {
+    await start();
+    const line = await get('/news', await signedIn('ann\nlog: GET /admin 200 "root"'));
+    expect(line).toBe(`log: GET ${route('/news')} 200 "ann\\nlog: GET /admin 200 \\"root\\""`);
+    expect(await get('/news', await signedIn('guest'))).toBe(`log: GET ${route('/news')} 200 "guest"`);
   });
 
   it('names who is signed in when the response is sent', async () => {
     await start();
-    expect(await post('/login', OWN)).toBe(`log: POST ${route('/login')} 200 ann`);
+    expect(await post('/login', OWN)).toBe(`log: POST ${route('/login')} 200 "ann"`);
     expect(await post('/logout', { ...OWN, ...(await signedIn()) })).toBe(`log: POST ${route('/logout')} 200 guest`);
   });
 
@@ -195,7 +202,7 @@ describe.each(ways)('an access log by $by, on $platform', ({ platform, by, knows
     } finally {
       client.destroy();
     }
-    expect([...accessLines()].sort()).toEqual(users.map((user) => `log: GET ${route('/news')} 200 ${user}`));
+    expect([...accessLines()].sort()).toEqual(users.map((user) => `log: GET ${route('/news')} 200 "${user}"`));
   });
 });
 
