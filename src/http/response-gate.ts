@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 
-import { installGate, isCovered, type Sending, type SendingMethods } from './gate-methods.js';
+import { isStoringForbidden, withCacheHeadersKept } from './cache-headers.js';
+import { installGate, isCovered, NODE_METHODS, type Sending, type SendingMethods } from './gate-methods.js';
 import { overlay } from './overlay.js';
 import type { LayeredGate, ResponseLayer } from './response-layer.js';
 import type { SendingArguments, SendingMethod } from './sent-response.js';
@@ -260,7 +261,7 @@ export class ResponseGate implements LayeredGate {
     const response = this.#response;
     const { writeHead } = this.#below;
     const vary = this.#owner.varyAlone(Number(status));
-    if (vary !== null && third === undefined) {
+    if (vary !== null && third === undefined && !this.#mustKeepCacheHeaders()) {
       if (second === undefined) {
         vary.addTo(response);
         return writeHead.call(response, status);
@@ -271,7 +272,13 @@ export class ResponseGate implements LayeredGate {
     const adopted = adoptHead(response, status, second, third);
     if (adopted === null) return writeHead.call(response, status, second, third);
     this.#owner.writeHeaders(response);
-    return writeHead.call(response, ...adopted);
+    if (!this.#mustKeepCacheHeaders()) return writeHead.call(response, ...adopted);
+    return withCacheHeadersKept(response, () => writeHead.call(response, ...adopted));
+  }
+
+  /** Whether no cache may keep the response, and `writeHead` is not Node's own, so that middleware below may say otherwise. */
+  #mustKeepCacheHeaders(): boolean {
+    return this.#below.writeHead !== NODE_METHODS.writeHead && isStoringForbidden(this.#response);
   }
 
   #noteDelivery(): void {

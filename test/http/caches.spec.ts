@@ -4,6 +4,7 @@ import { parseSetCookie } from 'cookie';
 import type { ServerResponse } from 'node:http';
 import {
   CurrentSession,
+  MemoryBackend,
   OptionalSession,
   SessionGuard,
   SessionService,
@@ -12,6 +13,7 @@ import {
 } from 'nestjs-sessionx';
 
 import { PLATFORMS, startApp, type AppUnderTest } from '../support/apps.js';
+import { BarrierBackend } from '../support/barrier-backend.js';
 import { CachingProxy } from '../support/caching-proxy.js';
 import { send, type RawResponse } from '../support/raw-client.js';
 
@@ -175,6 +177,92 @@ describe.each(PLATFORMS)('a shared cache in front, on %s', (platform) => {
       expect((await get('/page', name, prefix + token)).body).toBe('the page of ann');
       expect((await get('/page')).status).toBe(401);
     }
+  });
+});
+
+type WriteHead = (this: ServerResponse, status: number, headers?: object) => ServerResponse;
+
+const SHARED = { 'Cache-Control': 'public, max-age=600', Expires: 'Fri, 01 Jan 2100 00:00:00 GMT', 'X-By': 'them' };
+
+/** What middleware does when the head is written, from below. */
+const AT_THE_HEAD: Record<string, (response: ServerResponse, below: (headers?: object) => ServerResponse) => unknown> =
+  {
+    'sets headers, as on-headers lets it': (response, below) => {
+      Object.entries(SHARED).forEach(([name, value]) => response.setHeader(name, value));
+      return below();
+    },
+    'takes ours away before it sets its own': (response, below) => {
+      for (const name of ['cache-control', 'expires']) response.removeHeader(name);
+      response.setHeaders(new Map(Object.entries(SHARED)));
+      return below();
+    },
+    'appends to ours': (response, below) => {
+      Object.entries(SHARED).forEach(([name, value]) => response.appendHeader(name, value));
+      return below();
+    },
+    'passes headers on, by name': (_response, below) => below(SHARED),
+    'passes headers on, as a list': (_response, below) => below(Object.entries(SHARED).flat()),
+  };
+
+const WAYS = PLATFORMS.flatMap((platform) => Object.keys(AT_THE_HEAD).map((what) => ({ platform, what })));
+
+describe.each(WAYS)('a middleware that lets caches keep everything and $what, on $platform', ({ platform, what }) => {
+  let app: AppUnderTest;
+  let store: BarrierBackend;
+
+  beforeEach(async () => {
+    store = new BarrierBackend(new MemoryBackend());
+    app = await startApp({
+      platform,
+      controllers: [PageController],
+      session: { tokenSourcePriority: ['cookie'], sessionTtl: 100, backend: store.backend },
+      configure: (nest) => {
+        nest.use((_request: object, response: { writeHead: WriteHead }, next: () => void) => {
+          const below = response.writeHead;
+          response.writeHead = function (status, given = {}) {
+            Object.entries(given).forEach(([name, value]) => this.setHeader(name, value as string));
+            return AT_THE_HEAD[what]!(this, (headers) => below.call(this, status, headers)) as ServerResponse;
+          };
+          next();
+        });
+      },
+    });
+  });
+
+  afterEach(() => app.close());
+
+  const get = (path: string, cookie = '') => send(app.url + path, { headers: cookie === '' ? [] : ['Cookie', cookie] });
+  const signIn = () => send(`${app.url}/login?user=ann`, { method: 'POST', headers: OWN });
+  const cookieOf = (response: RawResponse) => `${NAME}=${valueOf(response)}`;
+  const seen = ({ status, setCookies, headers }: RawResponse) => [
+    status,
+    setCookies.length,
+    headers['cache-control'],
+    headers.expires,
+    headers['x-by'],
+  ];
+
+  it('does not have them keep a token, a cleared cookie or a refusal', async () => {
+    const login = await signIn();
+    expect(seen(login)).toEqual([201, 1, 'no-store', undefined, 'them']);
+    expect(seen(await get('/cart'))).toEqual([200, 1, 'no-store', undefined, 'them']);
+    app.clock.advanceSeconds(60);
+    const renewal = await get('/by-hand', cookieOf(login));
+    expect(seen(renewal)).toEqual([200, 1, 'no-store', undefined, 'them']);
+    expect(seen(await get('/greeting', `${NAME}=garbage`))).toEqual([200, 1, 'no-store', undefined, 'them']);
+    expect(seen(await get('/page'))).toEqual([401, 0, 'no-store', undefined, 'them']);
+    store.fail('read');
+    expect(seen(await get('/page', cookieOf(renewal)))).toEqual([503, 0, 'no-store', undefined, 'them']);
+  });
+
+  it('decides about a response that only reads the session', async () => {
+    const page = await get('/page', cookieOf(await signIn()));
+    expect([page.setCookies, page.headers['cache-control'], page.headers.expires, page.headers.vary]).toEqual([
+      [],
+      expect.stringContaining(SHARED['Cache-Control']),
+      SHARED.Expires,
+      expect.stringContaining('Cookie'),
+    ]);
   });
 });
 
