@@ -140,22 +140,23 @@ export class CsrfProtection {
   }
 
   #missingToken(): SessionCsrfError {
+    const places = `a CSRF token in the header ${this.headerName}, or in the field ${this.#fieldName} of a body that is parsed before the check (one of multipart/form-data is not, unless a middleware parses it)`;
     return new SessionCsrfError(
       'CSRF_TOKEN_MISSING',
       this.#requireToken
-        ? `An unsafe request with a session cookie needs a CSRF token in the header ${this.headerName}, because csrf.requireToken is on.`
-        : `An unsafe request with a session cookie needs Sec-Fetch-Site, Origin or a CSRF token in the header ${this.headerName}. A client that is not a browser should send the session token in a header instead of a cookie.`,
+        ? `An unsafe request with a session cookie needs ${places}, because csrf.requireToken is on.`
+        : `An unsafe request with a session cookie needs Sec-Fetch-Site, Origin or ${places}. A client that is not a browser should send the session token in a header instead of a cookie.`,
     );
   }
 
-  /** Reads the token from the header, otherwise from the body. Not from the URL, which is written to logs, nor from a cookie, which other sites may set. */
+  /** Reads the token from the header, otherwise from the body; an empty text is no token. Not from the URL, which is written to logs, nor from a cookie, which other sites may set. */
   #tokenIn(request: PlatformRequest): string | null {
     const header = rawRequestOf(request).headers[this.#headerKey];
     if (typeof header === 'string' && header !== '') return header;
     const { body } = request;
     if (typeof body !== 'object' || body === null || !Object.hasOwn(body, this.#fieldName)) return null;
     const field: unknown = (body as Record<string, unknown>)[this.#fieldName];
-    return typeof field === 'string' ? field : null;
+    return typeof field === 'string' && field !== '' ? field : null;
   }
 
   /** Whether `@SkipCsrf()` is on the route, or on its controller. */

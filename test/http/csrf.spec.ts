@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
   All,
   Body,
   Controller,
   Get,
   HttpCode,
+  Logger,
   Next,
   Post,
   Req,
@@ -455,6 +456,24 @@ describe.each(PLATFORMS)('protection against cross-site requests, on %s', (platf
       expect(JSON.parse(response.body)).toMatchObject({ code: 'CSRF_TOKEN_INVALID' });
     });
 
+    it('an empty field is no token, as an empty header is none', async () => {
+      const form = [...cookie(ann), 'Content-Type', 'application/x-www-form-urlencoded'];
+      const response = await fixture.post('/change', form, '_csrf=');
+      expect([response.status, JSON.parse(response.body)]).toMatchObject([403, { code: 'CSRF_TOKEN_MISSING' }]);
+      expect((await fixture.post('/change', [...form, ...OWN], '_csrf=')).status).toBe(200);
+      expect((await change(...OWN, 'X-CSRF-Token', '')).status).toBe(200);
+    });
+
+    it.each([{}, { requireToken: true }])('the message says each way to send one, with %j', async (csrf) => {
+      const local = await Fixture.start(platform, { csrf });
+      const client = await local.signIn();
+      const debug = jest.spyOn(Logger.prototype, 'debug').mockImplementation(() => undefined);
+      await local.post('/change', cookie(client));
+      expect(debug.mock.calls.join()).toMatch(/header X-CSRF-Token.*field _csrf.*multipart/);
+      debug.mockRestore();
+      await local.app.close();
+    });
+
     it('in the URL or in a cookie it counts for nothing', async () => {
       const inUrl = await fixture.post(`/change?_csrf=${ann.csrfToken}&X-CSRF-Token=${ann.csrfToken}`, cookie(ann));
       const inCookie = await fixture.post('/change', [
@@ -744,6 +763,8 @@ describe.each(PLATFORMS)('protection against cross-site requests, on %s', (platf
       const local = await Fixture.start(platform, { csrf: { requireToken: true } });
       const client = await local.signIn();
       expect((await local.post('/change', [...cookie(client), ...OWN])).status).toBe(403);
+      const form = [...cookie(client), ...OWN, 'Content-Type', 'application/x-www-form-urlencoded'];
+      expect((await local.post('/change', form, '_csrf=')).status).toBe(403);
       expect((await local.post('/change', [...cookie(client), ...OWN, 'X-CSRF-Token', client.csrfToken])).status).toBe(
         200,
       );
