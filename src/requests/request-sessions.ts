@@ -57,7 +57,9 @@ export class RequestSessions {
     if (message !== null) return message;
     const { headers, rawHeaders } = rawRequestOf(subject) as Partial<IncomingMessage>;
     // A web Request and what a test makes by hand have headers too.
-    if (typeof headers !== 'object' || !Array.isArray(rawHeaders)) throw this.#notARequest();
+    if (typeof headers !== 'object' || !Array.isArray(rawHeaders)) {
+      throw isSocketOfWs(subject) ? this.#withoutHandshake() : this.#notARequest();
+    }
     return this.ofRequest(subject);
   }
 
@@ -181,10 +183,18 @@ export class RequestSessions {
     return error;
   }
 
+  #withoutHandshake(): SessionUsageError {
+    const error = new SessionUsageError(
+      "This socket of ws does not know the request that opened it. Use SessionWsAdapter from nestjs-sessionx/ws in place of Nest's WsAdapter.",
+    );
+    this.log.misuse(null, error);
+    return error;
+  }
+
   #withoutRequest(context: ExecutionContext): SessionUsageError {
     const type = context.getType<string>();
     const error = new SessionUsageError(
-      `No request is known, and this context is of type "${type}". In GraphQL put it into the context as req; behind sockets of ws use SessionWsAdapter; for other messages add a ContextReader to the option contexts, which tells where the token is.`,
+      `No request is known, and this context is of type "${type}". In GraphQL put it into the context as req; behind sockets of ws use SessionWsAdapter from nestjs-sessionx/ws; for other messages add a ContextReader to the option contexts, which tells where the token is.`,
     );
     this.log.misuse(`A context of type "${type}"`, error);
     return error;
@@ -223,6 +233,12 @@ function applicationOf(request: object): object | undefined {
 /** An exception filter may pass its `ArgumentsHost`, whose class and handler are not known. */
 function hasRoute(context: Partial<ExecutionContext>): boolean {
   return typeof context.getHandler?.() === 'function';
+}
+
+/** Of `ws`, behind an adapter that does not keep its request. */
+function isSocketOfWs(subject: object): boolean {
+  const { readyState, terminate } = subject as { readonly readyState?: unknown; readonly terminate?: unknown };
+  return typeof readyState === 'number' && typeof terminate === 'function';
 }
 
 function isExecutionContext(subject: object): subject is ExecutionContext {

@@ -1,5 +1,6 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
-import { UseGuards, type INestApplication } from '@nestjs/common';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { Logger, UseGuards, type INestApplication } from '@nestjs/common';
+import { WsAdapter } from '@nestjs/platform-ws';
 import { ConnectedSocket, MessageBody, SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
 import {
   CurrentSession,
@@ -116,5 +117,33 @@ describe.each(CASES)('A gateway of $library on $platform', ({ platform, library 
     expect(await socket.ask('whoami', null)).toEqual({ event: 'you', data: 'ann' });
     expect(await socket.ask('logout', null)).toEqual({ event: 'bye', data: true });
     expect(await socket.ask('whoami', null)).toMatchObject({ event: 'exception' });
+  });
+});
+
+describe("a gateway behind Nest's WsAdapter", () => {
+  @WebSocketGateway()
+  class Entrance {
+    constructor(private readonly sessions: SessionService) {}
+
+    async handleConnection(socket: object): Promise<void> {
+      await this.sessions.requireUser(socket);
+    }
+  }
+
+  it('is told which adapter keeps the request of a connection', async () => {
+    const app = await startApp({
+      controllers: [],
+      providers: [Entrance],
+      configure: (nest) => {
+        nest.useWebSocketAdapter(new WsAdapter(nest));
+      },
+    });
+    const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+    const { headers } = await logIn(app.app, { userId: 'ann' });
+    const socket = await openSocket('ws', app.url, headers);
+    expect(await socket.closed).toBe(4500);
+    expect(String(error.mock.calls[0]?.[0])).toMatch(/SessionWsAdapter.*nestjs-sessionx\/ws/);
+    error.mockRestore();
+    await app.close();
   });
 });
