@@ -127,8 +127,7 @@ function faultInArray(array: readonly unknown[], depth: number, walk: Walk): Fau
 function faultInObject(object: Record<string, unknown>, depth: number, walk: Walk): Fault | null {
   const prototype: unknown = Object.getPrototypeOf(object);
   if (prototype !== Object.prototype && prototype !== null) {
-    const why = `is an instance of ${className(prototype)}; store plain objects, such as an ISO string for a date`;
-    return foreignPrototype(prototype, why);
+    return foreignPrototype(prototype, `is an instance of ${className(prototype)}; ${remedyFor(object)}`);
   }
   const keys = Object.keys(object);
   if (hasHiddenKeys(object, keys.length)) return fault('has a symbol or a hidden property as a key');
@@ -174,6 +173,12 @@ function meetsItself(value: unknown, keys: readonly (string | number)[]): boolea
     current = (current as Record<string | number, unknown>)[key];
   }
   return met.has(current);
+}
+
+function remedyFor(object: object): string {
+  return object instanceof Date
+    ? 'store an ISO string, such as that of date.toISOString()'
+    : 'store a plain object, such as { ...dto } of a DTO';
 }
 
 function className(prototype: unknown): string {

@@ -8,6 +8,10 @@ import { outcomes, startService, type ServiceUnderTest } from '../support/servic
 const cycle: Record<string, unknown> = {};
 cycle.self = { cycle };
 
+class Item {
+  sku = 'pen';
+}
+
 const parsed = (json: string): unknown => JSON.parse(json);
 
 /** Only the application can make these. */
@@ -99,6 +103,16 @@ describe.each(everyBackend())('values come back as they went in, or are refused,
       expect(error.path.replace('user.metadata', 'data').slice(0, 80)).toContain(path.slice(0, 80));
     }
     expect(({} as { admin?: boolean }).admin).toBeUndefined();
+  });
+
+  it.each([
+    ['a Date', new Date(0), 'toISOString()'],
+    ['an instance of a class', new Item(), '{ ...dto }'],
+  ])('says what to store in place of %s', async (_what, value, hint) => {
+    for (const { message } of await refusals(value)) {
+      expect(message).toContain(hint);
+      expect(message.includes('ISO')).toBe(value instanceof Date);
+    }
   });
 
   it('stores -0 as 0, the one value that is changed', async () => {
