@@ -10,6 +10,12 @@ export function describeDriverFailure(error: unknown): string {
   return words.filter((word, index) => word !== '' && words.indexOf(word) === index).join(' ');
 }
 
+/** The same in parentheses, to be put behind the subject of a sentence; empty where no more is known than that it is an error. */
+export function driverFailureNote(error: unknown): string {
+  const failure = describeDriverFailure(error);
+  return failure === 'Error' ? '' : ` (${failure})`;
+}
+
 /** Of ioredis, which gives these no code. They hold nothing but what stands here. */
 const KNOWN_TEXTS: ReadonlyMap<string, string> = new Map([
   ["Stream isn't writeable and enableOfflineQueue options is false", '(not connected)'],

@@ -499,3 +499,14 @@ describe('a client of the application', () => {
     for (const event of ['select', 'close', 'ready']) expect(client.listenerCount(event)).toBeLessThanOrEqual(1);
   });
 });
+
+describe('a connection that fails', () => {
+  it('for a reason of which nothing is known is one line without it', async () => {
+    const redis = await startRedis();
+    const client = new Redis({ ...sessionRedisOptions(1000), port: redis.port, lazyConnect: true });
+    clients.push(client);
+    const lines = await open(new RedisBackend(client));
+    client.emit('error', new Error('of the application'));
+    expect(lines).toEqual(['warn: Redis is out of reach; trying again until it is back.']);
+  });
+});

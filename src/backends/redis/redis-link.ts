@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { setImmediate as eventLoopTurn, setTimeout as sleep } from 'node:timers/promises';
 
 import { SessionBackendError } from '../../errors/session-errors.js';
-import { describeDriverFailure } from '../driver-failure.js';
+import { driverFailureNote } from '../driver-failure.js';
 import type { BackendContext } from '../session-backend.interface.js';
 import { CommandBatch } from './command-batch.js';
 import { databaseCheck } from './readiness/database-check.js';
@@ -88,7 +88,7 @@ export class RedisLink {
       do await (seen = this.#checking);
       while (seen !== this.#checking);
     });
-    if (this.client.status !== 'ready') this.#warnLost('no answer yet');
+    if (this.client.status !== 'ready') this.#warnLost(' (no response yet)');
   }
 
   /** Whether replies were out of step just now; resolves when there is a fresh connection. */
@@ -203,7 +203,7 @@ export class RedisLink {
         (error: unknown) => {
           // ioredis passes such a reply over, so a connection of the application's is in step again. Of our own see takeSurplusReplies.
           if (error instanceof Error && error.message.startsWith(REPLY_WITHOUT_CALL)) return;
-          this.#warnLost(describeDriverFailure(error));
+          this.#warnLost(driverFailureNote(error));
         },
       ],
       [
@@ -223,10 +223,8 @@ export class RedisLink {
     ];
   }
 
-  #warnLost(failure: string): void {
-    if (!this.#lost) {
-      this.context.logger.warn(`Redis is out of reach (${failure}); trying again until it is back.`);
-    }
+  #warnLost(note: string): void {
+    if (!this.#lost) this.context.logger.warn(`Redis is out of reach${note}; trying again until it is back.`);
     this.#lost = true;
   }
 
