@@ -9,6 +9,7 @@ import { messageOf } from '../errors/message-of.js';
 const INTERNAL_ERROR = 500;
 /** An outage has as many failed requests as the application has requests, and `OutageLog` tells of it already. */
 const PAUSE_MS = 60_000;
+const USER_ID = 'user.userId';
 
 /**
  * What requests have to say to the developer. Each line names a route, never a URL, and is said once for a route, or once a minute: one
@@ -53,12 +54,23 @@ export class RequestLog {
     const { code, message } = error;
     const line = route === null || message.includes(route) ? message : `${route}: ${message}`;
     if (isOfClient(error)) {
-      this.#logger.debug(line);
+      this.#logOfClient(route, error, line);
       return;
     }
     // Without a route the stack tells the places apart.
     this.#repeated.say(`${route ?? error.stack ?? message} ${code}`, (more) => {
       this.#logger.error(more === '' ? line : `${line} (Here${more}.)`, error.stack);
+    });
+  }
+
+  /** No client chooses whom it signs in as, so a `userId` of another type nearly always comes from the application, such as the number of a table. */
+  #logOfClient(route: string | null, error: SessionDataError | SessionUsageError, line: string): void {
+    if (!(error instanceof SessionDataError) || error.path !== USER_ID) {
+      this.#logger.debug(line);
+      return;
+    }
+    this.#repeated.say(`${route} ${USER_ID}`, (more) => {
+      this.#logger.warn(more === '' ? line : `${line} (Here${more}.)`);
     });
   }
 

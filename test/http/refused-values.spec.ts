@@ -286,6 +286,17 @@ describe.each(PLATFORMS)('what a client sends and no session can hold, on %s', (
     },
   );
 
+  it('a userId of another type is a warning, once a minute for each route, which shows no value', async () => {
+    const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
+    for (let time = 0; time < 3; time++) expect((await post('login-as', '{"userId":77001}')).status).toBe(400);
+    expect(warn.mock.calls).toEqual([[expect.stringMatching(/^POST \/login-as: user\.userId is .*String\(id\)/)]]);
+    app.clock.advanceSeconds(61);
+    await post('login-as', '{"userId":77001}');
+    expect(warn).toHaveBeenCalledTimes(2);
+    expect(JSON.stringify(warn.mock.calls)).not.toContain('77001');
+    warn.mockRestore();
+  });
+
   it.each(['5', '[]', '"text"', 'null', 'true'])('data of %s are a wrong call and make no session', async (data) => {
     const response = await post('start-with', data, {});
     expect(response.status).toBe(500);
