@@ -1,4 +1,4 @@
-import { Inject, Module, type OnModuleInit, type Provider } from '@nestjs/common';
+import { Inject, Logger, Module, type OnModuleInit, type Provider } from '@nestjs/common';
 import { HttpAdapterHost, ModulesContainer, type AbstractHttpAdapter } from '@nestjs/core';
 import type { Server } from 'node:http';
 
@@ -184,6 +184,7 @@ export class SessionModule extends SessionModuleClass implements OnModuleInit {
     this.#modules = modules;
     this.#upgrades = upgrades;
     this.#host = host;
+    warnOfUnusedOptions(options);
   }
 
   /** @throws TypeError when a handler has lost what its decorators require */
@@ -194,4 +195,12 @@ export class SessionModule extends SessionModuleClass implements OnModuleInit {
     const server = adapter?.getHttpServer() as Server | undefined;
     if (server !== undefined) this.#upgrades.check(server);
   }
+}
+
+/** The option `cookie` stops the start there; `csrf` has a use once the cookie is added. */
+function warnOfUnusedOptions({ csrf, tokenSourcePriority }: SessionOptions): void {
+  if (csrf === undefined || tokenSourcePriority.includes('cookie')) return;
+  new Logger('SessionModule').warn(
+    "The option csrf has no effect, because 'cookie' is not in tokenSourcePriority. Add it there, or remove csrf.",
+  );
 }
