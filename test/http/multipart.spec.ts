@@ -55,7 +55,7 @@ describe.each([false, true])('the CSRF token of a multipart form, with requireTo
       },
     });
     const { headers } = await logIn(app.app, { userId: 'ann' });
-    cookie = headers['Cookie'] ?? headers['cookie'] ?? '';
+    cookie = headers.Cookie ?? headers.cookie ?? '';
     csrfToken = headers['X-CSRF-Token'] ?? headers['x-csrf-token'] ?? '';
   });
 
