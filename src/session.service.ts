@@ -342,7 +342,8 @@ export class SessionService {
   }
 
   /**
-   * Ends the session of a request, with what was changed on it. A change afterwards is refused with `SESSION_ENDED`. False: there was none.
+   * Ends the session of a request, with what was changed on it. A change afterwards is refused with `SESSION_ENDED`. False: there was none. A session
+   * that is refused to the client, by a binding or as its id is an old one, ends too; one that was invalidated stays as it is.
    *
    * @param request the request, or the `ExecutionContext` of a guard or interceptor
    */

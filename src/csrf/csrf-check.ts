@@ -98,6 +98,15 @@ export class CsrfCheck {
     this.#tokenRefusal = isChecked ? this.csrf.refusalOfToken(this.checked.request, session, this.#replacedId) : null;
   }
 
+  /** The same, at once, for a session of the cookie that is refused, so that only its id is known. @throws SessionCsrfError */
+  assertTokenOf(id: SessionId): void {
+    if (!this.#applies || this.checked.isHandshake) return;
+    const refusal = this.csrf.refusalOfToken(this.checked.request, null, id);
+    if (refusal === null) return;
+    this.report(refusal, id);
+    throw refusal;
+  }
+
   /** Whether the request may use the session of the cookie. */
   get admitsSession(): boolean {
     return this.#tokenRefusal === null;

@@ -110,19 +110,20 @@ export class CsrfProtection {
    * Checks the CSRF token of a same-origin request. A page that was loaded for an earlier user sends the token of another session. For an
    * anonymous session there is no user to confuse, so the token is checked only with `requireToken`.
    *
-   * @param replacedId the session that the request has replaced by this one, after which its page does not know the new one
+   * @param session `null`: no more is known of it than its id, `knownId`
+   * @param knownId the session that the request has replaced by this one, after which its page does not know the new one
    * @returns the refusal, or `null` if the request may use `session`
    */
   refusalOfToken(
     request: PlatformRequest,
-    session: Session,
-    replacedId: SessionId | null = null,
+    session: Session | null,
+    knownId: SessionId | null = null,
   ): SessionCsrfError | null {
     const token = this.#tokenIn(request);
     if (token === null) return this.#requireToken ? this.#missingToken() : null;
-    if (session.isAnonymous && !this.#requireToken) return null;
-    if (replacedId !== null && this.tokens.verify(token, replacedId)) return null;
-    return this.#fits(token, session) ? null : wrongToken();
+    if (session?.isAnonymous === true && !this.#requireToken) return null;
+    if (knownId !== null && this.tokens.verify(token, knownId)) return null;
+    return session !== null && this.#fits(token, session) ? null : wrongToken();
   }
 
   /** Whether the CSRF token of a request may be one of another session id. */

@@ -125,6 +125,7 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
     token: VerifiedToken,
     refusalBefore: SessionError | null,
   ): this | Promise<this> {
+    this.refusedId = stored?.record.id ?? null;
     const loaded = this.#steps.loader.load(stored, token, this, this.budget);
     if (!(loaded instanceof Promise)) return this.#loaded(loaded, refusalBefore);
     return loaded.then((result) => this.#loaded(result, refusalBefore));

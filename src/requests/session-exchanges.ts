@@ -79,10 +79,11 @@ export class SessionExchanges {
     const origin = request.origin('login', source);
     const login = { user: this.issuer.newUser(user), client, lifetime, methods, origin };
     await this.#endRivals(request, REPLACED);
+    await this.#endRefused(request, REPLACED);
     return request.adopt(await this.logins.login(previous, login, request.budget), source);
   }
 
-  /** Ends the session of the request. False: there was none. */
+  /** Ends the session of the request, also one that is refused to its client. False: there was none. */
   logout(request: RequestSession): Promise<boolean> {
     return request.exchange(() => this.#logout(request));
   }
@@ -97,7 +98,14 @@ export class SessionExchanges {
       request.ended(session);
       return hasEnded;
     }
-    if (request.search.rivalIds === null) return false;
+    const { token, rivalIds } = request.search;
+    if (token !== null) {
+      if (request.isByCookie && request.refusedId !== null) request.csrf.assertTokenOf(token.verified.sessionId);
+      const hasEnded = await this.#endRefused(request, LOGOUT);
+      if (hasEnded) request.said.ended();
+      return hasEnded;
+    }
+    if (rivalIds === null) return false;
     request.csrf.assertSameOrigin(null);
     const count = await this.#endRivals(request, LOGOUT);
     request.said.ended();
@@ -158,6 +166,16 @@ export class SessionExchanges {
     const source = request.sourceFor(undefined);
     const newId: NewId = { graceMs: 0, cause: 'reauthenticated', provenBy, startsLineage: true };
     return request.adopt(await this.logins.regenerate(session, request.budget, newId), source, 'regenerated');
+  }
+
+  /**
+   * Ends the session whose token the request carries, though it is refused to its client: who has the token may end it. Otherwise a thief who has got
+   * a newer id for it, or works from the network to which it is bound, would stay signed in.
+   */
+  async #endRefused(request: RequestSession, ending: Ending): Promise<boolean> {
+    const { refusedId } = request;
+    if (refusedId === null) return false;
+    return this.endings.endById(refusedId, ending, request.budget, request.origin(ending.cause), true);
   }
 
   /** Ends the sessions that several cookies of the request name: the client has one session or none. Returns how many lived. */

@@ -17,6 +17,7 @@ import type { SessionWriter } from '../sessions/session-writer.js';
 import { Session } from '../sessions/session.js';
 import type { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
+import type { SessionId } from '../tokens/session-secret.js';
 import type { Connection } from './connection.js';
 import { FlashDelivery } from './flash-delivery.js';
 import { KnownRequest, type KnownRequestServices } from './known-request.js';
@@ -41,6 +42,7 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
   readonly #services: HolderServices;
   #session: Session | null = null;
   #refusal: SessionError | null = null;
+  #refusedId: SessionId | null = null;
   #formerSessions: readonly Session[] = NO_SESSIONS;
   #exchanges: Promise<void> | null = null;
   #rotation: Promise<void> | null = null;
@@ -80,9 +82,21 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
     return this.#refusal;
   }
 
+  /**
+   * The id under which the store has something for the token of the request, though the client has no session by it: a binding, or an id that the session
+   * has no more. Null: it has nothing, or there is a session.
+   */
+  get refusedId(): SessionId | null {
+    return this.#refusedId;
+  }
+
+  protected set refusedId(id: SessionId | null) {
+    this.#refusedId = id;
+  }
+
   protected hold(session: Session): void {
     this.#session = session;
-    this.#refusal = null;
+    this.#refusal = this.#refusedId = null;
     Session.stateOf(session).listener = this;
   }
 

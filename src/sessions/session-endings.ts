@@ -44,6 +44,7 @@ interface EndedSession {
   readonly client: LoginMetadata;
   /** False: it was invalidated or over before, and only its record was left. */
   readonly wasAlive: boolean;
+  readonly isInvalidated: boolean;
 }
 
 /** Ends sessions, each with its `ended` event, unless nothing is known of its end. */
@@ -93,14 +94,21 @@ export class SessionEndings {
    * Ends a session of which only the id is known, the present one or one that it had before.
    *
    * @param origin the origin of the request. Default: the client for which the session was created.
+   * @param sparesInvalidated whether one that was invalidated keeps its record, which tells why it has ended
    * @returns `false` if there is no such session
    */
-  endById(sessionId: SessionId, ending: Ending, budget: StoreBudget, origin?: SessionEventOrigin): Promise<boolean> {
-    if (!sessionChannels.end.hasSubscribers) return this.#endById(sessionId, ending, budget, origin);
+  endById(
+    sessionId: SessionId,
+    ending: Ending,
+    budget: StoreBudget,
+    origin?: SessionEventOrigin,
+    sparesInvalidated = false,
+  ): Promise<boolean> {
+    if (!sessionChannels.end.hasSubscribers) return this.#endById(sessionId, ending, budget, origin, sparesInvalidated);
     return trace(
       sessionChannels.end,
       { operation: ending.cause, sessionId },
-      () => this.#endById(sessionId, ending, budget, origin),
+      () => this.#endById(sessionId, ending, budget, origin, sparesInvalidated),
       endOfOne,
     );
   }
@@ -110,8 +118,10 @@ export class SessionEndings {
     ending: Ending,
     budget: StoreBudget,
     origin: SessionEventOrigin | undefined,
+    sparesInvalidated: boolean,
   ): Promise<boolean> {
     const ended = await this.#peek(sessionId, budget);
+    if (sparesInvalidated && ended?.isInvalidated === true) return false;
     const endedId = await this.store.aliases.end(sessionId, budget);
     if (endedId === null || ended?.wasAlive === false) return false;
     const known = origin ?? originOf(ending.cause, ended?.client ?? UNKNOWN_CLIENT);
@@ -126,7 +136,8 @@ export class SessionEndings {
       if (stored === null) return null;
       const { content } = stored;
       const wasAlive = this.store.isAlive(stored);
-      return { userId: content.user?.userId ?? null, client: content.readLogin(), wasAlive };
+      const isInvalidated = stored.record.status === 'invalidated';
+      return { userId: content.user?.userId ?? null, client: content.readLogin(), wasAlive, isInvalidated };
     } catch {
       return null;
     }

@@ -126,6 +126,18 @@ describe.each(LIBRARIES)('With revalidateEvery, messages by %s', (library) => {
     expect(await other.ask('whoami', 4)).toMatchObject({ event: 'exception' });
   });
 
+  it('end a session that is refused to them: their token is of an id that it has no more', async () => {
+    const { token, headers } = await logIn(app.app, { userId: 'ann' });
+    const renamed = await sessions.regenerateSessionId(await sessions.getSession(token), { grace: 1 });
+    app.clock.advance(1000);
+    const socket = await openSocket(library, app.url, headers);
+    sockets.push(socket);
+    expect(await socket.ask('whoami', 1)).toMatchObject({ event: 'exception' });
+    expect(await socket.ask('logout', null)).toEqual({ event: 'done', data: true });
+    await expect(sessions.getSession(renamed.token!)).rejects.toMatchObject({ status: 401 });
+    expect(await socket.ask('logout', null)).toEqual({ event: 'done', data: false });
+  });
+
   it('find out at once where one of them could not store its changes, though another one has taken the session over', async () => {
     const { socket, session } = await signedIn();
     const write = store.stopNext('replace');
