@@ -132,7 +132,10 @@ export class CsrfProtection {
     return token !== null && this.tokens.isWellFormed(token);
   }
 
-  /** A page that was loaded before the session got a new id has a token for the old one. It fits during the grace. */
+  /**
+   * A page that was loaded before the session got a new id has a token for the old one. It fits during the grace; after `rotateEvery` as long
+   * as the session has the new id, because the response that brings the new id may be such a page.
+   */
   #fits(token: string, session: Session): boolean {
     if (this.tokens.verify(token, session.sessionId)) return true;
     return Session.stateOf(session)

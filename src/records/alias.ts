@@ -1,6 +1,6 @@
 import { isSessionId, tagOf, type SessionId } from '../tokens/session-secret.js';
 import { encodePayload, NO_USER, withMetadata, type FormerId, type SessionMetadata } from './payload.js';
-import { isInstant, type SessionRecord } from './session-record.js';
+import { isInstant, LAST_INSTANT, type SessionRecord } from './session-record.js';
 import type { StoredSession } from './stored-session.js';
 
 /** The most former ids that a session remembers, for CSRF tokens. */
@@ -18,6 +18,8 @@ export interface IdChange {
   readonly now: number;
   /** `null`: the old id is dead at once. */
   readonly graceEndsAt: number | null;
+  /** Whether CSRF tokens of the old id fit as long as the session has the new one, and not only for the grace. */
+  readonly keepsCsrfTokens?: boolean;
   /** Whether the session is another one for what is open by its old id: `SessionMetadata.lineage` begins anew. */
   readonly startsLineage?: boolean;
 }
@@ -77,19 +79,22 @@ export function aliasTarget({ record, content }: StoredSession): AliasTarget | n
 export function metadataOfNewId(
   metadata: SessionMetadata,
   oldId: SessionId,
-  { now, graceEndsAt, startsLineage = false }: IdChange,
+  { now, graceEndsAt, keepsCsrfTokens = false, startsLineage = false }: IdChange,
 ): SessionMetadata {
   const formerIds =
-    graceEndsAt === null ? [] : withFormerId(metadata.formerIds, { id: oldId, until: graceEndsAt }, now);
+    graceEndsAt === null
+      ? []
+      : [
+          ...formerIdsUntil(metadata.formerIds, now, graceEndsAt),
+          { id: oldId, until: keepsCsrfTokens ? LAST_INSTANT : graceEndsAt },
+        ].slice(-MOST_FORMER_IDS);
   const lineage = startsLineage ? null : (metadata.lineage ?? oldId);
   return withMetadata(metadata, { idIssuedAt: now, formerIds, lineage });
 }
 
-/** An id before `last` leads to the session by way of `last`, so it ends with it. */
-function withFormerId(formerIds: readonly FormerId[], last: FormerId, now: number): readonly FormerId[] {
+/** An id before the last one leads to the session by way of it, so it ends with its grace. */
+function formerIdsUntil(formerIds: readonly FormerId[], now: number, graceEndsAt: number): FormerId[] {
   return formerIds
     .filter(({ until }) => until > now)
-    .map(({ id, until }) => ({ id, until: Math.min(until, last.until) }))
-    .concat(last)
-    .slice(-MOST_FORMER_IDS);
+    .map(({ id, until }) => ({ id, until: Math.min(until, graceEndsAt) }));
 }

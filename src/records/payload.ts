@@ -37,7 +37,7 @@ export const USER_AT = ABSOLUTE_END_AT + NUMBER_CHARS + END_OF_LINE.length;
 /** An id that a session had before. */
 export interface FormerId {
   readonly id: string;
-  /** When its alias ends to work, milliseconds since the epoch. */
+  /** Until when CSRF tokens of it fit, milliseconds since the epoch. */
   readonly until: number;
 }
 
@@ -60,7 +60,7 @@ export interface SessionMetadata {
   readonly authMethods: readonly string[];
   /** When it got its id, milliseconds since the epoch. */
   readonly idIssuedAt: number;
-  /** The ids before, those whose aliases live and perhaps some that do not any more. */
+  /** The ids before of which CSRF tokens fit, and perhaps some of which they do not any more. */
   readonly formerIds: readonly FormerId[];
   /** The first id of a session that has got another one; null: it has its first id. */
   readonly lineage: string | null;

@@ -28,7 +28,7 @@ export interface SessionRecord {
 export type SessionTimes = Pick<SessionRecord, 'lastAccessed' | 'expiresAt'>;
 
 /** The last instant that a record's head can hold: 14 digits of milliseconds, in the year 5138. */
-const LAST_INSTANT = 99_999_999_999_999;
+export const LAST_INSTANT = 99_999_999_999_999;
 /** The last version that a write can still count up, in 10 digits. */
 const LAST_VERSION = 9_999_999_998;
 

@@ -123,8 +123,13 @@ export class KnownRequest implements CheckedRequest {
 
   /** Whether the client has gone before its response was through. */
   get clientHasGone(): boolean {
+    return this.isDisconnected && this.#gate?.response.writableFinished !== true;
+  }
+
+  /** Whether the connection is closed, in HTTP/2 the stream of this request. There a response counts as finished then. */
+  protected get isDisconnected(): boolean {
     const { socket } = rawRequestOf(this.#request) as Partial<IncomingMessage>;
-    return socket?.destroyed === true && this.#gate?.response.writableFinished !== true;
+    return socket?.destroyed === true;
   }
 
   /** Whether Node knows this request as `raw`. */

@@ -15,8 +15,8 @@ export interface RenewedRequest extends KnownRequest {
   readonly budget: StoreBudget;
   /** A request renews once. */
   isRenewed: boolean;
-  /** Lets a response that begins meanwhile wait for the token. */
-  rotates(rotation: Promise<void>): Promise<void>;
+  /** Whether the session gets a new id just before the head of the response. */
+  rotatesAtHead: boolean;
 }
 
 /** What the use of a session by a request renews, when it is due: the times of the session, the token of the client, the id. */
@@ -48,7 +48,8 @@ export class RequestRenewal {
   }
 
   /**
-   * Renews what is due. Not after the head: a token could not go out any more.
+   * Renews what is due. Not after the head: a token could not go out any more. A new id waits for the head, because the grace of the old one
+   * must not end before the client has the token, however long the handler takes.
    *
    * @returns `null` if nothing is due, as for nearly every request
    */
@@ -64,7 +65,10 @@ export class RequestRenewal {
     // only now, because nearly no request renews anything.
     if (Session.stateOf(session).isByOldId || this.isPassive(request)) return null;
     request.isRenewed = true;
-    if (rotation !== null && this.#mayRotate(request)) return request.rotates(this.#rotate(request, session, rotation));
+    if (rotation !== null && this.#mayRotate(request)) {
+      request.rotatesAtHead = true;
+      return this.renewal.renewExpiry(session, request.budget);
+    }
     const renewed = this.renewal.renew(session, verified, request.isByCookie, request.budget);
     if (renewed === null) {
       if (tidies) request.said.renew(session, token.text);
@@ -94,8 +98,9 @@ export class RequestRenewal {
     return gate !== null && hasReader(rawRequestOf(request), isCrossSite);
   }
 
-  async #rotate({ said, budget }: RenewedRequest, session: Session, rotation: SessionRotation): Promise<void> {
-    const token = await rotation.rotate(session, budget);
+  /** Gives the session its new id, and the client the token, if `renew()` has found that due. */
+  async rotate({ said, budget }: RenewedRequest, session: Session): Promise<void> {
+    const token = (await this.#rotation?.rotate(session, budget)) ?? null;
     if (token !== null) said.rotate(session, token);
   }
 }

@@ -10,7 +10,7 @@ import type { TokenSource } from '../options/session-options.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { LoadResult, SessionLoader } from '../sessions/session-loader.js';
 import type { IssuedSession, LoginResult } from '../sessions/session-results.js';
-import type { Session } from '../sessions/session.js';
+import { Session } from '../sessions/session.js';
 import type { VerifiedToken } from '../tokens/token-verifier.js';
 import type { Connection } from './connection.js';
 import type { RequestRenewal, RenewedRequest } from './request-renewal.js';
@@ -35,7 +35,8 @@ export interface RequestSteps extends HolderServices, CommitServices {
  * 2. **admit**: at the route, when its marks and the body are known: CSRF token, renewal (`RequestRenewal`). A session that is loaded earlier, in
  *    a middleware, is admitted when the request comes to its route, or before its first write.
  * 3. **run**: the handler reads and changes the session (`Session`), or exchanges it for another one (`SessionExchanges`).
- * 4. **commit**: the gate of the response (`ResponseGate`) has the changes stored before the first byte leaves (`SessionCommit`).
+ * 4. **commit**: the gate of the response (`ResponseGate`) has the changes stored before the first byte leaves (`SessionCommit`), and then the
+ *    session gets its new id, if `rotateEvery` is over.
  * 5. **headers**: then it has them written: the token for the client, `Vary`, cookies to clear (`SessionResponse`).
  *
  * Guard, interceptor, decorators and `SessionService` call these steps. What the request holds between them is in {@link SessionHolder}.
@@ -45,6 +46,7 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
   #loading: Promise<this> | undefined;
   #isLoaded = false;
   isRenewed = false;
+  rotatesAtHead = false;
   /** Made at first use. */
   #commit: SessionCommit | undefined;
 
@@ -230,6 +232,7 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
   override adopt(issued: IssuedSession, source: TokenSource, kind: 'new' | 'regenerated' = 'new'): LoginResult {
     this.#loading = Promise.resolve(this.#ready());
     this.isRenewed = true;
+    this.rotatesAtHead = false;
     return super.adopt(issued, source, kind);
   }
 
@@ -265,6 +268,26 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
       throw error;
     }
     if (this.livingSession !== null) await this.#steps.renewal.renew(this, this.livingSession);
+  }
+
+  /** Whether the session is to get a new id now. Not if the client has gone, or has the token of a newer id: it would get none. */
+  get needsRotation(): boolean {
+    if (!this.rotatesAtHead || this.headersAreWritten || this.isDisconnected) return false;
+    const session = this.livingSession;
+    return session !== null && !Session.stateOf(session).isByOldId;
+  }
+
+  /** Behind a login that is under way, after which there is nothing to rotate. */
+  rotate(): Promise<void> {
+    return this.exchange(() => this.rotateInTurn());
+  }
+
+  /** The same within an exchange. Does nothing if it is not due. */
+  async rotateInTurn(): Promise<void> {
+    const session = this.needsRotation ? this.livingSession : null;
+    if (session === null) return;
+    this.rotatesAtHead = false;
+    await this.#steps.renewal.rotate(this, session);
   }
 
   #traceLoad(): Promise<this> {

@@ -41,6 +41,10 @@ export interface CommittedRequest extends KnownRequest {
   /** Whether the use of the session is still to be noted, because no route has admitted it. */
   readonly needsRenewal: boolean;
   renewWithoutRoute(): Promise<void>;
+  /** Whether the session is to get a new id before the head, which brings its token. */
+  readonly needsRotation: boolean;
+  /** A failure is logged, and the client keeps its token. */
+  rotate(): Promise<void>;
   /** Called when the session has been ended by another client. */
   lost(error: SessionError, session: Session): void;
 }
@@ -58,11 +62,11 @@ export class SessionCommit implements GateOwner {
   needsCommit(status: number): boolean {
     // Whatever the application makes of a failed commit, it must not look like a success.
     if (this.#failure !== null) return status < FIRST_ERROR_STATUS;
-    const { session, saidInUse, flashInUse, needsRenewal, formerSessions, exchanges } = this.request;
-    // A timeout may send its response while a login or a rotation is in the store: the client is to get the token.
+    const { session, saidInUse, flashInUse, needsRenewal, needsRotation, formerSessions, exchanges } = this.request;
+    // A timeout may send its response while a login is in the store: the client is to get the token.
     if (exchanges !== null) return true;
     if (session === null) return false;
-    if (needsRenewal || saidInUse?.renewsCookie === true) return true;
+    if (needsRenewal || needsRotation || saidInUse?.renewsCookie === true) return true;
     if (hasChanges(session) || flashInUse?.loses(session, status) === true) return true;
     return formerSessions.some(hasChanges);
   }
@@ -72,6 +76,8 @@ export class SessionCommit implements GateOwner {
     while (this.request.exchanges !== null) await this.request.exchanges;
     await this.commitChanges(status);
     if (this.request.needsRenewal) await this.request.renewWithoutRoute();
+    // Last, so that nothing can keep the token from the client: its grace has begun.
+    if (this.request.needsRotation) await this.request.rotate();
     if (this.request.session !== null && this.request.saidInUse?.renewsCookie === true) {
       await this.#confirmRenewal(this.request.session);
     }
@@ -158,8 +164,7 @@ export class SessionCommit implements GateOwner {
 
   /**
    * While the handler ran, another request may have given the browser the cookie of a new session, which a renewal of this one would
-   * overwrite. If that is not known, a renewed cookie is not sent, as the next use of the session renews it; that of a new id is, as the
-   * browser has nothing else when the old id is dead.
+   * overwrite. If that is not known, a renewed cookie is not sent, as the next use of the session renews it.
    */
   async #confirmRenewal({ sessionId }: Session): Promise<void> {
     const { store, log } = this.services;
@@ -168,7 +173,6 @@ export class SessionCommit implements GateOwner {
       const stored = await store.read(sessionId, budget);
       if (stored !== null && store.isAlive(stored)) return;
     } catch (error) {
-      if (saidInUse?.outgoingKind === 'rotated') return;
       log.cookieNotRenewed(error);
     }
     saidInUse?.withdrawToken();

@@ -52,6 +52,8 @@ export class SessionExchanges {
     const session = request.admitted();
     if (session !== null) {
       Object.assign(session.data, data);
+      // The caller gets the token, and one of the old id would soon be dead. The token of a cookie is not returned.
+      if (!request.isByCookie) await request.rotateInTurn();
       return request.said.resultFor(session);
     }
     const source = this.#sourceOf(request, transport);

@@ -45,7 +45,6 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
   #refusedId: SessionId | null = null;
   #formerSessions: readonly Session[] = NO_SESSIONS;
   #exchanges: Promise<void> | null = null;
-  #rotation: Promise<void> | null = null;
 
   // Made at first use.
   #flash: FlashDelivery | undefined;
@@ -190,18 +189,9 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
     return own;
   }
 
-  /** Called while the session is loaded, for which an exchange may wait. */
-  rotates(rotation: Promise<void>): Promise<void> {
-    const ended = (): void => {
-      this.#rotation = null;
-    };
-    this.#rotation = rotation.then(ended, ended);
-    return rotation;
-  }
-
-  /** Resolves when an exchange, or the rotation of the id, has ended; null: none is under way. */
+  /** Resolves when an exchange has ended; null: none is under way. */
   get exchanges(): Promise<void> | null {
-    return this.#exchanges ?? this.#rotation;
+    return this.#exchanges;
   }
 
   /** Makes `session` the session of this request, and sends its token to the client. */

@@ -156,10 +156,9 @@ export class SessionResponse {
     this.#send({ kind: 'rotated', session, token, source, csrfToken: this.#csrfTokenFor(session, source) });
   }
 
-  /** Whether a cookie goes out with another token for the session that the browser has. */
+  /** Whether a cookie goes out with another token for the session that the browser has, under the same id. */
   get renewsCookie(): boolean {
-    const kind = this.#outgoing?.kind;
-    return (kind === 'renewed' || kind === 'rotated') && this.#outgoing?.source === 'cookie';
+    return this.#outgoing?.kind === 'renewed' && this.#outgoing.source === 'cookie';
   }
 
   /** Whether the browser should keep only one of the several cookies that it has. */

@@ -40,6 +40,8 @@ type SuccessorContent = (old: StoredSession) => SessionContent;
 export interface NewId {
   /** For how long the old id is an alias, milliseconds. 0: it is dead at once. */
   readonly graceMs: number;
+  /** Whether CSRF tokens of the old id fit as long as the session has the new one. Default: only for the grace. */
+  readonly keepsCsrfTokens?: boolean;
   /** Of the event. Default: `regenerated`. */
   readonly cause?: SessionCause;
   /** The methods by which the user proves their identity now. Default: the proof of the session stays as it is. */
@@ -178,7 +180,7 @@ export class SessionLogin {
   async #regenerate(
     session: Session,
     budget: StoreBudget,
-    { graceMs, cause = 'regenerated', provenBy, startsLineage = false }: NewId,
+    { graceMs, cause = 'regenerated', provenBy, keepsCsrfTokens, startsLineage }: NewId,
   ): Promise<IssuedSession> {
     const state = Session.stateOf(session);
     if (state.isEnded) throw sessionEnded();
@@ -189,8 +191,9 @@ export class SessionLogin {
     const pending = state.pendingChanges();
     const now = this.context.clock.now();
     const graceEndsAt = graceMs > 0 ? now + graceMs : null;
+    const idChange = { now, graceEndsAt, keepsCsrfTokens, startsLineage };
     const contentFrom: SuccessorContent = ({ record, content }) => {
-      const metadata = metadataOfNewId(content.metadata, record.id, { now, graceEndsAt, startsLineage });
+      const metadata = metadataOfNewId(content.metadata, record.id, idChange);
       const proof = provenBy === undefined ? {} : { authenticatedAt: now, authMethods: provenBy };
       return { ...apply(content, pending.changes), metadata: withMetadata(metadata, proof) };
     };

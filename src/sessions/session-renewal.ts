@@ -61,6 +61,16 @@ export class SessionRenewal {
     return this.#renew(session, token, inCookie, times, budget);
   }
 
+  /**
+   * Moves the idle expiry, if that is due, and renews no token. A failure is logged and the request goes on.
+   *
+   * @returns `null` if it is not due
+   */
+  renewExpiry(session: Session, budget: StoreBudget): Promise<void> | null {
+    const times = this.#expiryDue(session);
+    return times && this.#tryTouch(session, times, budget).then(nothing);
+  }
+
   /** Whether `renew()` would renew anything. */
   isDue(session: Session, token: VerifiedToken | null, inCookie: boolean): boolean {
     return this.#timesDue(session) !== null || this.#needsToken(session, token, inCookie);
@@ -130,16 +140,22 @@ export class SessionRenewal {
 
   /** The times that this use has to store; `null` if none are due. */
   #timesDue(session: Session): SessionTimes | null {
-    const { record, metadata, expiresAt } = Session.stateOf(session);
+    const renewed = this.#expiryDue(session);
+    if (renewed !== null) return renewed;
+    const { record } = Session.stateOf(session);
     const now = this.clock.now();
-    const passedMs = metadata.ttlMs - (expiresAt - now);
-    if (this.options.slidingExpiration && passedMs >= this.options.slidingThreshold * metadata.ttlMs) {
-      const renewed = this.renewedTimes(session);
-      if (renewed.expiresAt > expiresAt) return renewed;
-    }
     const sinceStoredMs = now - record.lastAccessed;
     const touches = sinceStoredMs > 0 && sinceStoredMs >= this.options.touchInterval * 1000;
     return touches ? { lastAccessed: now, expiresAt: record.expiresAt } : null;
+  }
+
+  /** The times of a renewal; `null` if it is too early for one. */
+  #expiryDue(session: Session): SessionTimes | null {
+    const { metadata, expiresAt } = Session.stateOf(session);
+    const passedMs = metadata.ttlMs - (expiresAt - this.clock.now());
+    if (!this.options.slidingExpiration || passedMs < this.options.slidingThreshold * metadata.ttlMs) return null;
+    const renewed = this.renewedTimes(session);
+    return renewed.expiresAt > expiresAt ? renewed : null;
   }
 
   /** The times of a renewal at this instant, due or not. */
@@ -176,4 +192,8 @@ export class SessionRenewal {
     this.events.emit({ type: 'renewed', sessionId: session.sessionId, userId, expiresAt });
     return true;
   }
+}
+
+function nothing(): void {
+  // The caller only waits.
 }

@@ -57,7 +57,8 @@ export class SessionRotation {
    * @returns the token; `null` if there is none, because it failed, or another request was faster
    */
   async rotate(session: Session, budget: StoreBudget): Promise<string | null> {
-    const newId = { graceMs: this.#graceMs, cause: 'rotated' } as const;
+    // The handler may have made a page of the response, under the old id.
+    const newId = { graceMs: this.#graceMs, cause: 'rotated', keepsCsrfTokens: true } as const;
     try {
       return (await this.logins.regenerate(session, budget, newId)).token;
     } catch (error) {

@@ -102,7 +102,7 @@ export class SessionState {
     return this.listener?.isPassive() === true ? this.record.lastAccessed : this.accessedAt;
   }
 
-  /** The ids that the session had before, those of which the grace is not over. */
+  /** The ids that the session had before, those of which CSRF tokens still fit. */
   formerIds(): string[] {
     const now = this.environment.clock.now();
     return this.metadata.formerIds.filter(({ until }) => until > now).map(({ id }) => id);

@@ -112,6 +112,7 @@ class Http2Controller {
 
 describe('Fastify over HTTP/2', () => {
   const barrier = new BarrierBackend(new MemoryBackend());
+  const clock = new FakeClock();
   let app: INestApplication;
   let url: string;
   let client: Http2Client;
@@ -124,9 +125,10 @@ describe('Fastify over HTTP/2', () => {
           secretKey: SECRET_KEY,
           backend: barrier.backend,
           backendTimeout: 10_000,
+          rotateEvery: 600,
           tokenSourcePriority: ['cookie', 'bearer'],
           cookie: { name: 'session', secure: false },
-          extraProviders: [{ provide: SESSION_CLOCK, useValue: new FakeClock() }],
+          extraProviders: [{ provide: SESSION_CLOCK, useValue: clock }],
         }),
       ],
       controllers: [Http2Controller],
@@ -162,6 +164,16 @@ describe('Fastify over HTTP/2', () => {
       JSON.stringify(body),
     );
   }
+
+  it.each(['/read', '/change-raw'])('brings the token of rotateEvery before the head of GET %s', async (path) => {
+    clock.advanceSeconds(600);
+    const response = await get(path);
+    const rotated = String(response.headers['set-cookie']).split(';')[0] ?? '';
+    expect(rotated).toMatch(/^session=/);
+    clock.advanceSeconds(10);
+    expect((await get('/read', { cookie: rotated })).status).toBe(200);
+    expect((await get('/read')).status).toBe(401);
+  });
 
   it('carries the cookie in and out', async () => {
     expect(cookie).toMatch(/^session=[\w-]{56}\.[\w-]{43}$/);

@@ -198,13 +198,17 @@ class ImpatientInterceptor implements NestInterceptor {
 @Controller('impatient')
 class ImpatientController {
   @Get('optional')
-  optional(@OptionalSession() session: Session | null) {
+  async optional(@OptionalSession() session: Session | null) {
+    barriers.impatient?.arrived();
+    await barriers.impatient?.opened;
     return { id: session?.sessionId };
   }
 
   @UseSession()
   @Get('used')
-  used() {
+  async used() {
+    barriers.impatient?.arrived();
+    await barriers.impatient?.opened;
     return {};
   }
 }
@@ -683,18 +687,22 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
       const rotated = await get('/me', old);
       expect([rotated.status, rotated.body.data]).toEqual([200, { a: true }]);
       expect(rotated.token).not.toBeNull();
-      expect(rotated.body.id).not.toBe(young.body.id);
       expect(rotated.headers.get('cache-control')).toBe('no-store');
+      // The handler has run under the old id.
+      expect(rotated.body.id).toBe(young.body.id);
+      const fresh = await get('/me', rotated.token!);
+      expect(fresh.body.id).not.toBe(young.body.id);
       // The age is that of the id, not of the session.
       app.clock.advance(599_999);
       const later = await get('/me', rotated.token!);
-      expect(later.body.id).toBe(rotated.body.id);
+      expect(later.body.id).toBe(fresh.body.id);
       app.clock.advance(1);
       const twice = await get('/me', later.token ?? rotated.token!);
-      expect(twice.body.id).not.toBe(rotated.body.id);
+      const last = await get('/me', twice.token!);
+      expect(last.body.id).not.toBe(fresh.body.id);
       expect(events.filter(({ type }) => type === 'regenerated')).toMatchObject([
-        { cause: 'rotated', sessionId: rotated.body.id, previousSessionId: young.body.id, userId: 'ann' },
-        { cause: 'rotated', sessionId: twice.body.id, previousSessionId: rotated.body.id, userId: 'ann' },
+        { cause: 'rotated', sessionId: fresh.body.id, previousSessionId: young.body.id, userId: 'ann' },
+        { cause: 'rotated', sessionId: last.body.id, previousSessionId: fresh.body.id, userId: 'ann' },
       ]);
     });
 
@@ -829,8 +837,11 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
         const held = hold('slow');
         const slow = request('POST', '/held-read/slow', carrying(old));
         await held.arrived;
-        barrier.fail('read');
+        const create = barrier.stopNext('create');
         held.go();
+        await create.arrived;
+        barrier.fail('read', 'replace', 'touch');
+        create.letGo();
         const { status, token } = await slow;
         barrier.heal();
         app.clock.advanceSeconds(10);
@@ -843,13 +854,16 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
         await start(ROTATION);
         const old = await signIn();
         app.clock.advanceSeconds(600);
-        const create = barrier.stopNext('create');
+        const held = hold('impatient');
         const response = get(`/impatient/${how}`, old);
-        await create.arrived;
+        await held.arrived;
+        const create = barrier.stopNext('create');
         givenUp.next();
+        await create.arrived;
         await turn();
         create.letGo();
         const { status, token } = await response;
+        held.go();
         app.clock.advanceSeconds(10);
         expect([status, (await get('/me', token!)).status]).toEqual([408, 200]);
       });
@@ -858,14 +872,16 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
         await start(ROTATION);
         const old = await signIn();
         app.clock.advanceSeconds(600);
-        const create = barrier.stopNext('create');
+        const held = hold('impatient');
         const response = get(`/impatient/${how}`, old);
-        await create.arrived;
+        await held.arrived;
+        const create = barrier.stopNext('create');
         givenUp.next();
-        await turn();
+        await create.arrived;
         barrier.fail('create');
         create.letGo();
         const { status, token } = await response;
+        held.go();
         expect([status, token]).toEqual([408, null]);
         barrier.heal();
         expect((await get('/me', old)).status).toBe(200);
