@@ -357,6 +357,32 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     expect((await sessions.update(session, () => undefined)).user?.roles).toEqual([]);
   });
 
+  it('a change of the password signs out the others, and everybody where another request got a newer ID', async () => {
+    const page = ['docs/rights.md', 'password.controller.ts'] as const;
+    const PasswordController = await load(...page, 'PasswordController');
+    let change = () => Promise.resolve();
+    const sessions = await start({
+      platform,
+      controllers: [PasswordController],
+      providers: [{ provide: await load(...page, 'Passwords'), useValue: { change: () => change() } }],
+    });
+    const put = (headers: Record<string, string>): Promise<Response> =>
+      app.fetch('/password', { method: 'PUT', headers: { ...JSON_BODY, ...headers }, body: '{}' });
+    await bearer(sessions);
+    const { token, signedOutElsewhere } = (await (await put(await bearer(sessions))).json()) as {
+      token: string;
+      signedOutElsewhere: number;
+    };
+    expect([signedOutElsewhere, (await sessions.getSession(token)).user?.userId]).toEqual([1, 'ann']);
+
+    await bearer(sessions);
+    change = async () => {
+      await sessions.regenerateSessionId(await sessions.getSession(token));
+    };
+    expect((await put({ authorization: `Bearer ${token}` })).status).toBe(409);
+    expect(await sessions.listUserSessions('ann')).toEqual([]);
+  });
+
   it('fresh proof: the password again after five minutes, and another method for the rest', async () => {
     const sessions = await start({
       platform,
