@@ -93,7 +93,6 @@ export class SessionExchanges {
   async #logout(request: RequestSession): Promise<boolean> {
     await request.load();
     request.beforeWrite();
-    request.admitted();
     const { session } = request;
     if (session !== null) {
       const hasEnded = await this.endings.end(session, LOGOUT, request.budget);

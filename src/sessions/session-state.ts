@@ -258,7 +258,7 @@ export class SessionState {
 
   /** Called when the session turns out to have been ended by another client. What was changed cannot be stored any more. */
   lost(): void {
-    if (!this.isEnded) this.#status = 'ended';
+    this.#status = 'ended';
   }
 
   /** null: no user is signed in. */

@@ -68,10 +68,8 @@ export class WatchedSessions {
   /** Notifies all who watch it. */
   end(watched: WatchedSession, reason: SessionError): void {
     this.#forget(watched);
-    for (const watcher of watched.watchers) {
-      // One of them may have removed another.
-      if (watcher.watched === watched) this.notify(watcher, reason);
-    }
+    // One that is removed meanwhile by another is not reached.
+    for (const watcher of watched.watchers) this.notify(watcher, reason);
   }
 
   notify(watcher: Watcher, reason: SessionError): void {
