@@ -54,6 +54,46 @@ describe('the index of a user in Redis goes with their last session, not before 
     }
   });
 
+  it('and a use of a session that it has lost does not make it anew', async () => {
+    const backend = new RedisBackend(redis.url);
+    const service = await startService(backend);
+    const { session } = await service.sessions.createSession({ user: { userId: 'ann' } });
+    const expiresAt = session.expiresAt.getTime();
+    await observerOf(session, async (client, _key, index) => {
+      await client.del(index);
+      expect(await backend.touch(session.sessionId, { lastAccessed: service.clock.now() + 1000, expiresAt })).toBe(
+        true,
+      );
+      expect(await client.exists(index)).toBe(0);
+    });
+    await service.close();
+  });
+
+  it('and a session whose record has gone leaves it with a deletion, and takes no place of a limit', async () => {
+    const backend = new RedisBackend(redis.url);
+    const service = await startService(backend, { maxSessionsPerUser: null });
+    const user = { userId: 'ann' };
+    const short = await service.sessions.createSession({ user, ttl: 1 });
+    const lost = await service.sessions.createSession({ user });
+    await service.sessions.createSession({ user });
+    await service.sessions.createSession({ user });
+    for (const one of [short, lost]) await observerOf(one.session, (client, key) => client.del(key));
+    expect(await backend.delete(lost.session.sessionId)).toBe('missing');
+    await observerOf(short.session, async (client, _key, index) => expect(await client.zcard(index)).toBe(6));
+
+    service.clock.advanceSeconds(2);
+    const limited = await startService(new RedisBackend(redis.url), { maxSessionsPerUser: 2 }, service.clock);
+    const { session: last } = await limited.sessions.createSession({ user });
+    expect(await limited.sessions.listUserSessions('ann')).toHaveLength(2);
+    await observerOf(last, async (client, key, index) => {
+      await client.del(key);
+      await limited.sessions.deleteUserSessions('ann');
+      expect(await client.exists(index)).toBe(0);
+    });
+    await limited.close();
+    await service.close();
+  });
+
   it('and each record and alias with its own expiry', async () => {
     const clock = new FakeClock();
     const backend = new RedisBackend(redis.url);

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { setImmediate as eventLoopTurn } from 'node:timers/promises';
 import {
   SessionConflictError,
   SessionEvents,
@@ -471,6 +472,59 @@ describe.each(setups)('the session that a handler holds, on $name and $platform'
       expect(status).toBe(401);
       expect(await sessions.listUserSessions('ann')).toEqual([]);
     });
+  });
+
+  it.each([
+    { why: 'the store fails', status: 503, isHandedOut: true },
+    { why: 'it has ended', status: 401, isHandedOut: false },
+  ])(
+    'its new token goes out with a change that cannot be stored because $why: $isHandedOut',
+    async ({ status: expected, isHandedOut }) => {
+      const { token: before } = await sessions.createSession({ user: ANN });
+      const { status, token } = await run(before, async (context) => {
+        await context.sessions.regenerateSessionId(context.session!);
+        context.session!.data.n = 1;
+        if (isHandedOut) barrier.fail('replace');
+        else await sessions.deleteUserSessions(ANN.userId);
+      });
+      barrier.heal();
+      expect([status, token !== before]).toEqual([expected, isHandedOut]);
+      // The old one is dead in any case.
+      const found = await sessions.getSession(token).catch(() => null);
+      expect(found?.user?.userId).toBe(isHandedOut ? ANN.userId : undefined);
+    },
+  );
+
+  it('is the one of the last login, also where that begins while the response waits for another one', async () => {
+    let second: Promise<unknown> | undefined;
+    const { token } = await run(await anonymous(), ({ sessions: all, request }) => {
+      const write = barrier.stopNext('create');
+      const first = all.login(request, ANN);
+      second = write.arrived
+        // By then the handler has returned, and its response waits.
+        .then(() => eventLoopTurn())
+        .then(() => {
+          const next = all.login(request, { ...ANN, username: 'Ann' });
+          write.letGo();
+          return Promise.all([first, next]);
+        });
+      return true;
+    });
+    await second;
+    expect((await sessions.getSession(token)).user?.username).toBe('Ann');
+  });
+
+  it('names in its events the user that it has by then', async () => {
+    const { token } = await sessions.createSession({ user: ANN });
+    events = [];
+    await run(token, async (context) => {
+      await context.sessions.login(context.request, BOB);
+      await context.sessions.logout(context.request);
+    });
+    expect(events.filter(({ type }) => type === 'ended')).toMatchObject([
+      { reason: 'replaced-at-login', userId: 'ann' },
+      { reason: 'logout', userId: 'bob' },
+    ]);
   });
 
   it('tells by its status that it has ended', async () => {

@@ -554,6 +554,10 @@ describe.each(PLATFORMS)('a passive request, on %s', (platform) => {
     app.clock.advanceSeconds(20 * DAY_S);
     const poll = await get('/elsewhere?poll', headers);
     expect([poll.body, poll.setCookies, touches()]).toEqual(['found', [], 0]);
+    // Nothing refuses it, as no route is reached, and nothing is done for it.
+    const foreign = ['Sec-Fetch-Site', 'cross-site', ...headers.slice(0, 2)];
+    const crossSite = await send(`${app.url}/elsewhere`, { method: 'POST', headers: foreign });
+    expect([crossSite.status, crossSite.body, crossSite.setCookies, touches()]).toEqual([200, 'found', [], 0]);
     const use = await get('/elsewhere', headers);
     expect([use.body, use.setCookies.length, touches()]).toEqual(['found', 1, 1]);
   });

@@ -15,6 +15,7 @@ import {
 import { logIn } from 'nestjs-sessionx/testing';
 
 import { PLATFORMS, SECRET_KEY, startApp, TOKEN_FORMATS, type AppUnderTest } from '../support/apps.js';
+import { startService } from '../support/services.js';
 
 @Controller()
 class TransportController {
@@ -288,4 +289,19 @@ describe.each(PLATFORMS)('bindings, on %s', (platform) => {
     expect((await sessions.getSession(token, { ipAddress: '192.0.2.1', userAgent: 'x' })).ipAddress).toBe('192.0.2.1');
     await app.close();
   });
+});
+
+it.each([
+  [{ userAgentBinding: true }, 'BINDING_USER_AGENT_MISMATCH'],
+  [{ ipBinding: true }, 'BINDING_IP_MISMATCH'],
+])('a session that was made without what %j binds to belongs to nobody', async (binding, code) => {
+  const backend = new MemoryBackend();
+  const before = await startService(backend);
+  const { token } = await before.sessions.createSession({ user: { userId: 'ann' } });
+  const bound = await startService(backend, binding, before.clock);
+  for (const client of [{}, { ipAddress: '192.0.2.1', userAgent: 'x' }]) {
+    await expect(bound.sessions.getSession(token, client)).rejects.toMatchObject({ code });
+  }
+  await bound.close();
+  await before.close();
 });

@@ -2,8 +2,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest 
 import { Controller, Get, Logger, UseGuards } from '@nestjs/common';
 import {
   CurrentSession,
+  DamagedRecordError,
   decodeRecord,
   encodeRecord,
+  MemoryBackend,
   Session,
   SessionGuard,
   SessionNotFoundError,
@@ -344,6 +346,18 @@ describe.each(rawStores())('foreign and damaged records are no session, on $name
     await expect(service.sessions.getSession(tokens[0]!)).rejects.toThrow(SessionNotFoundError);
     expect(warn).toHaveBeenCalledTimes(1_002);
   });
+});
+
+it('a damaged record that cannot be read a second time is a 503, as nothing is known of it', async () => {
+  const backend = new MemoryBackend();
+  const service = await startService(backend);
+  const { token } = await service.sessions.createSession();
+  jest
+    .spyOn(backend, 'read')
+    .mockRejectedValueOnce(new DamagedRecordError('it is cut off'))
+    .mockRejectedValueOnce(new Error('the store is out of order'));
+  await expect(service.sessions.getSession(token)).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE', status: 503 });
+  await service.close();
 });
 
 describe('foreign and damaged records in Redis', () => {

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { SessionUsageError, type SessionModuleOptions } from 'nestjs-sessionx';
+import { MemoryBackend, SessionUsageError, type SessionModuleOptions } from 'nestjs-sessionx';
 
 import { everyBackend, memory } from '../support/backends.js';
 import { atOnce, startService, startTwo, type ServiceUnderTest, type TwoInstances } from '../support/services.js';
@@ -144,6 +144,7 @@ describe.each(everyBackend())('a lifetime that changes, on $name', (store) => {
     one.clock.advanceSeconds(900);
     await one.sessions.setLifetime(session, { ttl: 5000 });
     expect(lifeOf(session)).toBe(5000);
+    expect(session.lastAccessed.getTime()).toBe(one.clock.now());
     one.clock.advanceSeconds(4999);
     expect(lifeOf(await two.sessions.getSession(token))).toBe(1);
     const { session: renewed } = await two.sessions.renewSession(token);
@@ -447,6 +448,17 @@ describe('a lifetime that changes', () => {
     expect(session.expiresAt.getTime()).toBe(clock.now() + 950_000);
     await sessions.setLifetime(session, { ttl: 5000 });
     expect(session.expiresAt.getTime()).toBe(clock.now() + 5_000_000);
+  });
+
+  it('of a remembered session has the general bounds when the options name none for its class any more', async () => {
+    const backend = new MemoryBackend();
+    service = await startService(backend, { lifetimes: { remembered: { ttl: 3600, absoluteTimeout: 7200 } } });
+    const { session } = await service.sessions.createSession({ user: ANN, remember: true });
+    const later = await startService(backend, { absoluteTimeout: 5400 }, service.clock);
+    await expect(later.sessions.setLifetime(session, { absoluteTimeout: 5401 })).rejects.toThrow(SessionUsageError);
+    await later.sessions.setLifetime(session, { absoluteTimeout: 60 });
+    expect(session.expiresAt.getTime()).toBe(service.clock.now() + 60_000);
+    await later.close();
   });
 
   it('a later end is an event, and an earlier one is none', async () => {

@@ -151,6 +151,8 @@ describe.each(everyBackend())('a new id with a grace, on $name', (store) => {
         const { token, session: fresh } = await one.sessions.regenerateSessionId(session, GRACE);
         one.clock.advanceSeconds(seconds);
         expect(await end({ oldId: held.sessionId, newId: fresh.sessionId, held })).toBe(true);
+        const ended = { type: 'ended', sessionId: fresh.sessionId, userId: owner()?.userId ?? null };
+        expect(two.events.at(-1)).toMatchObject(ended);
         await expectEnded(oldToken, token!);
       }
     });
@@ -345,6 +347,19 @@ describe.each(everyBackend())('a new id with a grace, on $name', (store) => {
     const restore = loseResponseOfCreate(barrier);
     const { token } = await one.sessions.regenerateSessionId(holder, GRACE);
     restore();
+    for (const text of [oldToken, token!]) expect((await two.sessions.getSession(text)).data).toEqual({ a: 1 });
+  });
+
+  it('an outcome that is unknown is a 503 where another new id of the same time has been stored', async () => {
+    const { token: oldToken } = await one.sessions.createSession({ user: { userId }, data: { a: 1 } });
+    const [holder, other] = [await one.sessions.getSession(oldToken), await two.sessions.getSession(oldToken)];
+    const create = barrier.stopNext('create');
+    const slow = one.sessions.regenerateSessionId(holder, GRACE);
+    await create.arrived;
+    const { token } = await two.sessions.regenerateSessionId(other, GRACE);
+    barrier.fail('create');
+    create.letGo();
+    await expect(slow).rejects.toThrow(SessionBackendError);
     for (const text of [oldToken, token!]) expect((await two.sessions.getSession(text)).data).toEqual({ a: 1 });
   });
 

@@ -62,6 +62,19 @@ describe('the time budget of a request', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
+  it('is whole again for a call that makes progress, whatever calls before it have spent', async () => {
+    const budget = new StoreBudget(TIMEOUT_MS, waits);
+    outcomeOf(() => new Promise((resolve) => setTimeout(() => resolve('value'), 0.9 * TIMEOUT_MS)), budget);
+    await jest.advanceTimersByTimeAsync(0.9 * TIMEOUT_MS);
+    const second = outcomeOf(never, budget);
+    await jest.advanceTimersByTimeAsync(0.05 * TIMEOUT_MS);
+    budget.renew();
+    await jest.advanceTimersByTimeAsync(0.9 * TIMEOUT_MS);
+    expect(second.current).toBe('waits');
+    await jest.advanceTimersByTimeAsync(0.11 * TIMEOUT_MS);
+    expect(second.current).toBe('BACKEND_TIMEOUT');
+  });
+
   it('keeps no process alive that has closed its store', async () => {
     const made = jest.spyOn(globalThis, 'setTimeout');
     const holding = () => made.mock.results.map(({ value }) => (value as NodeJS.Timeout).hasRef());
