@@ -45,17 +45,17 @@ export function assertNoConflict(modules: ModulesContainer, own: ModuleIdentity)
 
 function assertSharedOrSeparate(one: ModuleIdentity, other: ModuleIdentity): void {
   const verify = verifySameTokens(one, other);
+  const haveOwnStores = haveDifferentStores(one.backend, other.backend);
   if (verify && readSamePlaces(one.options, other.options)) {
-    if (!haveDifferentStores(one.backend, other.backend)) return;
+    if (!haveOwnStores) return;
     throw new TypeError(
       `${IMPORTED_TWICE} the same keys, backendKeyPrefix and names, and each of the two keeps its sessions in a memory of its own: ${IMPORT_ONCE}. ${SEPARATE}`,
     );
   }
-  // Which store it is does not matter: what memories keep apart in a test would be one in production.
-  if (one.options.backendKeyPrefix !== other.options.backendKeyPrefix) return;
+  if (haveOwnStores || one.options.backendKeyPrefix !== other.options.backendKeyPrefix) return;
   if (!verify && indexKeyOf(one.options) !== indexKeyOf(other.options)) return;
   throw new TypeError(
-    `${IMPORTED_TWICE} the same backendKeyPrefix and the same secretKey or indexKey: ${verify ? 'each takes the tokens of the other, under its own names' : 'users of the same ID are one user for both, whom either logs out everywhere'}. A cookie.name, headerName, tokenFormat or jwt of its own separates nothing. ${SEPARATE} For the same sessions ${IMPORT_ONCE}.`,
+    `${IMPORTED_TWICE} one store, the same backendKeyPrefix and the same secretKey or indexKey: ${verify ? 'each takes the tokens of the other, under its own names' : 'users of the same ID are one user for both, whom either logs out everywhere'}. A cookie.name, headerName, tokenFormat or jwt of its own separates nothing. ${SEPARATE} For the same sessions ${IMPORT_ONCE}.`,
   );
 }
 
