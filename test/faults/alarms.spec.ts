@@ -106,6 +106,17 @@ describe('an outage of the store', () => {
     await close();
   });
 
+  it.each(['changed', 'missing'] as const)(
+    'is no %s of a login that replaces nothing, which is a 503',
+    async (outcome) => {
+      const broken = new MemoryBackend();
+      broken.create = () => Promise.resolve({ outcome });
+      const service = await startService(broken);
+      await expect(service.sessions.createSession({ user: { userId: 'ann' } })).rejects.toMatchObject({ status: 503 });
+      await service.close();
+    },
+  );
+
   it('is not an error of this module that a backend throws, such as of a record of a later version', async () => {
     const { change, close } = await service(10_000);
     backend.beforeReplace = () =>

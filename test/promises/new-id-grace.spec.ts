@@ -363,6 +363,22 @@ describe.each(everyBackend())('a new id with a grace, on $name', (store) => {
     for (const text of [oldToken, token!]) expect((await two.sessions.getSession(text)).data).toEqual({ a: 1 });
   });
 
+  it('is not confirmed after a lost response when the session has ended since', async () => {
+    const { token: oldToken, session } = await one.sessions.createSession({ user: { userId }, data: { a: 1 } });
+    const holder = await one.sessions.getSession(oldToken);
+    const restore = loseResponseOfCreate(barrier);
+    const alias = barrier.stopNext('read');
+    const renewal = one.sessions.regenerateSessionId(holder, GRACE);
+    await alias.arrived;
+    const fresh = barrier.stopNext('read');
+    alias.letGo();
+    await fresh.arrived;
+    expect(await two.sessions.deleteSession(session.sessionId)).toBe(true);
+    fresh.letGo();
+    await expect(renewal).rejects.toThrow(SessionBackendError);
+    restore();
+  });
+
   it('an outcome that stays unknown is a 503, and leaves the client a session', async () => {
     const { token: oldToken } = await one.sessions.createSession({ user: { userId }, data: { a: 1 } });
     const holder = await one.sessions.getSession(oldToken);
