@@ -1,7 +1,7 @@
 import type { LoggerService } from '@nestjs/common';
 
 import type { Clock } from '../clock.js';
-import type { SessionRecord, SessionTimes } from '../records/session-record.js';
+import type { ReadRecord, SessionRecord, SessionTimes } from '../records/session-record.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
 
 /** Injection token of the {@link SessionBackend}. */
@@ -140,13 +140,13 @@ export interface SessionBackend {
   create(record: SessionRecord, options: CreateOptions): Promise<CreateResult>;
 
   /** One round trip; a second one is allowed where there is no such record. An expired record may be returned or not; a missing one is null. */
-  read(id: SessionId): Promise<SessionRecord | null>;
+  read(id: SessionId): Promise<ReadRecord | null>;
 
   /**
    * What `read` returns for each id, in their order, by fewer round trips. Optional: without it, each id is read by itself. It may throw what `read`
    * throws for one of them; then each is read by itself too.
    */
-  readMany?(ids: readonly SessionId[]): Promise<(SessionRecord | null)[]>;
+  readMany?(ids: readonly SessionId[]): Promise<(ReadRecord | null)[]>;
 
   /**
    * Notifies `listener` of sessions that any process has ended or replaced under this prefix, soon after it is done. Optional: without it, connections

@@ -4,6 +4,7 @@ import { filledNumber } from './fixed-width.js';
 import type { StoredFlashMessage } from './flash-message.js';
 import type { StoredOneTimeValue } from './one-time-value.js';
 import type { SessionData } from './session-user.js';
+import { headOf, type StoredText } from './stored-text.js';
 
 /** The latest schema that this version knows. */
 export const SCHEMA = 1;
@@ -163,8 +164,9 @@ function loginLine(metadata: SessionMetadata): object {
 }
 
 /** Whether a later version of this module wrote `payload`. */
-export function isOfNewerSchema(payload: string): boolean {
-  if (payload.startsWith(BEFORE_ID)) return false;
-  const [, schema] = SCHEMA_NUMBER.exec(payload) ?? [];
+export function isOfNewerSchema(payload: StoredText): boolean {
+  const head = headOf(payload, USER_AT);
+  if (head.startsWith(BEFORE_ID)) return false;
+  const [, schema] = SCHEMA_NUMBER.exec(head) ?? [];
   return Number(schema) > SCHEMA;
 }

@@ -1,8 +1,9 @@
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
 import { digits, digitsAt } from './fixed-width.js';
-import { ID_AT, isOfNewerSchema } from './payload.js';
+import { ID_AT, isOfNewerSchema, USER_AT } from './payload.js';
 import { DamagedRecordError, NewerRecordError } from './record-errors.js';
-import type { SessionRecord, SessionStatus } from './session-record.js';
+import type { ReadRecord, SessionRecord, SessionStatus } from './session-record.js';
+import { headOf, wholeText, type StoredText } from './stored-text.js';
 
 const MARK = 'sx1 ';
 export const VERSION_CHARS = 10;
@@ -50,7 +51,10 @@ export function statusAndOwner({ status, userTag }: Pick<SessionRecord, 'status'
  * @throws DamagedRecordError when `text` is not of this form
  * @throws NewerRecordError when a later version of this module wrote it: its mark or the schema of its payload has a higher number
  */
-export function decodeRecord(id: SessionId, text: string): SessionRecord {
+export function decodeRecord(id: SessionId, text: string): SessionRecord;
+export function decodeRecord(id: SessionId, text: StoredText): ReadRecord;
+export function decodeRecord(id: SessionId, stored: StoredText): ReadRecord {
+  const text = headOf(stored, HEAD_CHARS);
   // Without a regular expression, which takes four times as long for it.
   const version = digitsAt(text, MARK.length, VERSION_END);
   const lastAccessed = digitsAt(text, LAST_ACCESSED_AT, LAST_ACCESSED_END);
@@ -62,7 +66,7 @@ export function decodeRecord(id: SessionId, text: string): SessionRecord {
     if (NEWER_MARK.test(text)) throw new NewerRecordError();
     throw new DamagedRecordError('it does not begin like a record');
   }
-  const payload = text.slice(HEAD_CHARS);
+  const payload = typeof stored === 'string' ? stored.slice(HEAD_CHARS) : stored.subarray(HEAD_CHARS);
   if (isOfNewerSchema(payload)) throw new NewerRecordError();
   const userTag = owner === 'u' ? (id.slice(0, 16) as UserTag) : null;
   return { id, version, status, userTag, lastAccessed, expiresAt, payload };
@@ -99,8 +103,13 @@ function isPunctuated(text: string): boolean {
  * Whether `text` names `id` where a record of this version has its own id, without reading it. False proves nothing: another version may have
  * it elsewhere.
  */
-export function namesItself(text: string, id: SessionId): boolean {
-  return text.startsWith(id, HEAD_CHARS + ID_AT);
+export function namesItself(text: StoredText, id: SessionId): boolean {
+  return headOf(text, HEAD_CHARS + USER_AT).startsWith(id, HEAD_CHARS + ID_AT);
+}
+
+/** The same record, to be written. */
+export function withText(record: ReadRecord): SessionRecord {
+  return { ...record, payload: wholeText(record.payload) };
 }
 
 /**

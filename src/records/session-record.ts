@@ -1,4 +1,5 @@
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
+import type { StoredText } from './stored-text.js';
 
 /**
  * - `active`: usable until it expires.
@@ -22,6 +23,11 @@ export interface SessionRecord {
   readonly expiresAt: number;
   /** Everything else; see `encodePayload`. */
   readonly payload: string;
+}
+
+/** A session as a backend reads it. The payload may be in UTF-8 still, as it came: a request pays for a text only of what it looks at. */
+export interface ReadRecord extends Omit<SessionRecord, 'payload'> {
+  readonly payload: StoredText;
 }
 
 /** The times that a touch may move, each forward only. */

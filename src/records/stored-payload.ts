@@ -24,16 +24,16 @@ import {
   type LoginMetadata,
 } from './payload.js';
 import { DamagedRecordError, NewerRecordError, type DamageReport } from './record-errors.js';
-import { isInstant, type SessionRecord } from './session-record.js';
+import { isInstant, type ReadRecord } from './session-record.js';
 import type { SessionData, SessionUser } from './session-user.js';
+import { headOf, textBetween, type StoredText } from './stored-text.js';
 import { isObject, isStoredUser, isStringArray } from './stored-user.js';
 
-const LINE_WITHOUT_USER = `${NO_USER}\n`;
 /** A hundred years: what the options allow. */
 const LONGEST_TTL_MS = 3_153_600_000_000;
 
 /** What a payload is read from. */
-type PayloadOfRecord = Pick<SessionRecord, 'id' | 'payload'>;
+type PayloadOfRecord = Pick<ReadRecord, 'id' | 'payload'>;
 
 /**
  * Reads a record's payload. What passes here is what was written, byte for byte, unless the checksum was computed for other JSON.
@@ -45,10 +45,11 @@ type PayloadOfRecord = Pick<SessionRecord, 'id' | 'payload'>;
 export function decodePayload(record: PayloadOfRecord, report?: DamageReport): StoredPayload {
   const { id, payload } = record;
   if (isOfNewerSchema(payload)) throw new NewerRecordError();
-  if (!payload.startsWith(BEFORE_ID)) throw new DamagedRecordError('it has no schema number of ours');
-  if (!payload.startsWith(id, ID_AT)) throw new DamagedRecordError('it belongs to another session');
+  const head = headOf(payload, USER_AT);
+  if (!head.startsWith(BEFORE_ID)) throw new DamagedRecordError('it has no schema number of ours');
+  if (!head.startsWith(id, ID_AT)) throw new DamagedRecordError('it belongs to another session');
   // Bytes that are not UTF-8 fail here too: the decoder has put other characters in their place.
-  if (checksumFrom(payload, COVERED_AT) !== filledNumberAt(payload, CHECKSUM_AT, CHECKSUM_CHARS)) {
+  if (checksumFrom(payload, COVERED_AT) !== filledNumberAt(head, CHECKSUM_AT, CHECKSUM_CHARS)) {
     throw new DamagedRecordError('its checksum is wrong, so it was changed or cut off');
   }
   return new StoredPayload(record, report);
@@ -79,13 +80,14 @@ export class StoredPayload implements SessionContent {
   #flash: readonly StoredFlashMessage[] | undefined;
   #oneTime: readonly StoredOneTimeValue[] | undefined;
   #data: SessionData | undefined;
+  #dataText: string | undefined;
 
   /** @throws DamagedRecordError when the times are none, or a line is missing */
   constructor(record: PayloadOfRecord, report: DamageReport | undefined, metadata?: SessionMetadata) {
     const { payload } = record;
     this.#record = record;
     this.#report = report;
-    this.metadata = metadata ?? new StoredMetadata(payload, this);
+    this.metadata = metadata ?? new StoredMetadata(headOf(payload, USER_AT), this);
     this.#userEnd = endOfLine(payload, USER_AT);
     this.#loginEnd = endOfLine(payload, this.#userEnd + 1);
     this.#flashEnd = endOfLine(payload, this.#loginEnd + 1);
@@ -94,15 +96,15 @@ export class StoredPayload implements SessionContent {
 
   /** Whether no user is signed in. */
   get isAnonymous(): boolean {
-    return this.#record.payload.startsWith(LINE_WITHOUT_USER, USER_AT);
+    return this.userText === NO_USER;
   }
 
   get userText(): string {
-    return this.#record.payload.slice(USER_AT, this.#userEnd);
+    return textBetween(this.#record.payload, USER_AT, this.#userEnd);
   }
 
   get dataText(): string {
-    return this.#record.payload.slice(this.#oneTimeEnd + 1);
+    return (this.#dataText ??= textBetween(this.#record.payload, this.#oneTimeEnd + 1));
   }
 
   get user(): SessionUser | null {
@@ -118,7 +120,7 @@ export class StoredPayload implements SessionContent {
   }
 
   #parseLogin(): LoginMetadata {
-    const text = this.#record.payload.slice(this.#userEnd + 1, this.#loginEnd);
+    const text = textBetween(this.#record.payload, this.#userEnd + 1, this.#loginEnd);
     const line = this.#read(text, isLoginLine, 'its client is not ours');
     const { ipAddress, userAgent, remembered: isRemembered = false, authMethods = [], formerIds = [] } = line;
     const authenticatedAt = this.isAnonymous ? null : (line.authenticatedAt ?? this.metadata.createdAt);
@@ -127,12 +129,12 @@ export class StoredPayload implements SessionContent {
   }
 
   get flash(): readonly StoredFlashMessage[] {
-    const text = this.#record.payload.slice(this.#loginEnd + 1, this.#flashEnd);
+    const text = textBetween(this.#record.payload, this.#loginEnd + 1, this.#flashEnd);
     return (this.#flash ??= this.#read(text, isFlash, 'its flash messages are not ours'));
   }
 
   get oneTime(): readonly StoredOneTimeValue[] {
-    const text = this.#record.payload.slice(this.#flashEnd + 1, this.#oneTimeEnd);
+    const text = textBetween(this.#record.payload, this.#flashEnd + 1, this.#oneTimeEnd);
     return (this.#oneTime ??= this.#read(text, isOneTime, 'its one-time values are not ours'));
   }
 
@@ -210,7 +212,7 @@ class StoredMetadata implements SessionMetadata {
   }
 }
 
-function endOfLine(payload: string, from: number): number {
+function endOfLine(payload: StoredText, from: number): number {
   const end = payload.indexOf('\n', from);
   if (end < 0) throw new DamagedRecordError('it does not have six lines');
   return end;

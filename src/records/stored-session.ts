@@ -2,12 +2,13 @@ import { SessionBackendError } from '../errors/session-errors.js';
 import { encodePayload, type SessionContent, type SessionMetadata } from './payload.js';
 import { DamagedRecordError, NewerRecordError, type DamageReport } from './record-errors.js';
 import { decodePayload, type StoredPayload } from './stored-payload.js';
-import { isInstant, isVersion, type SessionRecord, type SessionTimes } from './session-record.js';
+import { isInstant, isVersion, type ReadRecord, type SessionRecord, type SessionTimes } from './session-record.js';
+import { wholeText } from './stored-text.js';
 import type { SessionId } from '../tokens/session-secret.js';
 
 /** A record and what its payload says. */
 export interface StoredSession {
-  readonly record: SessionRecord;
+  readonly record: ReadRecord;
   readonly content: StoredPayload;
 }
 
@@ -37,7 +38,7 @@ export function expiryOf(
  * @param report called with a part that turns out not to be ours then
  * @throws DamagedRecordError, or SessionBackendError when a later version of this module wrote it
  */
-export function storedSession(record: SessionRecord, id: SessionId, report: DamageReport): StoredSession {
+export function storedSession(record: ReadRecord, id: SessionId, report: DamageReport): StoredSession {
   if (record.id !== id) throw new DamagedRecordError('the store answered with another session');
   if (!isVersion(record.version)) throw new DamagedRecordError('its version cannot be counted up');
   if (!isInstant(record.lastAccessed) || !isInstant(record.expiresAt)) {
@@ -48,7 +49,7 @@ export function storedSession(record: SessionRecord, id: SessionId, report: Dama
   throw new DamagedRecordError('its user does not fit the index');
 }
 
-function contentOf(record: SessionRecord, report: DamageReport): StoredPayload {
+function contentOf(record: ReadRecord, report: DamageReport): StoredPayload {
   try {
     return decodePayload(record, report);
   } catch (error) {
@@ -62,9 +63,9 @@ export function newer(error: NewerRecordError): SessionBackendError {
 }
 
 /** Whether to store `next` in the place of `record` would change its version alone. */
-export function changesNothing(next: SessionRecord, record: SessionRecord): boolean {
+export function changesNothing(next: SessionRecord, record: ReadRecord): boolean {
   return (
-    next.payload === record.payload &&
+    next.payload === wholeText(record.payload) &&
     next.status === record.status &&
     next.lastAccessed === record.lastAccessed &&
     next.expiresAt === record.expiresAt
@@ -73,7 +74,7 @@ export function changesNothing(next: SessionRecord, record: SessionRecord): bool
 
 /** The record that takes the place of `record`. */
 export function revisedRecord(
-  record: SessionRecord,
+  record: ReadRecord,
   { content, status, lastAccessed, expiresAt }: SessionRevision,
 ): SessionRecord {
   return {

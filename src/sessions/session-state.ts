@@ -5,7 +5,7 @@ import { SessionDataError, SessionNotFoundError } from '../errors/session-errors
 import type { Change } from '../records/changes.js';
 import { assertJsonValue, jsonTextOf, wrongType } from '../records/json-value.js';
 import type { SessionMetadata } from '../records/payload.js';
-import type { SessionRecord, SessionTimes } from '../records/session-record.js';
+import type { ReadRecord, SessionTimes } from '../records/session-record.js';
 import type { StoredPayload } from '../records/stored-payload.js';
 import { expiryOf, type StoredSession } from '../records/stored-session.js';
 import type { SessionData, SessionUser } from '../records/session-user.js';
@@ -71,7 +71,7 @@ export class SessionState {
     return { record, content: content.unread() };
   }
 
-  get record(): SessionRecord {
+  get record(): ReadRecord {
     return this.#stored.record;
   }
 

@@ -7,7 +7,7 @@ import { encodePayload, type SessionContent } from '../records/payload.js';
 import { encodedPayload } from '../records/stored-payload.js';
 import { isObject } from '../records/stored-user.js';
 import type { StoredOneTimeValue } from '../records/one-time-value.js';
-import type { SessionRecord } from '../records/session-record.js';
+import type { ReadRecord } from '../records/session-record.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId } from '../tokens/session-secret.js';
@@ -267,7 +267,7 @@ function asRevision(
 }
 
 /** The session as it is when `content` is stored in `record`. */
-function storedWith(record: SessionRecord, content: SessionContent): StoredSession {
+function storedWith(record: ReadRecord, content: SessionContent): StoredSession {
   const changed = { ...record, payload: encodePayload(record.id, content) };
   return { record: changed, content: encodedPayload(changed, content.metadata) };
 }

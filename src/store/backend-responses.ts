@@ -1,5 +1,5 @@
 import type { CreateResult, DeleteResult, ReplaceResult } from '../backends/session-backend.interface.js';
-import type { SessionRecord } from '../records/session-record.js';
+import type { ReadRecord, SessionRecord } from '../records/session-record.js';
 import type { SessionId } from '../tokens/session-secret.js';
 
 /**
@@ -20,7 +20,7 @@ export const isBoolean: ResponseCheck<boolean> = (response) => typeof response =
 export const isCount: ResponseCheck<number> = (response): response is number => Number.isSafeInteger(response);
 
 /** Checks all fields but the content of the payload, which is checked when it is decoded. */
-const isRecord: ResponseCheck<SessionRecord> = (response): response is SessionRecord =>
+const isReadRecord: ResponseCheck<ReadRecord> = (response): response is ReadRecord =>
   isObject(response) &&
   typeof response.id === 'string' &&
   typeof response.version === 'number' &&
@@ -28,19 +28,22 @@ const isRecord: ResponseCheck<SessionRecord> = (response): response is SessionRe
   (response.userTag === null || typeof response.userTag === 'string') &&
   typeof response.lastAccessed === 'number' &&
   typeof response.expiresAt === 'number' &&
-  typeof response.payload === 'string';
+  (typeof response.payload === 'string' || Buffer.isBuffer(response.payload));
+
+const isRecord: ResponseCheck<SessionRecord> = (response): response is SessionRecord =>
+  isReadRecord(response) && typeof response.payload === 'string';
 
 const isStatus: ResponseCheck<SessionRecord['status']> = oneOf('active', 'pending', 'invalidated', 'alias');
 
-export const isRecordOrNull: ResponseCheck<SessionRecord | null> = (response): response is SessionRecord | null =>
-  response === null || isRecord(response);
+export const isRecordOrNull: ResponseCheck<ReadRecord | null> = (response): response is ReadRecord | null =>
+  response === null || isReadRecord(response);
 
 export const isRecords: ResponseCheck<SessionRecord[]> = (response): response is SessionRecord[] =>
   Array.isArray(response) && response.every(isRecord);
 
 /** In the order of so many ids. */
-export function isRecordsOrNulls(count: number): ResponseCheck<(SessionRecord | null)[]> {
-  return (response): response is (SessionRecord | null)[] =>
+export function isRecordsOrNulls(count: number): ResponseCheck<(ReadRecord | null)[]> {
+  return (response): response is (ReadRecord | null)[] =>
     Array.isArray(response) && response.length === count && response.every(isRecordOrNull);
 }
 

@@ -1,6 +1,7 @@
 import { SessionDataError } from '../errors/session-errors.js';
 import { HEAD_CHARS } from '../records/record-text.js';
-import type { SessionRecord } from '../records/session-record.js';
+import type { ReadRecord, SessionRecord } from '../records/session-record.js';
+import { wholeText } from '../records/stored-text.js';
 
 /** The most bytes of UTF-8 for one unit of UTF-16. */
 const MOST_BYTES_OF_A_CHARACTER = 3;
@@ -16,11 +17,12 @@ type Sized = Pick<SessionRecord, 'payload'>;
  * @param before the record that it replaces; `null` if there is none
  * @throws SessionDataError 413, with the largest part of the record as its path
  */
-export function assertRecordSize(record: Sized, before: Sized | null, most: number): void {
+export function assertRecordSize(record: Sized, before: Pick<ReadRecord, 'payload'> | null, most: number): void {
   // Nearly every record is so short that it fits in any case; this avoids counting its bytes.
   if (HEAD_CHARS + record.payload.length * MOST_BYTES_OF_A_CHARACTER <= most) return;
   const bytes = bytesOf(record);
-  if (bytes <= most || (before !== null && contentBytesOf(record) <= contentBytesOf(before))) return;
+  if (bytes <= most || (before !== null && contentBytesOf(record.payload) <= contentBytesOf(wholeText(before.payload))))
+    return;
   const part = largestPart(record);
   throw new SessionDataError(
     `The session would take ${bytes} bytes, and maxSessionBytes is ${most}. Its largest part is ${part}. Store less there, or raise maxSessionBytes.`,
@@ -34,7 +36,7 @@ function bytesOf({ payload }: Sized): number {
 }
 
 /** Without the metadata, which the application does not choose. */
-function contentBytesOf({ payload }: Sized): number {
+function contentBytesOf(payload: string): number {
   const lines = payload.split('\n').filter((_, index) => PARTS[index] !== 'metadata');
   return Buffer.byteLength(lines.join('\n'));
 }

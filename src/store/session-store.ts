@@ -21,7 +21,8 @@ import { SessionOptions } from '../options/session-options.js';
 
 import type { SessionContent } from '../records/payload.js';
 import { DamagedRecordError } from '../records/record-errors.js';
-import type { SessionRecord, SessionTimes } from '../records/session-record.js';
+import type { ReadRecord, SessionRecord, SessionTimes } from '../records/session-record.js';
+import { wholeText } from '../records/stored-text.js';
 import {
   changesNothing,
   expiryOf,
@@ -57,7 +58,7 @@ const RECORDS_AT_ONCE = 500;
 
 /** Options for a new record. */
 export interface NewRecordOptions extends Pick<CreateOptions, 'limit'> {
-  readonly replaces?: SessionRecord | undefined;
+  readonly replaces?: ReadRecord | undefined;
   /** What is left in its place. */
   readonly alias?: SessionRecord | undefined;
 }
@@ -163,7 +164,8 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     budget: StoreBudget,
   ): Promise<CreateResult> {
     const left = await this.read(alias.id, budget).catch(() => null);
-    if (left?.record.payload !== alias.payload || left.record.status !== 'alias') throw error;
+    if (left === null || wholeText(left.record.payload) !== alias.payload || left.record.status !== 'alias')
+      throw error;
     const created = await this.read(id, budget).catch(() => null);
     if (created === null) throw error;
     return { outcome: 'created', evicted: [] };
@@ -213,7 +215,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
    * @param before the record that it replaces; `null` if there is none
    * @throws SessionDataError 413
    */
-  assertFits(record: Pick<SessionRecord, 'payload'>, before: Pick<SessionRecord, 'payload'> | null): void {
+  assertFits(record: Pick<SessionRecord, 'payload'>, before: Pick<ReadRecord, 'payload'> | null): void {
     assertRecordSize(record, before, this.options.maxSessionBytes);
   }
 
@@ -259,7 +261,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   /** @returns null where each is to be read by itself */
-  async #recordsOf(ids: readonly SessionId[], budget: StoreBudget): Promise<(SessionRecord | null)[] | null> {
+  async #recordsOf(ids: readonly SessionId[], budget: StoreBudget): Promise<(ReadRecord | null)[] | null> {
     if (this.backend.readMany === undefined) return null;
     const call = () => this.backend.readMany?.(ids) ?? Promise.resolve(null);
     try {
@@ -313,7 +315,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   /** @returns `null` if the record is damaged, or its client cannot be read */
-  #listed(record: SessionRecord): StoredSession | null {
+  #listed(record: ReadRecord): StoredSession | null {
     try {
       const stored = storedSession(record, record.id, this.#damage);
       // Read now, because the list shows the client: damage must be found here.
@@ -355,7 +357,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   }
 
   /** The instant that ends the session, which no touch may push past the absolute end. */
-  expiryOf(record: SessionRecord, { metadata }: Pick<SessionContent, 'metadata'>): number {
+  expiryOf(record: ReadRecord, { metadata }: Pick<SessionContent, 'metadata'>): number {
     return expiryOf(record, metadata);
   }
 

@@ -349,6 +349,21 @@ describe('a move', () => {
     await full.stop();
   });
 
+  it('moves a session as the text that it is, also where it is so large that Redis is read in bytes', async () => {
+    const old = new RedisBackend(redis.url);
+    const next = new MemoryBackend();
+    const both = await open(new MigratingBackend(next, old));
+    const first = await stored(old);
+    const record = { ...first, version: 2, payload: `{"schema":1,"id":"${first.id}"}${'é'.repeat(20_000)}` };
+    expect(await old.replace(record, 1)).toBe('replaced');
+    expect(Buffer.isBuffer((await old.read(record.id))?.payload)).toBe(true);
+    expect(await both.read(record.id)).toEqual(record);
+    expect(await both.touch(record.id, { ...record, expiresAt: record.expiresAt + 5 })).toBe(true);
+    expect(await next.read(record.id)).toEqual({ ...record, expiresAt: record.expiresAt + 5 });
+    expect(await old.read(record.id)).toMatchObject({ status: 'invalidated' });
+    await Promise.all(opened.splice(0).map((backend) => backend.close()));
+  });
+
   it('does not lose a session that is too large for the new store', async () => {
     const small = await MemcachedServer.start();
     const next = new MemcachedBackend({ servers: small.address, maxItemSize: 1024 });

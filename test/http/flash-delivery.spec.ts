@@ -319,7 +319,7 @@ describe.each(setups)('flash messages and their delivery, on $name and $platform
   /** As they are in the store. */
   async function stored(): Promise<unknown[]> {
     const record = await barrier.backend.read(sessionId);
-    return JSON.parse(record!.payload.split('\n')[3]!) as unknown[];
+    return JSON.parse(String(record!.payload).split('\n')[3]!) as unknown[];
   }
 
   async function storedVersion(): Promise<number> {

@@ -163,7 +163,14 @@ function splice(text: string, old: string, bytes: Buffer): Buffer {
   return Buffer.concat([Buffer.from(before), bytes, Buffer.from(after)]);
 }
 
-describe.each(rawStores())('foreign and damaged records are no session, on $name', (store) => {
+/** A payload of this size stays in bytes where Redis is read. */
+const LARGE = { secret: 'the content', more: 'é'.repeat(10_000) };
+const cases = [
+  ...rawStores().map((store) => ({ name: store.name, store, content: { secret: 'the content' } })),
+  { name: 'redis, large ones', store: rawRedis(), content: LARGE },
+];
+
+describe.each(cases)('foreign and damaged records are no session, on $name', ({ store, content }) => {
   let service: ServiceUnderTest;
   let warn: jest.SpiedFunction<Logger['warn']>;
 
@@ -186,7 +193,7 @@ describe.each(rawStores())('foreign and damaged records are no session, on $name
   async function newSession() {
     const { session, token } = await service.sessions.createSession({
       user: { userId: 'ann' },
-      data: { secret: 'the content' },
+      data: content,
     });
     return { id: session.sessionId, token };
   }
@@ -243,7 +250,7 @@ describe.each(rawStores())('foreign and damaged records are no session, on $name
     it.each(messages)('is a session until its messages are read: with messages %s', async (_what, json) => {
       const { id, token } = await damaged(withChecksum(withLine(FLASH, json)));
       const session = await service.sessions.getSession(token);
-      expect(session.data).toEqual({ secret: 'the content' });
+      expect(session.data).toEqual(content);
       expect(() => session.getFlashMessages()).toThrow(SessionNotFoundError);
       await expect(service.sessions.takeFlash(session)).rejects.toThrow(SessionNotFoundError);
       await expectOneWarning(id);
@@ -254,7 +261,7 @@ describe.each(rawStores())('foreign and damaged records are no session, on $name
       async (_what, json) => {
         const { id, token } = await damaged(withChecksum(withLine(ONE_TIME, json)));
         const session = await service.sessions.getSession(token);
-        expect(session.data).toEqual({ secret: 'the content' });
+        expect(session.data).toEqual(content);
         const { oneTime: values } = service.sessions;
         await expect(values.consume(session, 'state')).rejects.toThrow(SessionNotFoundError);
         const again = await service.sessions.getSession(token);

@@ -29,7 +29,8 @@ describe.each([memoryOfMany(), redisOfMany(), memcachedOfMany()])(
       const tag = tagOf(first.session.sessionId);
       const backend = store.another();
       await backend.open?.({ keyPrefix: 'session:', timeoutMs: AMPLE_MS, clock: service.clock, logger: console });
-      const template = (await backend.read(first.session.sessionId))!;
+      const read = (await backend.read(first.session.sessionId))!;
+      const template = { ...read, payload: String(read.payload) };
       if (store.name !== 'memory') await backend.close();
       const records = Array.from({ length: count }, (_, index) => copyOf(template, tag, index + 1));
       await store.fill('session:', tag, [template, ...records]);

@@ -23,7 +23,7 @@ export function isPlaceholder({ status, version }: SessionRecord): boolean {
 }
 
 /** Whether a record marks where a session has been before it was moved. It opens nothing, and no index lists it. */
-export function isTrace({ status, version }: SessionRecord): boolean {
+export function isTrace({ status, version }: Pick<SessionRecord, 'status' | 'version'>): boolean {
   return status === 'invalidated' && version >= FIRST_MARK_VERSION;
 }
 

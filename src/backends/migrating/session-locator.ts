@@ -1,4 +1,5 @@
 import { DamagedRecordError } from '../../records/record-errors.js';
+import { withText } from '../../records/record-text.js';
 import type { SessionRecord } from '../../records/session-record.js';
 import type { SessionId } from '../../tokens/session-secret.js';
 import type { SessionBackend } from '../session-backend.interface.js';
@@ -88,7 +89,8 @@ export class SessionLocator {
 
   async #read(store: StoreName, id: SessionId): Promise<SessionRecord | DamagedRecordError | null> {
     try {
-      return await this.stores[store].read(id);
+      const record = await this.stores[store].read(id);
+      return record === null ? null : withText(record);
     } catch (error) {
       if (error instanceof DamagedRecordError) return error;
       throw error;

@@ -1,6 +1,7 @@
 import { DamagedRecordError } from '../../records/record-errors.js';
 import { decodeRecord, namesItself } from '../../records/record-text.js';
-import type { SessionRecord } from '../../records/session-record.js';
+import type { ReadRecord } from '../../records/session-record.js';
+import { storedText } from '../../records/stored-text.js';
 import type { SessionId } from '../../tokens/session-secret.js';
 import type { RedisLink } from './redis-link.js';
 import { isRefused } from './redis-refusal.js';
@@ -25,13 +26,14 @@ export interface RecordPlace {
  *
  * @param placeOf the place as of now: a link may be replaced
  */
-export function readRecord(placeOf: (id: SessionId) => RecordPlace, id: SessionId): Promise<SessionRecord | null> {
+export function readRecord(placeOf: (id: SessionId) => RecordPlace, id: SessionId): Promise<ReadRecord | null> {
   const { link, key } = placeOf(id);
   // Without `await`, as every request comes by here.
-  return link.client.get(key).then(
-    (text: unknown) => {
-      if (typeof text === 'string' && namesItself(text, id)) return decodeRecord(id, text);
-      return readAgain(placeOf, link, id, text);
+  return link.client.getBuffer(key).then(
+    (reply: unknown) => {
+      if (!Buffer.isBuffer(reply)) return readAgain(placeOf, link, id, reply);
+      const text = storedText(reply);
+      return namesItself(text, id) ? decodeRecord(id, text) : readAgain(placeOf, link, id, text);
     },
     (error: unknown) => {
       if (!isWrongType(error)) throw error;
@@ -49,7 +51,7 @@ export function readRecord(placeOf: (id: SessionId) => RecordPlace, id: SessionI
 export async function readRecords(
   placeOf: (id: SessionId) => RecordPlace,
   ids: readonly SessionId[],
-): Promise<(SessionRecord | null)[]> {
+): Promise<(ReadRecord | null)[]> {
   const [first] = ids;
   if (first === undefined) return [];
   const { client } = placeOf(first).link;
@@ -85,7 +87,7 @@ async function readAgain(
   link: RedisLink,
   id: SessionId,
   text: unknown,
-): Promise<SessionRecord | null> {
+): Promise<ReadRecord | null> {
   await link.renewal;
   const second = placeOf(id);
   try {
@@ -99,7 +101,7 @@ async function readAgain(
   return readByScript(placeOf(id), id);
 }
 
-async function readByScript({ link, key }: RecordPlace, id: SessionId): Promise<SessionRecord | null> {
+async function readByScript({ link, key }: RecordPlace, id: SessionId): Promise<ReadRecord | null> {
   const [kind, text] = await link.scripts.sessionxRead(key);
   switch (kind) {
     case 'string':
@@ -115,8 +117,8 @@ async function readByScript({ link, key }: RecordPlace, id: SessionId): Promise<
 }
 
 /** @param text undefined: a value of another type */
-function decoded(id: SessionId, text: unknown): SessionRecord | null {
+function decoded(id: SessionId, text: unknown): ReadRecord | null {
   if (text === null) return null;
-  if (typeof text !== 'string') throw new DamagedRecordError('it is not a string');
-  return decodeRecord(id, text);
+  if (typeof text === 'string' || Buffer.isBuffer(text)) return decodeRecord(id, text);
+  throw new DamagedRecordError('it is not a string');
 }

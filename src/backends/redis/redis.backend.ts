@@ -1,7 +1,7 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 
 import { NewerRecordError } from '../../records/record-errors.js';
-import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
+import type { ReadRecord, SessionRecord, SessionTimes } from '../../records/session-record.js';
 import { memberOf, tagOf, type SessionId, type UserTag } from '../../tokens/session-secret.js';
 import type {
   BackendContext,
@@ -123,11 +123,11 @@ export class RedisBackend implements SessionBackend {
     }
   }
 
-  read(id: SessionId): Promise<SessionRecord | null> {
+  read(id: SessionId): Promise<ReadRecord | null> {
     return readRecord(this.#placeOf, id);
   }
 
-  async readMany(ids: readonly SessionId[]): Promise<(SessionRecord | null)[]> {
+  async readMany(ids: readonly SessionId[]): Promise<(ReadRecord | null)[]> {
     return readRecords(this.#placeOf, ids);
   }
 

@@ -6,6 +6,7 @@ import type {
   CreateResult,
   SessionBackend,
 } from '../../backends/session-backend.interface.js';
+import { withText } from '../../records/record-text.js';
 import type { SessionRecord, SessionStatus } from '../../records/session-record.js';
 import { RandomPool } from '../../tokens/random-pool.js';
 import {
@@ -135,7 +136,7 @@ export class Arena {
   async read(id: SessionId): Promise<SessionRecord | null> {
     const record = await this.two.read(id);
     // An expired record may be returned or not.
-    return record !== null && record.expiresAt <= this.clock.now() ? null : record;
+    return record === null || record.expiresAt <= this.clock.now() ? null : withText(record);
   }
 
   async listed(user: UserTag = this.user): Promise<SessionId[]> {
