@@ -94,6 +94,7 @@ export {
 export type { SessionModuleOptions } from './session.module-definition.js';
 export { DamagedRecordError, NewerRecordError } from './records/record-errors.js';
 export { decodeRecord, encodeRecord } from './records/record-text.js';
+export type { StoredText } from './records/stored-text.js';
 export type { ReadRecord, SessionRecord, SessionStatus, SessionTimes } from './records/session-record.js';
 export type { OneTimeOptions, OneTimeValues } from './requests/one-time-values.js';
 export type { LoginOptions, StartOptions, TransportOptions } from './requests/request-options.js';

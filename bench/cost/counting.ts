@@ -8,8 +8,10 @@ import type { RedisServer } from '../support/redis-server.js';
 import type { CostCase } from './cases.js';
 import type { CostMessage, Counts } from './messages.js';
 
-/** Enough for V8 to compile what is hot, and for every connection and cache to be as it stays. */
-const WARM_UP_REQUESTS = 3000;
+/** Enough for every connection and cache to be as it stays. */
+const WARM_UP_REQUESTS = 500;
+/** Enough for V8 to compile what is hot. */
+const HEAP_WARM_UP_REQUESTS = 6000;
 const COUNTED_REQUESTS = 200;
 const HEAP_REQUESTS = 1500;
 
@@ -20,12 +22,14 @@ export interface Cost {
   readonly commands: number;
   readonly roundTrips: number;
   readonly bytesToStore: number;
-  /** Bytes that V8 allocates, nearly all of which are garbage when the request is over. */
-  readonly heapBytes: number;
+  /** Bytes that V8 allocates, nearly all of which are garbage when the request is over; null: not measured. */
+  readonly heapBytes: number | null;
 }
 
 /** The figures that do not depend on the machine. */
 export const FIXED_FIGURES = ['promises', 'timers', 'commands', 'roundTrips', 'bytesToStore'] as const;
+
+type Ask = <Reply>(message: CostMessage) => Promise<Reply>;
 
 export interface CountedStores {
   readonly redis: RedisServer;
@@ -33,7 +37,12 @@ export interface CountedStores {
   readonly memcachedProxy: CountingProxy;
 }
 
-export async function count(one: CostCase, { redis, redisProxy, memcachedProxy }: CountedStores): Promise<Cost> {
+/** @param withHeap whether to measure that too, which takes several times as long */
+export async function count(
+  one: CostCase,
+  { redis, redisProxy, memcachedProxy }: CountedStores,
+  withHeap: boolean,
+): Promise<Cost> {
   const stores = [`redis://127.0.0.1:${redisProxy.port}`, `127.0.0.1:${memcachedProxy.port}`];
   const worker = new Worker(
     '../cost/server.process.js',
@@ -45,7 +54,7 @@ export async function count(one: CostCase, { redis, redisProxy, memcachedProxy }
     const { port } = await worker.receive<{ readonly port: number }>();
     const client = await Client.connect(port, one, one.signedIn ? await logIn(port) : null);
     await client.send(WARM_UP_REQUESTS);
-    const ask = <Reply>(message: CostMessage) => worker.ask<Reply>(message);
+    const ask: Ask = (message) => worker.ask(message);
 
     const proxy = one.variant === 'memcached' ? memcachedProxy : redisProxy;
     await ask({ ask: 'count' });
@@ -56,10 +65,7 @@ export async function count(one: CostCase, { redis, redisProxy, memcachedProxy }
     const { bytesSent, roundTrips } = proxy.traffic;
     const { promises, timers } = await ask<Counts>({ ask: 'counts' });
 
-    await client.send(WARM_UP_REQUESTS);
-    const before = await ask<{ heapBytes: number }>({ ask: 'collect' });
-    await client.send(HEAP_REQUESTS);
-    const after = await ask<{ heapBytes: number }>({ ask: 'heap' });
+    const heapBytes = withHeap ? await heapBytesOf(client, ask) : null;
     client.close();
     const each = (total: number) => total / COUNTED_REQUESTS;
     return {
@@ -68,11 +74,19 @@ export async function count(one: CostCase, { redis, redisProxy, memcachedProxy }
       commands: each(callsAfter - callsBefore),
       roundTrips: each(roundTrips),
       bytesToStore: each(bytesSent),
-      heapBytes: (after.heapBytes - before.heapBytes) / HEAP_REQUESTS,
+      heapBytes,
     };
   } finally {
     await worker.stop();
   }
+}
+
+async function heapBytesOf(client: Client, ask: Ask): Promise<number> {
+  await client.send(HEAP_WARM_UP_REQUESTS);
+  const before = await ask<{ heapBytes: number }>({ ask: 'collect' });
+  await client.send(HEAP_REQUESTS);
+  const after = await ask<{ heapBytes: number }>({ ask: 'heap' });
+  return (after.heapBytes - before.heapBytes) / HEAP_REQUESTS;
 }
 
 async function logIn(port: number): Promise<Credential> {
