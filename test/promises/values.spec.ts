@@ -225,12 +225,15 @@ describe.each(everyBackend())('values come back as they went in, or are refused,
   });
 
   it('spells the place of a value so that no client can write into the log', async () => {
-    const key = 'a "quote"\n\u001b[31m\u009b31m\u2028';
+    // With one that turns the direction around, one that is not seen, and one of two units.
+    const key = 'a "quote"\n\u001b[31m\u009b31m\u2028\u202e\u200b\u{e0041}';
     const data = { [key]: { ['k'.repeat(10_000)]: Infinity } };
     const error: unknown = await service.sessions.createSession({ data }).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(SessionDataError);
     const { message, path } = error as SessionDataError;
-    expect(path).toBe(`data["a \\"quote\\"\\n\\u001b[31m\\u009b31m\\u2028"]["${'k'.repeat(60)}…"]`);
+    expect(path).toBe(
+      `data["a \\"quote\\"\\n\\u001b[31m\\u009b31m\\u2028\\u202e\\u200b\\udb40\\udc41"]["${'k'.repeat(60)}…"]`,
+    );
     expect(message).toMatch(/^[\x20-\x7e…]{1,300}$/);
   });
 
