@@ -427,6 +427,20 @@ describe.each(setups)('the session that a handler holds, on $name and $platform'
     });
   });
 
+  it('require() finds it no more when an explicit save has found that it ended', async () => {
+    const { token: before } = await sessions.createSession({ user: ANN });
+    const { body } = await run(before, async (context) => {
+      const session = context.session!;
+      await sessions.deleteUserSessions(ANN.userId);
+      session.data.late = true;
+      await expect(context.sessions.updateSession(session)).rejects.toThrow(SessionNotFoundError);
+      delete session.data.late;
+      const error: unknown = await context.sessions.require(context.request).catch((e: unknown) => e);
+      return { code: (error as SessionNotFoundError).code };
+    });
+    expect(body).toEqual({ code: 'SESSION_NOT_FOUND' });
+  });
+
   describe('after a logout', () => {
     it('what was changed before ends with the session', async () => {
       const { token: before } = await sessions.createSession({ user: ANN });
@@ -461,6 +475,40 @@ describe.each(setups)('the session that a handler holds, on $name and $platform'
       });
       expect([status, token]).toEqual([401, before]);
       for (const user of [ANN, BOB]) expect(await sessions.listUserSessions(user.userId)).toEqual([]);
+    });
+
+    it('a change of any of several former sessions fails the login that follows', async () => {
+      const { token: before } = await sessions.createSession({ user: ANN });
+      const { status } = await run(before, async (context) => {
+        await context.sessions.logout(context.request);
+        await context.sessions.login(context.request, BOB);
+        await context.sessions.logout(context.request);
+        await context.sessions.login(context.request, ANN);
+        context.session!.data.late = true;
+      });
+      expect(status).toBe(401);
+      for (const user of [ANN, BOB]) expect(await sessions.listUserSessions(user.userId)).toEqual([]);
+    });
+
+    it('to end the former session once more takes no token from the login that followed', async () => {
+      const { token: before } = await sessions.createSession({ user: ANN });
+      const { status, body, token } = await run(before, async (context) => {
+        await context.sessions.logout(context.request);
+        await context.sessions.login(context.request, BOB);
+        return { ended: await context.sessions.deleteSession(context.session!) };
+      });
+      expect([status, body]).toEqual([200, { ended: false }]);
+      expect((await sessions.getSession(token)).user?.userId).toBe('bob');
+    });
+
+    it('require() says that this request has ended it', async () => {
+      const { token: before } = await sessions.createSession({ user: ANN });
+      const { body } = await run(before, async (context) => {
+        await context.sessions.logout(context.request);
+        const error: unknown = await context.sessions.require(context.request).catch((e: unknown) => e);
+        return { message: (error as SessionNotFoundError).message };
+      });
+      expect(body).toEqual({ message: 'The session was ended by this request.' });
     });
 
     it('regenerateSessionId refuses the former session', async () => {
