@@ -272,6 +272,16 @@ it('after the application has closed nothing is watched, and nothing fails', asy
   await expectRest();
 });
 
+it('what is watched after a rest is listened to again', async () => {
+  const [first, second] = await newSessions(2);
+  const watch = service.sessions.untilEnded(first!).subscribe();
+  await soon(() => backend.opened === 1 || undefined);
+  watch.unsubscribe();
+  await expectRest();
+  service.sessions.untilEnded(second!).subscribe();
+  await soon(() => backend.opened === 2 || undefined);
+});
+
 it('what does not tell later that it was closed, such as a response of HTTP/2, is remembered', () => {
   const response = new EventEmitter();
   const calls: string[] = [];

@@ -1,0 +1,148 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { MemoryBackend, type EndedListener, type EndedSubscription } from 'nestjs-sessionx';
+import { setImmediate as eventLoopTurn } from 'node:timers/promises';
+
+import { SessionWatches } from '../../src/sessions/session-watches.js';
+import { startService, type ServiceUnderTest } from '../support/services.js';
+import { soon } from '../support/soon.js';
+
+const NEVER_S = 3600;
+/** More than one look is for. */
+const MANY = 260;
+
+/** Whose calls can be held, and fail, and whose subscriptions may never be confirmed. */
+class SlowBackend extends MemoryBackend {
+  looks = 0;
+  heldLook: Promise<void> | undefined;
+  heldSearch: Promise<void> | undefined;
+  heldCreation: Promise<void> | undefined;
+  isDown = false;
+  confirms = true;
+
+  override async readMany(ids: Parameters<MemoryBackend['readMany']>[0]): ReturnType<MemoryBackend['readMany']> {
+    this.looks++;
+    await this.heldLook;
+    if (this.isDown) throw new Error('the store is out of order');
+    return super.readMany(ids);
+  }
+
+  override onEnded(listener: EndedListener): Promise<EndedSubscription> {
+    return this.confirms ? super.onEnded(listener) : new Promise(() => undefined);
+  }
+
+  override async listByUser(tag: Parameters<MemoryBackend['listByUser']>[0]): ReturnType<MemoryBackend['listByUser']> {
+    await this.heldSearch;
+    return super.listByUser(tag);
+  }
+
+  override async create(...args: Parameters<MemoryBackend['create']>): ReturnType<MemoryBackend['create']> {
+    const result = await super.create(...args);
+    await this.heldCreation;
+    return result;
+  }
+}
+
+describe('a look at sessions that are watched', () => {
+  let backend: SlowBackend;
+  let service: ServiceUnderTest;
+
+  beforeEach(async () => {
+    backend = new SlowBackend();
+    service = await startService(backend, { liveCheckInterval: NEVER_S, maxSessionsPerUser: null });
+  });
+
+  afterEach(() => service.close());
+
+  function hold(): { readonly until: Promise<void>; readonly letGo: () => void } {
+    let letGo!: () => void;
+    const until = new Promise<void>((resolve) => (letGo = resolve));
+    return { until, letGo };
+  }
+
+  async function looked(times: number): Promise<void> {
+    await soon(() => backend.looks >= times || undefined);
+  }
+
+  /** What was let go has come to its end, or to its next wait. */
+  async function settled(): Promise<void> {
+    for (let turns = 0; turns < 10; turns++) await eventLoopTurn();
+  }
+
+  async function watchedSignals(count: number): Promise<AbortSignal[]> {
+    const made = Array.from({ length: count }, () => service.sessions.createSession({ user: { userId: 'ann' } }));
+    return (await Promise.all(made)).map(({ session }) => service.sessions.whileAlive(session));
+  }
+
+  it('is not tried for the others when it fails for some, and all stay', async () => {
+    backend.isDown = true;
+    const signals = await watchedSignals(MANY);
+    await looked(1);
+    await settled();
+    expect([backend.looks, signals.some(({ aborted }) => aborted)]).toEqual([1, false]);
+  });
+
+  it('ends all that have expired when it fails, also those for which it was not tried', async () => {
+    backend.isDown = true;
+    const signals = await watchedSignals(MANY);
+    service.clock.advanceSeconds(NEVER_S + 1);
+    await looked(1);
+    await settled();
+    expect([backend.looks, signals.every(({ aborted }) => aborted)]).toEqual([1, true]);
+  });
+
+  it('that fails when the session has ended in this process meanwhile does not tell that again', async () => {
+    const { session } = await service.sessions.createSession();
+    const look = hold();
+    backend.heldLook = look.until;
+    let ends = 0;
+    service.context.get(SessionWatches).watch(session, () => ends++);
+    await looked(1);
+    await service.sessions.deleteSession(session);
+    service.clock.advanceSeconds(NEVER_S + 1);
+    backend.isDown = true;
+    look.letGo();
+    await settled();
+    expect(ends).toBe(1);
+  });
+
+  it('that is under way when a session without a user gets a new id in this process does not end it', async () => {
+    const { session } = await service.sessions.createSession();
+    const look = hold();
+    backend.heldLook = look.until;
+    const signal = service.sessions.whileAlive(session);
+    await looked(1);
+    const { session: next } = await service.sessions.regenerateSessionId(session);
+    look.letGo();
+    await settled();
+    expect(signal.aborted).toBe(false);
+    await service.sessions.deleteSession(next);
+    expect(signal.aborted).toBe(true);
+  });
+
+  it('that finds the old id of such a session gone, before the new one is known, does not end it', async () => {
+    const { session } = await service.sessions.createSession();
+    const signal = service.sessions.whileAlive(session);
+    await looked(1);
+    const [search, creation] = [hold(), hold()];
+    backend.heldSearch = search.until;
+    backend.heldCreation = creation.until;
+    const regeneration = service.sessions.regenerateSessionId(session);
+    await looked(2);
+    await settled();
+    creation.letGo();
+    await regeneration;
+    search.letGo();
+    await settled();
+    expect(signal.aborted).toBe(false);
+  });
+
+  it('is made also where the store never confirms that it notifies of ends', async () => {
+    const silent = new SlowBackend();
+    silent.confirms = false;
+    const other = await startService(silent, { liveCheckInterval: NEVER_S, backendTimeout: 20 });
+    const { session } = await other.sessions.createSession();
+    other.sessions.untilEnded(session).subscribe();
+    await soon(() => silent.looks > 0 || undefined);
+    await other.close();
+  });
+});
