@@ -163,6 +163,13 @@ class ShopController {
     return 'sent';
   }
 
+  @HttpCode(200)
+  @Post('logins-unawaited')
+  loginsUnawaited(@Req() request: object) {
+    for (const userId of ['ann', 'bob']) this.sessions.login(request, { userId }).catch(() => undefined);
+    return 'sent';
+  }
+
   @UseGuards(SessionGuard)
   @Get('sends')
   async sends(
@@ -274,6 +281,17 @@ describe.each(PLATFORMS)('a request that is at hand anywhere, on %s', (platform:
       const [line = ''] = response.headers.getSetCookie();
       expect([response.status, line]).toEqual([200, expect.stringMatching(/^sid=/)]);
       const cookie = line.split(';', 1)[0] ?? '';
+      expect(await (await get('/handler', { cookie })).json()).toEqual({ user: 'bob' });
+    });
+
+    it('it can log in a client whose session is due for renewal, and the cookie is that of the new one', async () => {
+      await start((sessions, request) =>
+        request.url === '/plain' ? sessions.login(request, { userId: 'bob' }) : undefined,
+      );
+      const headers = await loggedIn();
+      clock.advanceSeconds(TTL_SECONDS * 0.75);
+      const response = await post('/plain', { ...headers, ...OWN });
+      const cookie = response.headers.getSetCookie()[0]?.split(';', 1)[0] ?? '';
       expect(await (await get('/handler', { cookie })).json()).toEqual({ user: 'bob' });
     });
 
@@ -525,6 +543,13 @@ describe.each(PLATFORMS)('a request that is at hand anywhere, on %s', (platform:
       create.letGo();
       const cookie = (await response).headers.getSetCookie()[0]?.split(';')[0] ?? '';
       expect((await get('/guarded', { cookie })).status).toBe(200);
+    });
+
+    it('it waits for each of two such logins, and brings the cookie of the second', async () => {
+      await start();
+      const response = await post('/logins-unawaited', OWN);
+      const cookie = response.headers.getSetCookie()[0]?.split(';')[0] ?? '';
+      expect(await (await get('/handler', { cookie })).json()).toEqual({ user: 'bob' });
     });
 
     it('it goes out without a cookie if that login fails', async () => {
