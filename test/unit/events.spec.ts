@@ -73,6 +73,37 @@ it('a listener that throws, or an operator of it, harms neither the request, nor
   await close();
 });
 
+it('a listener that is an object is called as its method, with the error of an operator too', async () => {
+  const { context, sessions, close } = await startService(new MemoryBackend());
+  class Listener {
+    readonly seen: string[] = [];
+    next(type: string): void {
+      this.seen.push(type);
+    }
+    error(error: Error): void {
+      this.seen.push(error.message);
+    }
+    complete(): void {
+      this.seen.push('complete');
+    }
+  }
+  const [failing, ending] = [new Listener(), new Listener()];
+  const types = context.get(SessionEvents).all.pipe(map(({ type }) => type));
+  const failAtEnd = map((type: string) => {
+    if (type === 'ended') throw new Error('a bug of an operator');
+    return type;
+  });
+  types.pipe(failAtEnd).subscribe(failing);
+  types.subscribe(ending);
+  const { session } = await sessions.createSession();
+  await sessions.deleteSession(session);
+  await close();
+  expect([failing.seen, ending.seen]).toEqual([
+    ['created', 'a bug of an operator'],
+    ['created', 'ended', 'complete'],
+  ]);
+});
+
 it('the reasons of refused tokens are in the log too, a line a second for each, with nothing that a client sent', async () => {
   const { sessions, clock, close } = await startService(new MemoryBackend());
   const lines: string[] = [];
