@@ -2,11 +2,14 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import {
   Controller,
   Get,
+  Injectable,
+  Scope,
   UsePipes,
   ValidationPipe,
   type ArgumentMetadata,
   type INestApplication,
   type PipeTransform,
+  type Provider,
   type Type,
   type ValidationPipeOptions,
 } from '@nestjs/common';
@@ -17,9 +20,11 @@ import { IsEmail, IsString } from 'class-validator';
 import {
   CsrfToken,
   CurrentSession,
+  CurrentUser,
   FlashMessages,
   OptionalSession,
   Session,
+  SessionEvents,
   SessionService,
   type FlashMessage,
   type SessionUser,
@@ -101,6 +106,11 @@ class ParametersController {
     return { id: token?.length };
   }
 
+  @Get('two')
+  two(@CurrentSession() session: Session, @CurrentUser() user: SessionUser) {
+    return { id: [session.sessionId, user.userId] };
+  }
+
   @Get('several')
   several(
     @CurrentSession() session: Session,
@@ -122,6 +132,7 @@ interface Arrangement {
   readonly platform: Platform;
   readonly controllers?: Type[];
   readonly pipe?: PipeTransform;
+  readonly providers?: Provider[];
   readonly configure?: (app: INestApplication) => void;
 }
 
@@ -130,12 +141,17 @@ describe.each(PLATFORMS)('pipes of the application, on %s', (platform) => {
 
   afterEach(() => running?.close());
 
-  async function start({ controllers = [ParametersController], pipe, configure }: Omit<Arrangement, 'platform'>) {
+  async function start({
+    controllers = [ParametersController],
+    pipe,
+    providers = pipe === undefined ? [] : [{ provide: APP_PIPE, useValue: pipe }],
+    configure,
+  }: Omit<Arrangement, 'platform'>) {
     const started = await startApp({
       platform,
       controllers,
       session: { tokenSourcePriority: ['cookie', 'header', 'bearer'] },
-      providers: pipe === undefined ? [] : [{ provide: APP_PIPE, useValue: pipe }],
+      providers,
       ...(configure === undefined ? {} : { configure }),
     });
     running = started;
@@ -222,6 +238,63 @@ describe.each(PLATFORMS)('pipes of the application, on %s', (platform) => {
     }
   });
 
+  /** What a pipe is given that is bound in one way alone. */
+  let given: unknown[];
+
+  const alone: [where: string, arrange: () => Promise<Awaited<ReturnType<typeof start>>>][] = [
+    [
+      'on a class that inherits the handler',
+      () => {
+        @UsePipes(NotingPipe)
+        @Controller()
+        class InheritingController extends ParametersController {}
+        return start({ controllers: [InheritingController] });
+      },
+    ],
+    [
+      'by a provider that is made for each request',
+      () => start({ providers: [{ provide: APP_PIPE, useClass: NotingPipe, scope: Scope.REQUEST }] }),
+    ],
+    [
+      'after the first request, where a controller is made for each',
+      async () => {
+        @Controller({ scope: Scope.REQUEST })
+        class RequestController extends ParametersController {}
+        const started = await start({ controllers: [RequestController] });
+        await started.read('/session');
+        started.app.useGlobalPipes(new NotingPipe());
+        return started;
+      },
+    ],
+  ];
+
+  @Injectable()
+  class NotingPipe implements PipeTransform {
+    transform(value: unknown): unknown {
+      given.push(value);
+      return value;
+    }
+  }
+
+  it.each(alone)('see no session where they are bound only %s', async (_where, arrange) => {
+    given = [];
+    const { session, read } = await arrange();
+    expect(await read('/session')).toEqual([200, { id: session.sessionId }]);
+    expect(given).toHaveLength(1);
+    expect(given[0]).not.toBeInstanceOf(Session);
+  });
+
+  it('of a request without a token, several parameters make one rejection', async () => {
+    const { app, fetch } = await start({});
+    const reasons: string[] = [];
+    app
+      .get(SessionEvents)
+      .on('rejected')
+      .subscribe(({ reason }) => reasons.push(reason));
+    expect((await fetch('/two')).status).toBe(401);
+    expect(reasons).toEqual(['TOKEN_MISSING']);
+  });
+
   /** Cleans strings at any depth, as pipes against scripts in input do. */
   class TrimmingPipe implements PipeTransform {
     transform(value: unknown): unknown {
@@ -268,7 +341,7 @@ describe.each(PLATFORMS)('pipes of the application, on %s', (platform) => {
   it('leave the description of the API as it is', async () => {
     const { app } = await start({});
     const { paths } = SwaggerModule.createDocument(app, new DocumentBuilder().build());
-    expect(Object.keys(paths)).toHaveLength(13);
+    expect(Object.keys(paths)).toHaveLength(14);
     for (const path of Object.values(paths)) expect(path.get?.parameters).toEqual([]);
   });
 });
