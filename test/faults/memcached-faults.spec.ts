@@ -197,10 +197,12 @@ describe('a server that is full', () => {
 
   it('refuses (-M): what is there stays readable, a write is 503 and leaves it as it was, log-out works', async () => {
     const server = await MemcachedServer.start(...ONE_MEGABYTE, '-M');
-    const service = await startService(new MemcachedBackend({ servers: server.address }), { backendTimeout: 5000 });
+    const backend = new MemcachedBackend({ servers: server.address });
+    const service = await startService(backend, { backendTimeout: 5000 });
     const { sessions } = service;
     const { token } = await sessions.createSession({ user: { userId: 'ann' }, data: { n: 1 } });
     const second = await sessions.createSession({ user: { userId: 'ann' } });
+    const third = await sessions.createSession({ user: { userId: 'ann' } });
     await fill();
 
     const session = await sessions.getSession(token);
@@ -210,6 +212,8 @@ describe('a server that is full', () => {
     expect((await sessions.getSession(token)).data).toEqual({ n: 1 });
     expect(await sessions.deleteSession(second.session.sessionId)).toBe(true);
     await expect(sessions.getSession(second.token)).rejects.toMatchObject({ status: 401 });
+    expect(await backend.delete(third.session.sessionId, { ifVersion: 1 })).toBe('deleted');
+    await expect(sessions.getSession(third.token)).rejects.toMatchObject({ status: 401 });
     expect(await sessions.deleteUserSessions('ann')).toBe(1);
     await expect(sessions.getSession(token)).rejects.toMatchObject({ status: 401 });
     await service.close();

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import { Client } from 'memjs';
-import { encodeRecord, SessionDataError } from 'nestjs-sessionx';
+import { encodeRecord, SessionDataError, type SessionRecord } from 'nestjs-sessionx';
 import { MemcachedBackend, type MemcachedBackendOptions } from 'nestjs-sessionx/memcached';
 
 import { itemExpiry } from '../../src/backends/memcached/item-expiry.js';
@@ -150,6 +150,34 @@ describe('the limits of Memcached', () => {
     expect(await backend.touch(record.id, { ...record, expiresAt: record.expiresAt + 1 })).toBe(false);
     expect(await backend.delete(record.id)).toBe('missing');
     expect(await backend.deleteByUser(arena.user)).toEqual([next.id]);
+  });
+
+  it.each<[how: string, end: (record: SessionRecord) => Promise<unknown>]>([
+    ['deleted by its version', ({ id }) => backend.delete(id, { ifVersion: 1 })],
+    ['deleted', ({ id }) => backend.delete(id)],
+    [
+      'replaced by another one, which is deleted',
+      async (record) => {
+        const next = arena.sibling(record);
+        const replaces = { id: record.id, version: 1 };
+        expect(await backend.create(next, { deadline: 1000, replaces })).toMatchObject({ outcome: 'created' });
+        return backend.delete(next.id);
+      },
+    ],
+    ['logged out everywhere', () => backend.deleteByUser(arena.user)],
+  ])('a session that was %s leaves no item', async (_how, end) => {
+    const record = arena.record();
+    await backend.create(record, { deadline: 1000 });
+    await end(record);
+    expect(await server.secondsLeft(arena.keyPrefix + record.id)).toBeNull();
+    expect(await server.secondsLeft(arena.listKey())).toBeNull();
+  });
+
+  it('a session that was invalidated leaves the list of its user, so that nothing waits for it', async () => {
+    const record = arena.record();
+    await backend.create(record, { deadline: 1000 });
+    await backend.replace({ ...record, version: 2, status: 'invalidated' }, 1);
+    expect(await server.secondsLeft(arena.listKey())).toBeNull();
   });
 
   it('a record that was evicted is not counted by the limit, nor by a logout everywhere', async () => {
