@@ -193,9 +193,9 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
 
   #admitLoaded(news: 'request' | 'route'): this | Promise<this> {
     const { session } = this;
-    if (news === 'request' && this.refusal instanceof SessionSecurityError) return this.#load();
     if (this.csrfInUse?.isMade === true) this.csrfInUse.repeat();
-    else if (this.context !== null && session !== null) this.assertSameOrigin();
+    else if (this.context !== null && session !== null) this.checkCsrf();
+    if (news === 'request' && this.refusal instanceof SessionSecurityError) return this.#load();
     return this.context === null || session === null ? this.#ready() : this.#admit(session);
   }
 

@@ -155,22 +155,22 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
    */
   beforeWrite(): void {
     if (!this.isByCookie) return;
-    if (!this.csrf.isMade) {
-      this.assertSameOrigin();
-      if (this.#session !== null) this.csrf.checkToken(this.#session);
-    }
+    if (!this.csrf.isMade) this.checkCsrf();
     this.csrf.assertPassed();
   }
 
   /** The same by the headers of the browser alone: a page that was opened before another login may log in. @throws SessionCsrfError */
   beforeLogin(): void {
-    if (this.csrfInUse?.isMade !== true) this.assertSameOrigin();
+    if (this.csrfInUse?.isMade !== true) this.checkCsrf();
     this.csrfInUse?.assertOriginPassed();
   }
 
-  protected assertSameOrigin(): void {
+  /** Checks the CSRF token first: a caller may pass over the refusal of the origin, or ask for the origin alone. @throws SessionCsrfError */
+  protected checkCsrf(): void {
     const { token } = this.search;
-    if (token?.source === 'cookie') this.csrf.assertSameOrigin(token.verified.sessionId, this.#session);
+    if (token?.source !== 'cookie') return;
+    if (this.#session !== null) this.csrf.checkToken(this.#session);
+    this.csrf.assertSameOrigin(token.verified.sessionId, this.#session);
   }
 
   /** Tasks that exchange the session wait for one another: of two logins at once, the second replaces the session of the first. */

@@ -63,6 +63,16 @@ class CsrfController {
     return 'signed in';
   }
 
+  @UseSession()
+  @HttpCode(200)
+  @Post('login-and-go-on')
+  async loginAndGoOn(@Req() request: object) {
+    await this.sessions.login(request, { userId: 'ann' });
+    const session = await this.sessions.require(request);
+    await this.sessions.updateSession(session);
+    return (await this.sessions.current(request))?.user;
+  }
+
   @SkipCsrf()
   @UseSession()
   @HttpCode(200)
@@ -383,7 +393,7 @@ describe.each(PLATFORMS)('protection against cross-site requests, on %s', (platf
       await local.app.close();
     });
 
-    it('may sign in, and so may one whose session has expired', async () => {
+    it('may sign in and use the new session, and so may one whose session has expired', async () => {
       const local = await Fixture.start(platform, { sessionTtl: 100, tokenSourcePriority: ['cookie'] });
       const page = clientOf(await send(`${local.app.url}/form`));
       const stale = [...OWN, 'X-CSRF-Token', page.csrfToken];
@@ -391,6 +401,9 @@ describe.each(PLATFORMS)('protection against cross-site requests, on %s', (platf
       for (const sent of [[], cookie(other), cookie(page), cookie({ value: 'garbage' })]) {
         expect((await local.post('/login', [...sent, ...stale])).status).toBe(200);
       }
+      const another = clientOf(await local.post('/login', OWN));
+      const goesOn = await local.post('/login-and-go-on', [...cookie(another), ...stale]);
+      expect([goesOn.status, JSON.parse(goesOn.body)]).toMatchObject([200, { userId: 'ann' }]);
       local.app.clock.advanceSeconds(100);
       expect((await local.post('/login', [...cookie(page), ...stale])).status).toBe(200);
       await local.app.close();

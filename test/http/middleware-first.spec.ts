@@ -21,6 +21,7 @@ import {
   SessionGuard,
   SessionModule,
   SessionService,
+  SkipCsrf,
   UseSession,
   type SessionModuleOptions,
 } from 'nestjs-sessionx';
@@ -56,6 +57,31 @@ class ShopController {
   async loginUnmarked(@Req() request: object) {
     const { session } = await this.sessions.login(request, { userId: 'ann' });
     return { ip: session.ipAddress };
+  }
+
+  @HttpCode(200)
+  @Post('change-unmarked')
+  async changeUnmarked(@Req() request: object) {
+    const session = await this.sessions.require(request);
+    return { user: session.user?.userId };
+  }
+
+  /** A login that fails asks for the origin alone. */
+  @HttpCode(200)
+  @Post('change-after-login')
+  async changeAfterLogin(@Req() request: object) {
+    await this.sessions.login(request, { userId: '' }).catch(() => null);
+    return this.changeUnmarked(request);
+  }
+
+  @SkipCsrf()
+  @UseGuards(SessionGuard)
+  @HttpCode(200)
+  @Post('skipped')
+  async skipped(@CurrentSession() session: Session) {
+    session.data.seen = true;
+    await this.sessions.updateSession(session);
+    return { user: session.user?.userId };
   }
 
   @UseGuards(SessionGuard)
@@ -99,6 +125,17 @@ const MIDDLEWARES: [name: string, middleware: Middleware][] = [
         .ofRequest(request, response)
         .current()
         .catch(() => null);
+    },
+  ],
+  [
+    'requires the session and passes over a refusal',
+    async (requests, request, response) => {
+      const loaded = await requests.ofRequest(request, response).load();
+      try {
+        loaded.required();
+      } catch {
+        // The route decides.
+      }
     },
   ],
 ];
@@ -173,6 +210,36 @@ describe.each(PLACES)('on %s, a %s that comes before the route', (platform, plac
       expect((await post('/change', [...cookie, ...FORM], `_csrf=${csrfToken}`)).status).toBe(200);
       const { csrfToken: other } = await signIn();
       expect((await post('/change', [...cookie, ...OWN, ...FORM], `_csrf=${other}`)).status).toBe(403);
+    });
+
+    it('does not spare a route without a mark the token that every request needs', async () => {
+      await start({ csrf: { requireToken: true } });
+      const { cookie, csrfToken } = await signIn();
+      const { csrfToken: other } = await signIn();
+      for (const path of ['/change-unmarked', '/change-after-login']) {
+        const change = (token: string[]) => post(path, [...cookie, ...OWN, ...token]);
+        expect([path, (await change(['X-CSRF-Token', csrfToken])).status]).toEqual([path, 200]);
+        expect([path, (await change(['X-CSRF-Token', other])).status]).toEqual([path, 403]);
+        expect([path, (await change([])).status]).toEqual([path, 403]);
+      }
+    });
+
+    // On Express the request that the middleware has is the same, and its body was not parsed when it was refused.
+    if (platform === 'fastify') {
+      it('leaves a token in a form what it is for such a route', async () => {
+        await start({ csrf: { requireToken: true } });
+        const { cookie, csrfToken } = await signIn();
+        const form = [...cookie, ...OWN, ...FORM];
+        expect((await post('/change-unmarked', form, `_csrf=${csrfToken}`)).status).toBe(200);
+      });
+    }
+
+    it('leaves it to the route whether it is protected', async () => {
+      await start();
+      const { cookie } = await signIn();
+      const foreign = [...cookie, 'Sec-Fetch-Site', 'cross-site'];
+      expect((await post('/skipped', foreign)).status).toBe(200);
+      expect((await post('/change', foreign)).status).toBe(403);
     });
 
     it('makes no page of ours of one that only looks so without the proxy', async () => {
