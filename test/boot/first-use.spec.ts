@@ -91,6 +91,19 @@ describe.each(everyBackend())('a session that is used before the application has
     expect([calls.open, calls.read, calls.close]).toEqual([1, undefined, 1]);
   });
 
+  it('closes the store once, when the application is closed while it opens, and makes no call afterwards', async () => {
+    const barrier = new BarrierBackend(store.another());
+    const context = await Test.createTestingModule({ imports: [sessionsOn(barrier.backend)] }).compile();
+    context.useLogger(false);
+    const sessions = context.get(SessionService);
+    const first = sessions.createSession().catch((error: unknown) => error);
+    await Promise.all([context.close(), context.close()]);
+    await first;
+    const { create = 0 } = barrier.calls;
+    await expect(sessions.createSession()).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' });
+    expect([barrier.calls.open, barrier.calls.close, barrier.calls.create ?? 0]).toEqual([1, 1, create]);
+  });
+
   it('leaves a store alone that nobody has used', async () => {
     const { backend, calls } = new BarrierBackend(store.another());
     const context = await Test.createTestingModule({ imports: [sessionsOn(backend)] }).compile();

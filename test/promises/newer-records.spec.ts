@@ -11,10 +11,11 @@ import {
 } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
 
+import { SessionStore } from '../../src/store/session-store.js';
 import { PLATFORMS, startApp } from '../support/apps.js';
 import { newerForms, newerText } from '../support/newer-records.js';
 import { rawMemcached, rawRedis } from '../support/raw-stores.js';
-import { startService, type ServiceUnderTest } from '../support/services.js';
+import { atOnce, startService, type ServiceUnderTest } from '../support/services.js';
 
 const NEWER = { code: 'BACKEND_RECORD_NEWER', status: 503 };
 
@@ -83,6 +84,21 @@ describe.each([rawRedis(), rawMemcached()])('sessions that a later version has s
     expect(listed.sort()).toEqual([id, other.session.sessionId].sort());
     expect((await sessions.getSession(token)).data).toEqual({ kept: true });
     expect(await sessions.deleteUserSessions(user.userId)).toBe(2);
+  });
+
+  it('are told from those that have ended, and hide no other, where many are looked at', async () => {
+    const records = service.context.get(SessionStore);
+    const [newer, ended, other] = await atOnce(
+      3,
+      async () => (await service.sessions.createSession()).session.sessionId,
+    );
+    await store.write(newer!, newerText(await store.read(newer!)));
+    await service.sessions.deleteSession(ended!);
+    expect(await records.readMany([newer!, ended!, other!], records.newBudget())).toEqual([
+      'unknown',
+      null,
+      expect.objectContaining({ record: expect.objectContaining({ id: other }) as object }),
+    ]);
   });
 
   it('leave a login below the limit alone', async () => {

@@ -109,6 +109,44 @@ describe('sessions whose creation has failed for the caller', () => {
     }
   });
 
+  it('are given up each by its own age: younger ones are ended when the store is back', async () => {
+    jest.useFakeTimers();
+    try {
+      let down = true;
+      respond = () => (down ? Promise.reject(new Error('the store is down')) : Promise.resolve('deleted'));
+      const [old, young] = [newId(), newId()];
+      abandoned.add({ id: old, versions: [1] }, 0);
+      await jest.advanceTimersByTimeAsync(200_000);
+      abandoned.add({ id: young, versions: [1] }, 0);
+      await jest.advanceTimersByTimeAsync(200_000);
+      calls = [];
+      down = false;
+      await jest.advanceTimersByTimeAsync(60_000);
+      expect(calls.map(({ id }) => id)).toEqual([young]);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  it('are tried again at once in the next outage, however long the last one was', async () => {
+    jest.useFakeTimers();
+    try {
+      let down = true;
+      respond = () => (down ? Promise.reject(new Error('the store is down')) : Promise.resolve('deleted'));
+      abandoned.add({ id: newId(), versions: [1] }, 0);
+      await jest.advanceTimersByTimeAsync(200_000);
+      down = false;
+      await jest.advanceTimersByTimeAsync(60_000);
+      down = true;
+      calls = [];
+      abandoned.add({ id: newId(), versions: [1] }, 0);
+      await jest.advanceTimersByTimeAsync(1000);
+      expect(calls.length).toBeGreaterThan(3);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
   it('are forgotten when the module closes, also while a call for one is under way', async () => {
     let fail!: (error: Error) => void;
     respond = () =>
@@ -132,12 +170,15 @@ describe('sessions whose creation has failed for the caller', () => {
     expect(timers()).toBe(before);
   });
 
-  it('are no more than a thousand at once, and one warning says that some stay until they expire', async () => {
+  it('are no more than a thousand at once, and one warning for each time says that some stay until they expire', async () => {
     for (let count = 0; count < 1100; count++) abandoned.add({ id: newId(), versions: [1] }, 0);
     await untilCalls(1000);
     await new Promise((resolve) => setTimeout(resolve, 20 * PAUSE_MS));
     expect(calls).toHaveLength(1000);
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toMatch(/until they expire/);
+    for (let count = 0; count < 1100; count++) abandoned.add({ id: newId(), versions: [1] }, 0);
+    await untilCalls(2000);
+    expect(warnings).toHaveLength(2);
   });
 });
