@@ -602,6 +602,21 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
       },
     );
 
+    it('a CSRF token from before a rotation fits until the grace of the next new id is over', async () => {
+      await app.close();
+      await start({ ...BY_COOKIE, rotateEvery: 600, rotateGrace: 10 });
+      const { token: old, csrfToken } = await signInByCookie();
+      app.clock.advanceSeconds(600);
+      const { token: rotated } = await request('GET', '/me', byCookie(old));
+      const set = (cookie: string) => request('POST', '/set/a', byCookie(cookie, { 'x-csrf-token': csrfToken }));
+      app.clock.advanceSeconds(10);
+      expect((await set(rotated!)).status).toBe(200);
+      const { token: last } = await request('POST', '/new-id?grace=10', byCookie(rotated!, OWN), {});
+      expect((await set(last!)).status).toBe(200);
+      app.clock.advanceSeconds(10);
+      expect((await set(last!)).status).toBe(403);
+    });
+
     it('a CSRF token of another session does not fit, with the old cookie or the new one', async () => {
       const { token: old } = await signInByCookie();
       const { csrfToken: foreign } = await signInByCookie();

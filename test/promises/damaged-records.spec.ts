@@ -120,6 +120,9 @@ const messages: [what: string, json: string][] = [
   ['of a broken time', flash('"timestamp":1e300')],
   ['of no time', flash('"timestamp":null')],
   ['that go too deep', flash(`"more":${nested(200_000)}`)],
+  ['with an id that is a number', flash('"id":7')],
+  ['without a text', flash('"message":null')],
+  ['of a category that is a list', flash('"category":[]')],
 ];
 
 const oneTimeValues: [what: string, json: string][] = [
@@ -143,6 +146,10 @@ const clients: [what: string, json: string][] = [
   ['with an authentication at no time', client('"authenticatedAt":-1')],
   ['with authentication methods that are no list', client('"authMethods":"pwd"')],
   ['with an authentication method that is no text', client('"authMethods":[7]')],
+  ['with an id from no time', client('"idIssuedAt":-1')],
+  ['with former ids that are none', client('"formerIds":[7]')],
+  ['with a former id that fits for ever', client('"formerIds":[{"id":"x","until":1e300}]')],
+  ['with a lineage that is a number', client('"lineage":7')],
   ['that is a list', '[]'],
   ['that is no JSON', '{'],
 ];
@@ -298,6 +305,24 @@ describe.each(cases)('foreign and damaged records are no session, on $name', ({ 
     const { id, token } = await damaged(() => foreign);
     await expectAbsent(token, id);
   });
+
+  it.each(['of another user', 'of no session', 'of itself'])(
+    'an alias that leads to the id %s leads nowhere',
+    async (whose) => {
+      const { sessions } = service;
+      const victim = await sessions.createSession({ user: { userId: 'victim' } });
+      const { id, token } = await newSession();
+      const { session: fresh } = await sessions.regenerateSessionId(await sessions.getSession(token), { grace: 10 });
+      const target = { 'of another user': victim.session.sessionId, 'of no session': 'x', 'of itself': id }[whose]!;
+      const alias = await store.read(id);
+      await store.write(id, resealed(alias.replace(`"successor":"${fresh.sessionId}"`, `"successor":"${target}"`)));
+      expect(await store.read(id)).not.toBe(alias);
+      await expect(sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
+      expect(await sessions.deleteSession(id)).toBe(false);
+      expect((await sessions.getSession(victim.token)).user?.userId).toBe('victim');
+      expect(await sessions.deleteUserSessions('ann')).toBe(1);
+    },
+  );
 
   it('one of a newer schema is a 503, neither read nor overwritten nor deleted', async () => {
     const { id, token } = await damaged((text) => text.replace('{"schema":1,', '{"schema":2,"more":true,'));

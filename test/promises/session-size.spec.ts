@@ -101,7 +101,14 @@ describe.each(rawStores())('a session has a largest size, on $name', (store) => 
     const { sessions } = service;
     const { session } = await sessions.createSession();
     const text = 'x'.repeat(60_000);
-    for (const value of [shared(40), shared(90), Array.from({ length: 1_000 }, () => text), new Array(2 ** 32 - 1)]) {
+    const keyed = { [text]: 1 };
+    for (const value of [
+      shared(40),
+      shared(90),
+      Array.from({ length: 1_000 }, () => text),
+      Array.from({ length: 20_000 }, () => keyed),
+      new Array(2 ** 32 - 1),
+    ]) {
       await expect(sessions.createSession({ data: { value } })).rejects.toMatchObject(TOO_LARGE);
       await expect(sessions.createSession({ user: { userId: 'ann', metadata: { value } } })).rejects.toMatchObject(
         TOO_LARGE,

@@ -42,7 +42,9 @@ class RawMemory implements RawStore {
   }
 
   async write(id: SessionId, text: string | Buffer): Promise<void> {
-    await this.#backend.delete(id);
+    // Without a version an alias would stay.
+    const stored = await this.#backend.read(id);
+    if (stored !== null) await this.#backend.delete(id, { ifVersion: stored.version });
     const whole = text.toString();
     const payload = whole.slice(whole.indexOf('\n') + 1);
     // The head alone, as a payload of a newer schema would be refused.

@@ -6,6 +6,7 @@ import { encodePayload } from '../../src/records/payload.js';
 import { decodeRecord, encodeRecord, namesItself } from '../../src/records/record-text.js';
 import type { SessionRecord } from '../../src/records/session-record.js';
 import { decodePayload } from '../../src/records/stored-payload.js';
+import { changesNothing } from '../../src/records/stored-session.js';
 import { storedText } from '../../src/records/stored-text.js';
 import type { SessionId } from '../../src/tokens/session-secret.js';
 
@@ -58,6 +59,12 @@ describe('a record in bytes', () => {
     expect(payload.readLogin()).toEqual(ofText.readLogin());
     expect(payload.metadata).toMatchObject({ createdAt: NOW, ttlMs: 60_000, absoluteExpiresAt: null });
     expect(payload.unread().data).toEqual(content.data);
+  });
+
+  it('is known to be the same as its text, so that what has not changed is not written again', () => {
+    const read = decodeRecord(id, storedText(bytes));
+    expect(changesNothing(record, read)).toBe(true);
+    expect(changesNothing({ ...record, payload: encodePayload(id, { ...content, data: {} }) }, read)).toBe(false);
   });
 
   it('is a text at once if it is small', () => {
