@@ -72,6 +72,8 @@ describe.each(everyBackend())('the limit of sessions per user, on $name', (store
     await rejecting.sessions.createSession({ user: { userId: 'dora' }, ttl: 5 });
     const ended = await rejecting.sessions.createSession({ user: { userId: 'dora' } });
     await rejecting.sessions.deleteSession(ended.session.sessionId);
+    const { session: invalidated } = await rejecting.sessions.createSession({ user: { userId: 'dora' } });
+    await rejecting.sessions.invalidateSession(invalidated);
     rejecting.clock.advanceSeconds(6);
     await atOnce(2, () => rejecting.sessions.createSession({ user: { userId: 'dora' } }));
     const last = await rejecting.sessions.createSession({ user: { userId: 'dora' } });
