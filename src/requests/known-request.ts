@@ -27,9 +27,7 @@ import type { SessionId } from '../tokens/session-secret.js';
 import type { Connection } from './connection.js';
 import type { SessionResponse } from './session-response.js';
 import type { SessionResponses } from './session-responses.js';
-import type { TokenSearch } from './token-finder.js';
-
-const NO_TOKEN: TokenSearch = { token: null, refused: [], hasSeveralCookies: false, rivalIds: null };
+import { NO_TOKEN, type TokenSearch } from './token-finder.js';
 
 /** What a {@link KnownRequest} works with. */
 export interface KnownRequestServices {
@@ -42,7 +40,8 @@ export interface KnownRequestServices {
  * What is known of one request by now: the framework's request, the route, the token, the response and its gate. More of it becomes known
  * while the request goes from middleware to guards and handler.
  */
-export class KnownRequest implements CheckedRequest {
+export abstract class KnownRequest implements CheckedRequest {
+  abstract readonly commit: GateOwner;
   readonly #services: KnownRequestServices;
   #request: PlatformRequest;
   #context: ExecutionContext | null;
@@ -151,16 +150,12 @@ export class KnownRequest implements CheckedRequest {
     return isNewRoute ? 'route' : null;
   }
 
-  /** Called when the response is known. After its head is sent, nothing can be stored or sent with it any more. */
-  protected attachTo(
-    response: PlatformResponse,
-    layer: ResponseLayer | null,
-    owner: { readonly commit: GateOwner },
-  ): void {
+  /** Called when the response is known: its gate then calls `commit`. After the head is sent, nothing can be stored or sent with it any more. */
+  attach(response: PlatformResponse, layer: ResponseLayer | null): void {
     if (this.#gate !== null || this.#headersAreWritten) return;
     const raw = rawResponseOf(response);
     if (raw.headersSent) this.#headersAreWritten = true;
-    else this.#gate = new ResponseGate(raw, owner.commit, layer);
+    else this.#gate = new ResponseGate(raw, this.commit, layer);
   }
 
   /** The CSRF check. Used only if the token came from the cookie, or a cookie is to be set. */

@@ -3,9 +3,7 @@ import type { ExecutionContext } from '@nestjs/common';
 import type { SessionError } from '../errors/session-error.js';
 import { SessionCsrfError, SessionSecurityError } from '../errors/session-errors.js';
 import { sessionChannels, trace } from '../events/session-channels.js';
-import { rawRequestOf, type PlatformRequest, type PlatformResponse } from '../http/http-messages.js';
-import { PrivateSlot } from '../http/private-slot.js';
-import type { ResponseLayer } from '../http/response-layer.js';
+import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { LoadResult, SessionLoader } from '../sessions/session-loader.js';
@@ -17,8 +15,6 @@ import type { RequestRenewal, RenewedRequest } from './request-renewal.js';
 import { SessionCommit, type CommitServices, type CommittedRequest } from './session-commit.js';
 import { SessionHolder, type HolderServices } from './session-holder.js';
 import type { TokenFinder, TokenSearch } from './token-finder.js';
-
-const requests = new PrivateSlot<RequestSession>();
 
 /** The steps in the life of a request's session; see {@link RequestSession}. */
 export interface RequestSteps extends HolderServices, CommitServices {
@@ -63,12 +59,8 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
 
   /** The request that holds `session`; null: it was loaded or made outside of a request. */
   static of(session: Session): RequestSession | null {
-    return requests.get(session) ?? null;
-  }
-
-  protected override hold(session: Session): void {
-    super.hold(session);
-    requests.set(session, this);
+    const { listener } = Session.stateOf(session);
+    return listener instanceof RequestSession ? listener : null;
   }
 
   // 1. Load
@@ -242,11 +234,6 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
   }
 
   // 4. Commit, and 5. Headers
-
-  /** Called when the response is known: from now on its gate calls `commit`, and then has the headers written. */
-  attach(response: PlatformResponse, layer: ResponseLayer | null): void {
-    this.attachTo(response, layer, this);
-  }
 
   /** Stores what has changed. Without a response the interceptor calls it when the handler has returned. */
   get commit(): SessionCommit {

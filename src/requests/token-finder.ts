@@ -36,7 +36,7 @@ export interface TokenSearch {
 }
 
 const NONE_REFUSED: readonly RefusedToken[] = [];
-const NOTHING: TokenSearch = { token: null, refused: NONE_REFUSED, hasSeveralCookies: false, rivalIds: null };
+export const NO_TOKEN: TokenSearch = { token: null, refused: NONE_REFUSED, hasSeveralCookies: false, rivalIds: null };
 
 /**
  * Finds the token of a request: the first one that verifies, in the order of `tokenSourcePriority`. A source whose token does not verify is
@@ -51,14 +51,14 @@ export class TokenFinder {
 
   /** @returns a promise only if a serializer returns one, or for several cookies */
   find(request: IncomingMessage): TokenSearch | Promise<TokenSearch> {
-    return this.#findFrom(0, request, NOTHING);
+    return this.#findFrom(0, request, NO_TOKEN);
   }
 
   /** The same where the client has sent `text` beside the headers of `request`, which comes first. */
   findBeside(text: string, request: IncomingMessage): TokenSearch | Promise<TokenSearch> {
     const found = this.judge(text);
-    if (found instanceof Promise) return found.then((settled) => this.#goOn(-1, request, NOTHING, settled));
-    return this.#goOn(-1, request, NOTHING, found);
+    if (found instanceof Promise) return found.then((settled) => this.#goOn(-1, request, NO_TOKEN, settled));
+    return this.#goOn(-1, request, NO_TOKEN, found);
   }
 
   /** The result for a token that was sent as such. No other site can make a browser do that, as with a header. */
@@ -91,7 +91,7 @@ export class TokenFinder {
     const reading = this.transports.of(source).read(request);
     switch (reading.found) {
       case 'nothing':
-        return NOTHING;
+        return NO_TOKEN;
       case 'fault':
         return refusing(source, reading.code);
       case 'several':
@@ -137,7 +137,7 @@ function judged(source: TokenSource, text: string, verdict: VerifierVerdict): To
 }
 
 function refusing(source: TokenSource, fault: TokenFault): TokenSearch {
-  return { ...NOTHING, refused: [{ source, fault }] };
+  return { ...NO_TOKEN, refused: [{ source, fault }] };
 }
 
 /** Whether later sources are not looked at. */
@@ -146,7 +146,7 @@ function isFinal({ token, refused }: TokenSearch): boolean {
 }
 
 function combined(before: TokenSearch, found: TokenSearch): TokenSearch {
-  if (before === NOTHING || found === NOTHING) return before === NOTHING ? found : before;
+  if (before === NO_TOKEN || found === NO_TOKEN) return before === NO_TOKEN ? found : before;
   const hasSeveralCookies = before.hasSeveralCookies || found.hasSeveralCookies;
   return { ...found, refused: [...before.refused, ...found.refused], hasSeveralCookies };
 }
