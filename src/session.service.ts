@@ -23,6 +23,7 @@ import { SessionLoader } from './sessions/session-loader.js';
 import { SessionLogin } from './sessions/session-login.js';
 import { SessionRenewal } from './sessions/session-renewal.js';
 import type { NewSessionUser, SessionData, SessionUser } from './records/session-user.js';
+import { expiryOf } from './records/stored-session.js';
 import { SessionWriter } from './sessions/session-writer.js';
 import { SessionSignals } from './sessions/session-signals.js';
 import { Session } from './sessions/session.js';
@@ -226,7 +227,7 @@ export class SessionService {
         sessionId: record.id,
         createdAt: new Date(metadata.createdAt),
         lastAccessed: new Date(record.lastAccessed),
-        expiresAt: new Date(this.store.expiryOf(record, { metadata })),
+        expiresAt: new Date(expiryOf(record, metadata)),
         ipAddress: metadata.ipAddress,
         userAgent: metadata.userAgent,
       }))

@@ -10,7 +10,7 @@ import {
 import { sessionChannels, trace } from '../events/session-channels.js';
 import { SessionRejections } from '../events/session-rejections.js';
 import type { ClientIdentity, RequestClient } from '../http/client-identity.js';
-import type { StoredSession } from '../records/stored-session.js';
+import { expiryOf, type StoredSession } from '../records/stored-session.js';
 import type { FollowedAlias } from '../store/aliases.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
@@ -151,7 +151,7 @@ export class SessionLoader {
   ): SessionError | 'alias' | null {
     const { record, content } = stored;
     // Same error as for a session that never existed, because each store removes expired records at a time of its own.
-    if (this.store.expiryOf(record, content) <= now) return new SessionNotFoundError();
+    if (expiryOf(record, content.metadata) <= now) return new SessionNotFoundError();
     switch (record.status) {
       case 'active':
         break;

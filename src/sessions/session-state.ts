@@ -13,7 +13,6 @@ import type { StoredFlashMessage } from '../records/flash-message.js';
 import type { RandomPool } from '../tokens/random-pool.js';
 import { HeldPart } from './held-part.js';
 import { SessionFlash } from './session-flash.js';
-import { TaskQueue } from './task-queue.js';
 import type { SessionListener } from './session-listener.js';
 import { assertUser } from './user-input.js';
 
@@ -51,7 +50,7 @@ export class SessionState {
   #status: HeldStatus = 'active';
   /** The content that the holder saw when it ended the session. `null` if the holder has not ended it. */
   #textAtEnd: string | null = null;
-  #queue: TaskQueue | null = null;
+  #lastWrite: Promise<unknown> | undefined;
   /** Null: the session was loaded or made outside of a request. */
   listener: SessionListener | null = null;
   /** Whether the client came by an id that the session has no more. It gets no token for the newer one. */
@@ -157,10 +156,11 @@ export class SessionState {
     return !this.flash.isEmpty && this.listener?.mayTakeFlash() !== false;
   }
 
-  /** Runs one write after the other. Two writes that were computed from the same changes would store them twice. */
+  /** Runs one write after the other, whether the one before succeeds or fails. Two writes that were computed from the same changes would store them twice. */
   inTurn<T>(write: () => Promise<T>): Promise<T> {
-    this.#queue ??= new TaskQueue();
-    return this.#queue.run(write);
+    const own = this.#lastWrite === undefined ? write() : this.#lastWrite.then(write, write);
+    this.#lastWrite = own;
+    return own;
   }
 
   /** Whether there is something to store. After the end of the session: whether it was changed since, which can no longer be stored. */

@@ -8,7 +8,7 @@ import { messageOf } from '../errors/message-of.js';
 import type { SessionError } from '../errors/session-error.js';
 import { SessionNotFoundError } from '../errors/session-errors.js';
 import { SessionOptions } from '../options/session-options.js';
-import type { StoredSession } from '../records/stored-session.js';
+import { expiryOf, type StoredSession } from '../records/stored-session.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionState } from './session-state.js';
@@ -123,7 +123,7 @@ export class SessionWatches implements OnApplicationShutdown {
   }
 
   #renewed(watched: WatchedSession, { record, content }: StoredSession): void {
-    watched.expiresAt = this.store.expiryOf(record, content);
+    watched.expiresAt = expiryOf(record, content.metadata);
     this.#expires(watched.expiresAt);
   }
 

@@ -18,8 +18,6 @@ import { sessionChannels } from '../events/session-channels.js';
 import { SessionEvents } from '../events/session-events.js';
 import { assertProvided, BACKEND_METHODS } from '../options/assert-provided.js';
 import { SessionOptions } from '../options/session-options.js';
-
-import type { SessionContent } from '../records/payload.js';
 import { DamagedRecordError } from '../records/record-errors.js';
 import type { ReadRecord, SessionRecord, SessionTimes } from '../records/session-record.js';
 import { wholeText } from '../records/stored-text.js';
@@ -309,7 +307,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     if (tag === null) return false;
     const now = this.clock.now();
     const all = await this.listByUser(tag, budget);
-    const ended = all.filter(({ record, content }) => this.expiryOf(record, content) <= now);
+    const ended = all.filter(({ record, content }) => expiryOf(record, content.metadata) <= now);
     await Promise.all(ended.map(({ record: { id, version } }) => this.delete(id, budget, { ifVersion: version })));
     return ended.length > 0;
   }
@@ -353,12 +351,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
 
   /** Whether `record` is usable at this instant, by status and times. */
   isAlive({ record, content }: StoredSession): boolean {
-    return record.status === 'active' && this.expiryOf(record, content) > this.clock.now();
-  }
-
-  /** The instant that ends the session, which no touch may push past the absolute end. */
-  expiryOf(record: ReadRecord, { metadata }: Pick<SessionContent, 'metadata'>): number {
-    return expiryOf(record, metadata);
+    return record.status === 'active' && expiryOf(record, content.metadata) > this.clock.now();
   }
 
   /**
