@@ -45,10 +45,7 @@ export type TraceEnd = { readonly outcome: string } & Partial<Pick<SessionTrace,
 
 type SessionChannel = TracingChannel<SessionTrace>;
 
-/**
- * Node's diagnostics channels of the module. Who calls `trace()` first looks whether the channel has subscribers: without them nothing is
- * made and nothing is called.
- */
+/** Node's diagnostics channels of the module. */
 export const sessionChannels = {
   load: channel('load'),
   commit: channel('commit'),
@@ -65,16 +62,20 @@ function channel(name: string): SessionChannel {
  * Publishes `call` as `TracingChannel.tracePromise()` does, except that the result, which may be a session or a token, is not given to the
  * subscribers. Errors of subscribers are left to Node, which makes uncaught exceptions of them and goes on.
  *
+ * Without subscribers this is `call()`. Reads and writes of requests check `hasSubscribers` themselves, so that they make no function for this.
+ *
  * @param endOf describes the result
  * @param idOf returns the id of the session where it becomes known only during the call, even if the call fails
  */
 export function trace<T>(
-  { start, end, asyncStart, asyncEnd, error: failed }: SessionChannel,
+  channel: SessionChannel,
   started: TraceStart,
   call: () => Promise<T>,
   endOf: (result: T) => TraceEnd,
   idOf?: () => string | null,
 ): Promise<T> {
+  if (!channel.hasSubscribers) return call();
+  const { start, end, asyncStart, asyncEnd, error: failed } = channel;
   const context: SessionTrace = { ...started, outcome: null };
   const settle = (ended: Partial<SessionTrace>): void => {
     // A subscriber may have frozen the object, where an assignment would throw in the request.

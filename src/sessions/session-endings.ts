@@ -67,17 +67,12 @@ export class SessionEndings {
   /** Ends the session. @returns `false` if it had already ended */
   end(session: Session, ending: Ending, budget: StoreBudget): Promise<boolean> {
     const state = Session.stateOf(session);
-    if (!sessionChannels.end.hasSubscribers) return this.#endInTurn(state, ending, budget);
     return trace(
       sessionChannels.end,
       { operation: ending.cause, sessionId: state.record.id },
-      () => this.#endInTurn(state, ending, budget),
+      () => state.inTurn(() => this.#end(state, ending, budget)),
       endOfOne,
     );
-  }
-
-  #endInTurn(state: SessionState, ending: Ending, budget: StoreBudget): Promise<boolean> {
-    return state.inTurn(() => this.#end(state, ending, budget));
   }
 
   async #end(state: SessionState, ending: Ending, budget: StoreBudget): Promise<boolean> {
@@ -104,7 +99,6 @@ export class SessionEndings {
     origin?: SessionEventOrigin,
     sparesInvalidated = false,
   ): Promise<boolean> {
-    if (!sessionChannels.end.hasSubscribers) return this.#endById(sessionId, ending, budget, origin, sparesInvalidated);
     return trace(
       sessionChannels.end,
       { operation: ending.cause, sessionId },
@@ -146,17 +140,12 @@ export class SessionEndings {
   /** Ends the session and keeps its record, so that a later request gets the exact reason. @returns `false` if it had already ended */
   invalidate(session: Session, by: string | null, budget: StoreBudget): Promise<boolean> {
     const state = Session.stateOf(session);
-    if (!sessionChannels.end.hasSubscribers) return this.#invalidateInTurn(state, by, budget);
     return trace(
       sessionChannels.end,
       { operation: 'invalidated', sessionId: state.record.id },
-      () => this.#invalidateInTurn(state, by, budget),
+      () => state.inTurn(() => this.#invalidate(state, by, budget)),
       endOfOne,
     );
-  }
-
-  #invalidateInTurn(state: SessionState, by: string | null, budget: StoreBudget): Promise<boolean> {
-    return state.inTurn(() => this.#invalidate(state, by, budget));
   }
 
   async #invalidate(state: SessionState, by: string | null, budget: StoreBudget): Promise<boolean> {
@@ -194,7 +183,6 @@ export class SessionEndings {
     budget: StoreBudget,
     why: ReasonOfAll = LOGOUT_EVERYWHERE,
   ): Promise<number> {
-    if (!sessionChannels.end.hasSubscribers) return this.#endAllOfUser(userId, tag, choice, budget, why);
     return trace(
       sessionChannels.end,
       { operation: why.origin.cause, sessionId: null },

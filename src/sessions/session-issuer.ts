@@ -105,7 +105,6 @@ export class SessionIssuer {
    * @throws SessionConflictError when the user has too many sessions
    */
   create(created: NewSession, origin: SessionEventOrigin, budget: StoreBudget): Promise<IssuedSession> {
-    if (!sessionChannels.login.hasSubscribers) return this.#create(created, origin, budget);
     return trace(
       sessionChannels.login,
       { operation: origin.cause, sessionId: null },

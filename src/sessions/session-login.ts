@@ -90,21 +90,16 @@ export class SessionLogin {
    */
   login(previous: Session | null, login: Login, budget: StoreBudget): Promise<IssuedSession> {
     if (previous === null) return this.issuer.create(login, login.origin, budget);
-    if (!sessionChannels.login.hasSubscribers) return this.#replaceInTurn(previous, login, budget);
-    return this.#trace('login', previous, () => this.#replaceInTurn(previous, login, budget));
+    return this.#inTurn('login', previous, () => this.#replace(previous, login, budget));
   }
 
-  #trace(operation: SessionCause, previous: Session, call: () => Promise<IssuedSession>): Promise<IssuedSession> {
+  #inTurn(operation: SessionCause, previous: Session, call: () => Promise<IssuedSession>): Promise<IssuedSession> {
     return trace(
       sessionChannels.login,
       { operation, sessionId: null, previousSessionId: previous.sessionId },
-      call,
+      () => Session.stateOf(previous).inTurn(call),
       ({ session }) => ({ outcome: 'replaced', sessionId: session.sessionId }),
     );
-  }
-
-  #replaceInTurn(previous: Session, login: Login, budget: StoreBudget): Promise<IssuedSession> {
-    return Session.stateOf(previous).inTurn(() => this.#replace(previous, login, budget));
   }
 
   async #replace(previous: Session, login: Login, budget: StoreBudget): Promise<IssuedSession> {
@@ -168,13 +163,8 @@ export class SessionLogin {
    * more
    */
   regenerate(session: Session, budget: StoreBudget, newId: NewId = DEAD_AT_ONCE): Promise<IssuedSession> {
-    if (!sessionChannels.login.hasSubscribers) return this.#regenerateInTurn(session, budget, newId);
     const { cause = 'regenerated' } = newId;
-    return this.#trace(cause, session, () => this.#regenerateInTurn(session, budget, newId));
-  }
-
-  #regenerateInTurn(session: Session, budget: StoreBudget, newId: NewId): Promise<IssuedSession> {
-    return Session.stateOf(session).inTurn(() => this.#regenerate(session, budget, newId));
+    return this.#inTurn(cause, session, () => this.#regenerate(session, budget, newId));
   }
 
   async #regenerate(
