@@ -16,7 +16,7 @@ import { SessionExchanges } from './requests/session-exchanges.js';
 import type { FlashMessage } from './records/flash-message.js';
 import type { ProofOptions } from './sessions/proof-of-identity.js';
 import type { CredentialsChange, IssuedSession, LoginResult, SessionSummary } from './sessions/session-results.js';
-import { SessionEndings, type Ending } from './sessions/session-endings.js';
+import { LOGOUT_EVERYWHERE, SessionEndings, type Ending } from './sessions/session-endings.js';
 import { SessionIssuer } from './sessions/session-issuer.js';
 import type { NewSessionLifetime, SessionLifetime } from './sessions/session-lifetimes.js';
 import { SessionLoader } from './sessions/session-loader.js';
@@ -182,12 +182,12 @@ export class SessionService {
    * @throws SessionUsageError when `except` is no session id
    */
   async deleteUserSessions(userId: string, options: EndAllOptions = {}): Promise<number> {
-    const choices = await this.#logMisuse(() => {
+    const ending = await this.#logMisuse(() => {
       assertUserId(userId);
       const { except, by = null } = optionsOf(options);
-      return { except: sparedIdOf(except), by };
+      return { ...LOGOUT_EVERYWHERE, by, except: sparedIdOf(except) };
     });
-    return this.endings.endAllOfUser(userId, this.issuer.tagOfUser(userId), choices, this.store.newBudget());
+    return this.endings.endAllOfUser(userId, this.issuer.tagOfUser(userId), ending, this.store.newBudget());
   }
 
   /**

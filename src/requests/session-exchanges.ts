@@ -143,11 +143,11 @@ export class SessionExchanges {
       cause: CREDENTIALS_CHANGED,
       startsLineage: true,
     });
-    const others = { except: result.session.sessionId, by: null };
-    const why = { reason: CREDENTIALS_CHANGED, origin: request.origin(CREDENTIALS_CHANGED) } as const;
+    const origin = request.origin(CREDENTIALS_CHANGED);
+    const others = { reason: CREDENTIALS_CHANGED, origin, by: null, except: result.session.sessionId } as const;
     try {
       const tag = this.issuer.tagOfUser(userId);
-      return { ...result, ended: await this.endings.endAllOfUser(userId, tag, others, request.budget, why) };
+      return { ...result, ended: await this.endings.endAllOfUser(userId, tag, others, request.budget) };
     } catch (error) {
       if (error instanceof SessionBackendError) error.message += ONLY_NEW_ID;
       throw error;
@@ -176,7 +176,8 @@ export class SessionExchanges {
   async #endRefused(request: RequestSession, ending: Ending): Promise<boolean> {
     const { refusedId } = request;
     if (refusedId === null) return false;
-    return this.endings.endById(refusedId, ending, request.budget, request.origin(ending.cause), true);
+    const origin = request.origin(ending.cause);
+    return this.endings.endById(refusedId, ending, request.budget, { origin, sparesInvalidated: true });
   }
 
   /** Ends the sessions that several cookies of the request name: the client has one session or none. Returns how many lived. */
@@ -184,7 +185,7 @@ export class SessionExchanges {
     const { rivalIds } = request.search;
     if (rivalIds === null) return 0;
     const origin = request.origin(ending.cause, 'cookie');
-    const ends = [...rivalIds].map((id) => this.endings.endById(id, ending, request.budget, origin));
+    const ends = [...rivalIds].map((id) => this.endings.endById(id, ending, request.budget, { origin }));
     return (await Promise.all(ends)).filter(Boolean).length;
   }
 

@@ -18,7 +18,8 @@ import type { SessionState } from './session-state.js';
 import { SessionWatches } from './session-watches.js';
 import { Session } from './session.js';
 
-const LOGOUT_EVERYWHERE = {
+/** Of no client that is known. */
+export const LOGOUT_EVERYWHERE = {
   reason: 'logout-everywhere',
   origin: originOf('logout-everywhere', UNKNOWN_CLIENT),
 } as const;
@@ -26,16 +27,20 @@ const LOGOUT_EVERYWHERE = {
 /** Why a session is ended, by which call and by which user. */
 export type Ending = Pick<SessionEndedEvent, 'reason' | 'cause' | 'by'>;
 
-/** Which session of a user stays, and who ends the others. */
+/** Why all sessions of a user are ended, from where and by which user. */
 interface EndingOfAll {
-  readonly except?: SessionId | undefined;
-  readonly by: string | null;
-}
-
-/** Why all sessions of a user end, and from where. */
-interface ReasonOfAll {
   readonly reason: SessionEndReason;
   readonly origin: SessionEventOrigin;
+  readonly by: string | null;
+  /** The session that stays. Default: none. */
+  readonly except?: SessionId | undefined;
+}
+
+interface EndByIdOptions {
+  /** Default: the client for which the session was created. */
+  readonly origin?: SessionEventOrigin;
+  /** Whether one that was invalidated keeps its record, which tells why it has ended. */
+  readonly sparesInvalidated?: boolean;
 }
 
 /** The fields of an ended session that its event contains. */
@@ -58,8 +63,8 @@ export class SessionEndings {
     private readonly watches: SessionWatches,
   ) {}
 
-  /** Emits `ended`, and ends what is bound to the life of the session. */
-  report(sessionId: string, userId: string | null, ending: Omit<Ending, 'cause'>, origin: SessionEventOrigin): void {
+  /** Called after a session has ended. Emits `ended`, and ends what is bound to the life of the session. */
+  announce(sessionId: string, userId: string | null, ending: Omit<Ending, 'cause'>, origin: SessionEventOrigin): void {
     this.events.emit({ type: 'ended', sessionId, userId, ...origin, ...ending });
     this.watches.ended(sessionId);
   }
@@ -81,28 +86,20 @@ export class SessionEndings {
     const sessionId = await this.store.aliases.end(state.record.id, budget);
     state.end('ended');
     if (sessionId === null) return false;
-    this.report(sessionId, state.userId, ending, state.originOf(ending.cause));
+    this.announce(sessionId, state.userId, ending, state.originOf(ending.cause));
     return true;
   }
 
   /**
    * Ends a session of which only the id is known, the present one or one that it had before.
    *
-   * @param origin the origin of the request. Default: the client for which the session was created.
-   * @param sparesInvalidated whether one that was invalidated keeps its record, which tells why it has ended
    * @returns `false` if there is no such session
    */
-  endById(
-    sessionId: SessionId,
-    ending: Ending,
-    budget: StoreBudget,
-    origin?: SessionEventOrigin,
-    sparesInvalidated = false,
-  ): Promise<boolean> {
+  endById(sessionId: SessionId, ending: Ending, budget: StoreBudget, options: EndByIdOptions = {}): Promise<boolean> {
     return trace(
       sessionChannels.end,
       { operation: ending.cause, sessionId },
-      () => this.#endById(sessionId, ending, budget, origin, sparesInvalidated),
+      () => this.#endById(sessionId, ending, budget, options),
       endOfOne,
     );
   }
@@ -111,15 +108,14 @@ export class SessionEndings {
     sessionId: SessionId,
     ending: Ending,
     budget: StoreBudget,
-    origin: SessionEventOrigin | undefined,
-    sparesInvalidated: boolean,
+    { origin, sparesInvalidated = false }: EndByIdOptions,
   ): Promise<boolean> {
     const ended = await this.#peek(sessionId, budget);
     if (sparesInvalidated && ended?.isInvalidated === true) return false;
     const endedId = await this.store.aliases.end(sessionId, budget);
     if (endedId === null || ended?.wasAlive === false) return false;
     const known = origin ?? originOf(ending.cause, ended?.client ?? UNKNOWN_CLIENT);
-    this.report(endedId, ended?.userId ?? null, ending, known);
+    this.announce(endedId, ended?.userId ?? null, ending, known);
     return true;
   }
 
@@ -166,27 +162,21 @@ export class SessionEndings {
     );
     state.end('invalidated');
     if (!seen.alive || stored === null) return false;
-    this.report(stored.record.id, userId, { reason: 'invalidated', by }, state.originOf('invalidated'));
+    this.announce(stored.record.id, userId, { reason: 'invalidated', by }, state.originOf('invalidated'));
     return true;
   }
 
   /**
    * Ends all sessions of a user, except one if `except` is given.
    *
-   * @param why default: a log-out everywhere, of which no client is known
+   * @param tag that of `userId`
    * @returns how many were ended
    */
-  endAllOfUser(
-    userId: string,
-    tag: UserTag,
-    choice: EndingOfAll,
-    budget: StoreBudget,
-    why: ReasonOfAll = LOGOUT_EVERYWHERE,
-  ): Promise<number> {
+  endAllOfUser(userId: string, tag: UserTag, ending: EndingOfAll, budget: StoreBudget): Promise<number> {
     return trace(
       sessionChannels.end,
-      { operation: why.origin.cause, sessionId: null },
-      () => this.#endAllOfUser(userId, tag, choice, budget, why),
+      { operation: ending.origin.cause, sessionId: null },
+      () => this.#endAllOfUser(userId, tag, ending, budget),
       (count) => ({ outcome: count > 0 ? 'ended' : 'missing', count }),
     );
   }
@@ -194,13 +184,12 @@ export class SessionEndings {
   async #endAllOfUser(
     userId: string,
     tag: UserTag,
-    { except, by }: EndingOfAll,
+    { reason, origin, by, except }: EndingOfAll,
     budget: StoreBudget,
-    why: ReasonOfAll,
   ): Promise<number> {
     const kept = except === undefined ? {} : { except: await this.#presentIdOf(except, budget) };
     const ended = await this.store.deleteByUser(tag, budget, kept);
-    for (const sessionId of ended) this.report(sessionId, userId, { reason: why.reason, by }, why.origin);
+    for (const sessionId of ended) this.announce(sessionId, userId, { reason, by }, origin);
     return ended.length;
   }
 
@@ -219,7 +208,7 @@ export class SessionEndings {
     state.end('ended');
     try {
       await this.store.delete(id, budget);
-      this.report(id, state.userId, { reason: 'deleted', by: null }, origin);
+      this.announce(id, state.userId, { reason: 'deleted', by: null }, origin);
     } catch (error) {
       // A change may have failed before the deletion. It may still take effect and create the next version.
       this.store.abandon({ id, versions: [version, version + 1] }, budget);

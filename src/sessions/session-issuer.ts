@@ -115,7 +115,7 @@ export class SessionIssuer {
 
   async #create(created: NewSession, origin: SessionEventOrigin, budget: StoreBudget): Promise<IssuedSession> {
     const prepared = this.prepare(this.contentOf(created), created.user?.userId ?? null);
-    const inserted = await this.insert(prepared, {}, origin, budget);
+    const inserted = await this.insert(prepared, null, origin, budget);
     this.announce(inserted, origin);
     return this.issue(inserted);
   }
@@ -203,34 +203,34 @@ export class SessionIssuer {
   /**
    * Stores a prepared session. Its token is signed before: if signing fails, no session is left behind.
    *
-   * @param options the session that it replaces, if any
+   * @param replaced the session that it replaces, as it was read, and the alias that is left in its place; `null`: it replaces none
    * @returns `changed` or `missing` if the session that it should replace has changed or ended
    * @throws SessionConflictError when the user has too many sessions
    */
   insert(
     prepared: PreparedSession,
-    options: Record<string, never>,
+    replaced: null,
     origin: SessionEventOrigin,
     budget: StoreBudget,
   ): Promise<InsertedSession>;
   insert(
     prepared: PreparedSession,
-    options: Replacement,
+    replaced: Replacement,
     origin: SessionEventOrigin,
     budget: StoreBudget,
   ): Promise<InsertedSession | 'changed' | 'missing'>;
   async insert(
     { secret, record, metadata, userId }: PreparedSession,
-    { replaces, alias }: Partial<Replacement>,
+    replaced: Replacement | null,
     origin: SessionEventOrigin,
     budget: StoreBudget,
   ): Promise<InsertedSession | 'changed' | 'missing'> {
     const signed = this.sign(secret, metadata.absoluteExpiresAt);
     const token = typeof signed === 'string' ? signed : await signed;
     const limit = this.#limits(record) ? this.#limit : undefined;
-    const create = () => this.store.create(record, { limit, replaces, alias }, budget);
+    const create = () => this.store.create(record, { limit, ...replaced }, budget);
     const report = ({ evicted = [] }: CreateResult) => {
-      for (const evictedId of evicted) this.endings.report(evictedId, userId, EVICTED, origin);
+      for (const evictedId of evicted) this.endings.announce(evictedId, userId, EVICTED, origin);
     };
     let result = await create();
     report(result);
@@ -244,7 +244,7 @@ export class SessionIssuer {
         return { token, stored: { record, content: encodedPayload(record, metadata) }, userId };
       case 'changed':
       case 'missing':
-        if (replaces === undefined) throw cutShort();
+        if (replaced === null) throw cutShort();
         return result.outcome;
       case 'limit':
         throw new SessionConflictError(

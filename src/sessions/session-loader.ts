@@ -111,7 +111,7 @@ export class SessionLoader {
   ): Promise<LoadResult> {
     const { stored, graceEndsAt } = await this.#followed(alias, budget);
     if (stored !== null && this.store.isAlive(stored) && graceEndsAt <= this.context.clock.now()) {
-      await this.reuse.report(stored, token.sessionId, from.client, budget);
+      await this.reuse.handle(stored, token.sessionId, from.client, budget);
       return this.#refused(idReplaced(), token, from);
     }
     const checked = this.#check(stored, token, from);

@@ -116,13 +116,14 @@ export class SessionLogin {
     };
     const exchanged = await this.#exchangeAtLogin(state, login, fresh, contentFrom, budget);
     const inserted =
-      exchanged ?? (await this.issuer.insert(this.issuer.prepare(fresh, login.user.userId), {}, login.origin, budget));
+      exchanged ??
+      (await this.issuer.insert(this.issuer.prepare(fresh, login.user.userId), null, login.origin, budget));
     if (carried === null || exchanged === null) state.replaceBy(inserted.stored);
     else state.continueAs(inserted.stored, carried);
     state.isByOldId = false;
     this.issuer.announce(inserted, login.origin);
     if (exchanged !== null) {
-      this.endings.report(sessionId, userId, REPLACED, login.origin);
+      this.endings.announce(sessionId, userId, REPLACED, login.origin);
     }
     return { session: previous, token: inserted.token };
   }
@@ -226,7 +227,7 @@ export class SessionLogin {
       const inserted = await this.issuer.insert(prepared, { replaces: old.record, alias }, origin, budget);
       return inserted === 'missing' ? null : inserted;
     };
-    return this.store.retry(previous.record.id, previous.snapshot(), budget, attempt, follows);
+    return this.store.retry(previous.record.id, previous.snapshot(), attempt, budget, follows);
   }
 
   #assertKeepsAliases(): void {
@@ -257,7 +258,7 @@ export class SessionLogin {
       return content;
     };
     prepare(previous.snapshot());
-    const pending = await this.issuer.insert(this.#asPending(prepared), {}, origin, budget);
+    const pending = await this.issuer.insert(this.#asPending(prepared), null, origin, budget);
 
     let isDeleted = false;
     try {
@@ -276,7 +277,7 @@ export class SessionLogin {
       this.store.abandon({ id, versions: [version, version + 1] }, budget);
       if (isDeleted) {
         previous.lost();
-        this.endings.report(previous.record.id, previous.userId, REPLACED, origin);
+        this.endings.announce(previous.record.id, previous.userId, REPLACED, origin);
       }
       throw error;
     }
@@ -327,7 +328,7 @@ export class SessionLogin {
       if (outcome === 'missing') return null;
       return outcome === 'deleted' ? content : 'changed';
     };
-    return this.store.retry(previous.record.id, previous.snapshot(), budget, attempt, 'always');
+    return this.store.retry(previous.record.id, previous.snapshot(), attempt, budget, 'always');
   }
 }
 

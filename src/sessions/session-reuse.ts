@@ -22,7 +22,7 @@ export class SessionReuse {
    * @param living the session, under its present id
    * @throws SessionBackendError when the session has to be ended, and the store fails
    */
-  async report(
+  async handle(
     living: StoredSession,
     previousSessionId: SessionId,
     client: RequestClient,
@@ -36,9 +36,9 @@ export class SessionReuse {
     if (onReuse === 'ignore') return;
     const origin = { cause: 'reused', transport: null, ...identity } as const;
     if (onReuse === 'end-user-sessions' && userId !== null) {
-      await this.endings.endAllOfUser(userId, tagOf(id), { by: null }, budget, { reason: 'reused', origin });
+      await this.endings.endAllOfUser(userId, tagOf(id), { reason: 'reused', origin, by: null }, budget);
     } else {
-      await this.endings.endById(id, { reason: 'reused', cause: 'reused', by: null }, budget, origin);
+      await this.endings.endById(id, { reason: 'reused', cause: 'reused', by: null }, budget, { origin });
     }
   }
 }

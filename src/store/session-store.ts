@@ -414,7 +414,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
           return outcome satisfies never;
       }
     };
-    return this.retry(id, known, budget, attempt, follows);
+    return this.retry(id, known, attempt, budget, follows);
   }
 
   /**
@@ -429,8 +429,8 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   async retry<Result>(
     id: SessionId,
     known: StoredSession | null,
-    budget: StoreBudget,
     attempt: (stored: StoredSession, isLatest: boolean) => Promise<Result | 'changed' | 'outdated'>,
+    budget: StoreBudget,
     follows: FollowsAlias = 'within grace',
   ): Promise<Result | null> {
     let lost = 0;
