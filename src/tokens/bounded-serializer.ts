@@ -1,13 +1,20 @@
 import { Logger } from '@nestjs/common';
 
 import type { Clock } from '../clock.js';
-import { SessionBackendError } from '../errors/session-errors.js';
+import { SessionBackendError, SessionUsageError } from '../errors/session-errors.js';
 import { LineLimit } from '../line-limit.js';
 import type { TokenClaims, TokenSerializer, TokenVerdict } from './token-serializer.interface.js';
 
 const PAUSE_MS = 60_000;
 
-/** The application's serializer, with a time limit: a promise that never settles must not block a request for ever. */
+/** RFC 6265bis, section 4.1.1: the characters that a cookie value may have without quotes. The length stays below the limit of browsers. */
+const SENDABLE_TOKEN = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+$/;
+const LONGEST_TOKEN = 4000;
+
+/**
+ * The application's serializer, which is not trusted to settle, nor to make tokens that can be sent: a promise that never settles must not
+ * block a request for ever.
+ */
 export class BoundedSerializer implements TokenSerializer {
   readonly #logger = new Logger('SessionModule');
   readonly #timeouts: LineLimit;
@@ -27,10 +34,13 @@ export class BoundedSerializer implements TokenSerializer {
     return this.serializer.verdictsAreFinal === true;
   }
 
-  /** @throws SessionBackendError `BACKEND_TIMEOUT`, and whatever the serializer throws */
+  /**
+   * @throws SessionUsageError when no header or cookie can carry the token unchanged
+   * @throws SessionBackendError `BACKEND_TIMEOUT`, and whatever the serializer throws
+   */
   serialize(claims: TokenClaims): string | Promise<string> {
     const token = this.serializer.serialize(claims);
-    return isThenable(token) ? this.#inTime(token, 'serialize') : token;
+    return isThenable(token) ? this.#inTime(token, 'serialize').then(checkedToken) : checkedToken(token);
   }
 
   /** @throws SessionBackendError `BACKEND_TIMEOUT`, and whatever the serializer throws */
@@ -83,6 +93,14 @@ export class BoundedSerializer implements TokenSerializer {
     });
     return error;
   }
+}
+
+/** @throws SessionUsageError */
+function checkedToken(token: unknown): string {
+  if (typeof token === 'string' && token.length <= LONGEST_TOKEN && SENDABLE_TOKEN.test(token)) return token;
+  throw new SessionUsageError(
+    'The TokenSerializer returned a token that cannot be sent. A token has 1 to 4,000 characters of printable ASCII, without spaces, quotes, commas, semicolons and backslashes.',
+  );
 }
 
 function isThenable<T extends object | string>(value: T | PromiseLike<T>): value is PromiseLike<T> {
