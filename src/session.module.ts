@@ -33,6 +33,7 @@ import { assertNoConflict } from './session.module-conflict.js';
 import { MODULE_OPTIONS_TOKEN, SessionModuleClass, type SessionModuleOptions } from './session.module-definition.js';
 import { SessionErrorFilter } from './session-error.filter.js';
 import { SessionService } from './session.service.js';
+import { CrossSlotLogin } from './sessions/cross-slot-login.js';
 import { SessionContext } from './sessions/session-context.js';
 import { SessionEndings } from './sessions/session-endings.js';
 import { SessionIssuer } from './sessions/session-issuer.js';
@@ -107,6 +108,7 @@ const replaceable: Provider[] = [
     ConnectionEndings,
     ConnectionUpgrades,
     ContextReaders,
+    CrossSlotLogin,
     CsrfProtection,
     CsrfTokens,
     OneTimeValues,

@@ -1,18 +1,19 @@
 import { Injectable } from '@nestjs/common';
 
 import type { RequestClient } from '../http/client-identity.js';
-import { SessionConflictError, SessionUsageError } from '../errors/session-errors.js';
+import { SessionUsageError } from '../errors/session-errors.js';
 import { sessionChannels, trace } from '../events/session-channels.js';
 import type { SessionCause, SessionEventOrigin } from '../events/session-event.js';
 import { SessionEvents } from '../events/session-events.js';
 import { SessionOptions } from '../options/session-options.js';
 import { aliasRecord, metadataOfNewId } from '../records/alias.js';
 import { apply } from '../records/changes.js';
-import { encodePayload, withMetadata, type SessionContent } from '../records/payload.js';
+import { withMetadata, type SessionContent } from '../records/payload.js';
 import type { FollowsAlias } from '../store/aliases.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf, type UserTag } from '../tokens/session-secret.js';
+import { CrossSlotLogin, lostRace, REPLACED, type SuccessorContent } from './cross-slot-login.js';
 import { Session } from './session.js';
 import { SessionContext } from './session-context.js';
 import { SessionEndings } from './session-endings.js';
@@ -33,9 +34,6 @@ export interface Login {
   readonly origin: SessionEventOrigin;
 }
 
-/** Returns the content of the new session, computed from the old one as it was when it ended. */
-type SuccessorContent = (old: StoredSession) => SessionContent;
-
 /** How a session gets a new id. */
 export interface NewId {
   /** For how long the old id is an alias, milliseconds. 0: it is dead at once. */
@@ -51,7 +49,6 @@ export interface NewId {
 }
 
 const DEAD_AT_ONCE: NewId = { graceMs: 0 };
-const REPLACED = { reason: 'replaced-at-login', by: null } as const;
 
 /** How a session is exchanged within one slot. */
 interface Exchange {
@@ -68,8 +65,8 @@ interface Exchange {
 }
 
 /**
- * Gives a client a new id: at login and at regeneration. When the new one lives, the old id is dead, or for its grace an alias. If two requests exchange the same
- * old session at once, only one of them gets its data (session fixation: ASVS 7.2.4).
+ * Gives a client a new id: at login and at regeneration. When the new id is usable, the old one is not, or is an alias for its grace. If two
+ * requests exchange the same old session at once, only one of them gets its data (session fixation: ASVS 7.2.4).
  */
 @Injectable()
 export class SessionLogin {
@@ -77,6 +74,7 @@ export class SessionLogin {
     private readonly options: SessionOptions,
     private readonly store: SessionStore,
     private readonly issuer: SessionIssuer,
+    private readonly crossSlot: CrossSlotLogin,
     private readonly context: SessionContext,
     private readonly endings: SessionEndings,
     private readonly events: SessionEvents,
@@ -147,13 +145,7 @@ export class SessionLogin {
     const exchanged =
       tagOf(previous.record.id) === tag
         ? await this.#exchange(previous, { userId, tag, contentFrom, origin, follows: 'always' }, budget)
-        : await this.#exchangeAcrossSlots(
-            previous,
-            login,
-            this.issuer.prepare(fresh, userId, tag),
-            contentFrom,
-            budget,
-          );
+        : await this.crossSlot.run(previous, this.issuer.prepare(fresh, userId, tag), { contentFrom, origin }, budget);
     if (exchanged === null && previous.userId === null) throw lostRace();
     return exchanged;
   }
@@ -236,106 +228,8 @@ export class SessionLogin {
       'The backend cannot keep an old id for a grace: it has no keepsAliases. Call regenerateSessionId() without a grace, or add to the backend what SessionBackend says of aliases.',
     );
   }
-
-  /**
-   * Across slots no single step is atomic. Therefore the new session is stored as `pending`, then the old one is deleted in the version that was
-   * read, then the new one is activated, and others make room for it. A crash in between leaves at most the old one usable, and only the caller
-   * that deletes it continues.
-   *
-   * @returns `null` if the old session has ended
-   */
-  async #exchangeAcrossSlots(
-    previous: SessionState,
-    { origin }: Login,
-    prepared: PreparedSession,
-    contentFrom: SuccessorContent,
-    budget: StoreBudget,
-  ): Promise<InsertedSession | null> {
-    // A content that is too large must throw before anything is deleted.
-    const prepare: SuccessorContent = (old) => {
-      const content = contentFrom(old);
-      this.store.assertFits({ payload: encodePayload(prepared.record.id, content) }, null);
-      return content;
-    };
-    prepare(previous.snapshot());
-    const pending = await this.issuer.insert(this.#asPending(prepared), null, origin, budget);
-
-    let isDeleted = false;
-    try {
-      const content = await this.#deleteAsRead(previous, prepare, budget);
-      if (content === null) {
-        await this.store.delete(prepared.record.id, budget);
-        return null;
-      }
-      isDeleted = true;
-      const active = await this.#activate(pending, prepared, content, origin, budget);
-      // The user was logged out everywhere during the login.
-      if (active === null) throw lostRace();
-      return active;
-    } catch (error) {
-      const { id, version } = pending.stored.record;
-      this.store.abandon({ id, versions: [version, version + 1] }, budget);
-      if (isDeleted) {
-        previous.lost();
-        this.endings.announce(previous.record.id, previous.userId, REPLACED, origin);
-      }
-      throw error;
-    }
-  }
-
-  /**
-   * Makes a pending session live. Where the limit evicts others, another session takes its place, as only the creation of one can do both in one
-   * step: a login that fails has then ended none.
-   *
-   * @returns `null` if the pending session has ended
-   */
-  async #activate(
-    pending: InsertedSession,
-    prepared: PreparedSession,
-    content: SessionContent,
-    origin: SessionEventOrigin,
-    budget: StoreBudget,
-  ): Promise<InsertedSession | null> {
-    if (!this.issuer.limitEvicts) {
-      const { expiresAt } = prepared.record;
-      const stored = await this.store.activate(pending.stored, { content, expiresAt }, budget);
-      return stored && { ...pending, stored };
-    }
-    const replaces = pending.stored.record;
-    const living = this.issuer.prepare(content, prepared.userId, tagOf(replaces.id));
-    const inserted = await this.issuer.insert(living, { replaces }, origin, budget);
-    return inserted === 'changed' || inserted === 'missing' ? null : inserted;
-  }
-
-  /** A pending session that a crash leaves behind counts against the user's limit, so it expires as soon as no activation is possible any more. */
-  #asPending(prepared: PreparedSession): PreparedSession {
-    const { record } = prepared;
-    const expiresAt = Math.min(record.expiresAt, this.context.clock.now() + 2 * this.options.backendTimeout);
-    return { ...prepared, record: { ...record, status: 'pending', expiresAt } };
-  }
-
-  /** @returns the new content, computed from the old session as it was deleted; `null` if another client had ended it */
-  #deleteAsRead(
-    previous: SessionState,
-    prepare: SuccessorContent,
-    budget: StoreBudget,
-  ): Promise<SessionContent | null> {
-    const attempt = async (old: StoredSession) => {
-      if (!this.store.isAlive(old)) return null;
-      const content = prepare(old);
-      const { id, version } = old.record;
-      const outcome = await this.store.delete(id, budget, { ifVersion: version });
-      if (outcome === 'missing') return null;
-      return outcome === 'deleted' ? content : 'changed';
-    };
-    return this.store.retry(previous.record.id, previous.snapshot(), attempt, budget, 'always');
-  }
 }
 
 function withExpiry(prepared: PreparedSession, expiresAt: number): PreparedSession {
   return { ...prepared, record: { ...prepared.record, expiresAt } };
-}
-
-function lostRace(): SessionConflictError {
-  return new SessionConflictError('Another request ended or replaced this session in the meantime. Log in again.');
 }

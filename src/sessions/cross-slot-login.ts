@@ -1,0 +1,146 @@
+import { Injectable } from '@nestjs/common';
+
+import { SessionConflictError } from '../errors/session-errors.js';
+import type { SessionEventOrigin } from '../events/session-event.js';
+import { SessionOptions } from '../options/session-options.js';
+import { encodePayload, type SessionContent } from '../records/payload.js';
+import type { StoredSession } from '../records/stored-session.js';
+import { SessionStore } from '../store/session-store.js';
+import type { StoreBudget } from '../store/store-budget.js';
+import { tagOf } from '../tokens/session-secret.js';
+import { SessionContext } from './session-context.js';
+import { SessionEndings } from './session-endings.js';
+import { SessionIssuer, type InsertedSession, type PreparedSession } from './session-issuer.js';
+import type { SessionState } from './session-state.js';
+
+export const REPLACED = { reason: 'replaced-at-login', by: null } as const;
+
+/** Returns the content of the new session, computed from the old one as it was when it ended. */
+export type SuccessorContent = (old: StoredSession) => SessionContent;
+
+interface CrossSlotExchange {
+  readonly contentFrom: SuccessorContent;
+  readonly origin: SessionEventOrigin;
+}
+
+/**
+ * A login that exchanges a session for one under another tag: an anonymous session, or one of another user. Their keys may be in different slots,
+ * where no single step is atomic. Therefore:
+ *
+ * 1. The new session is stored as `pending`. No client can use it yet.
+ * 2. The old one is deleted in the version that was read, and its data is carried over.
+ * 3. The new one is made active, and others make room for it.
+ *
+ * A crash in between leaves at most the old one usable, and only the caller that deletes it continues.
+ */
+@Injectable()
+export class CrossSlotLogin {
+  constructor(
+    private readonly options: SessionOptions,
+    private readonly store: SessionStore,
+    private readonly issuer: SessionIssuer,
+    private readonly context: SessionContext,
+    private readonly endings: SessionEndings,
+  ) {}
+
+  /**
+   * @param prepared the new session; its content is computed anew from the old session
+   * @returns `null` if the old session has ended
+   * @throws SessionConflictError when the user was logged out everywhere during the login
+   */
+  async run(
+    previous: SessionState,
+    prepared: PreparedSession,
+    { contentFrom, origin }: CrossSlotExchange,
+    budget: StoreBudget,
+  ): Promise<InsertedSession | null> {
+    // A content that is too large must throw before anything is deleted.
+    const checkedContentFrom: SuccessorContent = (old) => {
+      const content = contentFrom(old);
+      this.store.assertFits({ payload: encodePayload(prepared.record.id, content) }, null);
+      return content;
+    };
+    checkedContentFrom(previous.snapshot());
+    const pending = await this.issuer.insert(this.#asPending(prepared), null, origin, budget);
+
+    let isDeleted = false;
+    try {
+      const content = await this.#deleteAsRead(previous, checkedContentFrom, budget);
+      if (content === null) {
+        await this.store.delete(prepared.record.id, budget);
+        return null;
+      }
+      isDeleted = true;
+      const active = this.issuer.limitEvicts
+        ? await this.#createInPlaceOf(pending, content, origin, budget)
+        : await this.#activate(pending, content, prepared.record.expiresAt, budget);
+      if (active === null) throw lostRace();
+      return active;
+    } catch (error) {
+      const { id, version } = pending.stored.record;
+      this.store.abandon({ id, versions: [version, version + 1] }, budget);
+      if (isDeleted) {
+        previous.lost();
+        this.endings.announce(previous.record.id, previous.userId, REPLACED, origin);
+      }
+      throw error;
+    }
+  }
+
+  /** If a crash leaves it behind, it counts against the user's limit, so it expires as soon as no activation is possible any more. */
+  #asPending(prepared: PreparedSession): PreparedSession {
+    const { record } = prepared;
+    const expiresAt = Math.min(record.expiresAt, this.context.clock.now() + 2 * this.options.backendTimeout);
+    return { ...prepared, record: { ...record, status: 'pending', expiresAt } };
+  }
+
+  /** @returns the new content, computed from the old session as it was deleted; `null` if another client had ended it */
+  #deleteAsRead(
+    previous: SessionState,
+    contentFrom: SuccessorContent,
+    budget: StoreBudget,
+  ): Promise<SessionContent | null> {
+    const attempt = async (old: StoredSession) => {
+      if (!this.store.isAlive(old)) return null;
+      const content = contentFrom(old);
+      const { id, version } = old.record;
+      const outcome = await this.store.delete(id, budget, { ifVersion: version });
+      if (outcome === 'missing') return null;
+      return outcome === 'deleted' ? content : 'changed';
+    };
+    return this.store.retry(previous.record.id, previous.snapshot(), attempt, budget, 'always');
+  }
+
+  /** @returns `null` if the pending session has ended */
+  async #activate(
+    pending: InsertedSession,
+    content: SessionContent,
+    expiresAt: number,
+    budget: StoreBudget,
+  ): Promise<InsertedSession | null> {
+    const stored = await this.store.activate(pending.stored, { content, expiresAt }, budget);
+    return stored && { ...pending, stored };
+  }
+
+  /**
+   * Instead of an activation where the limit evicts others: only a creation can evict and store in one step, so that a login that fails has
+   * ended none.
+   *
+   * @returns `null` if the pending session has ended
+   */
+  async #createInPlaceOf(
+    { stored, userId }: InsertedSession,
+    content: SessionContent,
+    origin: SessionEventOrigin,
+    budget: StoreBudget,
+  ): Promise<InsertedSession | null> {
+    const replaces = stored.record;
+    const living = this.issuer.prepare(content, userId, tagOf(replaces.id));
+    const inserted = await this.issuer.insert(living, { replaces }, origin, budget);
+    return inserted === 'changed' || inserted === 'missing' ? null : inserted;
+  }
+}
+
+export function lostRace(): SessionConflictError {
+  return new SessionConflictError('Another request ended or replaced this session in the meantime. Log in again.');
+}
