@@ -27,7 +27,14 @@ import { expiryOf } from './records/stored-session.js';
 import { SessionWriter } from './sessions/session-writer.js';
 import { SessionSignals } from './sessions/session-signals.js';
 import { Session } from './sessions/session.js';
-import { clientOf, graceMsOf, knownIdOf, optionsOf, sessionOf, sparedIdOf } from './sessions/session-arguments.js';
+import {
+  clientIdentityOf,
+  graceMsOf,
+  knownIdOf,
+  optionsOf,
+  sessionOf,
+  sparedIdOf,
+} from './sessions/session-arguments.js';
 import { assertUserId } from './sessions/user-input.js';
 import { UserUpdates } from './sessions/user-updates.js';
 import { SessionStore } from './store/session-store.js';
@@ -103,7 +110,7 @@ export class SessionService {
 
   #create(options: CreateSessionOptions): Promise<IssuedSession> {
     const { user, data, ttl, absoluteTimeout, remember, methods } = options;
-    const client = clientOf(options);
+    const client = clientIdentityOf(options);
     const owner = user === undefined || user === null ? null : this.issuer.newUser(user);
     const lifetime = { ttl, absoluteTimeout, remember };
     const created = { user: owner, client, lifetime, methods, data };
@@ -117,7 +124,7 @@ export class SessionService {
    * @throws SessionTokenError, SessionNotFoundError, SessionInvalidError, SessionSecurityError; SessionUsageError when `client` is wrong
    */
   async getSession(token: string, client: ClientIdentity = {}): Promise<Session> {
-    const known = await this.#logMisuse(() => clientOf(client));
+    const known = await this.#logMisuse(() => clientIdentityOf(client));
     const { session } = await this.loader.loadByText(token, known, this.store.newBudget());
     return session;
   }
@@ -265,7 +272,7 @@ export class SessionService {
   async renewSession(token: string, client: ClientIdentity = {}): Promise<IssuedSession> {
     const budget = this.store.newBudget();
     const { session, token: verified } = await this.loader.loadByText(token, client, budget);
-    if (Session.stateOf(session).isByOldId)
+    if (Session.stateOf(session).clientHasOldId)
       throw new SessionConflictError('The session has a newer id: use its token.');
     const outcome = await this.renewal.touch(session, this.renewal.renewedTimes(session), budget);
     if (outcome === 'ended') throw new SessionNotFoundError();

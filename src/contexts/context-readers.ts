@@ -6,7 +6,7 @@ import { SessionOptions } from '../options/session-options.js';
 import { checkedReader } from './checked-reader.js';
 import { GraphqlReader, readOperation } from './graphql.reader.js';
 import { httpReader } from './http.reader.js';
-import { messageOf } from './message-of.js';
+import { messageIn } from './message-in.js';
 import { readCall, rpcReader } from './rpc.reader.js';
 import { readSocket } from './socket-request.js';
 import { wsReader } from './ws.reader.js';
@@ -49,7 +49,7 @@ export function isMessage({ lifetime, response }: ContextRequest): boolean {
 
 /** @throws SessionUsageError when messages of a connection cannot be told apart: the session of the first one would be that of all, also after its end */
 function withMessage(found: ContextRequest, context: ExecutionContext): ContextRequest {
-  const message = found.message ?? messageOf(context);
+  const message = found.message ?? messageIn(context);
   if (message !== undefined) return { ...found, message };
   if (found.lifetime === 'request') return found;
   throw new SessionUsageError(

@@ -2,7 +2,7 @@ import type { ExecutionContext } from '@nestjs/common';
 
 import { PrivateSlot } from '../http/private-slot.js';
 import type { ContextReader, ContextRequest } from '../options/context-reader.interface.js';
-import { messageOf } from './message-of.js';
+import { messageIn } from './message-in.js';
 
 /** What is put into the context of an operation, by the usual names. */
 interface GraphqlContext extends Readonly<Record<string, unknown>> {
@@ -41,7 +41,7 @@ export class GraphqlReader implements ContextReader {
     if (context === null) return null;
     const request = requestIn(context);
     if (request === null || isUpgrade(request)) {
-      const operation = messageOf(resolver);
+      const operation = messageIn(resolver);
       if (operation !== undefined) operations.set(context, operation);
       return readOperation(context, this.headerName) ?? readHeaders(context);
     }

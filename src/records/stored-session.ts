@@ -53,12 +53,12 @@ function contentOf(record: ReadRecord, report: DamageReport): StoredPayload {
   try {
     return decodePayload(record, report);
   } catch (error) {
-    throw error instanceof NewerRecordError ? newer(error) : error;
+    throw error instanceof NewerRecordError ? newerRecord(error) : error;
   }
 }
 
 /** A record that this version must neither read nor overwrite: nothing is known about the session. */
-export function newer(error: NewerRecordError): SessionBackendError {
+export function newerRecord(error: NewerRecordError): SessionBackendError {
   return new SessionBackendError('BACKEND_RECORD_NEWER', error.message);
 }
 

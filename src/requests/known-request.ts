@@ -51,7 +51,7 @@ export abstract class KnownRequest implements CheckedRequest {
   /** Whether what asks now where a token can go was called after the application had begun its response. */
   protected isLate = false;
   #csrf: CsrfCheck | undefined;
-  #said: SessionResponse | undefined;
+  #sessionResponse: SessionResponse | undefined;
 
   /** @param connection null: the request has a response */
   constructor(
@@ -103,11 +103,11 @@ export abstract class KnownRequest implements CheckedRequest {
   protected set search(search: TokenSearch) {
     this.#search = search;
     // It belongs to an earlier search, which is repeated because more is known now.
-    this.#said = undefined;
+    this.#sessionResponse = undefined;
   }
 
   /** Whether the token came in the cookie, which a browser sends with requests of other sites too. */
-  get isByCookie(): boolean {
+  get tokenIsInCookie(): boolean {
     return this.#search.token?.source === 'cookie';
   }
 
@@ -171,13 +171,13 @@ export abstract class KnownRequest implements CheckedRequest {
   }
 
   /** What the response says about the session. A session that is only read needs none. */
-  get said(): SessionResponse {
-    return (this.#said ??= this.#services.responses.create(this, this.#search));
+  get sessionResponse(): SessionResponse {
+    return (this.#sessionResponse ??= this.#services.responses.create(this, this.#search));
   }
 
   /** The same, if it says anything. */
-  get saidInUse(): SessionResponse | undefined {
-    return this.#said;
+  get sessionResponseInUse(): SessionResponse | undefined {
+    return this.#sessionResponse;
   }
 
   /**
@@ -186,7 +186,7 @@ export abstract class KnownRequest implements CheckedRequest {
    * @returns `Vary`, if the response says nothing else about the session, as for nearly every request; then all of its headers are written
    */
   varyAlone(status: number): Vary | null {
-    if (this.#said !== undefined) return null;
+    if (this.#sessionResponse !== undefined) return null;
     const vary = this.#services.responses.varyAlone(rawRequestOf(this.#request), status, this.#dependsOnOrigin);
     if (vary !== null) this.#headersAreWritten = true;
     return vary;
@@ -195,7 +195,7 @@ export abstract class KnownRequest implements CheckedRequest {
   writeHeaders(response: ServerResponse): void {
     this.#headersAreWritten = true;
     const request = rawRequestOf(this.#request);
-    this.#services.responses.write(request, response, this.#said ?? null, this.#dependsOnOrigin);
+    this.#services.responses.write(request, response, this.#sessionResponse ?? null, this.#dependsOnOrigin);
   }
 
   get #dependsOnOrigin(): boolean {
@@ -223,7 +223,7 @@ export abstract class KnownRequest implements CheckedRequest {
   }
 
   get #source(): TokenSource | null {
-    return this.#said?.source ?? this.#search.token?.source ?? null;
+    return this.#sessionResponse?.source ?? this.#search.token?.source ?? null;
   }
 
   /** Reports why the request has no session. */

@@ -62,7 +62,7 @@ export class MessageSession extends RequestSession {
     return this.#readKnown(token, recent, use).then((loaded) => {
       const { session } = this;
       // It may not have the newer token, as the client has not.
-      if (session !== null && session.sessionId !== token.sessionId) Session.stateOf(session).isByOldId = true;
+      if (session !== null && session.sessionId !== token.sessionId) Session.stateOf(session).clientHasOldId = true;
       this.#connection.lookedUp(search, session, recent === null ? now : null);
       return loaded;
     });

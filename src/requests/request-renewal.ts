@@ -42,8 +42,8 @@ export class RequestRenewal {
   /** Whether a request whose route is not known would renew something. */
   isDue(request: RenewedRequest, session: Session): boolean {
     const { token } = request.search;
-    if (request.isRenewed || token === null || Session.stateOf(session).isByOldId) return false;
-    if (this.renewal.isDue(session, token.verified, request.isByCookie)) return true;
+    if (request.isRenewed || token === null || Session.stateOf(session).clientHasOldId) return false;
+    if (this.renewal.isDue(session, token.verified, request.tokenIsInCookie)) return true;
     return this.#rotation?.isDue(session) === true && this.#mayRotate(request);
   }
 
@@ -58,25 +58,25 @@ export class RequestRenewal {
     if (request.isRenewed || token === null || request.headersAreWritten) return null;
     const rotation = this.#rotation?.isDue(session) === true ? this.#rotation : null;
     const verified = request.hasResponse ? token.verified : null;
-    const isDue = rotation !== null || this.renewal.isDue(session, verified, request.isByCookie);
-    const tidies = hasSeveralCookies && request.hasResponse && request.said.tidiesCookies;
+    const isDue = rotation !== null || this.renewal.isDue(session, verified, request.tokenIsInCookie);
+    const tidies = hasSeveralCookies && request.hasResponse && request.sessionResponse.tidiesCookies;
     if (!isDue && !tidies) return null;
     // By an old id nothing is renewed: its client has the newer token, or gets it by another response. That, and the mark of the route, are read
     // only now, because nearly no request renews anything.
-    if (Session.stateOf(session).isByOldId || this.isPassive(request)) return null;
+    if (Session.stateOf(session).clientHasOldId || this.isPassive(request)) return null;
     request.isRenewed = true;
     if (rotation !== null && this.#mayRotate(request)) {
       request.rotatesAtHead = true;
       return this.renewal.renewExpiry(session, request.budget);
     }
-    const renewed = this.renewal.renew(session, verified, request.isByCookie, request.budget);
+    const renewed = this.renewal.renew(session, verified, request.tokenIsInCookie, request.budget);
     if (renewed === null) {
-      if (tidies) request.said.renew(session, token.text);
+      if (tidies) request.sessionResponse.renew(session, token.text);
       return null;
     }
     return renewed.then((text) => {
-      if (text !== null) request.said.renew(session, text);
-      else if (tidies) request.said.renew(session, token.text);
+      if (text !== null) request.sessionResponse.renew(session, text);
+      else if (tidies) request.sessionResponse.renew(session, token.text);
     });
   }
 
@@ -84,23 +84,23 @@ export class RequestRenewal {
   async lifetimeChanged(request: RenewedRequest, session: Session): Promise<void> {
     const { token } = request.search;
     // By an old id the client has a newer token, or gets it by another response.
-    if (token === null || request.headersAreWritten || !request.hasResponse || Session.stateOf(session).isByOldId)
+    if (token === null || request.headersAreWritten || !request.hasResponse || Session.stateOf(session).clientHasOldId)
       return;
     // A token that goes out anyway tells the new end.
-    if (request.saidInUse !== undefined && request.saidInUse.outgoingKind !== null) return;
-    const text = await this.renewal.tokenAfterChange(session, token.verified, request.isByCookie);
-    if (text !== null) request.said.renew(session, text);
+    if (request.sessionResponseInUse !== undefined && request.sessionResponseInUse.outgoingKind !== null) return;
+    const text = await this.renewal.tokenAfterChange(session, token.verified, request.tokenIsInCookie);
+    if (text !== null) request.sessionResponse.renew(session, text);
   }
 
   /** Not if the client may never see the new token, because it would be signed out when the grace is over. */
-  #mayRotate({ request, gate, isByCookie }: KnownRequest): boolean {
-    const isCrossSite = isByCookie && this.csrf.isCrossSite(request);
+  #mayRotate({ request, gate, tokenIsInCookie }: KnownRequest): boolean {
+    const isCrossSite = tokenIsInCookie && this.csrf.isCrossSite(request);
     return gate !== null && hasReader(rawRequestOf(request), isCrossSite);
   }
 
   /** Gives the session its new id, and the client the token, if `renew()` has found that due. */
-  async rotate({ said, budget }: RenewedRequest, session: Session): Promise<void> {
+  async rotate({ sessionResponse, budget }: RenewedRequest, session: Session): Promise<void> {
     const token = (await this.#rotation?.rotate(session, budget)) ?? null;
-    if (token !== null) said.rotate(session, token);
+    if (token !== null) sessionResponse.rotate(session, token);
   }
 }

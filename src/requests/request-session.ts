@@ -83,17 +83,17 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
 
   #read(search: TokenSearch): Promise<this> {
     this.search = search;
-    const refusal = this.#refusalOf(search);
+    const refusal = this.#refuseTokens(search);
     const { token } = search;
-    if (token === null) return Promise.resolve(this.#loadedNone(refusal));
+    if (token === null) return Promise.resolve(this.#withoutSession(refusal));
     try {
       // Before the read: a request that is refused costs no store call.
-      if (this.isByCookie && this.isAtRoute) this.#checkOrigin(token.verified);
+      if (this.tokenIsInCookie && this.isAtRoute) this.#checkOrigin(token.verified);
     } catch (error) {
       if (error instanceof Error) return Promise.reject(error);
       throw error;
     }
-    return this.readStored(token.verified, (stored) => this.#loadFrom(stored, token.verified, refusal));
+    return this.readStored(token.verified, (stored) => this.#check(stored, token.verified, refusal));
   }
 
   /** @throws SessionCsrfError */
@@ -106,7 +106,7 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
     return this.#steps.finder.find(rawRequestOf(this.request));
   }
 
-  /** @param use is called in the same turn of the event loop in which the store responds */
+  /** @param use is called with the result. Not by `then()`, which would take each request one more promise. */
   protected readStored(
     token: VerifiedToken,
     use: (stored: StoredSession | null) => this | Promise<this>,
@@ -114,40 +114,36 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
     return this.#steps.store.read(token.sessionId, this.budget, use);
   }
 
-  #loadFrom(
-    stored: StoredSession | null,
-    token: VerifiedToken,
-    refusalBefore: SessionError | null,
-  ): this | Promise<this> {
+  #check(stored: StoredSession | null, token: VerifiedToken, refusalBefore: SessionError | null): this | Promise<this> {
     this.refusedId = stored?.record.id ?? null;
-    const loaded = this.#steps.loader.load(stored, token, this, this.budget);
-    if (!(loaded instanceof Promise)) return this.#loaded(loaded, refusalBefore);
-    return loaded.then((result) => this.#loaded(result, refusalBefore));
+    const loaded = this.#steps.loader.check(stored, token, this, this.budget);
+    if (!(loaded instanceof Promise)) return this.#checked(loaded, refusalBefore);
+    return loaded.then((result) => this.#checked(result, refusalBefore));
   }
 
-  /** The first reason why a token of the request is refused; null: none is. */
-  #refusalOf({ refused }: TokenSearch): SessionError | null {
+  /** Reports each token that is refused. @returns the first reason; null: none is refused */
+  #refuseTokens({ refused }: TokenSearch): SessionError | null {
     let first: SessionError | null = null;
     for (const { fault, source, isIgnored } of refused) {
-      const error = this.#steps.loader.tokenRefusal(fault, this.client);
+      const error = this.#steps.loader.refuseToken(fault, this.client);
       if (isIgnored === true) continue;
       first ??= error;
-      this.said.refused(error, source);
+      this.sessionResponse.refused(error, source);
     }
     return first;
   }
 
-  #loaded({ session, refusal }: LoadResult, refusalBefore: SessionError | null): this | Promise<this> {
+  #checked({ session, refusal }: LoadResult, refusalBefore: SessionError | null): this | Promise<this> {
     this.csrfInUse?.afterRead(session ?? null);
     if (session === undefined) {
-      this.said.refused(refusal);
-      return this.#loadedNone(refusalBefore ?? refusal);
+      this.sessionResponse.refused(refusal);
+      return this.#withoutSession(refusalBefore ?? refusal);
     }
     this.hold(session);
     return this.isAtRoute ? this.#admit(session) : this.#ready();
   }
 
-  #loadedNone(refusal: SessionError | null): this {
+  #withoutSession(refusal: SessionError | null): this {
     this.holdNone(refusal);
     return this.#ready();
   }
@@ -192,7 +188,7 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
   }
 
   #admit(session: Session): this | Promise<this> {
-    if (this.isByCookie) this.csrf.checkToken(session);
+    if (this.tokenIsInCookie) this.csrf.checkToken(session);
     // A request that the CSRF check refuses renews nothing. Nor does one whose response has begun, which would have to wait for it.
     const renews = this.csrfInUse?.admitsSession !== false && this.gate?.hasBegun !== true;
     const renewal = renews ? this.#steps.renewal.renew(this, session) : null;
@@ -261,7 +257,7 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
   get needsRotation(): boolean {
     if (!this.rotatesAtHead || this.headersAreWritten || this.isDisconnected) return false;
     const session = this.livingSession;
-    return session !== null && !Session.stateOf(session).isByOldId;
+    return session !== null && !Session.stateOf(session).clientHasOldId;
   }
 
   /** Behind a login that is under way, after which there is nothing to rotate. */

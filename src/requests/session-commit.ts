@@ -62,11 +62,12 @@ export class SessionCommit implements GateOwner {
   needsCommit(status: number): boolean {
     // Whatever the application makes of a failed commit, it must not look like a success.
     if (this.#failure !== null) return status < FIRST_ERROR_STATUS;
-    const { session, saidInUse, flashInUse, needsRenewal, needsRotation, formerSessions, exchanges } = this.request;
+    const { session, sessionResponseInUse, flashInUse, needsRenewal, needsRotation, formerSessions, exchanges } =
+      this.request;
     // A timeout may send its response while a login is in the store: the client is to get the token.
     if (exchanges !== null) return true;
     if (session === null) return false;
-    if (needsRenewal || needsRotation || saidInUse?.renewsCookie === true) return true;
+    if (needsRenewal || needsRotation || sessionResponseInUse?.renewsCookie === true) return true;
     if (hasChanges(session) || flashInUse?.loses(session, status) === true) return true;
     return formerSessions.some(hasChanges);
   }
@@ -78,7 +79,7 @@ export class SessionCommit implements GateOwner {
     if (this.request.needsRenewal) await this.request.renewWithoutRoute();
     // Last, so that nothing can keep the token from the client: its grace has begun.
     if (this.request.needsRotation) await this.request.rotate();
-    if (this.request.session !== null && this.request.saidInUse?.renewsCookie === true) {
+    if (this.request.session !== null && this.request.sessionResponseInUse?.renewsCookie === true) {
       await this.#confirmRenewal(this.request.session);
     }
   }
@@ -118,11 +119,11 @@ export class SessionCommit implements GateOwner {
    * A regenerated session that may live keeps its token: the client could not use it otherwise.
    */
   async #takeBackToken(sessionHasEnded: boolean): Promise<void> {
-    const { saidInUse, headersAreWritten, livingSession, budget } = this.request;
-    const kind = saidInUse?.outgoingKind ?? null;
+    const { sessionResponseInUse, headersAreWritten, livingSession, budget } = this.request;
+    const kind = sessionResponseInUse?.outgoingKind ?? null;
     const hasNewId = kind === 'regenerated' || kind === 'rotated';
     if (kind === null || headersAreWritten || (hasNewId && !sessionHasEnded)) return;
-    saidInUse?.withdrawToken();
+    sessionResponseInUse?.withdrawToken();
     if (kind !== 'renewed' && kind !== 'rotated' && livingSession !== null)
       await this.services.endings.abandon(livingSession, budget);
   }
@@ -168,14 +169,14 @@ export class SessionCommit implements GateOwner {
    */
   async #confirmRenewal({ sessionId }: Session): Promise<void> {
     const { store, log } = this.services;
-    const { saidInUse, budget } = this.request;
+    const { sessionResponseInUse, budget } = this.request;
     try {
       const stored = await store.read(sessionId, budget);
       if (stored !== null && store.isAlive(stored)) return;
     } catch (error) {
       log.cookieNotRenewed(error);
     }
-    saidInUse?.withdrawToken();
+    sessionResponseInUse?.withdrawToken();
   }
 
   varyAlone(status: number): Vary | null {

@@ -53,8 +53,8 @@ export class SessionExchanges {
     if (session !== null) {
       Object.assign(session.data, data);
       // The caller gets the token, and one of the old id would soon be dead. The token of a cookie is not returned.
-      if (!request.isByCookie) await request.rotateInTurn();
-      return request.said.resultFor(session);
+      if (!request.tokenIsInCookie) await request.rotateInTurn();
+      return request.sessionResponse.resultFor(session);
     }
     const source = this.#sourceOf(request, transport);
     const origin = request.origin('start', source);
@@ -101,15 +101,15 @@ export class SessionExchanges {
     }
     const { token, rivalIds } = request.search;
     if (token !== null) {
-      if (request.isByCookie && request.refusedId !== null) request.csrf.assertTokenOf(token.verified.sessionId);
+      if (request.tokenIsInCookie && request.refusedId !== null) request.csrf.assertTokenOf(token.verified.sessionId);
       const hasEnded = await this.#endRefused(request, LOGOUT);
-      if (hasEnded) request.said.ended();
+      if (hasEnded) request.sessionResponse.ended();
       return hasEnded;
     }
     if (rivalIds === null) return false;
     request.csrf.assertSameOrigin(null);
     const count = await this.#endRivals(request, LOGOUT);
-    request.said.ended();
+    request.sessionResponse.ended();
     return count > 0;
   }
 

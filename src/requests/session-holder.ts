@@ -103,7 +103,7 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
   protected holdNone(refusal: SessionError | null): void {
     this.#session = null;
     this.#refusal = refusal;
-    if (refusal !== null) this.said.hasNoSession();
+    if (refusal !== null) this.sessionResponse.noteRefusedToken();
   }
 
   /** The session of this request, loaded; null: there is none. @throws as `admitted()`, SessionBackendError when nothing is known about it */
@@ -154,7 +154,7 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
    * @throws SessionCsrfError
    */
   beforeWrite(): void {
-    if (!this.isByCookie) return;
+    if (!this.tokenIsInCookie) return;
     if (!this.csrf.isMade) this.checkCsrf();
     this.csrf.assertPassed();
   }
@@ -200,15 +200,15 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
       this.#formerSessions = [...this.#formerSessions, this.#session];
     }
     this.hold(session);
-    if (this.isByCookie) this.csrf.replaced();
-    return this.said.give(session, token, source, kind);
+    if (this.tokenIsInCookie) this.csrf.replaced();
+    return this.sessionResponse.give(session, token, source, kind);
   }
 
   /** Called after this request has ended `session`. */
   ended(session: Session): void {
     if (session !== this.#session) return;
     this.#refusal = new SessionNotFoundError('The session was ended by this request.');
-    this.said.ended();
+    this.sessionResponse.ended();
   }
 
   /**
@@ -217,7 +217,7 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
    */
   lost(error: SessionError, { sessionId }: Session): void {
     this.#refusal = error;
-    this.said.hasNoSession();
+    this.sessionResponse.noteRefusedToken();
     this.report(error, sessionId);
   }
 
@@ -236,7 +236,7 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
       authenticatedAt: authenticatedAt?.getTime() ?? null,
       authMethods,
     });
-    this.said.requiresProof(error.required.within);
+    this.sessionResponse.requireProof(error.required.within);
   }
 
   // What the session asks its holder, or notifies it of
@@ -253,14 +253,14 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
    * @returns whether the user sees it: not for `HEAD`, a prefetch, or a background request of another site
    */
   protected mayShowOnce(): boolean {
-    this.said.showsOnce();
-    const isCrossSite = this.said.source === 'cookie' && this.#services.csrf.isCrossSite(this.request);
+    this.sessionResponse.forbidCaching();
+    const isCrossSite = this.sessionResponse.source === 'cookie' && this.#services.csrf.isCrossSite(this.request);
     return hasReader(rawRequestOf(this.request), isCrossSite);
   }
 
   /** The same, except that a request of another site may be one for which the handler calls `consume()`: the way back of an OAuth login. */
   mayTakeOneTime(): boolean {
-    this.said.showsOnce();
+    this.sessionResponse.forbidCaching();
     return hasReader(rawRequestOf(this.request), false);
   }
 

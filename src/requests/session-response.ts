@@ -58,7 +58,7 @@ export class SessionResponse {
   #clearsUnreadCookies = false;
   #tokenWasRefused = false;
   #requiredProofWithin: number | null = null;
-  #isShownOnce = false;
+  #forbidsCaching = false;
 
   constructor(
     private readonly services: SessionResponseServices,
@@ -83,18 +83,18 @@ export class SessionResponse {
   }
 
   /** The request has no session, though it carried a token. */
-  hasNoSession(): void {
+  noteRefusedToken(): void {
     this.#tokenWasRefused = true;
   }
 
   /** The route requires a proof of identity that is not older than so many seconds. */
-  requiresProof(within: number): void {
+  requireProof(within: number): void {
     this.#requiredProofWithin = within;
   }
 
-  /** The response shows, or leaves out, what is shown once, so that no cache may keep it. */
-  showsOnce(): void {
-    this.#isShownOnce = true;
+  /** Called when the response shows, or leaves out, what is shown once. */
+  forbidCaching(): void {
+    this.#forbidsCaching = true;
   }
 
   /** A token in `source` is refused. */
@@ -220,13 +220,13 @@ export class SessionResponse {
       }
     }
     // A shared cache must not give the token of one client to the next (CVE-2024-26144), nor log the next one out.
-    if (outgoing !== null || clears || this.#isShownOnce) forbidStoring(response);
+    if (outgoing !== null || clears || this.#forbidsCaching) forbidStoring(response);
   }
 
   /** Not one for an id that the session has no more: another response has brought the client the token of the newer one. */
   get #tokenToSend(): OutgoingToken | null {
     const outgoing = this.#outgoing;
-    return outgoing?.kind === 'renewed' && Session.stateOf(outgoing.session).isByOldId ? null : outgoing;
+    return outgoing?.kind === 'renewed' && Session.stateOf(outgoing.session).clientHasOldId ? null : outgoing;
   }
 
   #replacesCookies({ kind }: OutgoingToken): boolean {

@@ -52,22 +52,22 @@ export class SessionResponses implements SessionResponseServices {
   /**
    * Adds the headers of the session to those of the application.
    *
-   * @param said null: the response says nothing about the session, which was only read
+   * @param sessionResponse null: the response says nothing about the session, which was only read
    * @param dependsOnOrigin whether another origin would have got another response
    */
   write(
     request: IncomingMessage,
     response: ServerResponse,
-    said: SessionResponse | null,
+    sessionResponse: SessionResponse | null,
     dependsOnOrigin: boolean,
   ): void {
     this.#vary(dependsOnOrigin).addTo(response);
     // Before the cookie of the session, which comes last; see `CookieTransport.write()`.
-    this.#clearFormerNames(request, response, said);
-    said?.write(response);
+    this.#clearFormerNames(request, response, sessionResponse);
+    sessionResponse?.write(response);
     switch (response.statusCode) {
       case UNAUTHORIZED:
-        challenge(response, said);
+        challenge(response, sessionResponse);
         break;
       case SERVICE_UNAVAILABLE:
         if (!response.hasHeader('Retry-After')) response.setHeader('Retry-After', RETRY_AFTER_S);
@@ -87,24 +87,24 @@ export class SessionResponses implements SessionResponseServices {
     return dependsOnOrigin ? this.transports.varyWithOrigin : this.transports.vary;
   }
 
-  #clearFormerNames(request: IncomingMessage, response: ServerResponse, said: SessionResponse | null): void {
+  #clearFormerNames(request: IncomingMessage, response: ServerResponse, sessionResponse: SessionResponse | null): void {
     const { cookie } = this.transports;
     const names = cookie.formerNamesIn(request);
-    if (names.length === 0 || (said?.settlesCookies !== true && isBackground(request))) return;
+    if (names.length === 0 || (sessionResponse?.settlesCookies !== true && isBackground(request))) return;
     cookie.clearFormerNames(response, names);
     forbidStoring(response);
   }
 }
 
-function challenge(response: ServerResponse, said: SessionResponse | null): void {
-  if (!response.hasHeader('WWW-Authenticate')) response.setHeader('WWW-Authenticate', challengeOf(said));
+function challenge(response: ServerResponse, sessionResponse: SessionResponse | null): void {
+  if (!response.hasHeader('WWW-Authenticate')) response.setHeader('WWW-Authenticate', challengeOf(sessionResponse));
   forbidStoring(response);
 }
 
-function challengeOf(said: SessionResponse | null): string {
+function challengeOf(sessionResponse: SessionResponse | null): string {
   // RFC 6750, section 3: this code only if a token was refused, because a client then throws it away.
-  if (said?.tokenWasRefused === true) return 'Bearer error="invalid_token"';
-  const within = said?.requiredProofWithin ?? null;
+  if (sessionResponse?.tokenWasRefused === true) return 'Bearer error="invalid_token"';
+  const within = sessionResponse?.requiredProofWithin ?? null;
   // RFC 9470, section 3.
   return within === null ? 'Bearer' : `Bearer error="insufficient_user_authentication", max_age="${within}"`;
 }

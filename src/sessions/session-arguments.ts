@@ -43,7 +43,7 @@ export function optionsOf<Options extends object>(argument: Options): Options {
 }
 
 /** Checks the client of a session. @throws SessionUsageError */
-export function clientOf(argument: unknown): ClientIdentity {
+export function clientIdentityOf(argument: unknown): ClientIdentity {
   if (isObject(argument) && isTextOrNothing(argument.ipAddress) && isTextOrNothing(argument.userAgent)) return argument;
   throw new SessionUsageError(
     'The client of a session is an object with ipAddress and userAgent, each a string, or null or left out if it is not known.',

@@ -44,7 +44,7 @@ export interface ClientSource {
   readonly client: RequestClient;
 }
 
-/** Finds the living session of a token in what the store has, or says why there is none. */
+/** Checks what the store has for a token: makes the session of it, or the exact reason why there is none. */
 @Injectable()
 export class SessionLoader {
   constructor(
@@ -74,28 +74,28 @@ export class SessionLoader {
 
   async #loadByText(text: string, client: ClientIdentity, budget: StoreBudget): Promise<LoadedSession> {
     const token = await this.verifier.verify(typeof text === 'string' ? text : '');
-    if (!token.valid) throw this.tokenRefusal(token.fault, client);
+    if (!token.valid) throw this.refuseToken(token.fault, client);
     const stored = await this.store.read(token.sessionId, budget);
-    const { session, refusal } = await this.load(stored, token, { client }, budget);
+    const { session, refusal } = await this.check(stored, token, { client }, budget);
     if (session === undefined) throw refusal;
     return { session, token };
   }
 
   /**
-   * The living session in what the store has for a token.
+   * The session of a token, if what the store has for it lives and fits the client. A refusal is reported.
    *
    * @param stored as read; null: there is none
    * @param from its `client` is read only if needed, because some frameworks have to compute the address
    * @returns a promise only if the token names a former id, which takes one more read of the store for each id since
    * @throws SessionBackendError when the store does not say whether the session lives
    */
-  load(
+  check(
     stored: StoredSession | null,
     token: VerifiedToken,
     from: ClientSource,
     budget: StoreBudget,
   ): LoadResult | Promise<LoadResult> {
-    const checked = this.#check(stored, token, from);
+    const checked = this.#checkStored(stored, token, from);
     return 'alias' in checked ? this.#follow(checked.alias, token, from, budget) : checked;
   }
 
@@ -114,9 +114,9 @@ export class SessionLoader {
       await this.reuse.handle(stored, token.sessionId, from.client, budget);
       return this.#refused(idReplaced(), token, from);
     }
-    const checked = this.#check(stored, token, from);
+    const checked = this.#checkStored(stored, token, from);
     if ('alias' in checked) return this.#refused(new SessionNotFoundError(), token, from);
-    if (checked.session !== undefined) Session.stateOf(checked.session).isByOldId = true;
+    if (checked.session !== undefined) Session.stateOf(checked.session).clientHasOldId = true;
     return checked;
   }
 
@@ -130,7 +130,7 @@ export class SessionLoader {
     }
   }
 
-  #check(stored: StoredSession | null, token: VerifiedToken, from: ClientSource): CheckResult {
+  #checkStored(stored: StoredSession | null, token: VerifiedToken, from: ClientSource): CheckResult {
     if (stored === null) return this.#refused(new SessionNotFoundError(), token, from);
     const now = this.context.clock.now();
     const refusal = this.#refusalOf(stored, token, now, from);
@@ -188,8 +188,8 @@ export class SessionLoader {
     return token.hasTagOfUser;
   }
 
-  /** The error for a token that does not verify. Reported. */
-  tokenRefusal(fault: TokenFault, client: ClientIdentity): SessionTokenError {
+  /** Reports a token that does not verify. @returns the error for it */
+  refuseToken(fault: TokenFault, client: ClientIdentity): SessionTokenError {
     const error =
       fault === 'TOKEN_EXPIRED' ? new SessionExpiredError() : new SessionTokenError(fault, TOKEN_FAULTS[fault]);
     this.rejections.report(error, client, null);

@@ -118,7 +118,7 @@ export class SessionLogin {
       (await this.issuer.insert(this.issuer.prepare(fresh, login.user.userId), null, login.origin, budget));
     if (carried === null || exchanged === null) state.replaceBy(inserted.stored);
     else state.continueAs(inserted.stored, carried);
-    state.isByOldId = false;
+    state.clientHasOldId = false;
     this.issuer.announce(inserted, login.origin);
     if (exchanged !== null) {
       this.endings.announce(sessionId, userId, REPLACED, login.origin);
@@ -168,7 +168,7 @@ export class SessionLogin {
     const state = Session.stateOf(session);
     if (state.isEnded) throw sessionEnded();
     if (graceMs > 0) this.#assertKeepsAliases();
-    if (state.isByOldId) throw lostRace();
+    if (state.clientHasOldId) throw lostRace();
     const previousSessionId = session.sessionId;
     const { userId } = state;
     const pending = state.pendingChanges();
@@ -192,7 +192,7 @@ export class SessionLogin {
     this.watches.hasNewId(previousSessionId, exchanged.stored);
     if (state.listener !== null) {
       state.continueAs(exchanged.stored, pending);
-      state.isByOldId = false;
+      state.clientHasOldId = false;
       return { session, token: exchanged.token };
     }
     state.end('ended');

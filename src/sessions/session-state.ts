@@ -53,8 +53,8 @@ export class SessionState {
   #lastWrite: Promise<unknown> | undefined;
   /** Null: the session was loaded or made outside of a request. */
   listener: SessionListener | null = null;
-  /** Whether the client came by an id that the session has no more. It gets no token for the newer one. */
-  isByOldId = false;
+  /** Whether the client's token is for an id that the session no longer has. It gets no token for the newer one. */
+  clientHasOldId = false;
 
   constructor(
     stored: StoredSession,
@@ -287,7 +287,7 @@ export class SessionState {
 
   #storedAs(stored: StoredSession): void {
     // Another request has given it a newer id meanwhile.
-    if (stored.record.id !== this.record.id) this.isByOldId = true;
+    if (stored.record.id !== this.record.id) this.clientHasOldId = true;
     this.#stored = stored;
   }
 

@@ -85,7 +85,7 @@ export class UserUpdates implements OnApplicationShutdown {
       const failure = await this.#sweepUntilDone(update, changed);
       if (failure !== null) throw failure;
     } catch (error) {
-      throw isIncomplete(error) ? told(error, changed.size) : error;
+      throw isIncomplete(error) ? withCount(error, changed.size) : error;
     }
     return changed.size;
   }
@@ -238,7 +238,7 @@ function isIncomplete(error: unknown): error is SessionBackendError | SessionCon
 }
 
 /** The same error, which says what was done. */
-function told<E extends SessionError>(error: E, count: number): E {
+function withCount<E extends SessionError>(error: E, count: number): E {
   const sessions = count === 1 ? '1 session was' : `${count} sessions were`;
   error.message = `${sessions} changed, and others may not be: ${error.message} Call updateUserSessions() again.`;
   return error;

@@ -6,7 +6,7 @@ class Message {
 }
 
 /** What stands for one message in a context of a type that Nest knows; `undefined`: nothing is certain to. */
-export function messageOf(context: ExecutionContext): object | undefined {
+export function messageIn(context: ExecutionContext): object | undefined {
   switch (context.getType<string>()) {
     case 'ws':
       return markIn(context);
