@@ -252,7 +252,7 @@ export class SessionService {
    * time and absolute expiry stay. Within a request the client gets the token with the response, and `session` itself becomes the session with the new id.
    * A session that was loaded outside of a request ends instead: use the returned one.
    *
-   * @throws SessionConflictError when the session was ended or exchanged meanwhile, or its client came by an old id
+   * @throws SessionConflictError when the session was ended or exchanged meanwhile, or its client has a token of an old id
    * @throws SessionNotFoundError `SESSION_ENDED`, SessionUsageError when the backend cannot keep the old id, or `grace` is none
    */
   async regenerateSessionId(session: Session, options: RegenerateOptions = {}): Promise<LoginResult> {
@@ -267,7 +267,7 @@ export class SessionService {
   /**
    * Puts off the idle expiry now, due or not, and signs a new token for the same id. The older token stays good as long as the session.
    *
-   * @throws as `getSession()`; SessionConflictError for a token of an id that the session has no more
+   * @throws as `getSession()`; SessionConflictError for a token of an id that the session no longer has
    */
   async renewSession(token: string, client: ClientIdentity = {}): Promise<IssuedSession> {
     const budget = this.store.newBudget();
@@ -342,7 +342,7 @@ export class SessionService {
    *
    * @param request the request, or the `ExecutionContext` of a guard or interceptor
    * @throws SessionUsageError when there is no session with a user, or the methods are wrong
-   * @throws SessionConflictError when the session was ended or exchanged meanwhile, or its client came by an old id
+   * @throws SessionConflictError when the session was ended or exchanged meanwhile, or its client has a token of an old id
    * @throws SessionCsrfError when the session came in a cookie, and another site may have sent the request
    */
   async reauthenticate(request: ExecutionContext | object, options: ProofOptions = {}): Promise<LoginResult> {
@@ -424,7 +424,7 @@ export class SessionService {
    * `credentialsChanged()`: what was opened before these ends.
    *
    * A session of a request is watched until the response is closed. One that was loaded outside of a request is watched as long as somebody has the
-   * session or the signal, or listens to it: remove the listener when you need it no more.
+   * session or the signal, or listens to it: remove the listener when you no longer need it.
    *
    * @throws SessionUsageError when `session` is none
    */

@@ -122,7 +122,7 @@ export class RequestLog {
     });
   }
 
-  /** The client has not got flash messages that its session has no more. */
+  /** Flash messages were taken out of the session and did not reach the client. */
   flashLost(error: unknown): void {
     this.#repeated.say('flash lost', (more) => {
       this.#logger.warn(`Flash messages that the client did not get could not be put back: ${messageOf(error)}${more}`);

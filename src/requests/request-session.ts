@@ -35,7 +35,7 @@ export interface RequestSteps extends HolderServices, CommitServices {
  *    session gets its new id, if `rotateEvery` is over.
  * 5. **headers**: then it has them written: the token for the client, `Vary`, cookies to clear (`SessionResponse`).
  *
- * Guard, interceptor, decorators and `SessionService` call these steps. What the request holds between them is in {@link SessionHolder}.
+ * Guard, interceptor, decorators and `SessionService` call these steps. What the request has between them is in {@link SessionHolder}.
  */
 export class RequestSession extends SessionHolder implements CommittedRequest, RenewedRequest {
   readonly #steps: RequestSteps;

@@ -34,8 +34,8 @@ export interface HolderServices extends KnownRequestServices {
 }
 
 /**
- * What a request holds: its session, which a login exchanges for another one, or the reason why it has none; what may be done with it; and what
- * the session asks its holder.
+ * The session that a request has, which a login exchanges for another one, or the reason why it has none; the checks before it is used; and what the
+ * session asks the request, as its listener.
  */
 export abstract class SessionHolder extends KnownRequest implements SessionListener {
   readonly budget: StoreBudget;
@@ -71,7 +71,7 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
     return this.#session === null || Session.stateOf(this.#session).isEnded ? null : this.#session;
   }
 
-  /** Those that it held before a login. */
+  /** Those that the request had before it got this one by a login. */
   get formerSessions(): readonly Session[] {
     return this.#formerSessions;
   }
@@ -82,8 +82,8 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
   }
 
   /**
-   * The id under which the store has something for the token of the request, though the client has no session by it: a binding, or an id that the session
-   * has no more. Null: it has nothing, or there is a session.
+   * The id of the record of a session that is refused to this client: because of a binding, or because the session has a newer id. Null: the store has
+   * no record for the token, or there is a session.
    */
   get refusedId(): SessionId | null {
     return this.#refusedId;
@@ -239,7 +239,7 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
     this.sessionResponse.requireProof(error.required.within);
   }
 
-  // What the session asks its holder, or notifies it of
+  // What the session asks its listener, or notifies it of
 
   accessed(): void {
     if ((this.gate === null || this.gate.hasBegun) && this.#session !== null) this.lateChanges.expect(this.#session);

@@ -223,7 +223,7 @@ export class SessionResponse {
     if (outgoing !== null || clears || this.#forbidsCaching) forbidStoring(response);
   }
 
-  /** Not one for an id that the session has no more: another response has brought the client the token of the newer one. */
+  /** Not one for an id that the session no longer has: another response has brought the client the token of the newer one. */
   get #tokenToSend(): OutgoingToken | null {
     const outgoing = this.#outgoing;
     return outgoing?.kind === 'renewed' && Session.stateOf(outgoing.session).clientHasOldId ? null : outgoing;

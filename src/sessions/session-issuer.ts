@@ -56,7 +56,7 @@ export interface PreparedSession {
   readonly userId: string | null;
 }
 
-/** The session that a new one replaces, as it was read, and what is left in its place. */
+/** The session that a new one replaces, as it was read, and the alias that is left in its place, if any. */
 type Replacement = Required<Pick<NewRecordOptions, 'replaces'>> & Pick<NewRecordOptions, 'alias'>;
 
 /** A new session that is stored, and its token. */
@@ -200,7 +200,7 @@ export class SessionIssuer {
   /**
    * Stores a prepared session. Its token is signed before: if signing fails, no session is left behind.
    *
-   * @param replaced the session that it replaces, as it was read, and the alias that is left in its place; `null`: it replaces none
+   * @param replaced `null`: it replaces none
    * @returns `changed` or `missing` if the session that it should replace has changed or ended
    * @throws SessionConflictError when the user has too many sessions
    */

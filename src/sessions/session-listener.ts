@@ -1,6 +1,6 @@
 import type { SessionCause, SessionEventOrigin } from '../events/session-event.js';
 
-/** What a session asks the one who holds it, or notifies it of, when it is used. A request implements it. */
+/** What a session asks the request that it belongs to, or notifies it of. The holder is the code that uses the session, such as a handler. */
 export interface SessionListener {
   /** The holder accesses `user` or `data`, or adds a flash message. */
   accessed(): void;

@@ -152,8 +152,8 @@ export class SessionLogin {
 
   /**
    * @returns in a request: `session`, which now has the new id. Outside of a request: another object, and `session` has ended.
-   * @throws SessionConflictError when `session` was ended or exchanged by another client meanwhile, or its client came by an id that it has no
-   * more
+   * @throws SessionConflictError when `session` was ended or exchanged by another client meanwhile, or its client has a token of an old
+   * id
    */
   regenerate(session: Session, budget: StoreBudget, newId: NewId = DEAD_AT_ONCE): Promise<IssuedSession> {
     const { cause = 'regenerated' } = newId;

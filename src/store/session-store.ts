@@ -359,7 +359,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
    * faster. It must be pure. If it returns `null`, or a revision that changes nothing, nothing is written.
    *
    * @param known the session as the caller has already read it; saves a read, and may be outdated
-   * @param follows what becomes of an `id` that the session has no more
+   * @param follows what becomes of an `id` that the session no longer has
    * @returns the session as stored, perhaps under a newer id; `null` if there is no such session
    * @throws SessionConflictError when the budget ends before an attempt succeeds
    * @throws SessionDataError when the revision is too large
@@ -422,7 +422,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
    *
    * @param known the session as the caller has already read it; `null` if it has not
    * @param attempt returns `changed` if another writer was faster, `outdated` if it needs the latest version
-   * @param follows what becomes of an `id` that the session has no more; with `never`, `attempt` gets the alias
+   * @param follows what becomes of an `id` that the session no longer has; with `never`, `attempt` gets the alias
    * @returns `null` if there is no such session any more
    * @throws SessionConflictError when the budget ends before
    */

@@ -120,7 +120,7 @@ export class SessionCreation {
     return isListed(record) ? this.#list(list) : { outcome: 'created', evicted: [] };
   }
 
-  /** Whether the session to be replaced has got a new id meanwhile, so that the list has it no more. */
+  /** Whether the session to be replaced has got a new id meanwhile, so that the list no longer has it. */
   async #hasNewId(): Promise<boolean> {
     const { replaces } = this.options;
     return replaces !== undefined && (await this.user.findLiving(replaces.id))?.record.status === 'alias';

@@ -12,7 +12,7 @@ const MOST_TIMEOUTS = 4;
  * The living sessions of a user, none of them left out because it is getting a new id. Between two steps of its creation (`SessionCreation`) the list
  * still has the old session, whose record is an alias, and the new one is not listed yet.
  *
- * What is listed without a record is waited for, until the list has it no more. After `timeoutMs` no creation is under way that began before: the
+ * What is listed without a record is waited for, until the list no longer has it. After `timeoutMs` no creation is under way that began before: the
  * process has died, or Memcached has forgotten the record.
  */
 export async function settledRecords(user: UserSessions, progress?: () => void): Promise<SessionRecord[]> {
