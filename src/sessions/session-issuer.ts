@@ -225,7 +225,8 @@ export class SessionIssuer {
     const signed = this.sign(secret, metadata.absoluteExpiresAt);
     const token = typeof signed === 'string' ? signed : await signed;
     const limit = this.#limits(record) ? this.#limit : undefined;
-    const create = () => this.store.create(record, { limit, ...replaced }, budget);
+    const options = { limit, replaces: replaced?.replaces, alias: replaced?.alias };
+    const create = () => this.store.create(record, options, budget);
     const report = ({ evicted = [] }: CreateResult) => {
       for (const evictedId of evicted) this.endings.announce(evictedId, userId, EVICTED, origin);
     };
