@@ -38,6 +38,7 @@ import {
 import { assertUserId } from './sessions/user-input.js';
 import { UserUpdates } from './sessions/user-updates.js';
 import { SessionStore } from './store/session-store.js';
+import type { StoreBudget } from './store/store-budget.js';
 import { isSessionId } from './tokens/session-secret.js';
 
 /** What `createSession()` takes; everything may be left out. */
@@ -124,8 +125,7 @@ export class SessionService {
    * @throws SessionTokenError, SessionNotFoundError, SessionInvalidError, SessionSecurityError; SessionUsageError when `client` is wrong
    */
   async getSession(token: string, client: ClientIdentity = {}): Promise<Session> {
-    const known = await this.#logMisuse(() => clientIdentityOf(client));
-    const { session } = await this.loader.loadByText(token, known, this.store.newBudget());
+    const { session } = await this.#loadByText(token, client, this.store.newBudget());
     return session;
   }
 
@@ -271,7 +271,7 @@ export class SessionService {
    */
   async renewSession(token: string, client: ClientIdentity = {}): Promise<IssuedSession> {
     const budget = this.store.newBudget();
-    const { session, token: verified } = await this.loader.loadByText(token, client, budget);
+    const { session, token: verified } = await this.#loadByText(token, client, budget);
     if (Session.stateOf(session).clientHasOldId)
       throw new SessionConflictError('The session has a newer id: use its token.');
     const outcome = await this.renewal.touch(session, this.renewal.renewedTimes(session), budget);
@@ -440,6 +440,12 @@ export class SessionService {
    */
   untilEnded(session: Session): Observable<never> {
     return this.signals.untilEnded(this.#checked(session));
+  }
+
+  /** @throws as `getSession()` */
+  async #loadByText(token: string, client: ClientIdentity, budget: StoreBudget) {
+    const known = await this.#logMisuse(() => clientIdentityOf(client));
+    return this.loader.loadByText(token, known, budget);
   }
 
   /** @throws SessionUsageError, which it logs, when `session` is none */

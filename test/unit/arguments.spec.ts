@@ -214,6 +214,24 @@ describe('an argument that is not what it should be', () => {
     await close();
   });
 
+  it.each([null, '127.0.0.1', 7, { ipAddress: 7 }, { userAgent: ['x'] }])(
+    'a client that is none, %j, is a usage error',
+    async (none) => {
+      const { sessions, close } = await startService(new MemoryBackend());
+      const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+      const { token } = await sessions.createSession({ user: { userId: 'ann' } });
+      for (const call of [
+        () => sessions.getSession(token, none as never),
+        () => sessions.renewSession(token, none as never),
+      ]) {
+        await expect(call()).rejects.toThrow(SessionUsageError);
+      }
+      expect(error).toHaveBeenCalledTimes(2);
+      error.mockRestore();
+      await close();
+    },
+  );
+
   it.each([null, 'a session id', 7, ['x']])(
     'options that are none, %j, are a usage error, and nothing is done',
     async (none) => {
