@@ -7,7 +7,7 @@ import { encodePayload, type SessionContent } from '../records/payload.js';
 import type { StoredSession } from '../records/stored-session.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
-import { tagOf } from '../tokens/session-secret.js';
+import { tagOf, type SessionId } from '../tokens/session-secret.js';
 import { SessionContext } from './session-context.js';
 import { SessionEndings } from './session-endings.js';
 import { SessionIssuer, type InsertedSession, type PreparedSession } from './session-issuer.js';
@@ -17,6 +17,12 @@ export const REPLACED = { reason: 'replaced-at-login', by: null } as const;
 
 /** Returns the content of the new session, computed from the old one as it was when it ended. */
 export type SuccessorContent = (old: StoredSession) => SessionContent;
+
+/** The id that the old session had when it was deleted, and the new content, which was computed from it. */
+interface DeletedSession {
+  readonly sessionId: SessionId;
+  readonly content: SessionContent;
+}
 
 interface CrossSlotExchange {
   readonly contentFrom: SuccessorContent;
@@ -63,14 +69,14 @@ export class CrossSlotLogin {
     checkedContentFrom(previous.snapshot());
     const pending = await this.issuer.insert(this.#asPending(prepared), null, origin, budget);
 
-    let isDeleted = false;
+    let deleted: DeletedSession | null = null;
     try {
-      const content = await this.#deleteAsRead(previous, checkedContentFrom, budget);
-      if (content === null) {
+      deleted = await this.#deleteAsRead(previous, checkedContentFrom, budget);
+      if (deleted === null) {
         await this.store.delete(prepared.record.id, budget);
         return null;
       }
-      isDeleted = true;
+      const { content } = deleted;
       const active = this.issuer.limitEvicts
         ? await this.#createInPlaceOf(pending, content, origin, budget)
         : await this.#activate(pending, content, prepared.record.expiresAt, budget);
@@ -79,9 +85,9 @@ export class CrossSlotLogin {
     } catch (error) {
       const { id, version } = pending.stored.record;
       this.store.abandon({ id, versions: [version, version + 1] }, budget);
-      if (isDeleted) {
+      if (deleted !== null) {
         previous.lost();
-        this.endings.announce(previous.record.id, previous.userId, REPLACED, origin);
+        this.endings.announce(deleted.sessionId, previous.userId, REPLACED, origin);
       }
       throw error;
     }
@@ -94,19 +100,19 @@ export class CrossSlotLogin {
     return { ...prepared, record: { ...record, status: 'pending', expiresAt } };
   }
 
-  /** @returns the new content, computed from the old session as it was deleted; `null` if another client had ended it */
+  /** @returns `null` if another client had ended it */
   #deleteAsRead(
     previous: SessionState,
     contentFrom: SuccessorContent,
     budget: StoreBudget,
-  ): Promise<SessionContent | null> {
+  ): Promise<DeletedSession | null> {
     const attempt = async (old: StoredSession) => {
       if (!this.store.isAlive(old)) return null;
       const content = contentFrom(old);
       const { id, version } = old.record;
       const outcome = await this.store.delete(id, budget, { ifVersion: version });
       if (outcome === 'missing') return null;
-      return outcome === 'deleted' ? content : 'changed';
+      return outcome === 'deleted' ? { sessionId: id, content } : 'changed';
     };
     return this.store.retry(previous.record.id, previous.snapshot(), attempt, budget, 'always');
   }

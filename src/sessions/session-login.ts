@@ -102,12 +102,14 @@ export class SessionLogin {
 
   async #replace(previous: Session, login: Login, budget: StoreBudget): Promise<IssuedSession> {
     const state = Session.stateOf(previous);
-    const { sessionId } = previous;
     const { userId } = state;
+    let replacedId = previous.sessionId;
     const fresh = this.issuer.contentOf(login);
     // Checked first: a value that cannot be stored must throw before anything is deleted.
     const carried = this.#carriesOver(state, login) ? state.pendingChanges() : null;
-    const contentFrom: SuccessorContent = ({ content }) => {
+    const contentFrom: SuccessorContent = ({ record, content }) => {
+      // Another request may have given it a newer id since.
+      replacedId = record.id;
       if (carried === null) return fresh;
       const { data, flash, oneTime } = apply(content, carried.changes);
       return { ...fresh, data, flash, oneTime };
@@ -120,9 +122,7 @@ export class SessionLogin {
     else state.continueAs(inserted.stored, carried);
     state.clientHasOldId = false;
     this.issuer.announce(inserted, login.origin);
-    if (exchanged !== null) {
-      this.endings.announce(sessionId, userId, REPLACED, login.origin);
-    }
+    if (exchanged !== null) this.endings.announce(replacedId, userId, REPLACED, login.origin);
     return { session: previous, token: inserted.token };
   }
 
