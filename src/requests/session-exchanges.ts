@@ -95,7 +95,7 @@ export class SessionExchanges {
     request.beforeWrite();
     const { session } = request;
     if (session !== null) {
-      const hasEnded = await this.endings.end(session, LOGOUT, request.budget, { sparesInvalidated: true });
+      const hasEnded = await this.endings.end(session, LOGOUT, request.budget);
       request.ended(session);
       return hasEnded;
     }

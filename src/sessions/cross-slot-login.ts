@@ -87,7 +87,7 @@ export class CrossSlotLogin {
       this.store.abandon({ id, versions: [version, version + 1] }, budget);
       if (deleted !== null) {
         previous.lost();
-        this.endings.announce(deleted.sessionId, previous.userId, REPLACED, origin);
+        this.endings.announce(deleted.sessionId, previous.userId, REPLACED, origin, previous.record.id);
       }
       throw error;
     }

@@ -36,25 +36,17 @@ interface EndingOfAll {
   readonly except?: SessionId | undefined;
 }
 
-interface EndOptions {
-  /** Whether one that was invalidated keeps its record, which tells why it has ended. Default: no. */
+interface EndByIdOptions {
+  /** Default: the client for which the session was created. */
+  readonly origin?: SessionEventOrigin;
+  /** Whether one that was invalidated keeps its record, which tells why it has ended. */
   readonly sparesInvalidated?: boolean;
 }
 
-interface EndByIdOptions extends EndOptions {
-  /** Default: the client for which the session was created. */
-  readonly origin?: SessionEventOrigin;
-}
-
-/** What the event of an ended session contains. */
+/** The fields of an ended session that its event contains. */
 interface EndedSession {
-  readonly sessionId: SessionId;
   readonly userId: string | null;
-  readonly client: Pick<LoginMetadata, 'ipAddress' | 'userAgent'>;
-}
-
-/** What a session is before it is ended. */
-interface FoundSession extends Omit<EndedSession, 'sessionId'> {
+  readonly client: LoginMetadata;
   /** False: it was invalidated or over before, and only its record was left. */
   readonly wasAlive: boolean;
   readonly isInvalidated: boolean;
@@ -71,39 +63,42 @@ export class SessionEndings {
     private readonly watches: SessionWatches,
   ) {}
 
-  /** Called after a session has ended. Emits `ended`, and ends what is bound to the life of the session. */
-  announce(sessionId: string, userId: string | null, ending: Omit<Ending, 'cause'>, origin: SessionEventOrigin): void {
+  /**
+   * Called after a session has ended. Emits `ended`, and ends what is bound to the life of the session.
+   *
+   * @param heldAs the id by which this process knew it, if another process may have given it a newer one since
+   */
+  announce(
+    sessionId: string,
+    userId: string | null,
+    ending: Omit<Ending, 'cause'>,
+    origin: SessionEventOrigin,
+    heldAs = sessionId,
+  ): void {
     this.events.emit({ type: 'ended', sessionId, userId, ...origin, ...ending });
     this.watches.ended(sessionId);
+    if (heldAs !== sessionId) this.watches.ended(heldAs);
   }
 
   /** Ends the session. @returns `false` if it had already ended */
-  end(session: Session, ending: Ending, budget: StoreBudget, options: EndOptions = {}): Promise<boolean> {
+  end(session: Session, ending: Ending, budget: StoreBudget): Promise<boolean> {
     const state = Session.stateOf(session);
     return trace(
       sessionChannels.end,
       { operation: ending.cause, sessionId: state.record.id },
-      () => state.inTurn(() => this.#end(state, ending, budget, options)),
+      () => state.inTurn(() => this.#end(state, ending, budget)),
       endOfOne,
     );
   }
 
-  async #end(
-    state: SessionState,
-    ending: Ending,
-    budget: StoreBudget,
-    { sparesInvalidated = false }: EndOptions,
-  ): Promise<boolean> {
+  async #end(state: SessionState, ending: Ending, budget: StoreBudget): Promise<boolean> {
     if (state.isEnded) return false;
     state.listener?.beforeWrite();
-    const { id, version } = state.record;
-    const outcome = await this.store.delete(id, budget, { ifVersion: version });
-    // Another call has changed it since it was read, or has ended it and kept its record.
-    const isChanged = outcome === 'changed' || outcome === 'alias';
-    const endedId = isChanged ? ((await this.#endPresent(id, sparesInvalidated, budget))?.sessionId ?? null) : id;
+    const { id } = state.record;
+    const sessionId = await this.store.aliases.end(id, budget);
     state.end('ended');
-    if (outcome === 'missing' || endedId === null) return false;
-    this.announce(endedId, state.userId, ending, state.originOf(ending.cause));
+    if (sessionId === null) return false;
+    this.announce(sessionId, state.userId, ending, state.originOf(ending.cause), id);
     return true;
   }
 
@@ -127,23 +122,17 @@ export class SessionEndings {
     budget: StoreBudget,
     { origin, sparesInvalidated = false }: EndByIdOptions,
   ): Promise<boolean> {
-    const ended = await this.#endPresent(sessionId, sparesInvalidated, budget);
-    if (ended === null) return false;
-    this.announce(ended.sessionId, ended.userId, ending, origin ?? originOf(ending.cause, ended.client));
+    const ended = await this.#peek(sessionId, budget);
+    if (sparesInvalidated && ended?.isInvalidated === true) return false;
+    const endedId = await this.store.aliases.end(sessionId, budget);
+    if (endedId === null || ended?.wasAlive === false) return false;
+    const known = origin ?? originOf(ending.cause, ended?.client ?? UNKNOWN_CLIENT);
+    this.announce(endedId, ended?.userId ?? null, ending, known, sessionId);
     return true;
   }
 
-  /** Ends what lives under the id by now. @returns what is known of it; `null` if nothing lived */
-  async #endPresent(id: SessionId, sparesInvalidated: boolean, budget: StoreBudget): Promise<EndedSession | null> {
-    const found = await this.#peek(id, budget);
-    if (sparesInvalidated && found?.isInvalidated === true) return null;
-    const sessionId = await this.store.aliases.end(id, budget);
-    if (sessionId === null || found?.wasAlive === false) return null;
-    return { sessionId, userId: found?.userId ?? null, client: found?.client ?? UNKNOWN_CLIENT };
-  }
-
   /** Reads the session for the event, and whether it has ended already. If that fails, the event has fewer fields, and the session is ended anyway. */
-  async #peek(id: SessionId, budget: StoreBudget): Promise<FoundSession | null> {
+  async #peek(id: SessionId, budget: StoreBudget): Promise<EndedSession | null> {
     try {
       const stored = await this.store.aliases.read(id, 'always', budget);
       if (stored === null) return null;

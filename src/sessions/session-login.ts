@@ -103,7 +103,8 @@ export class SessionLogin {
   async #replace(previous: Session, login: Login, budget: StoreBudget): Promise<IssuedSession> {
     const state = Session.stateOf(previous);
     const { userId } = state;
-    let replacedId = previous.sessionId;
+    const { sessionId } = previous;
+    let replacedId = sessionId;
     const fresh = this.issuer.contentOf(login);
     // Checked first: a value that cannot be stored must throw before anything is deleted.
     const carried = this.#carriesOver(state, login) ? state.pendingChanges() : null;
@@ -122,7 +123,7 @@ export class SessionLogin {
     else state.continueAs(inserted.stored, carried);
     state.clientHasOldId = false;
     this.issuer.announce(inserted, login.origin);
-    if (exchanged !== null) this.endings.announce(replacedId, userId, REPLACED, login.origin);
+    if (exchanged !== null) this.endings.announce(replacedId, userId, REPLACED, login.origin, sessionId);
     return { session: previous, token: inserted.token };
   }
 
