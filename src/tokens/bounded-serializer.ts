@@ -103,6 +103,7 @@ function checkedToken(token: unknown): string {
   );
 }
 
-function isThenable<T extends object | string>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return typeof value === 'object' && 'then' in value;
+/** @param value null: what only a serializer in JavaScript returns */
+function isThenable<T extends object | string>(value: T | PromiseLike<T> | null): value is PromiseLike<T> {
+  return typeof value === 'object' && value !== null && 'then' in value;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import { createHmac } from 'node:crypto';
-import { MemoryBackend, SessionBackendError, type TokenSerializer } from 'nestjs-sessionx';
+import { MemoryBackend, SessionBackendError, SessionUsageError, type TokenSerializer } from 'nestjs-sessionx';
 
 import { SessionContext } from '../../src/sessions/session-context.js';
 import { BoundedSerializer } from '../../src/tokens/bounded-serializer.js';
@@ -118,6 +118,16 @@ describe('the verifier', () => {
       expect((await new TokenVerifier({ serialize: () => '', verify }).verify(token)).valid).toBe(false);
     }
   });
+});
+
+it.each([null, undefined, 7, {}])('a serializer whose token is %j is a usage error', async (none) => {
+  const tokenFormat: TokenSerializer = {
+    serialize: () => none as never,
+    verify: () => ({ valid: false, fault: 'TOKEN_FORGED' }),
+  };
+  const { sessions, close } = await startService(new MemoryBackend(), { tokenFormat });
+  await expect(sessions.createSession()).rejects.toThrow(SessionUsageError);
+  await close();
 });
 
 describe('what the verifier remembers', () => {
