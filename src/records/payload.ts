@@ -13,7 +13,7 @@ const SCHEMA_NUMBER = /^\{"schema":(\d{1,9})[,}]/;
 
 /** What the first line of a payload is made of. Each number takes a fixed number of characters, filled up with spaces from the left. */
 export const BEFORE_ID = `{"schema":${SCHEMA},"id":"`;
-const BEFORE_CHECKSUM = '","crc32":';
+export const BEFORE_CHECKSUM = '","crc32":';
 const BEFORE_CREATED_AT = ',"createdAt":';
 const BEFORE_TTL = ',"ttlMs":';
 const BEFORE_ABSOLUTE_END = ',"absoluteExpiresAt":';
@@ -27,7 +27,8 @@ export const NO_USER = 'null';
 
 /** Where the parts of a payload stand. */
 export const ID_AT = BEFORE_ID.length;
-export const CHECKSUM_AT = ID_AT + ID_CHARS + BEFORE_CHECKSUM.length;
+export const BEFORE_CHECKSUM_AT = ID_AT + ID_CHARS;
+export const CHECKSUM_AT = BEFORE_CHECKSUM_AT + BEFORE_CHECKSUM.length;
 /** The checksum covers everything from here. What comes before it is compared. */
 export const COVERED_AT = CHECKSUM_AT + CHECKSUM_CHARS;
 export const CREATED_AT_AT = COVERED_AT + BEFORE_CREATED_AT.length;

@@ -6,6 +6,8 @@ import { isStorable } from './json-value.js';
 import type { StoredOneTimeValue } from './one-time-value.js';
 import {
   ABSOLUTE_END_AT,
+  BEFORE_CHECKSUM,
+  BEFORE_CHECKSUM_AT,
   BEFORE_ID,
   CHECKSUM_AT,
   CHECKSUM_CHARS,
@@ -48,6 +50,7 @@ export function decodePayload(record: PayloadOfRecord, report?: DamageReport): S
   const head = headOf(payload, USER_AT);
   if (!head.startsWith(BEFORE_ID)) throw new DamagedRecordError('it has no schema number of ours');
   if (!head.startsWith(id, ID_AT)) throw new DamagedRecordError('it belongs to another session');
+  if (!head.startsWith(BEFORE_CHECKSUM, BEFORE_CHECKSUM_AT)) throw new DamagedRecordError('it has no checksum');
   // Bytes that are not UTF-8 fail here too: the decoder has put other characters in their place.
   if (checksumFrom(payload, COVERED_AT) !== filledNumberAt(head, CHECKSUM_AT, CHECKSUM_CHARS)) {
     throw new DamagedRecordError('its checksum is wrong, so it was changed or cut off');

@@ -60,6 +60,7 @@ const payloads: [what: string, damage: Damage][] = [
   ['with a byte that is not UTF-8', (text) => splice(text, 'the content', Buffer.from([0x63, 0x61, 0x66, 0xe9]))],
   ['with a character that is cut', (text) => splice(text, 'the content', Buffer.from('😀').subarray(0, 2))],
   ['with one character for another', (text) => text.replace('the content', 'the contend')],
+  ['with one character for another before its checksum', (text) => text.replace('"crc32":', '"crc33":')],
   ['with a time that is another', (text) => text.replace(/("createdAt": )1/, '$12')],
   ['with another checksum', (text) => text.replace(/("crc32": *)\d/, '$10')],
   ['with a checksum that is none', (text) => text.replace(/("crc32": *)\d/, '$1x')],
