@@ -172,8 +172,10 @@ export interface SessionBackend {
 
   /**
    * Removes a record and its entry in the index. To remove what is not there is `missing`, not an error. An alias stays, see {@link DeleteResult}.
+   * An invalidated session stays too, and is `missing`: it has ended already, and goes on to say why.
    *
-   * @param options with `ifVersion`, a record of another version stays as it is, also one that is not complete yet
+   * @param options with `ifVersion`, a record of that version is removed whatever its status, and one of another version stays as it is, also one
+   * that is not complete yet
    */
   delete(id: SessionId, options?: { readonly ifVersion?: number }): Promise<DeleteResult>;
 

@@ -177,7 +177,7 @@ export class SessionExchanges {
     const { refusedId } = request;
     if (refusedId === null) return false;
     const origin = request.origin(ending.cause);
-    return this.endings.endById(refusedId, ending, request.budget, { origin, sparesInvalidated: true });
+    return this.endings.endById(refusedId, ending, request.budget, { origin });
   }
 
   /** Ends the sessions that several cookies of the request name: the client has one session or none. Returns how many lived. */

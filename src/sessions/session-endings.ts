@@ -39,8 +39,6 @@ interface EndingOfAll {
 interface EndByIdOptions {
   /** Default: the client for which the session was created. */
   readonly origin?: SessionEventOrigin;
-  /** Whether one that was invalidated keeps its record, which tells why it has ended. */
-  readonly sparesInvalidated?: boolean;
 }
 
 /** The fields of an ended session that its event contains. */
@@ -49,7 +47,6 @@ interface EndedSession {
   readonly client: LoginMetadata;
   /** False: it was invalidated or over before, and only its record was left. */
   readonly wasAlive: boolean;
-  readonly isInvalidated: boolean;
 }
 
 /** Ends sessions, each with its `ended` event, unless nothing is known of its end. */
@@ -120,10 +117,9 @@ export class SessionEndings {
     sessionId: SessionId,
     ending: Ending,
     budget: StoreBudget,
-    { origin, sparesInvalidated = false }: EndByIdOptions,
+    { origin }: EndByIdOptions,
   ): Promise<boolean> {
     const ended = await this.#peek(sessionId, budget);
-    if (sparesInvalidated && ended?.isInvalidated === true) return false;
     const endedId = await this.store.aliases.end(sessionId, budget);
     if (endedId === null || ended?.wasAlive === false) return false;
     const known = origin ?? originOf(ending.cause, ended?.client ?? UNKNOWN_CLIENT);
@@ -138,8 +134,7 @@ export class SessionEndings {
       if (stored === null) return null;
       const { content } = stored;
       const wasAlive = this.store.isAlive(stored);
-      const isInvalidated = stored.record.status === 'invalidated';
-      return { userId: content.user?.userId ?? null, client: content.readLogin(), wasAlive, isInvalidated };
+      return { userId: content.user?.userId ?? null, client: content.readLogin(), wasAlive };
     } catch {
       return null;
     }

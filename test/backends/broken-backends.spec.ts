@@ -56,6 +56,7 @@ const broken: [fault: string, create: () => SessionBackend, caughtBy: RegExp][] 
   ['says that it has replaced', () => new Broken.SaysThatItReplaced(), /^replace stores a new version/],
   ['takes times back by replacing', () => new Broken.TakesTimesBackByReplacing(), /^replace does not take back/],
   ['deletes whatever the version is', () => new Broken.DeletesWhateverTheVersion(), /^delete with a version spares/],
+  ['deletes the invalidated', () => new Broken.DeletesTheInvalidated(), /^delete without a version leaves/],
   ['checks what it deletes, then acts', () => new Broken.DeletesByCheckThenAct(), /^of two deletions of one/],
   ['checks what it replaces, then acts', () => new Broken.ReplacesByCheckThenAct(), /^of two sessions that replace/],
   ['fails at ping', () => new Broken.FailsPing(), /^ping resolves/],

@@ -285,6 +285,45 @@ describe('a session between two steps of its move', () => {
     },
   );
 
+  it('ends by a deletion of a session that was loaded before, which waits for no move', async () => {
+    const held = await other.sessions.getSession(token);
+    const { renewal, letGo } = await moving();
+    expect(await other.sessions.deleteSession(held)).toBe(true);
+    letGo();
+    await expect(renewal).rejects.toThrow(SessionNotFoundError);
+    await expect(opposite.sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
+  });
+
+  it('ends once by a deletion and by an invalidation that moves it', async () => {
+    const held = await other.sessions.getSession(token);
+    const inNew = stopped.stopNext('replace');
+    const invalidation = mover.sessions.invalidateSession(await mover.sessions.getSession(token));
+    await inNew.arrived;
+    // It is not there, and is moved there.
+    const placing = stopped.stopNext('replace');
+    inNew.letGo();
+    await placing.arrived;
+    expect(await other.sessions.deleteSession(held)).toBe(true);
+    placing.letGo();
+    expect(await invalidation).toBe(false);
+    expect([mover, other].flatMap(({ events }) => events)).toMatchObject([{ type: 'ended', reason: 'deleted' }]);
+    await expect(other.sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
+  });
+
+  it('ends once by a deletion and by an invalidation that comes before it', async () => {
+    await mover.sessions.renewSession(token);
+    const held = await other.sessions.getSession(token);
+    const deleting = seen[0].stopNext('delete');
+    const deletion = other.sessions.deleteSession(held);
+    await deleting.arrived;
+    expect(await mover.sessions.invalidateSession(await mover.sessions.getSession(token))).toBe(true);
+    deleting.letGo();
+    expect(await deletion).toBe(false);
+    const ends = [mover, other].flatMap(({ events }) => events).filter(({ type }) => type === 'ended');
+    expect(ends).toMatchObject([{ reason: 'invalidated' }]);
+    await expect(opposite.sessions.getSession(token)).rejects.toMatchObject({ code: 'SESSION_INVALIDATED' });
+  });
+
   it('leaves nothing in the new store when it was ended before it was taken out of the old one', async () => {
     const gated = new BarrierBackend(memory);
     const late = await startService(new MigratingBackend(new RedisBackend(redis.url), gated.backend), options, clock);

@@ -187,6 +187,18 @@ describe.each(setups)('events for an audit log, on $name and $platform', ({ stor
     ]);
   });
 
+  it('a logout of a session that was invalidated meanwhile ends it no second time, and it goes on to say why', async () => {
+    const { token } = await sessions.createSession({ user: ANN });
+    events = [];
+    await run(token, async ({ sessions: all, request }) => {
+      await all.current(request);
+      await sessions.invalidateSession(await sessions.getSession(token), { by: 'admin-1' });
+      expect(await all.logout(request)).toBe(false);
+    });
+    expect(events).toMatchObject([{ type: 'ended', reason: 'invalidated', by: 'admin-1' }]);
+    await expect(sessions.getSession(token)).rejects.toMatchObject({ code: 'SESSION_INVALIDATED' });
+  });
+
   it('a login in the place of a session that another process has given a new id tells the end of that', async () => {
     const other = await startService(store.another(), { backendTimeout: 10_000 }, app.clock);
     for (const user of [ANN, null]) {

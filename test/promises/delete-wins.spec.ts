@@ -102,16 +102,17 @@ describe.each(everyBackend())('what has ended stays so, on $name', (store) => {
     expect(await two.sessions.deleteSession('not an id')).toBe(false);
   });
 
-  it.each<[string, (service: ServiceUnderTest, issued: IssuedSession) => Promise<unknown>]>([
-    ['was invalidated', ({ sessions }, { session }) => sessions.invalidateSession(session)],
+  it.each<[string, (service: ServiceUnderTest, issued: IssuedSession) => Promise<unknown>, code: string]>([
+    ['was invalidated', ({ sessions }, { session }) => sessions.invalidateSession(session), 'SESSION_INVALIDATED'],
     [
       'is over since its lifetime was made shorter',
       async ({ sessions, clock }, { session }) => {
         await sessions.setLifetime(session, { ttl: 5 });
         clock.advanceSeconds(6);
       },
+      'SESSION_NOT_FOUND',
     ],
-  ])('to delete one that %s says that nothing was there, and is no second end', async (_, end) => {
+  ])('to delete one that %s says that nothing was there, and is no second end', async (_, end, code) => {
     for (const user of [null, { userId: 'erik' }]) {
       const issued = await one.sessions.createSession({ user });
       const { sessionId } = issued.session;
@@ -119,8 +120,24 @@ describe.each(everyBackend())('what has ended stays so, on $name', (store) => {
       const ends = () => two.events.filter((event) => event.type === 'ended' && event.sessionId === sessionId);
       expect(await two.sessions.deleteSession(sessionId)).toBe(false);
       expect(ends()).toEqual([]);
-      // Its record has gone all the same.
-      await expect(two.sessions.getSession(issued.token)).rejects.toThrow(SessionNotFoundError);
+      await expect(two.sessions.getSession(issued.token)).rejects.toMatchObject({ code });
+    }
+  });
+
+  it('a deletion that was under way when another process invalidated the session is no second end, and it goes on to say why', async () => {
+    const cases = [null, { userId: 'fay' }].flatMap((user) => [false, true].map((byId) => ({ user, byId })));
+    for (const { user, byId } of cases) {
+      const { token } = await one.sessions.createSession({ user });
+      const held = await one.sessions.getSession(token);
+      for (const { events } of [one, two]) events.length = 0;
+      const stopped = barrier.stopNext('delete');
+      const deletion = one.sessions.deleteSession(byId ? held.sessionId : held);
+      await stopped.arrived;
+      expect(await two.sessions.invalidateSession(await two.sessions.getSession(token))).toBe(true);
+      stopped.letGo();
+      expect(await deletion).toBe(false);
+      expect([...one.events, ...two.events]).toMatchObject([{ type: 'ended', reason: 'invalidated' }]);
+      await expect(one.sessions.getSession(token)).rejects.toMatchObject({ code: 'SESSION_INVALIDATED' });
     }
   });
 

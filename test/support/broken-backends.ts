@@ -307,6 +307,13 @@ export class DeletesWhateverTheVersion extends MemoryBackend {
   }
 }
 
+export class DeletesTheInvalidated extends MemoryBackend {
+  override async delete(id: Id, options?: { ifVersion?: number }): Promise<DeleteResult> {
+    const present = await this.read(id);
+    return super.delete(id, present?.status === 'invalidated' ? { ifVersion: present.version } : options);
+  }
+}
+
 export class DeletesByCheckThenAct extends MemoryBackend {
   override async delete(id: Id): Promise<'deleted' | 'changed' | 'missing'> {
     const present = await this.read(id);

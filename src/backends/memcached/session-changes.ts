@@ -86,6 +86,7 @@ export async function deleteRecord(
     const record = tryDecode(id, item);
     const lives = record !== null && isAlive(user, record, list);
     if (lives && ifVersion === undefined && record.status === 'alias' && !isBlankAlias(record)) return 'alias';
+    if (lives && ifVersion === undefined && record.status === 'invalidated') return 'missing';
     // Not even one that does not live: it may be in the making.
     if (record !== null && ifVersion !== undefined && record.version !== ifVersion)
       return lives ? 'changed' : 'missing';

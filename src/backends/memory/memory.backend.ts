@@ -131,6 +131,7 @@ export class MemoryBackend implements SessionBackend {
     const present = this.#find(id);
     if (present === undefined) return Promise.resolve('missing');
     if (present.status === 'alias' && ifVersion === undefined) return Promise.resolve('alias');
+    if (present.status === 'invalidated' && ifVersion === undefined) return Promise.resolve('missing');
     if (ifVersion !== undefined && present.version !== ifVersion) return Promise.resolve('changed');
     this.#records.remove(present);
     if (present.status === 'active') this.#tellEnded([id]);

@@ -161,6 +161,7 @@ export class MigratingBackend implements SessionBackend {
       }
       const { version, status } = found.record;
       if (status === 'alias' && ifVersion === undefined) return 'alias';
+      if (status === 'invalidated' && ifVersion === undefined) return 'missing';
       if (ifVersion !== undefined && ifVersion !== version) return 'changed';
       const outcome = await this[found.at].delete(id, { ifVersion: version });
       return outcome === 'deleted' ? outcome : UNSETTLED;

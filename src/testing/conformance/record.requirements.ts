@@ -197,6 +197,20 @@ export const RECORD_REQUIREMENTS: readonly Requirement[] = [
     },
   ],
   [
+    'delete without a version leaves an invalidated session as it is, and takes it for missing',
+    async (arena) => {
+      for (const user of [arena.user, null]) {
+        const record = await arena.stored(user);
+        const invalidated = { ...record, version: 2, status: 'invalidated' as const };
+        await arena.two.replace(invalidated, 1);
+        strictEqual(await arena.one.delete(record.id), 'missing');
+        deepStrictEqual(await arena.read(record.id), invalidated);
+        strictEqual(await arena.one.delete(record.id, { ifVersion: 2 }), 'deleted');
+        strictEqual(await arena.read(record.id), null);
+      }
+    },
+  ],
+  [
     'a record is not usable past its expiry, to the millisecond, however long the store keeps it',
     async (arena) => {
       const record = await arena.stored(arena.user, { lifetimeMs: 10_000 });
