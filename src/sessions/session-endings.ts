@@ -214,8 +214,8 @@ export class SessionEndings {
     const origin = state.originOf(state.userId === null ? 'start' : 'login');
     state.end('ended');
     try {
-      await this.store.delete(id, budget);
-      this.announce(id, state.userId, { reason: 'deleted', by: null }, origin);
+      const outcome = await this.store.delete(id, budget);
+      if (outcome === 'deleted') this.announce(id, state.userId, { reason: 'deleted', by: null }, origin);
     } catch (error) {
       // A change may have failed before the deletion. It may still take effect and create the next version.
       this.store.abandon({ id, versions: [version, version + 1] }, budget);

@@ -174,6 +174,22 @@ describe.each(setups)('events for an audit log, on $name and $platform', ({ stor
     ]);
   });
 
+  it('a login that cannot be stored ends its session no second time where a log-out everywhere has', async () => {
+    app.app.get(Handlers).current = async ({ sessions: all, request }) => {
+      const { session } = await all.login(request, ANN);
+      session.data.first = true;
+      await all.deleteUserSessions('ann', { by: 'admin-1' });
+      barrier.fail('replace');
+    };
+    const response = await app.fetch('/run', { method: 'POST', headers: { 'user-agent': CLIENT.userAgent } });
+    barrier.heal();
+    expect(response.status).toBe(503);
+    expect(events).toMatchObject([
+      { type: 'created', cause: 'login' },
+      { type: 'ended', by: 'admin-1' },
+    ]);
+  });
+
   it('a login in the place of a session that has ended meanwhile ends it no second time', async () => {
     const { session, token } = await sessions.createSession({ user: ANN });
     events = [];
