@@ -91,12 +91,24 @@ describe('options', () => {
     ['slidingThreshold', 1.1],
     ['slidingThreshold', -0.1],
     ['touchInterval', -1],
+    ['passive', '/poll'],
+    ['rotateEvery', 0.9],
+    ['rotateGrace', 0],
+    ['rotateGrace', 301],
+    ['onReuse', 'end'],
+    ['liveCheckInterval', 0],
+    ['liveCheckInterval', 86_401],
+    ['revalidateEvery', -1],
     ['headerName', 'X Token'],
     ['headerName', 'X-Token\r\nSet-Cookie'],
     ['headerName', ''],
     ['headerName', 'Set-Cookie'],
     ['headerName', 'authorization'],
     ['headerName', 'Content-Type'],
+    ['headerName', 'Access-Control-Token'],
+    ['headerName', 'Proxy-Token'],
+    ['headerName', 'Sec-Token'],
+    ['headerName', 'x'.repeat(65)],
     ['useBearerToken', 1],
     ['tokenSourcePriority', []],
     ['tokenSourcePriority', ['header', 'header']],
@@ -105,6 +117,11 @@ describe('options', () => {
     ['tokenFormat', 'none'],
     ['tokenFormat', {}],
     ['ipBinding', { ipv4Prefix: 33 }],
+    ['ipBinding', { ipv4Prefix: 0 }],
+    ['ipBinding', { ipv4Prefix: 24.5 }],
+    ['ipBinding', { ipv4Prefix: '24' }],
+    ['ipBinding', { ipv6Prefix: 0 }],
+    ['ipBinding', { ipv6Prefix: 129 }],
     ['ipBinding', { ipv5Prefix: 8 }],
     ['ipBinding', 24],
     ['userAgentBinding', null],
@@ -123,6 +140,7 @@ describe('options', () => {
     ['maxSessionBytes', '65536'],
     ['maxSessionBytes', null],
     ['maxSessionBytes', Infinity],
+    ['maxSessionBytes', 2 ** 29 + 1],
     ['maxSessionsPerUser', Infinity],
     ['onSessionLimit', 'evict'],
     ['enableCsrf', 'yes'],
@@ -133,6 +151,28 @@ describe('options', () => {
 
   it.each(wrong)('%s: %p stops the start, by name', (option, value) => {
     expect(faults({ secretKey: SECRET_KEY, [option]: value })).toContain(option);
+  });
+
+  it.each<[option: string, value: unknown]>([
+    ['secretKey', SECRET_KEY.slice(0, 32)],
+    ['absoluteTimeout', 3_153_600_000],
+    ['slidingThreshold', 0],
+    ['slidingThreshold', 1],
+    ['touchInterval', 0],
+    ['rotateEvery', 1],
+    ['rotateGrace', 300],
+    ['liveCheckInterval', 0.1],
+    ['headerName', 'x'.repeat(64)],
+    ['ipBinding', { ipv4Prefix: 1, ipv6Prefix: 1 }],
+    ['ipBinding', { ipv4Prefix: 32, ipv6Prefix: 128 }],
+    ['backendKeyPrefix', 'x'.repeat(100)],
+    ['backendTimeout', 1],
+    ['backendTimeout', 2 ** 31 - 1],
+    ['maxSessionBytes', 256],
+    ['maxSessionBytes', 2 ** 29],
+    ['maxSessionsPerUser', 1],
+  ])('%s: %p is the last value that is accepted', (option, value) => {
+    expect(faults({ secretKey: SECRET_KEY, [option]: value })).toBe('');
   });
 
   it('bearer switched off and bearer alone leave no place for a token', () => {
@@ -153,6 +193,7 @@ describe('options', () => {
     [{ name: 'x'.repeat(65) }, 'cookie.name'],
     [{ path: 'app' }, 'cookie.path'],
     [{ path: '/a;Domain=b' }, 'cookie.path'],
+    [{ name: 'sid', path: `/${'x'.repeat(256)}` }, 'cookie.path'],
     [{ name: 'sid', domain: 'a b' }, 'cookie.domain'],
     [{ name: 'sid', domain: 'example.com; Secure' }, 'cookie.domain'],
     [{ name: 'sid', domain: '' }, 'cookie.domain'],
@@ -170,6 +211,7 @@ describe('options', () => {
     [{ domain: 'example.com' }, '__Host-session can have no cookie.domain'],
     [{ path: '/app' }, '__Host-session needs the cookie.path /'],
     [{ name: '__HOST-sid', domain: 'example.com' }, 'can have no cookie.domain'],
+    [{ name: '__SECURE-sid', secure: false }, '__SECURE-sid needs cookie.secure'],
     [{ name: '__Host-Http-sid', path: '/app' }, 'needs the cookie.path /'],
     [{ name: '__Secure-sid', secure: false }, '__Secure-sid needs cookie.secure'],
     [{ name: '__Http-sid', secure: false }, '__Http-sid needs cookie.secure'],
@@ -308,7 +350,7 @@ describe('options', () => {
   });
 
   it('former cookies are taken as they are given', () => {
-    const former = [{ name: 'sid', domain: 'example.com', path: '/app', partitioned: false }, { name: '__Host-sid' }];
+    const former = [{ name: 'sid', domain: 'Example.com', path: '/app', partitioned: false }, { name: '__Host-sid' }];
     const { cookie } = validateOptions({
       secretKey: SECRET_KEY,
       tokenSourcePriority: ['cookie'],
@@ -352,6 +394,7 @@ describe('options', () => {
     [{ allowedOrigins: ['*'] }, 'csrf.allowedOrigins'],
     [{ allowedOrigins: ['https://*.example.com'] }, 'csrf.allowedOrigins'],
     [{ allowedOrigins: ['null'] }, 'csrf.allowedOrigins'],
+    [{ allowedOrigins: ['capacitor://localhost/'] }, 'csrf.allowedOrigins'],
     [{ allowedOrigins: [/a/] }, 'csrf.allowedOrigins'],
     [{ requireToken: 1 }, 'csrf.requireToken'],
     [{ headerName: 'X CSRF' }, 'csrf.headerName'],
@@ -359,6 +402,7 @@ describe('options', () => {
     [{ headerName: 'Origin' }, 'csrf.headerName'],
     [{ headerName: 'x-session-token' }, 'csrf.headerName cannot be headerName too'],
     [{ fieldName: '__proto__' }, 'csrf.fieldName'],
+    [{ fieldName: 'x'.repeat(65) }, 'csrf.fieldName'],
     [{ cookieName: 'csrf' }, 'no option named "csrf.cookieName"'],
   ])('csrf %j stops the start: %s', (csrf, said) => {
     expect(faults({ secretKey: SECRET_KEY, csrf })).toContain(said);
@@ -370,6 +414,7 @@ describe('options', () => {
     [[], 'jwt must be an object'],
     [{ issuer: '' }, 'jwt.issuer'],
     [{ issuer: 'a b' }, 'jwt.issuer'],
+    [{ issuer: 'a\n' }, 'jwt.issuer'],
     [{ issuer: 'x'.repeat(201) }, 'jwt.issuer'],
     [{ issuer: ['a'] }, 'jwt.issuer'],
     [{ audience: '' }, 'jwt.audience'],
