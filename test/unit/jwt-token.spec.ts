@@ -315,6 +315,7 @@ describe('a JWT', () => {
     expect(warn).not.toHaveBeenCalled();
     expect(await faultOf(signed(header, { ...payload, iat: at(60_001) }))).toBe('TOKEN_FORGED');
     expect(await faultOf(signed(header, { ...payload, nbf: at(60_001) }))).toBe('TOKEN_FORGED');
+    expect(await faultOf(signed(header, { ...payload, iat: at(60_001), nbf: at(0) }))).toBe('TOKEN_FORGED');
     expect(await faultOf(signed(header, { ...payload, nbf: at(600_000) }))).toBe('TOKEN_FORGED');
     expect(warn.mock.calls).toEqual([[expect.stringContaining('by 61 seconds')]]);
     expect(warn.mock.calls[0]![0]).not.toContain(secret);
@@ -381,10 +382,12 @@ describe('the verifier, for tokens that may expire', () => {
 
 describe('jose', () => {
   it('that is missing is named with what to run', async () => {
-    const missing = Object.assign(new Error("Cannot find package 'jose'"), { code: 'ERR_MODULE_NOT_FOUND' });
-    await expect(loadJose(() => Promise.reject(missing))).rejects.toThrow(
-      "tokenFormat 'jwt' needs the package jose, which is not installed. Run: npm install jose@6",
-    );
+    for (const code of ['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND']) {
+      const missing = Object.assign(new Error("Cannot find package 'jose'"), { code });
+      await expect(loadJose(() => Promise.reject(missing))).rejects.toThrow(
+        "tokenFormat 'jwt' needs the package jose, which is not installed. Run: npm install jose@6",
+      );
+    }
     await expect(loadJose(() => Promise.reject(new SyntaxError('Unexpected token')))).rejects.toThrow(
       'cannot be loaded (Unexpected token)',
     );

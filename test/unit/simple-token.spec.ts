@@ -106,6 +106,29 @@ describe('the verifier', () => {
     expect(verified).toBe(4);
   });
 
+  it('forgets the oldest of more than 10,000 tokens', () => {
+    const verified: string[] = [];
+    const verifier = new TokenVerifier({
+      verdictsAreFinal: true,
+      serialize: () => token,
+      verify: (text) => {
+        verified.push(text);
+        return { valid: true, claims, outdated: false };
+      },
+    });
+    for (let count = 0; count < 10_001; count++) void verifier.verify(`token-${count}`);
+    for (const text of ['token-1', 'token-10000', 'token-0']) void verifier.verify(text);
+    expect(verified.slice(10_001)).toEqual(['token-0']);
+  });
+
+  it('shows the serializer no text of more than 4,096 characters', () => {
+    const verify = jest.fn(() => ({ valid: true as const, claims, outdated: false }));
+    const verifier = new TokenVerifier({ serialize: () => token, verify });
+    expect(verifier.verify('x'.repeat(4097))).toEqual({ valid: false, fault: 'TOKEN_MALFORMED' });
+    expect(verify).not.toHaveBeenCalled();
+    expect(verifier.verify('x'.repeat(4096))).toMatchObject({ valid: true });
+  });
+
   it('rejects the token when the serializer throws, rejects, or names a secret that is none', async () => {
     const failing = [
       () => {
@@ -120,13 +143,31 @@ describe('the verifier', () => {
   });
 });
 
-it.each([null, undefined, 7, {}])('a serializer whose token is %j is a usage error', async (none) => {
+it.each([null, undefined, 7, {}])(
+  'a serializer whose token is %j is a usage error, also by a promise',
+  async (none) => {
+    for (const made of [none, Promise.resolve(none)]) {
+      const tokenFormat: TokenSerializer = {
+        serialize: () => made as never,
+        verify: () => ({ valid: false, fault: 'TOKEN_FORGED' }),
+      };
+      const { sessions, close } = await startService(new MemoryBackend(), { tokenFormat });
+      await expect(sessions.createSession()).rejects.toThrow(SessionUsageError);
+      await close();
+    }
+  },
+);
+
+it('a serializer that says nothing of its verdicts may refuse a token that it has accepted before', async () => {
+  let isRevoked = false;
   const tokenFormat: TokenSerializer = {
-    serialize: () => none as never,
-    verify: () => ({ valid: false, fault: 'TOKEN_FORGED' }),
+    serialize: () => token,
+    verify: () => (isRevoked ? { valid: false, fault: 'TOKEN_FORGED' } : { valid: true, claims, outdated: false }),
   };
   const { sessions, close } = await startService(new MemoryBackend(), { tokenFormat });
-  await expect(sessions.createSession()).rejects.toThrow(SessionUsageError);
+  await expect(sessions.getSession(token)).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' });
+  isRevoked = true;
+  await expect(sessions.getSession(token)).rejects.toMatchObject({ code: 'TOKEN_FORGED' });
   await close();
 });
 
@@ -214,6 +255,17 @@ describe('a serializer that does not settle', () => {
     }
   });
 
+  it('leaves no timer behind where it settles later', async () => {
+    const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+    const later: TokenSerializer = { serialize: () => Promise.resolve(token), verify: serializer.verify };
+    const service = await startService(new MemoryBackend(), { tokenFormat: later, backendTimeout: 60_000 });
+    await service.sessions.createSession();
+    const before = timers();
+    await service.sessions.createSession();
+    expect(timers()).toBe(before);
+    await service.close();
+  });
+
   it('starts no timer where it settles at once', async () => {
     const timeout = jest.spyOn(globalThis, 'setTimeout');
     const service = await startService(new MemoryBackend());
@@ -250,6 +302,17 @@ describe('secrets and ids', () => {
     expect(secrets.size).toBe(200_000);
     for (const bytes of [1, 9, 12, 24, 4096])
       expect(Buffer.from(pools[0]!.base64url(bytes), 'base64url')).toHaveLength(bytes);
+  });
+
+  it('the pool of random bytes keeps none that it has given out', () => {
+    const alloc = jest.spyOn(Buffer, 'alloc');
+    const pool = new RandomPool();
+    const [bytes] = alloc.mock.results.map(({ value }) => value as Buffer);
+    alloc.mockRestore();
+    const [first, second] = [pool.base64url(24), pool.base64url(24)];
+    for (const text of [first, second]) expect(bytes!.includes(Buffer.from(text, 'base64url'))).toBe(false);
+    // The bytes that come next are there, so this is the pool.
+    expect(bytes!.subarray(48, 72).toString('base64url')).toBe(pool.base64url(24));
   });
 
   it('without random bytes there is no session, and no weaker id', async () => {

@@ -146,17 +146,20 @@ describe('a call that is wrong', () => {
     });
   });
 
-  it('of the verify() of a serializer by itself refuses the token, and is in the log once a minute', async () => {
-    const broken: TokenSerializer = {
-      serialize: ({ secret }) => secret,
-      verify: () => (undefined as unknown as { valid: () => never }).valid(),
-    };
-    await start(new MemoryBackend(), { tokenFormat: broken });
-    for (let round = 0; round < 3; round++) {
-      await expect(service.sessions.getSession('x')).rejects.toMatchObject({ status: 401 });
-    }
-    expect(lines.error).toEqual([expect.stringContaining('verify() of the TokenSerializer failed')]);
-  });
+  it.each<[string, TokenSerializer['verify']]>([
+    ['', () => (undefined as unknown as { valid: () => never }).valid()],
+    [', by a promise,', () => Promise.reject(new ReferenceError('keys is not defined'))],
+  ])(
+    'of the verify() of a serializer by itself%s refuses the token, and is in the log once a minute',
+    async (_, verify) => {
+      const broken: TokenSerializer = { serialize: ({ secret }) => secret, verify };
+      await start(new MemoryBackend(), { tokenFormat: broken });
+      for (let round = 0; round < 3; round++) {
+        await expect(service.sessions.getSession('x')).rejects.toMatchObject({ status: 401 });
+      }
+      expect(lines.error).toEqual([expect.stringContaining('verify() of the TokenSerializer failed')]);
+    },
+  );
 });
 
 describe('what is provided in the place of the own', () => {
