@@ -466,6 +466,7 @@ describe.each(setups)('flash messages and their delivery, on $name and $platform
       ['a prerender', 'GET', { 'sec-purpose': 'prefetch;prerender' }],
       ['a prefetch of an older browser', 'GET', { purpose: 'prefetch' }],
       ['a prefetch of an older Firefox', 'GET', { 'x-moz': 'prefetch' }],
+      ['a preview of an older Safari', 'GET', { 'x-purpose': 'preview' }],
     ])('are left alone by %s, without a write', async (_what, method, headers) => {
       const writes = barrier.calls.replace;
       const response = await get(way, headers, method);

@@ -758,6 +758,14 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
       expect((await request('GET', '/me', byCookie(old))).setCookies).toHaveLength(1);
     });
 
+    it('one of a page on another site rotates it where enableCsrf is off', async () => {
+      await start({ ...ROTATION, ...BY_COOKIE, enableCsrf: false });
+      const { token: old } = await signInByCookie();
+      app.clock.advanceSeconds(600);
+      const foreign = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'cors' };
+      expect((await request('GET', '/me', byCookie(old, foreign))).setCookies).toHaveLength(1);
+    });
+
     it('rotates for streams, whose head leaves early', async () => {
       await start(ROTATION);
       const old = await signIn();
