@@ -459,13 +459,15 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
       }
     });
 
-    it('a fetch that is under way while another request gets a new id does not take the new cookie away', async () => {
+    it('a fetch or a prefetch that is under way while another request gets a new id does not take the new cookie away', async () => {
       const { value } = await signIn();
       const background = [...OWN, 'Sec-Fetch-Mode', 'cors'];
+      const ahead = [...OWN, 'Sec-Fetch-Mode', 'navigate', 'Sec-Purpose', 'prefetch'];
       await post('/regenerate', ...cookie(value));
 
       for (const path of ['/me', '/public'])
-        expect((await get(path, ...background, ...cookie(value))).setCookies).toEqual([]);
+        for (const headers of [background, ahead])
+          expect((await get(path, ...headers, ...cookie(value))).setCookies).toEqual([]);
       expect((await get('/me', ...OWN, 'Sec-Fetch-Mode', 'navigate', ...cookie(value))).setCookies).toEqual([CLEARED]);
       expect((await get('/me', 'Sec-Fetch-Mode', 'cors', ...cookie(value))).setCookies).toEqual([CLEARED]);
       expect((await get('/me', ...background, ...cookie('garbage'))).setCookies).toEqual([CLEARED]);
@@ -935,8 +937,10 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
       });
 
       it('the same for a form within a frame', async () => {
-        const frame = [...CORS.slice(0, -1), 'navigate', 'Sec-Fetch-Dest', 'iframe'];
-        expect(await warned(frame)).toHaveLength(1);
+        for (const kind of ['iframe', 'frame', 'object', 'embed']) {
+          const frame = [...CORS.slice(0, -1), 'navigate', 'Sec-Fetch-Dest', kind];
+          expect(await warned(frame)).toHaveLength(1);
+        }
       });
 
       it('there is nothing to say where browsers take it', async () => {

@@ -7,6 +7,7 @@ import {
   Module,
   Post,
   Req,
+  Res,
   UseGuards,
   type ExecutionContext,
   type INestApplication,
@@ -14,6 +15,7 @@ import {
 import { APP_GUARD } from '@nestjs/core';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
+import type { ServerResponse } from 'node:http';
 import { CurrentSession, Session, SessionGuard, SessionModule, SessionService, UseSession } from 'nestjs-sessionx';
 
 import { PLATFORMS, SECRET_KEY } from '../support/apps.js';
@@ -44,6 +46,9 @@ class StaffController {
 
 @Controller()
 class ShopController {
+  /** Resolves when both calls of `byHand()` have called back. */
+  calledBack: Promise<unknown> = Promise.resolve();
+
   constructor(private readonly sessions: SessionService) {}
 
   @UseSession()
@@ -59,6 +64,19 @@ class ShopController {
   me(@CurrentSession() session: Session) {
     session.data.seen = true;
     return { user: session.user?.userId, data: session.data };
+  }
+
+  @UseGuards(SessionGuard)
+  @Get('by-hand')
+  byHand(@CurrentSession() session: Session, @Res() reply: { raw?: ServerResponse; hijack?: () => void }): void {
+    session.data.seen = true;
+    reply.hijack?.();
+    const raw = reply.raw ?? (reply as ServerResponse);
+    raw.writeHead(201, { 'X-Own': 'own' });
+    this.calledBack = Promise.all([
+      new Promise<unknown>((resolve) => raw.write('66697273742c20', 'hex', resolve)),
+      new Promise<void>((resolve) => raw.end('6c617374', 'hex', resolve)),
+    ]);
   }
 }
 
@@ -115,6 +133,13 @@ describe.each(PLATFORMS)('two SessionModules in one application, on %s', (platfo
       ]);
     }
     expect((await send(`${url}/me`, { headers: ['Cookie', staff] })).status).toBe(401);
+  });
+
+  it('pass on all that a handler gives to its response, and call it back', async () => {
+    const shop = cookieOf(await send(`${url}/login`, { method: 'POST', headers: OWN }));
+    const { status, headers, body } = await send(`${url}/by-hand`, { headers: ['Cookie', shop] });
+    expect([status, headers['x-own'], body]).toEqual([201, 'own', 'first, last']);
+    await app.get(ShopController, { strict: false }).calledBack;
   });
 
   it('answer what neither of them knows', async () => {
