@@ -11,6 +11,8 @@ const PAUSE_MS = 60_000;
 const SENDABLE_TOKEN = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+$/;
 const LONGEST_TOKEN = 4000;
 
+const FAULTS: ReadonlySet<unknown> = new Set(['TOKEN_MALFORMED', 'TOKEN_FORGED', 'TOKEN_EXPIRED']);
+
 /**
  * The application's serializer, which is not trusted to settle, nor to make tokens that can be sent: a promise that never settles must not
  * block a request for ever.
@@ -47,8 +49,10 @@ export class BoundedSerializer implements TokenSerializer {
   verify(token: string): TokenVerdict | Promise<TokenVerdict> {
     try {
       const verdict = this.serializer.verify(token);
-      if (!isThenable(verdict)) return verdict;
-      return this.#inTime(verdict, 'verify').catch((error: unknown) => this.#failed(error));
+      if (!isThenable(verdict)) return checkedVerdict(verdict);
+      return this.#inTime(verdict, 'verify')
+        .then(checkedVerdict)
+        .catch((error: unknown) => this.#failed(error));
     } catch (error) {
       return this.#failed(error);
     }
@@ -101,6 +105,15 @@ function checkedToken(token: unknown): string {
   throw new SessionUsageError(
     'The TokenSerializer returned a token that cannot be sent. A token has 1 to 4,000 characters of printable ASCII, without spaces, quotes, commas, semicolons and backslashes.',
   );
+}
+
+/** @throws TypeError for what only a serializer in JavaScript returns, such as nothing */
+function checkedVerdict(verdict: TokenVerdict): TokenVerdict {
+  const { valid, claims, fault } = Object(verdict) as Readonly<Record<string, unknown>>;
+  if (valid === true ? typeof claims === 'object' && claims !== null : valid === false && FAULTS.has(fault)) {
+    return verdict;
+  }
+  throw new TypeError('It returned no TokenVerdict: { valid: true, claims, outdated } or { valid: false, fault }.');
 }
 
 /** @param value null: what only a serializer in JavaScript returns */

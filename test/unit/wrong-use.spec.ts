@@ -149,13 +149,19 @@ describe('a call that is wrong', () => {
   it.each<[string, TokenSerializer['verify']]>([
     ['', () => (undefined as unknown as { valid: () => never }).valid()],
     [', by a promise,', () => Promise.reject(new ReferenceError('keys is not defined'))],
+    ...[undefined, null, true, {}, { valid: true }, { valid: false, fault: 'EXPIRED' }].flatMap(
+      (none): [string, TokenSerializer['verify']][] => [
+        [` that returns ${JSON.stringify(none)}`, () => none as never],
+        [` that resolves to ${JSON.stringify(none)}`, () => Promise.resolve(none as never)],
+      ],
+    ),
   ])(
     'of the verify() of a serializer by itself%s refuses the token, and is in the log once a minute',
     async (_, verify) => {
       const broken: TokenSerializer = { serialize: ({ secret }) => secret, verify };
       await start(new MemoryBackend(), { tokenFormat: broken });
       for (let round = 0; round < 3; round++) {
-        await expect(service.sessions.getSession('x')).rejects.toMatchObject({ status: 401 });
+        await expect(service.sessions.getSession('x')).rejects.toMatchObject({ status: 401, code: 'TOKEN_MALFORMED' });
       }
       expect(lines.error).toEqual([expect.stringContaining('verify() of the TokenSerializer failed')]);
     },
