@@ -290,3 +290,24 @@ it('what does not tell later that it was closed, such as a response of HTTP/2, i
   onceClosed(response, () => calls.push('after'));
   expect([calls, response.listenerCount('close')]).toEqual([['before', 'after'], 0]);
 });
+
+it('who no longer waits for the end of a connection is not called at it', () => {
+  const connection = new EventEmitter();
+  const calls: string[] = [];
+  const stop = onceClosed(connection, () => calls.push('one'));
+  onceClosed(connection, () => calls.push('other'));
+  stop();
+  connection.emit('close');
+  expect(calls).toEqual(['other']);
+});
+
+it.each([{ closed: true }, { destroyed: true }, { disconnected: true }, { readyState: 3 }])(
+  'what is closed already, as %j tells, is not waited for',
+  (state) => {
+    const connection = Object.assign(new EventEmitter(), state);
+    const calls: string[] = [];
+    onceClosed(connection, () => calls.push('at once'));
+    expect(calls).toEqual(['at once']);
+    expect(connection.eventNames()).toEqual([]);
+  },
+);
