@@ -185,6 +185,19 @@ class WritingController {
     return 'never';
   }
 
+  /** Node refuses the first head, after which nothing has left yet. */
+  @Get('second-head')
+  secondHead(@CurrentSession() session: Session, @Res() response: AnyResponse) {
+    response.hijack?.();
+    const raw = rawOf(response);
+    try {
+      raw.writeHead(200, { 'X-Bad': 'line\nbreak' });
+    } catch {
+      change(session);
+      raw.writeHead(500).end('mended');
+    }
+  }
+
   @Get('cacheable')
   @Header('Cache-Control', 'public, max-age=60')
   @Header('Vary', 'Accept')
@@ -223,6 +236,7 @@ const routes: [route: string, status: number, body: RegExp][] = [
   ['crash', 500, /Internal server error/],
   ['filter', 418, /filtered/],
   ['refused', 403, /Forbidden/],
+  ['second-head', 500, /mended/],
   ['cacheable', 200, /ok/],
 ];
 
