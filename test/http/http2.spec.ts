@@ -19,7 +19,7 @@ import { FakeClock } from 'nestjs-sessionx/testing';
 import { SECRET_KEY } from '../support/apps.js';
 import { BarrierBackend } from '../support/barrier-backend.js';
 import { Http2Client } from '../support/http2-client.js';
-import { tried } from '../support/response-cases.js';
+import { codeOf, tried } from '../support/response-cases.js';
 
 const seen: [string, unknown][] = [];
 
@@ -73,11 +73,27 @@ class Http2Controller {
     });
     tried(see, 'writeHead', () => raw.writeHead(500));
     raw.statusCode = 500;
-    raw.write('late', () => {
-      see('late write');
+    raw.write('late', (error) => {
+      see('late write', codeOf(error));
     });
     raw.end('late');
     see('getHeader', raw.getHeader('x-own'));
+  }
+
+  @UseGuards(SessionGuard)
+  @Get('change-without-head')
+  changeWithoutHead(@CurrentSession() session: Session, @Res() reply: FastifyReply): void {
+    session.data.seen = 'without head';
+    reply.hijack();
+    const raw = reply.raw as unknown as Http2ServerResponse;
+    const list = ['one'];
+    raw.setHeader('x-list', list);
+    raw.statusCode = 202;
+    raw.write('body');
+    list.push('late');
+    raw.statusCode = 500;
+    tried(see, 'end', () => raw.end(null as never));
+    if (!raw.writableEnded) raw.end();
   }
 
   @UseGuards(SessionGuard)
@@ -241,6 +257,13 @@ describe('Fastify over HTTP/2', () => {
       ['writeHead', sent],
     ]);
     expect(seen).toContainEqual(['getHeader', 'own']);
+    expect(seen).toContainEqual(['late write', 'ERR_STREAM_WRITE_AFTER_END']);
+  });
+
+  it('makes the head of a response without writeHead when its first chunk is written', async () => {
+    const response = await get('/change-without-head');
+    expect(response).toMatchObject({ status: 202, headers: { 'x-list': 'one' }, body: 'body' });
+    expect(seen).toEqual([['end', 'an object']]);
   });
 
   it('refuses, while the response waits, chunks that are none', async () => {
