@@ -266,7 +266,7 @@ describe.each(PLATFORMS)('a logout by a token whose session is refused, on %s', 
     });
 
     it.each([false, true])('is refused for another site, and ends nothing (requireToken: %s)', async (requireToken) => {
-      const { post, get } = await start({ csrf: { requireToken } });
+      const { post, get, events } = await start({ csrf: { requireToken } });
       const { token, body } = await post('/login', by(''));
       const csrf = { 'x-csrf-token': body.csrfToken as string };
       const refused: Record<string, string>[] = [
@@ -277,6 +277,7 @@ describe.each(PLATFORMS)('a logout by a token whose session is refused, on %s', 
       for (const headers of refused) {
         const logout = await post('/logout', by(token!, headers));
         expect([logout.status, logout.setCookies]).toEqual([403, []]);
+        expect(events.at(-1)).toMatchObject({ type: 'rejected', reason: expect.stringMatching(/^CSRF_/) as unknown });
         expect((await get('/me', by(token!))).status).toBe(200);
       }
       expect((await post('/logout', by(token!, { ...MOVED, ...csrf }))).body).toEqual({ ended: true });
