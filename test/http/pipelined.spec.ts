@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Controller, Get, Param, Res, UseGuards } from '@nestjs/common';
+import { Controller, Get, Param, Req, Res, UseGuards } from '@nestjs/common';
+import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { connect } from 'node:net';
-import { CurrentSession, MemoryBackend, SessionGuard } from 'nestjs-sessionx';
+import { CurrentSession, MemoryBackend, SessionGuard, SessionService } from 'nestjs-sessionx';
 import type { Session } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
 
@@ -43,6 +44,27 @@ class NumberedController {
   }
 }
 
+@Controller('kept')
+class KeptController {
+  #first: object | null = null;
+
+  constructor(private readonly sessions: SessionService) {}
+
+  @Get('first')
+  first(@Req() request: object): string {
+    this.#first = request;
+    return 'first';
+  }
+
+  @Get('second')
+  second(): Promise<string> {
+    return this.sessions.login(this.#first!, { userId: 'ann' }).then(
+      () => 'second',
+      () => 'second',
+    );
+  }
+}
+
 describe.each(PLATFORMS)('requests on %s that come one behind the other on a connection', (platform) => {
   const barrier = new BarrierBackend(new MemoryBackend());
   let app: AppUnderTest;
@@ -51,7 +73,7 @@ describe.each(PLATFORMS)('requests on %s that come one behind the other on a con
   beforeAll(async () => {
     app = await startApp({
       platform,
-      controllers: [NumberedController],
+      controllers: [NumberedController, KeptController],
       session: { backend: barrier.backend, backendTimeout: 10_000 },
     });
     headers = (await logIn(app.app, { userId: 'ann' })).headers;
@@ -86,5 +108,17 @@ describe.each(PLATFORMS)('requests on %s that come one behind the other on a con
       routes.map((_, index) => `response ${index}`),
     );
     for (const response of responses) expect(response).toMatch(/^Content-Length: 10\r$/im);
+  });
+
+  it('do not get the token of one that is over and signs in late', async () => {
+    const { hostname, port } = new URL(app.url);
+    const client = connect(Number(port), hostname);
+    client.write('GET /kept/first HTTP/1.1\r\nHost: a\r\n\r\n');
+    await once(client, 'data');
+    client.write('GET /kept/second HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    let received = '';
+    for await (const chunk of client) received += String(chunk);
+    expect(received).toMatch(/\r\n\r\nsecond$/);
+    expect(received).not.toMatch(/X-Session-Token:/i);
   });
 });

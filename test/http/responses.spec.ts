@@ -67,7 +67,7 @@ class AnswerController {
   raw(@Res() response: { raw?: ServerResponse; hijack?: () => void }): void {
     response.hijack?.();
     const raw = response.raw ?? (response as unknown as ServerResponse);
-    raw.writeHead(200, ['Set-Cookie', ['one=1', 'two=2'], 'X-Own', 'kept'] as never);
+    raw.writeHead(200, ['Set-Cookie', ['one=1', 'two=2'], 'X-Own', 'kept', 'set-cookie', 'three=3'] as never);
     raw.end();
   }
 
@@ -192,7 +192,7 @@ describe.each(PLATFORMS)('responses, on %s', (platform) => {
   it('writeHead with lists of values sends them as Node does', async () => {
     const { headers } = await logIn(app.app, { userId: 'ann' });
     const response = await app.fetch('/raw', { headers });
-    expect(response.headers.getSetCookie()).toEqual(['one=1', 'two=2']);
+    expect(response.headers.getSetCookie()).toEqual(['one=1', 'two=2', 'three=3']);
     expect(response.headers.get('x-own')).toBe('kept');
   });
 

@@ -159,6 +159,15 @@ export const RESPONSE_CASES: readonly ResponseCase[] = [
     },
   },
   {
+    name: 'a list of values that changes after an end without writeHead',
+    run: ({ res }) => {
+      const set = ['one'];
+      res.setHeader('X-Set', set);
+      res.end('body');
+      set.push('late');
+    },
+  },
+  {
     name: 'an object of headers that changes after the head',
     run: ({ res }) => {
       const headers: Record<string, string> = { 'X-Given': 'given', 'Content-Length': '4' };
@@ -280,6 +289,10 @@ export const RESPONSE_CASES: readonly ResponseCase[] = [
   {
     name: 'writeHead with a reason and an object of headers',
     run: ({ res }) => res.writeHead(203, 'Own Reason', { 'X-Given': ['a', 'b'], 'X-Number': 5 }).end('body'),
+  },
+  {
+    name: 'writeHead with no reason and an object of headers',
+    run: ({ res }) => res.writeHead(203, undefined, { 'X-Given': 'given' }).end('body'),
   },
   {
     name: 'writeHead with a flat list of headers',
