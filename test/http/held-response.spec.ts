@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Controller, Get, Res, UseGuards, type LoggerService } from '@nestjs/common';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { ServerResponse } from 'node:http';
 import { connect } from 'node:net';
@@ -38,6 +39,9 @@ class Lines implements LoggerService {
 @UseGuards(SessionGuard)
 @Controller()
 class HeldController {
+  /** Settles when the last handler of a stream is through. */
+  through: Promise<number> = Promise.resolve(0);
+
   @Get('two-ends')
   twoEnds(@CurrentSession() session: Session, @Res() reply: Reply): void {
     session.data.seen = Math.random();
@@ -87,6 +91,32 @@ class HeldController {
       raw.end((error as Error).message);
     }
     await Promise.resolve();
+  }
+
+  @Get('step-by-step')
+  stepByStep(@CurrentSession() session: Session, @Res() reply: Reply): void {
+    session.data.seen = Math.random();
+    const raw = rawOf(reply);
+    this.through = (async () => {
+      for (const chunk of ['one ', 'two ']) await new Promise<unknown>((resolve) => raw.write(chunk, resolve));
+      await new Promise<void>((resolve) => raw.end('three', resolve));
+      return 3;
+    })();
+  }
+
+  @Get('until-full')
+  untilFull(@CurrentSession() session: Session, @Res() reply: Reply): void {
+    session.data.seen = Math.random();
+    const raw = rawOf(reply);
+    this.through = (async () => {
+      const chunk = Buffer.alloc(64 * 1024, 'x');
+      let written = chunk.length;
+      while (raw.write(chunk) && written < 10_000_000) written += chunk.length;
+      await once(raw, 'drain');
+      if (!raw.write('end')) await once(raw, 'drain');
+      raw.end();
+      return written;
+    })();
   }
 
   @Get('leave')
@@ -170,6 +200,21 @@ describe.each(PLATFORMS)('a response on %s while its session is stored', (platfo
     });
   });
 
+  it.each([true, false])('calls its handler back for each part; the store works: %s', async (works) => {
+    if (!works) barrier.fail('replace');
+    const got = await exchange(app.url, { method: 'GET', path: '/step-by-step', headers });
+    expect(got).toMatchObject(works ? { status: 200, body: 'one two three' } : { status: 503 });
+    expect(await app.app.get(HeldController).through).toBe(3);
+  });
+
+  it.each([true, false])('has its handler wait when 256 KiB are written; the store works: %s', async (works) => {
+    if (!works) barrier.fail('replace');
+    const got = await exchange(app.url, { method: 'GET', path: '/until-full', headers });
+    const written = await app.app.get(HeldController).through;
+    expect(written).toBe(256 * 1024);
+    expect([got?.status, got?.body.length]).toEqual(works ? [200, written + 3] : [503, expect.any(Number)]);
+  });
+
   it.each([true, false])('may be destroyed by its handler; the store works: %s', async (works) => {
     if (!works) barrier.fail('replace');
     const write = barrier.stopNext('replace');
@@ -210,7 +255,7 @@ describe('middleware of Express around a response that waits', () => {
       response.writeHead = function (this: Response, ...args: [number]) {
         this.statusCode = args[0];
         this.setHeader(name, `${this.statusCode} ${String(this.getHeader('x-own'))}`);
-        return writeHead.apply(this, args);
+        return writeHead.call(this, args[0], { [`${name}-Given`]: 'given' });
       };
       next();
     };
@@ -256,6 +301,7 @@ describe('middleware of Express around a response that waits', () => {
     expect(got?.status).toBe(200);
     expect(got?.body).toHaveLength(100_000);
     expect(got?.headers).toMatchObject({ 'content-length': '100000', 'x-below': '200 own', 'x-above': '200 own' });
+    expect(got?.headers).toMatchObject({ 'x-below-given': 'given', 'x-above-given': 'given' });
 
     const part = await exchange(app.url, {
       method: 'GET',

@@ -382,6 +382,14 @@ export const RESPONSE_CASES: readonly ResponseCase[] = [
     },
   },
   {
+    name: 'destroy behind the end',
+    run: (scene) => {
+      noteErrors(scene);
+      own(scene.res).end('body');
+      scene.res.destroy();
+    },
+  },
+  {
     name: 'early hints before the head',
     run: ({ res, see }) => {
       tried(see, 'hints', () => {
