@@ -129,6 +129,35 @@ describe('whether a response has reached the client', () => {
     expect(await delivered).toEqual({ got: 'nothing' });
   });
 
+  it('is reported as nothing if the handler has destroyed the response before its end', async () => {
+    const { port, delivered } = await serve(null, (response) => {
+      response.writeHead(200).destroy();
+      response.end('late');
+    });
+    await expect(get(port)).rejects.toMatchObject({ code: 'ECONNRESET' });
+    expect(await delivered).toEqual({ got: 'nothing' });
+  });
+
+  it('is reported at once to a listener that is added after the client has gone', async () => {
+    const [arrived, closed] = [signal(), signal()];
+    let delivered: Delivery | null = null;
+    const { port } = await serve(null, (response, gate) => {
+      response.once('close', () => {
+        gate.whenDelivered((delivery) => {
+          delivered = delivery;
+        });
+        closed.give();
+      });
+      arrived.give();
+    });
+    const client = connect(port, '127.0.0.1');
+    client.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await arrived.given;
+    client.destroy();
+    await closed.given;
+    expect(delivered).toEqual({ got: 'nothing' });
+  });
+
   it('is reported at once to a listener that is added after the first byte', async () => {
     let delivered: Delivery | null = null;
     const { port } = await serve(null, (response, gate) => {
