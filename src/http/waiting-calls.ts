@@ -88,19 +88,20 @@ export class WaitingCalls {
     this.#showDestroy = overlay(response, { destroy: { value: destroy, writable: true } });
   }
 
+  /** Before the calls are made: where one of them fails, the connection has to be closed. */
   #restoreDestroy(): void {
     this.#showDestroy?.();
     this.#showDestroy = null;
   }
 
   #destroyNow(): void {
-    this.#restoreDestroy();
     if (this.#destroyed !== null) this.response.destroy(this.#destroyed.error);
   }
 
   /** Makes the calls, in their order. */
   release(call: (method: SendingMethod, args: SendingArguments) => unknown): void {
     const showLaterStatus = this.#sent.hide();
+    this.#restoreDestroy();
     const calls = this.#calls;
     this.#calls = [];
     let tookAll: unknown = true;
@@ -120,6 +121,7 @@ export class WaitingCalls {
   replace(send: () => void): void {
     this.#areDropped = true;
     this.#sent.discard();
+    this.#restoreDestroy();
     send();
     for (const [method, args] of this.#calls) callBack(method, args);
     this.#calls = [];

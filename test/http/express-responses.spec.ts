@@ -9,6 +9,8 @@ import { CurrentSession, Session, SessionGuard, SessionService, UseSession } fro
 import { logIn } from 'nestjs-sessionx/testing';
 
 import { startApp, type AppUnderTest } from '../support/apps.js';
+import { LogLines } from '../support/log-lines.js';
+import { exchange } from '../support/raw-exchange.js';
 
 let handOver: (request: Request, response: Response) => void;
 
@@ -51,6 +53,14 @@ class PagesController {
   @Post('count')
   countPost(@CurrentSession() session: Session) {
     session.data.count = 1;
+  }
+
+  @UseGuards(SessionGuard)
+  @Get('parts')
+  parts(@CurrentSession() session: Session, @Res() response: Response) {
+    session.data.parts = 2;
+    response.write('one ');
+    response.end('two');
   }
 
   @UseGuards(SessionGuard)
@@ -116,6 +126,36 @@ describe('the responses of an Express application', () => {
     expect(await dataOf(app, token)).toEqual({ count: 1 });
     expect(calls).toEqual(['end']);
   });
+
+  it.each([
+    ['write', '/parts', 'are an error', 500],
+    ['end', '/parts', 'break off', null],
+    ['end', '/count', 'break off', null],
+  ] as const)(
+    'whose %s() fails in a middleware below, as of %s, %s, which is in the log',
+    async (method, path, _, status) => {
+      const log = new LogLines();
+      app = await startApp({
+        controllers: [PagesController],
+        configure: (nest) => {
+          nest.use((_request: Request, response: Response, next: () => void) => {
+            response[method] = () => {
+              throw new Error('a bug of a middleware');
+            };
+            next();
+          });
+        },
+      });
+      app.app.useLogger(log);
+      const { headers, token } = await logIn(app.app, { userId: 'ann' });
+      const got = await exchange(app.url, { method: 'GET', path, headers });
+      expect(got?.status ?? null).toBe(status);
+      expect(log.of('error')).toEqual([
+        expect.stringContaining(`The response to GET ${path} could not be sent: a bug of a middleware`),
+      ]);
+      expect(await dataOf(app, token)).not.toEqual({});
+    },
+  );
 
   it('wait for the session where the application is mounted in another one, and where another one is mounted in it', async () => {
     app = await startApp({
