@@ -195,7 +195,10 @@ export class SessionOptions {
   })
   backendKeyPrefix: string = 'session:';
 
-  /** Milliseconds that all store calls of one request may take together; then the response is a 503. Default 1000. */
+  /**
+   * Milliseconds that the store may take for one request: to load its session, to exchange it and to store its changes, together; then there is a
+   * 503. Each other call of `SessionService` has as long for itself. Default 1000.
+   */
   @IsNumberBetween(1, LONGEST_TIMEOUT_MS, 'milliseconds', { whole: true })
   backendTimeout: number = 1000;
 

@@ -2,7 +2,7 @@ import type { ExecutionContext } from '@nestjs/common';
 
 import type { Clock } from '../clock.js';
 import type { SessionError } from '../errors/session-error.js';
-import { onceClosed } from '../http/once-closed.js';
+import { isClosed, onceClosed } from '../http/once-closed.js';
 import type { ContextRequest } from '../options/context-reader.interface.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { StoredSession } from '../records/stored-session.js';
@@ -120,9 +120,16 @@ export class MessageSession extends RequestSession {
     return closable === null ? null : onceClosed(closable, callback);
   }
 
+  /** Nest drops what a handler returns then, which runs on. */
+  override get clientHasGone(): boolean {
+    const { closable } = this.#connection;
+    return closable !== null && isClosed(closable);
+  }
+
   override accessed(): void {
     // Of a message: no head of a response goes out after which a change would be late.
-    if (this.context === null && this.session !== null) this.lateChanges.expect(this.session);
+    const isLate = this.context === null || this.commit.handlerHasEnded;
+    if (isLate && this.session !== null) this.lateChanges.expect(this.session);
   }
 
   protected override mayShowOnce(): boolean {
@@ -134,6 +141,6 @@ export class MessageSession extends RequestSession {
   }
 
   override mayTakeFlash(): boolean {
-    return true;
+    return !this.clientHasGone;
   }
 }

@@ -34,6 +34,7 @@ export interface CommittedRequest extends KnownRequest {
   readonly livingSession: Session | null;
   /** Sessions that this request has ended, before it made another. */
   readonly formerSessions: readonly Session[];
+  readonly flash: FlashDelivery;
   readonly flashInUse: FlashDelivery | undefined;
   readonly lateChanges: LateChanges;
   /** Resolves when logins and the like, for which nobody has waited, have ended; null: none is under way. */
@@ -53,6 +54,7 @@ export interface CommittedRequest extends KnownRequest {
 export class SessionCommit implements GateOwner {
   /** A failed write may have an unknown outcome, so the error response that follows does not try it again; null: none has failed. */
   #failure: { readonly error: unknown } | null = null;
+  #handlerHasEnded = false;
 
   constructor(
     private readonly services: CommitServices,
@@ -135,7 +137,7 @@ export class SessionCommit implements GateOwner {
   async commitAfter(error: unknown): Promise<void> {
     const { log } = this.services;
     log.misuse(this.request.route, error);
-    await this.request.flashInUse?.handlerThrew();
+    await this.request.flash.handlerThrew();
     try {
       await this.commitChanges();
     } catch (commitError) {
@@ -145,13 +147,23 @@ export class SessionCommit implements GateOwner {
 
   /**
    * Called when nobody waits for the handler any more: it is through, or its client has gone and what it returns is dropped. Stores what a response
-   * that is still to come does not store.
+   * that is still to come does not store, and what a handler does that runs on.
    */
   handlerEnds(): void {
-    const { session, hasResponse, gate, clientHasGone, lateChanges } = this.request;
+    this.#handlerHasEnded = true;
+    const { session, hasResponse, gate, clientHasGone } = this.request;
     if (session === null || (hasResponse && !clientHasGone && gate?.hasBegun !== true)) return;
     if (isChanged(session)) void this.#commitAlone();
-    if (hasResponse && clientHasGone) lateChanges.storeBy(() => this.#commitAlone());
+    if (!clientHasGone) return;
+    this.request.lateChanges.storeBy(() => this.#commitAlone());
+    this.request.lateChanges.expect(session);
+    // Those of a response are put back by its gate.
+    if (!hasResponse) void this.request.flash.putBack(session);
+  }
+
+  /** Whether nothing stores any more what a handler may still change. */
+  get handlerHasEnded(): boolean {
+    return this.#handlerHasEnded;
   }
 
   async #commitAlone(): Promise<void> {

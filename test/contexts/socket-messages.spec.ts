@@ -29,9 +29,11 @@ import {
   SessionService,
   type NewSessionUser,
   type Session,
+  type SessionData,
   type SessionUser,
 } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
+import { EventEmitter, once } from 'node:events';
 import { concat, defer, EMPTY, of } from 'rxjs';
 import { io, type Socket } from 'socket.io-client';
 
@@ -67,6 +69,8 @@ function gatewaysOf(library: Library) {
   @UseGuards(NamedGuard)
   class Messages {
     static readonly seen: string[] = [];
+    /** Let the handlers go on that wait. */
+    static readonly signals = new EventEmitter();
 
     constructor(@Inject(SessionService) private readonly sessions: SessionService) {}
 
@@ -201,6 +205,53 @@ function gatewaysOf(library: Library) {
       const { token, session } = await this.sessions.start(client, { data: { ...data } });
       session.data.more = 1;
       return { event: 'token', data: token };
+    }
+
+    @SubscribeMessage('slow')
+    async slow(@CurrentSession() session: Session, @MessageBody() key: string) {
+      await once(Messages.signals, key);
+      session.data[key] = 'slow';
+      return { event: 'slow', data: key };
+    }
+
+    @SubscribeMessage('slow-kept')
+    async slowKept(@CurrentSession('data') data: SessionData, @MessageBody() key: string) {
+      await once(Messages.signals, key);
+      data[key] = 'slow';
+    }
+
+    @SubscribeMessage('slow-throws')
+    async slowThrows(@CurrentSession() session: Session, @MessageBody() key: string) {
+      await once(Messages.signals, key);
+      session.data[key] = 'slow';
+      throw new Error('the handler is wrong');
+    }
+
+    @SubscribeMessage('slow-by-socket')
+    async slowBySocket(@ConnectedSocket() client: object, @MessageBody() key: string) {
+      const session = await this.sessions.require(client);
+      await once(Messages.signals, key);
+      session.data[key] = 'slow';
+    }
+
+    @SubscribeMessage('slow-flash')
+    async slowFlash(@FlashMessages() messages: readonly object[], @MessageBody() key: string) {
+      await once(Messages.signals, key);
+      return { event: 'flash', data: messages.length };
+    }
+
+    @SubscribeMessage('takes-flash')
+    async takesFlash(@CurrentSession() session: Session, @MessageBody() key: string) {
+      const messages = await this.sessions.takeFlash(session);
+      await once(Messages.signals, key);
+      throw new Error(`${messages.length} messages nobody gets`);
+    }
+
+    @SubscribeMessage('takes-flash-late')
+    async takesFlashLate(@CurrentSession() session: Session, @MessageBody() key: string) {
+      await once(Messages.signals, key);
+      const messages = await this.sessions.takeFlash(session);
+      Messages.seen.push(`${messages.length} messages`);
     }
 
     @SubscribeMessage('ack')
@@ -341,6 +392,49 @@ describe.each(CASES)('A message by $library on $platform', ({ platform, library 
     await sessions.oneTime.put(await sessions.update(session.sessionId, () => undefined), 'state', 'x1');
     expect(await socket.ask('once', null)).toEqual({ event: 'once', data: 'x1' });
     expect(await socket.ask('once', null)).toEqual({ event: 'once', data: null });
+  });
+
+  /** Whose client leaves while its handler waits, which then goes on. */
+  async function abandoned(event: string, key: string): Promise<Awaited<ReturnType<typeof signedIn>>> {
+    const client = await signedIn();
+    await sessions.update(client.session.sessionId, (one) => one.addFlashMessage('saved'));
+    Messages.seen.length = 0;
+    void client.socket.ask(event, key);
+    await soon(() => Messages.signals.listenerCount(key) > 0 || undefined);
+    client.socket.close();
+    await soon(() => Messages.seen.includes('-ann') || undefined);
+    Messages.signals.emit(key);
+    return client;
+  }
+
+  it.each(['slow', 'slow-kept', 'slow-throws', 'slow-by-socket'])(
+    'whose client leaves stores what its handler changes afterwards (%s)',
+    async (event) => {
+      const { dataNow } = await abandoned(event, 'k1');
+      expect(await soon(async () => (await dataNow()).k1)).toBe('slow');
+    },
+  );
+
+  it.each(['slow-flash', 'takes-flash', 'takes-flash-late'])(
+    'whose client leaves puts back the flash messages that its handler has taken (%s)',
+    async (event) => {
+      const { session } = await abandoned(event, 'k2');
+      if (event === 'takes-flash-late') await soon(() => Messages.seen.includes('0 messages') || undefined);
+      await soon(async () => {
+        const messages = (await sessions.update(session.sessionId, () => undefined)).getFlashMessages();
+        return messages.length > 0 || undefined;
+      });
+    },
+  );
+
+  it('puts back the flash messages that it took by the service when its handler throws', async () => {
+    const { socket, session } = await signedIn();
+    await sessions.update(session.sessionId, (one) => one.addFlashMessage('saved'));
+    const reply = socket.ask('takes-flash', 'k3');
+    await soon(() => Messages.signals.listenerCount('k3') > 0 || undefined);
+    Messages.signals.emit('k3');
+    expect(await reply).toMatchObject({ event: 'exception' });
+    expect(await socket.ask('flash', null)).toEqual({ event: 'flash', data: ['saved'] });
   });
 
   it('is checked for roles and for a fresh proof', async () => {

@@ -15,6 +15,8 @@ import {
 import { logIn } from 'nestjs-sessionx/testing';
 
 import { PLATFORMS, startApp, type AppUnderTest, type Platform } from '../support/apps.js';
+import { LogLines } from '../support/log-lines.js';
+import { soon } from '../support/soon.js';
 import { openSocket, LIBRARIES, type Library, type TestSocket, useSockets } from './sockets.js';
 
 @WebSocketGateway()
@@ -144,6 +146,45 @@ describe("a gateway behind Nest's WsAdapter", () => {
     expect(await socket.closed).toBe(4500);
     expect(String(error.mock.calls[0]?.[0])).toMatch(/SessionWsAdapter.*nestjs-sessionx\/ws/);
     error.mockRestore();
+    await app.close();
+  });
+});
+
+describe('a change of the session of a connection that nothing stores', () => {
+  @WebSocketGateway()
+  class Late {
+    constructor(private readonly sessions: SessionService) {}
+
+    async handleConnection(socket: object): Promise<void> {
+      const session = await this.sessions.require(socket);
+      session.data.opened = true;
+    }
+
+    @SubscribeMessage('runs-on')
+    runsOn(@CurrentSession() session: Session): { event: string } {
+      setImmediate(() => {
+        session.data.late = true;
+      });
+      return { event: 'replied' };
+    }
+  }
+
+  it('is told: of handleConnection(), and of what a handler has left running', async () => {
+    const app = await startApp({
+      controllers: [],
+      providers: [Late],
+      configure: (nest) => {
+        useSockets(nest, 'ws');
+      },
+    });
+    const log = new LogLines();
+    app.app.useLogger(log);
+    const { headers } = await logIn(app.app, { userId: 'ann' });
+    const socket = await openSocket('ws', app.url, headers);
+    await socket.ask('runs-on', null);
+    for (const route of ['A connection', 'Late.runsOn'])
+      await soon(() => log.of('warn').find((line) => line.includes(`${route}: its session was changed outside`)));
+    socket.close();
     await app.close();
   });
 });

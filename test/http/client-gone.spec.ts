@@ -3,7 +3,9 @@ import { ConflictException, Controller, Get, Redirect, Res, UseGuards } from '@n
 import { EventEmitter, once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { connect } from 'node:net';
-import { CurrentSession, SessionGuard, SessionService, type Session } from 'nestjs-sessionx';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { CurrentSession, SessionGuard, SessionService, UseSession, type Session } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
 
 import { PLATFORMS, startApp, type AppUnderTest } from '../support/apps.js';
@@ -63,6 +65,29 @@ class CartController {
     raw.write('o');
     raw.end('k');
   }
+
+  // Nothing goes by the methods of the response that could wait for the change.
+
+  @UseSession()
+  @Get('pipes')
+  async pipes(@CurrentSession() session: Session, @Res() response: AnyResponse) {
+    await changeAndOutlast(session, response);
+    await pipeline(Readable.from(['ok']), response.raw ?? response).catch(() => undefined);
+  }
+
+  @UseSession()
+  @Get('nothing')
+  async nothing(@CurrentSession() session: Session, @Res() response: AnyResponse) {
+    await changeAndOutlast(session, response);
+  }
+
+  @UseSession()
+  @Get('destroys')
+  destroys(@CurrentSession() session: Session, @Res() response: AnyResponse) {
+    session.data.cart = ['book'];
+    arrivals.emit('arrived');
+    (response.raw ?? response).destroy();
+  }
 }
 
 const CASES = everyBackend().flatMap((store) => PLATFORMS.map((platform) => ({ store, platform, name: store.name })));
@@ -80,16 +105,19 @@ describe.each(CASES)('a client that has gone before its response, $name on $plat
     await store.stop();
   });
 
-  it.each(['json', 'text', 'redirect', 'throws', 'sends', 'raw'])('finds its change stored, by /%s', async (path) => {
+  const paths = ['json', 'text', 'redirect', 'throws', 'sends', 'raw', 'pipes', 'nothing', 'destroys'];
+
+  it.each(paths)('finds its change stored, by /%s', async (path) => {
     const { token, headers } = await logIn(app.app, { userId: 'ann' });
     const sessions = app.app.get(SessionService);
     const { hostname, port } = new URL(app.url);
     const socket = connect(Number(port), hostname);
     const arrived = once(arrivals, 'arrived');
     const lines = [`GET /${path} HTTP/1.1`, 'Host: cart', ...Object.entries(headers).map((pair) => pair.join(': '))];
+    socket.on('error', () => undefined);
     socket.write([...lines, '', ''].join('\r\n'));
     await arrived;
-    socket.destroy();
+    if (path !== 'destroys') socket.destroy();
     const cart = await soon(async () => (await sessions.getSession(token)).data.cart);
     expect(cart).toEqual(['book']);
   });
