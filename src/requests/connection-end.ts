@@ -1,4 +1,5 @@
-import type { SessionSignals } from '../sessions/session-signals.js';
+import type { KnownId } from '../sessions/session-successors.js';
+import type { SessionWatches, Watch } from '../sessions/session-watches.js';
 import type { Session } from '../sessions/session.js';
 
 /** Left for the reply to the message that has ended the session. */
@@ -7,7 +8,7 @@ const REPLY_MS = 100;
 /** Ends one connection when the session that it has ends. */
 export class ConnectionEnd {
   #lineage: string | null = null;
-  #unwatch: (() => void) | undefined;
+  #watch: Watch | undefined;
   /** Messages that exchange the session, which ends the former one. */
   #exchanges = 0;
   #hasEnded = false;
@@ -15,7 +16,7 @@ export class ConnectionEnd {
 
   /** @param close closes the connection */
   constructor(
-    private readonly signals: Pick<SessionSignals, 'watch'>,
+    private readonly watches: Pick<SessionWatches, 'watch'>,
     private readonly close: () => void,
   ) {}
 
@@ -24,20 +25,26 @@ export class ConnectionEnd {
     return this.#lineage !== null;
   }
 
+  /** The living session of the connection, by the id to which it has come as far as it is known here; `null`: there is none. */
+  get known(): KnownId | null {
+    const id = this.#watch?.id ?? null;
+    return id === null || this.#lineage === null ? null : { id, lineage: this.#lineage };
+  }
+
   /** Called when a message has looked up the session, or signed the connection in. @param lineage see `lineageOf()` */
   watch(session: Session, lineage: string): void {
     if (lineage === this.#lineage || this.#isOver) return;
-    this.#unwatch?.();
+    this.#watch?.stop();
     this.#lineage = lineage;
     this.#hasEnded = false;
-    this.#unwatch = this.signals.watch(session, () => {
+    this.#watch = this.watches.watch(session, () => {
       if (this.#lineage === lineage) this.#ended();
     });
   }
 
   /** Called when the connection is closed. */
   stop(): void {
-    this.#unwatch?.();
+    this.#watch?.stop();
     this.#isOver = true;
   }
 

@@ -4,7 +4,7 @@ import { endSocket } from '../contexts/end-socket.js';
 import { SessionBackendError, SessionUsageError } from '../errors/session-errors.js';
 import { isClosed, onceClosed } from '../http/once-closed.js';
 import { SessionOptions } from '../options/session-options.js';
-import { SessionSignals } from '../sessions/session-signals.js';
+import { SessionWatches } from '../sessions/session-watches.js';
 import { ConnectionEnd } from './connection-end.js';
 import type { Connection } from './connection.js';
 import { RequestLog } from './request-log.js';
@@ -25,7 +25,7 @@ export class ConnectionEndings implements OnApplicationShutdown {
 
   constructor(
     private readonly requests: RequestSessions,
-    private readonly signals: SessionSignals,
+    private readonly watches: SessionWatches,
     private readonly log: RequestLog,
     { liveCheckInterval }: SessionOptions,
   ) {
@@ -55,7 +55,7 @@ export class ConnectionEndings implements OnApplicationShutdown {
     if (connection === null || connection.end !== undefined) return;
     const { socket } = connection;
     if (socket === null) return;
-    const end = new ConnectionEnd(this.signals, () => {
+    const end = new ConnectionEnd(this.watches, () => {
       endSocket(socket);
     });
     connection.endBy(end);

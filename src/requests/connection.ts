@@ -126,9 +126,9 @@ export class Connection {
     this.#latest = null;
   }
 
-  /** The session that messages with the token of `search` have had so far; `null`: none. */
+  /** The session that messages with the token of `search` have had so far, or that is watched; `null`: none. */
   knownBy(search: TokenSearch): KnownId | null {
-    return search === this.#search ? this.#known : null;
+    return search === this.#search ? (this.#known ?? this.end?.known ?? null) : null;
   }
 
   /** The session as it was read at `earliest` or later, with what the messages have stored since then; `null`: it was not read since. */

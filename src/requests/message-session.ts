@@ -88,8 +88,13 @@ export class MessageSession extends RequestSession {
    * A new id that the session has got elsewhere keeps the connection. Only where a message has had this session before: at a handshake an old id
    * opens nothing.
    */
-  #presentOf(known: KnownId): Promise<StoredSession | null> {
-    return this.#steps.successors.successorOf(known, this.budget);
+  async #presentOf(known: KnownId): Promise<StoredSession | null> {
+    const present = await this.#steps.successors.successorOf(known, this.budget);
+    if (present !== null) return present;
+    // Without a user and an alias, only its watch knows the id that this process has given it, perhaps meanwhile.
+    const watched = this.#connection.end?.known ?? null;
+    const hasMoved = watched !== null && watched.lineage === known.lineage && watched.id !== known.id;
+    return hasMoved ? this.#presentOf(watched) : null;
   }
 
   override adopt(issued: IssuedSession, source: TokenSource, kind: 'new' | 'regenerated' = 'new'): LoginResult {

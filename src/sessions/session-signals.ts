@@ -41,7 +41,7 @@ export class SessionSignals {
   untilEnded(session: Session): Observable<never> {
     return new Observable<never>((subscriber) => {
       // In a variable, as it may end in this call.
-      const unwatch = this.watch(session, () => {
+      const unwatch = this.#watch(session, () => {
         subscriber.complete();
       });
       subscriber.add(unwatch);
@@ -53,9 +53,9 @@ export class SessionSignals {
    *
    * @returns ends that
    */
-  watch(session: Session, ended: (reason: SessionError) => void, closed: () => void = ignore): () => void {
+  #watch(session: Session, ended: (reason: SessionError) => void, closed: () => void = ignore): () => void {
     const connection = { stopWaiting: ignore, isClosed: false };
-    const unwatch = this.watches.watch(session, (reason) => {
+    const { stop: unwatch } = this.watches.watch(session, (reason) => {
       connection.stopWaiting();
       ended(reason);
     });
@@ -98,7 +98,7 @@ export class SessionSignals {
       return found;
     };
     controllers.set(signal, controller);
-    const unwatch = this.watch(session, (reason) => release()?.abort(reason), release);
+    const unwatch = this.#watch(session, (reason) => release()?.abort(reason), release);
     if (!controllers.has(signal)) return;
     this.#collected.register(signal, unwatch, signal);
     this.#holdWhileHeard(signal);

@@ -11,6 +11,7 @@ import { SessionOptions } from '../options/session-options.js';
 import { expiryOf, type StoredSession } from '../records/stored-session.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
+import type { SessionId } from '../tokens/session-secret.js';
 import type { SessionState } from './session-state.js';
 import { SessionSuccessors, lineageOf, type ReadId } from './session-successors.js';
 import { Session } from './session.js';
@@ -22,6 +23,13 @@ const SESSIONS_AT_ONCE = 250;
 
 /** Made while this file is loaded, outside of any request: what runs later keeps no request alive. */
 const noRequest = new AsyncResource('SessionWatches');
+
+/** One watch of a session. */
+export interface Watch {
+  /** The present one of the session, as far as it is known here; `null`: the session has ended. */
+  readonly id: SessionId | null;
+  readonly stop: () => void;
+}
 
 /** A watched session that does not live under its id. */
 interface GoneSession extends ReadId {
@@ -71,16 +79,19 @@ export class SessionWatches implements OnApplicationShutdown {
 
   /**
    * Calls `ended` once when the session has ended, in this call if that is known already. Never in the async context of the caller, or of who ends it.
-   *
-   * @returns ends the watch
    */
-  watch(session: Session, ended: (reason: SessionError) => void): () => void {
+  watch(session: Session, ended: (reason: SessionError) => void): Watch {
     const state = Session.stateOf(session);
     const watcher = new Watcher(ended);
     if (state.isEnded) this.#watched.notify(watcher, hasEnded());
     else if (!this.#isShutDown) this.#add(watcher, state);
-    return () => {
-      this.#watched.remove(watcher);
+    return {
+      get id() {
+        return watcher.watched?.id ?? null;
+      },
+      stop: () => {
+        this.#watched.remove(watcher);
+      },
     };
   }
 

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { UseGuards } from '@nestjs/common';
 import { ConnectedSocket, MessageBody, SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
 import {
+  AllowAnonymous,
   EndsWithSession,
   CurrentSession,
   SessionGuard,
@@ -24,6 +25,11 @@ class Chat {
   @SubscribeMessage('whoami')
   whoAmI(@CurrentSession() session: Session) {
     return { event: 'you', data: session.user?.userId };
+  }
+
+  @SubscribeMessage('keys')
+  keys(@CurrentSession() session: Session) {
+    return { event: 'keys', data: Object.keys(session.data) };
   }
 
   @SubscribeMessage('set')
@@ -49,8 +55,9 @@ class Chat {
 }
 
 @EndsWithSession()
+@AllowAnonymous()
 @WebSocketGateway({ path: '/ends' })
-class Ends {}
+class Ends extends Chat {}
 
 const ANN = { event: 'you', data: 'ann' };
 const REFUSED = {
@@ -138,6 +145,21 @@ describe.each(everyBackend())('Connections on $name', (server) => {
       expect(await late.ask('whoami', null)).toEqual(REFUSED);
     },
   );
+
+  it('without a user stay with their session under new ids of the same process, with a grace and without', async () => {
+    const { token } = await serviceOf(0).createSession({ data: { cart: 1 } });
+    const socket = await open(0, token, '/ends');
+    expect(await socket.ask('keys', null)).toEqual({ event: 'keys', data: ['cart'] });
+    let newest = token;
+    for (const grace of [0, 0, 5, 0]) {
+      const session = await serviceOf(0).getSession(newest);
+      newest = (await serviceOf(0).regenerateSessionId(session, { grace })).token!;
+      clock.advance(60_000);
+      expect(await socket.ask('keys', null)).toEqual({ event: 'keys', data: ['cart'] });
+    }
+    await serviceOf(1).deleteSession(await serviceOf(1).getSession(newest));
+    expect(await socket.closed).toBe(4401);
+  });
 
   it('give no token of a newer id to a client that has the old one', async () => {
     const { token } = await serviceOf(0).createSession({ user: { userId: 'ann' } });

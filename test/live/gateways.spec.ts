@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { Inject, Injectable, Scope, UseGuards } from '@nestjs/common';
 import { ConnectedSocket, SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
 import {
+  AllowAnonymous,
   CurrentSession,
   CurrentUser,
   EndsWithSession,
@@ -69,6 +70,14 @@ class Messages {
     return { event: 'token', data: token };
   }
 
+  @UseGuards(SessionGuard)
+  @AllowAnonymous()
+  @SubscribeMessage('visit')
+  visit(@CurrentSession() session: Session) {
+    session.data.visits = (session.data.visits ?? 0) + 1;
+    return { event: 'visits', data: session.data.visits };
+  }
+
   @SubscribeMessage('regenerate')
   async regenerate(@CurrentSession() session: Session) {
     const { token } = await this.sessions.regenerateSessionId(session);
@@ -89,6 +98,32 @@ class ListenedBackend extends MemoryBackend {
         return subscription.close();
       },
     };
+  }
+}
+
+/** Tells nobody of ends, as Memcached. Its next reply to a new session can be held back. */
+class LateReplies extends MemoryBackend {
+  #late: Promise<void> | null = null;
+
+  /** @returns lets the reply go */
+  holdNext(): () => void {
+    let letGo!: () => void;
+    this.#late = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    return letGo;
+  }
+
+  override async create(...call: Parameters<MemoryBackend['create']>): ReturnType<MemoryBackend['create']> {
+    const late = this.#late;
+    this.#late = null;
+    const created = await super.create(...call);
+    await late;
+    return created;
+  }
+
+  override onEnded(): Promise<EndedSubscription> {
+    return Promise.resolve({ close: () => Promise.resolve() });
   }
 }
 
@@ -145,6 +180,9 @@ function gatewaysOf(library: (typeof LIBRARIES)[number]) {
 
 const CASES = PLATFORMS.flatMap((platform) => LIBRARIES.map((library) => ({ platform, library })));
 const ENDED = { ws: 4401, 'socket.io': 'io server disconnect' };
+
+const visits = (count: number) => ({ event: 'visits', data: count });
+const REFUSED = { event: 'exception', data: expect.objectContaining({ code: 'UNAUTHENTICATED' }) };
 
 describe.each(CASES)('connections of $library on $platform', ({ platform, library }) => {
   let app: AppUnderTest;
@@ -261,6 +299,79 @@ describe.each(CASES)('connections of $library on $platform', ({ platform, librar
     expect(stays.map(({ isOpen }) => isOpen)).toEqual([true, true]);
   });
 
+  describe('of a session without a user', () => {
+    const openBy = (token: string, path = '/ends') => open(path, { 'x-session-token': token });
+
+    async function newIdOf(token: string, grace = 0): Promise<string> {
+      const renamed = await sessions.regenerateSessionId(await sessions.getSession(token), { grace });
+      return renamed.token!;
+    }
+
+    it('go on under its new ids, which open nothing by the old ones, and end with it', async () => {
+      const { token } = await sessions.createSession();
+      const socket = await openBy(token);
+      expect(await socket.ask('visit', null)).toEqual(visits(1));
+      const second = await newIdOf(token);
+      expect(await socket.ask('visit', null)).toEqual(visits(2));
+      const latest = await newIdOf(await newIdOf(second));
+      expect(await socket.ask('visit', null)).toEqual(visits(3));
+      for (const old of [token, second]) expect(await (await openBy(old)).ask('visit', null)).toEqual(REFUSED);
+      expect(await socket.ask('regenerate', null)).toMatchObject({ event: 'exception', data: { code: 'CONFLICT' } });
+      expect(await socket.ask('visit', null)).toEqual(visits(4));
+      await sessions.deleteSession(await sessions.getSession(latest));
+      await ends(socket);
+    });
+
+    it('serve a message that was there before its new id, and is looked up after it', async () => {
+      const { token } = await sessions.createSession();
+      const socket = await openBy(token);
+      expect(await socket.ask('visit', null)).toEqual(visits(1));
+      const session = await sessions.getSession(token);
+      const look = store.stopNext('read');
+      const reply = socket.ask('visit', null);
+      await look.arrived;
+      await sessions.regenerateSessionId(session);
+      look.letGo();
+      expect(await reply).toEqual(visits(2));
+    });
+
+    it('serve no message by the login of another one, though it is looked up after it', async () => {
+      const { token } = await sessions.createSession();
+      const socket = await openBy(token);
+      const look = store.stopNext('read');
+      const slow = socket.ask('visit', null, 1);
+      const refused = soon(() => socket.events.find(({ event }) => event === 'exception'));
+      await look.arrived;
+      expect(await socket.ask('login', null)).toMatchObject({ event: 'token' });
+      look.letGo();
+      expect(await Promise.race([slow, refused])).toEqual(REFUSED);
+      expect(await socket.ask('whoami', null)).toEqual({ event: 'you', data: 'bob' });
+    });
+
+    it('have none any more when another client logs in from it', async () => {
+      const { token } = await sessions.createSession();
+      const [socket, other] = [await openBy(token), await openBy(token)];
+      expect(await socket.ask('visit', null)).toEqual(visits(1));
+      const next = await newIdOf(token);
+      expect(await socket.ask('visit', null)).toEqual(visits(2));
+      await (await openBy(next)).ask('login', null);
+      expect(await socket.ask('visit', null)).toEqual(REFUSED);
+      await Promise.all([socket, other].map(ends));
+    });
+
+    it('of a gateway without it go on under a new id with a grace, and have none any more after one without', async () => {
+      const { token } = await sessions.createSession();
+      const socket = await openBy(token, '/plain');
+      expect(await socket.ask('visit', null)).toEqual(visits(1));
+      const next = await newIdOf(token, 1);
+      app.clock.advance(2000);
+      expect(await socket.ask('visit', null)).toEqual(visits(2));
+      await newIdOf(next);
+      expect(await socket.ask('visit', null)).toEqual(REFUSED);
+      expect(socket.isOpen).toBe(true);
+    });
+  });
+
   it('leave nothing when they are closed, however many watches they had', async () => {
     const { headers } = await logIn(app.app, { userId: 'ann' });
     const opened = await Promise.all(['/ends', '/sub', '/handler', '/plain'].map((path) => open(path, headers)));
@@ -293,5 +404,34 @@ describe.each(CASES)('connections of $library on $platform', ({ platform, librar
       await sessions.deleteUserSessions('dora');
       await ends(socket);
     });
+  }
+});
+
+it('a connection without a user is served again after a message while its new id was in the store and not known here', async () => {
+  const backend = new LateReplies();
+  const { Ends } = gatewaysOf('ws');
+  const app = await startApp({
+    platform: 'express',
+    controllers: [],
+    providers: [Ends],
+    session: { backend },
+    configure: (nest) => {
+      useSockets(nest, 'ws');
+    },
+  });
+  try {
+    const sessions = app.app.get(SessionService);
+    const { session, token } = await sessions.createSession();
+    const socket = await openSocket('ws', app.url, { 'x-session-token': token }, { path: '/ends' });
+    expect(await socket.ask('visit', null)).toEqual(visits(1));
+    const letGo = backend.holdNext();
+    const renamed = sessions.regenerateSessionId(await sessions.update(session.sessionId, () => undefined));
+    expect(await socket.ask('visit', null)).toEqual(REFUSED);
+    letGo();
+    await renamed;
+    expect(await socket.ask('visit', null)).toEqual(visits(2));
+    socket.close();
+  } finally {
+    await app.close();
   }
 });

@@ -7,7 +7,7 @@ it('a connection that was closed while a message of it signed in watches nothing
   const watched = new Set<object>();
   const watch = (session: object) => {
     watched.add(session);
-    return () => watched.delete(session);
+    return { id: null, stop: () => watched.delete(session) };
   };
   const end = new ConnectionEnd({ watch }, () => undefined);
   end.watch(fakeSession(), 'the first');
