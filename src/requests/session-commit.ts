@@ -136,8 +136,10 @@ export class SessionCommit implements GateOwner {
    */
   async commitAfter(error: unknown): Promise<void> {
     const { log } = this.services;
+    const { hasResponse, flashInUse } = this.request;
     log.misuse(this.request.route, error);
-    await this.request.flash.handlerThrew();
+    // No gate watches what the handler of a message has taken.
+    await (hasResponse ? flashInUse : this.request.flash)?.handlerThrew();
     try {
       await this.commitChanges();
     } catch (commitError) {

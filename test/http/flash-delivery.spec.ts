@@ -5,6 +5,7 @@ import {
   Controller,
   HttpCode,
   HttpException,
+  Inject,
   Injectable,
   NotFoundException,
   ParseIntPipe,
@@ -29,6 +30,7 @@ import {
   Session,
   SessionGuard,
   SessionService,
+  UseSession,
   type FlashMessage,
   type SessionId,
 } from 'nestjs-sessionx';
@@ -107,6 +109,22 @@ class FriendlyFilter implements ExceptionFilter {
     const response = host.switchToHttp().getResponse<AnyResponse>();
     response.hijack?.();
     rawOf(response).writeHead(200).end('something went wrong');
+  }
+}
+
+/** Takes the messages for the page that it makes of an error. */
+@Catch()
+class ShowingFilter implements ExceptionFilter {
+  constructor(@Inject(SessionService) private readonly sessions: SessionService) {}
+
+  async catch(_error: unknown, host: ArgumentsHost): Promise<void> {
+    const http = host.switchToHttp();
+    const messages = await this.sessions.takeFlash(await this.sessions.require(http.getRequest<object>()));
+    const response = http.getResponse<AnyResponse>();
+    response.hijack?.();
+    rawOf(response)
+      .writeHead(200)
+      .end(messages.map(({ message }) => message).join());
   }
 }
 
@@ -216,6 +234,14 @@ class FlashController {
     @Res({ passthrough: true }) response: AnyResponse,
   ) {
     return this.#show({ session, messages, response, request });
+  }
+
+  @UseFilters(ShowingFilter)
+  @UseSession()
+  @All('showing')
+  showing(@CurrentSession() session: Session) {
+    session.data.seen = true;
+    throw new NotFoundException();
   }
 
   @All('piped')
@@ -589,6 +615,12 @@ describe.each(setups)('flash messages and their delivery, on $name and $platform
       const response = await get('friendly');
       expect([response.status, await response.text()]).toEqual([200, 'something went wrong']);
       expect(await left()).toEqual(['one', 'two']);
+    });
+
+    it('are delivered where the filter has taken them, and not the handler', async () => {
+      const response = await get('showing');
+      expect([response.status, await response.text()]).toEqual([200, 'one,two']);
+      expect(await left()).toEqual([]);
     });
 
     it('are put back when an interceptor gives up, or refuses what the handler has returned', async () => {
