@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Redis } from 'ioredis';
-import type { IssuedSession, SessionRecord } from 'nestjs-sessionx';
+import type { IssuedSession, Session, SessionRecord } from 'nestjs-sessionx';
 import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { RedisBackend } from 'nestjs-sessionx/redis';
 import { FakeClock } from 'nestjs-sessionx/testing';
+import { randomBytes } from 'node:crypto';
 
 import { MemcachedServer } from '../support/memcached-server.js';
 import { RedisServer } from '../support/redis-server.js';
@@ -12,6 +13,10 @@ import { startService, type ServiceUnderTest } from '../support/services.js';
 /** Real milliseconds: Redis drops an expired record by its own clock, and the index gives a session up when its record has left. */
 const TTL_S = 0.001;
 const LOGINS = 300;
+/** More than one script looks at. */
+const LOST = 600;
+/** For what must not fail: room for a loaded machine. */
+const AMPLE_MS = 10_000;
 
 describe('the index of a user in Redis goes with their last session, not before and not later', () => {
   let redis: RedisServer;
@@ -29,6 +34,17 @@ describe('the index of a user in Redis goes with their last session, not before 
     ['a new id with a grace', ({ sessions }, { session }) => sessions.regenerateSessionId(session, { grace: 10 })],
     ['a renewal', ({ sessions, clock }, { token }) => (clock.advanceSeconds(60), sessions.renewSession(token))],
     [
+      'a renewal when it has lost its lifetime, as a copy into another Redis may',
+      async ({ sessions, clock }, { session, token }) => {
+        await observerOf(session, async (client, key, index) => [
+          await client.persist(key),
+          await client.persist(index),
+        ]);
+        clock.advanceSeconds(60);
+        await sessions.renewSession(token);
+      },
+    ],
+    [
       'a login when its record has gone',
       async ({ sessions, clock }, { session }) => {
         await observerOf(session, async (client, key) => client.del(key));
@@ -44,7 +60,7 @@ describe('the index of a user in Redis goes with their last session, not before 
       const living = await service.sessions.listUserSessions('ann');
       await observerOf(living[0]!, async (client, key, index) => {
         const [indexMs, recordMs] = [await client.pttl(index), await client.pttl(key)];
-        expect(recordMs).toBeGreaterThan(0);
+        expect(recordMs).toBeGreaterThan(3_500_000);
         // Asked for one after the other.
         expect(indexMs).toBeGreaterThanOrEqual(recordMs - 1);
         expect(indexMs).toBeLessThanOrEqual(3_660_000);
@@ -94,6 +110,46 @@ describe('the index of a user in Redis goes with their last session, not before 
     await service.close();
   });
 
+  it.each<{
+    when: string;
+    max: number;
+    onSessionLimit: 'evict-oldest' | 'reject';
+    usedMs: number;
+    act: (service: ServiceUnderTest, old: Session) => Promise<unknown>;
+  }>([
+    { when: 'a login', max: 3, onSessionLimit: 'evict-oldest', usedMs: -1, act: logIn },
+    { when: 'a login', max: 3, onSessionLimit: 'reject', usedMs: -1, act: logIn },
+    { when: 'a login, though others were used before', max: 3, onSessionLimit: 'reject', usedMs: 1, act: logIn },
+    {
+      when: 'a new id of the session that was used before all others',
+      max: 2,
+      onSessionLimit: 'evict-oldest',
+      usedMs: 1,
+      act: ({ sessions }, old) => sessions.regenerateSessionId(old),
+    },
+  ])(
+    'and hundreds whose records have gone leave it with $when, and none that lives ($onSessionLimit)',
+    async (given) => {
+      const { max: maxSessionsPerUser, onSessionLimit, usedMs, act } = given;
+      const options = { maxSessionsPerUser, onSessionLimit, backendTimeout: AMPLE_MS };
+      const service = await startService(new RedisBackend(redis.url), options);
+      const { session: old } = await service.sessions.createSession({ user: { userId: 'ann' } });
+      const usedAt = service.clock.now() + usedMs;
+      service.clock.advance(10);
+      const { session: latest } = await service.sessions.createSession({ user: { userId: 'ann' } });
+      await observerOf(latest, async (client, _key, index) => {
+        const gone = Array.from({ length: LOST }, () => randomBytes(32).toString('base64url'));
+        const entries = gone.flatMap((member) => [old.expiresAt.getTime(), member, 1e14 + usedAt, `~${member}`]);
+        await client.zadd(index, ...entries);
+        await act(service, old);
+        expect(await service.sessions.listUserSessions('ann')).toHaveLength(maxSessionsPerUser);
+        expect(await client.zcard(index)).toBe(2 * maxSessionsPerUser);
+      });
+      await service.sessions.deleteUserSessions('ann');
+      await service.close();
+    },
+  );
+
   it('and each record and alias with its own expiry', async () => {
     const clock = new FakeClock();
     const backend = new RedisBackend(redis.url);
@@ -138,6 +194,10 @@ describe('the index of a user in Redis goes with their last session, not before 
     }
   });
 
+  function logIn({ sessions }: ServiceUnderTest): Promise<unknown> {
+    return sessions.createSession({ user: { userId: 'ann' } });
+  }
+
   async function observerOf(
     { sessionId }: { readonly sessionId: string },
     look: (client: Redis, key: string, index: string) => Promise<unknown>,
@@ -169,14 +229,15 @@ describe('the index of a user who logs in again and again, and whose sessions ex
       await service.sessions.createSession({ user: { userId: 'ann' }, ttl: TTL_S });
       service.clock.advance(1);
     }
-    expect(await service.sessions.listUserSessions('ann')).toHaveLength(1);
     return kept.session.sessionId.slice(0, 16);
   }
 
   it('in Redis', async () => {
-    const service = await startService(new RedisBackend(redis.url));
+    const service = await startService(new RedisBackend(redis.url), { maxSessionsPerUser: null });
     const observer = redis.client();
     const tag = await logInAgainAndAgain(service);
+    // By the logins alone, as an application may never list.
+    expect(await observer.zcard(`session:{${tag}}`)).toBeLessThan(LOGINS);
     while ((await observer.dbsize()) > 2) expect(await service.sessions.listUserSessions('ann')).toHaveLength(1);
     await service.sessions.listUserSessions('ann');
     // By its expiry and by its use.
@@ -189,6 +250,7 @@ describe('the index of a user who logs in again and again, and whose sessions ex
     const service = await startService(new MemcachedBackend({ servers: memcached.address }));
     const observer = memcached.client();
     const tag = await logInAgainAndAgain(service);
+    expect(await service.sessions.listUserSessions('ann')).toHaveLength(1);
     const { value } = await observer.get(`session:${tag}`);
     // A line that says whose it is, the session that lives, and the last one, which has expired since.
     expect(String(value).trimEnd().split('\n')).toHaveLength(3);
