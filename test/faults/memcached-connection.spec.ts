@@ -9,6 +9,7 @@ import { OPCODES } from '../../src/backends/memcached/binary-request.js';
 import { MemcachedConnection } from '../../src/backends/memcached/memcached-connection.js';
 import { FaultProxy } from '../support/fault-proxy.js';
 import { MemcachedServer } from '../support/memcached-server.js';
+import { soon } from '../support/soon.js';
 import { MemcachedArena } from './memcached-arena.js';
 
 /** Long enough for a third of it to be more than a loaded machine takes for a call. */
@@ -99,6 +100,21 @@ describe('the connection to a Memcached server', () => {
       expect(header.status).toBe(0);
       await connection.close();
     });
+  });
+
+  it('that breaks while a read is on its way by a fresh one too does not fail the read', async () => {
+    const connection = through();
+    await connection.call(noop);
+    proxy.forgetConnections('silence');
+    proxy.holdRequests(0);
+    const held = proxy.untilHeld();
+    const read = connection.call({ opcode: OPCODES.getWithKey, key: 'any' });
+    await held;
+    proxy.resetForgotten();
+    await soon(() => proxy.openConnections === 1 || undefined);
+    proxy.release();
+    expect((await read).header.status).toBe(1);
+    await connection.close();
   });
 
   it('fails the write that it has as soon as a read has got its value by a fresh one', async () => {

@@ -454,6 +454,9 @@ describe.each(PLATFORMS.flatMap((platform) => [BY_COOKIE, BY_BEARER].map((carrie
       await stored.arrived;
       stored.letGo();
       await stored.done;
+      // Served behind all that the request has begun.
+      expect((await get('/poll', old)).status).toBe(200);
+      expect(newIds()).toEqual([]);
       app.clock.advanceSeconds(2 * GRACE_S);
       const next = await get('/me', old);
       expect([next.status, next.body.data, newIds().length]).toEqual([200, { changed: true }, 1]);

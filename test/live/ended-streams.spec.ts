@@ -2,6 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import { firstValueFrom, NEVER, Observable, of, Subject, toArray } from 'rxjs';
 
 import { endEvents, endIterator, isAsyncIterator } from '../../src/decorators/ended-streams.js';
+import { collectGarbage } from '../support/collect-garbage.js';
+import { soon } from '../support/soon.js';
 
 const DONE = { done: true, value: undefined };
 
@@ -39,6 +41,12 @@ function endable() {
     ending.subscribe(subscriber);
   });
   return { ended, end: () => ending.complete(), watched };
+}
+
+/** In a function of its own, whose frame keeps nothing. */
+async function firstOf(iterator: AsyncIterator<unknown>): Promise<WeakRef<object>> {
+  const { value } = await iterator.next();
+  return new WeakRef(value as object);
 }
 
 describe('the values of a subscription', () => {
@@ -89,6 +97,17 @@ describe('the values of a subscription', () => {
     const seen: unknown[] = [];
     for await (const value of endIterator(two(), ended)) seen.push(value);
     expect([seen, watched.count]).toEqual([[1, 2], 0]);
+  });
+
+  it('are not kept when they have passed, however long the others take', async () => {
+    const { ended } = endable();
+    const iterator = endIterator(new Values({}), ended);
+    const passed = await firstOf(iterator);
+    await soon(() => {
+      collectGarbage();
+      return passed.deref() === undefined || undefined;
+    });
+    expect(await iterator.return?.()).toEqual(DONE);
   });
 
   it('end where their source cannot be told, which fails nobody', async () => {

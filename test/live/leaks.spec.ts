@@ -9,11 +9,10 @@ import {
 import { fakeSession } from 'nestjs-sessionx/testing';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { EventEmitter } from 'node:events';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 
 import { onceClosed } from '../../src/http/once-closed.js';
 import { Session as SessionClass } from '../../src/sessions/session.js';
+import { collectGarbage } from '../support/collect-garbage.js';
 import { startService, type ServiceUnderTest } from '../support/services.js';
 import { soon } from '../support/soon.js';
 
@@ -44,11 +43,6 @@ class CountingBackend extends MemoryBackend {
     this.looked += ids.length;
     return super.readMany(ids);
   }
-}
-
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
 }
 
 let backend: CountingBackend;

@@ -117,6 +117,11 @@ export class FaultProxy {
     for (const client of this.#clients) this.#forgotten.set(client, how);
   }
 
+  /** What is forgotten is reset now, without waiting for what comes by it. */
+  resetForgotten(): void {
+    for (const client of this.#forgotten.keys()) client.resetAndDestroy();
+  }
+
   /** Each whole response (of Memcached) is replaced by what `rewrite` makes of it. */
   rewriteResponses(rewrite: RewriteResponse): void {
     this.#rewrite = rewrite;
