@@ -68,6 +68,13 @@ class PlainTextFilter implements ExceptionFilter {
   }
 }
 
+@Catch()
+class CheerfulFilter implements ExceptionFilter {
+  catch(_error: unknown, host: ArgumentsHost): void {
+    rawOf(host.switchToHttp().getResponse()).end('all is well');
+  }
+}
+
 interface AnyResponse {
   raw?: ServerResponse;
   hijack?: () => void;
@@ -177,6 +184,13 @@ class WritingController {
   filter(@CurrentSession() session: Session): never {
     change(session);
     throw new HttpException('teapot', 418);
+  }
+
+  @Get('cheerful')
+  @UseInterceptors(SessionInterceptor)
+  @UseFilters(CheerfulFilter)
+  cheerful(@CurrentSession() session: Session) {
+    change(session);
   }
 
   @Get('refused')
@@ -338,6 +352,12 @@ describe.each(setups)(
       expect(response.status).toBe(401);
       expect(response.headers.get('www-authenticate')).toBe('Bearer error="invalid_token"');
       expect(await response.json()).toEqual({ statusCode: 401, message: 'Unauthorized' });
+    });
+
+    it('is a 503, and no success, also where a filter makes a page of the failure', async () => {
+      barrier.fail('replace');
+      const response = await app.fetch('/write/cheerful', { headers });
+      expect([response.status, await response.text()]).toEqual([503, expect.stringContaining('Service Unavailable')]);
     });
 
     it('composes Vary and Cache-Control with those of the application', async () => {

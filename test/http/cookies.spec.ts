@@ -517,6 +517,25 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
       expect((await get('/me', ...cookie(login))).status).toBe(200);
     });
 
+    it.each<[when: string, happens: (session: Session, sessions: SessionService, backend: MemoryBackend) => unknown]>([
+      ['the session is invalidated', (session, sessions) => sessions.invalidateSession(session)],
+      ['the store fails', (_session, _sessions, backend) => jest.spyOn(backend, 'read').mockRejectedValue(new Error())],
+    ])('a renewal does not go out of a slow request where %s meanwhile', async (_when, happens) => {
+      const backend = new MemoryBackend();
+      const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
+      const login = await send(`${local.url}/login`, { method: 'POST', headers: OWN });
+      local.clock.advanceSeconds(60);
+      const { value } = sessionCookie(login);
+      const slow = send(`${local.url}/slow`, { headers: cookie(value!) });
+      await gate.reached;
+      const sessions = local.app.get(SessionService);
+      await happens(await sessions.getSession(value!), sessions, backend);
+      gate.go();
+      const late = await slow;
+      expect([late.status, late.setCookies]).toEqual([200, []]);
+      await local.close();
+    });
+
     it('a renewal goes out of a slow request too, if nothing has happened meanwhile', async () => {
       const { value } = await signIn();
       app.clock.advanceSeconds(60);

@@ -40,6 +40,7 @@ import { PLATFORMS, startApp, type AppUnderTest } from '../support/apps.js';
 import { everyBackend } from '../support/backends.js';
 import { BarrierBackend } from '../support/barrier-backend.js';
 import { send } from '../support/raw-client.js';
+import { soon } from '../support/soon.js';
 
 interface AnyResponse {
   readonly raw?: ServerResponse;
@@ -244,6 +245,18 @@ class FlashController {
     throw new NotFoundException();
   }
 
+  @UseSession()
+  @UseFilters(FriendlyFilter)
+  @All('marked')
+  async marked(
+    @Req() request: object,
+    @CurrentSession() session: Session,
+    @Res({ passthrough: true }) response: AnyResponse,
+  ) {
+    const messages = await this.sessions.takeFlash(session);
+    return this.#show({ session, messages, response, request });
+  }
+
   @All('piped')
   piped(@FlashMessages() messages: FlashMessage[], @Query('n', ParseIntPipe) n: number) {
     return { messages, n };
@@ -377,7 +390,7 @@ describe.each(setups)('flash messages and their delivery, on $name and $platform
     it('are put back by a 304, under their ids, before what was added meanwhile', async () => {
       const before = await stored();
       page.show = async ({ response }) => {
-        app.clock.advance(1);
+        // In the same millisecond as the last of them.
         await add('three');
         response.status(304);
       };
@@ -566,6 +579,15 @@ describe.each(setups)('flash messages and their delivery, on $name and $platform
     });
   });
 
+  it('are put back when the handler of a marked route throws, and a filter makes a page of the error', async () => {
+    page.show = () => {
+      throw new Error('a bug of the application');
+    };
+    const response = await get('marked');
+    expect([response.status, await response.text()]).toEqual([200, 'something went wrong']);
+    expect(await left()).toEqual(['one', 'two']);
+  });
+
   it('are put back when a pipe of another parameter fails, and an interceptor responds', async () => {
     expect(await (await get('fallback-piped?n=x')).text()).toBe('another page');
     await becomes(['one', 'two']);
@@ -606,6 +628,19 @@ describe.each(setups)('flash messages and their delivery, on $name and $platform
       while ((await storedVersion()) < version + 2) await new Promise((resolve) => setTimeout(resolve, 10));
       expect(await left()).toEqual(['one', 'two']);
       expect(await (await get('piped?n=1')).json()).toMatchObject({ messages: [{}, {}], n: 1 });
+    });
+
+    it('are put back once, though the response of the store was lost and it is tried again', async () => {
+      const { replace = 0 } = barrier.calls;
+      page.show = () => {
+        barrier.loseNextResponse('replace');
+        throw new NotFoundException();
+      };
+      expect((await get('decorator')).status).toBe(404);
+      // Taken, put back, and tried again.
+      await soon(() => (barrier.calls.replace ?? 0) >= replace + 3 || undefined);
+      page.show = ({ messages }) => messages.map(({ message }) => message);
+      expect(await (await get('decorator')).json()).toEqual(['one', 'two']);
     });
 
     it('are put back when a filter makes a page of the error', async () => {

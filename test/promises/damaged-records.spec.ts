@@ -449,6 +449,21 @@ describe.each(PLATFORMS)('a session whose data turns out not to be ours, on %s',
     warn.mockRestore();
     await app.close();
   });
+
+  it('is a 401 with one warning too where they are first read to store a change', async () => {
+    const store = rawMemory();
+    const service = await startService(store.another());
+    const { session, token } = await service.sessions.createSession({ user: { userId: 'ann' } });
+    const { sessionId } = session;
+    await store.write(sessionId, resealed(withLine(FLASH, '[1]')(await store.read(sessionId))));
+    const held = await service.sessions.getSession(token);
+    held.data.seen = true;
+    const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
+    await expect(service.sessions.updateSession(held)).rejects.toMatchObject({ status: 401 });
+    expect(warn.mock.calls).toEqual([[expect.stringContaining(sessionId)]]);
+    warn.mockRestore();
+    await service.close();
+  });
 });
 
 describe('a list of Memcached that is damaged', () => {

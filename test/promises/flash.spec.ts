@@ -47,6 +47,16 @@ describe.each(everyBackend())('a flash message is handed out once, on $name', (s
     expect([...first, ...rest].map(({ message }) => message).sort()).toEqual(['new', 'saved']);
   });
 
+  it('and is left once, though the response of the store was lost and the commit comes again', async () => {
+    const { token } = await one.sessions.createSession();
+    const session = await one.sessions.getSession(token);
+    session.addFlashMessage('saved');
+    barrier.loseNextResponse('replace');
+    await expect(one.sessions.updateSession(session)).rejects.toMatchObject({ status: 503 });
+    await one.sessions.updateSession(session);
+    expect(await two.sessions.takeFlash(await two.sessions.getSession(token))).toHaveLength(1);
+  });
+
   it('and a stale commit restores none', async () => {
     const token = await sessionWithMessage();
     const stale = await one.sessions.getSession(token);

@@ -33,6 +33,7 @@ export class BarrierBackend {
   /** How many calls of each method have been made. */
   readonly calls: Record<string, number> = {};
   readonly #failing = new Set<string>();
+  readonly #losing = new Set<string>();
   readonly #gates = new Map<string, Gate>();
 
   constructor(real: SessionBackend) {
@@ -48,7 +49,9 @@ export class BarrierBackend {
           await gate?.opened;
           try {
             if (this.#failing.has(name)) throw new Error('the store is out of order');
-            return (await Reflect.apply(method, target, args)) as unknown;
+            const result: unknown = await Reflect.apply(method, target, args);
+            if (this.#losing.delete(name)) throw new Error('the response of the store was lost');
+            return result;
           } finally {
             gate?.done();
           }
@@ -60,6 +63,11 @@ export class BarrierBackend {
   /** Makes every call of these methods fail, until `heal()`. */
   fail(...methods: Method[]): void {
     for (const method of methods) this.#failing.add(method);
+  }
+
+  /** The store carries out the next call of `method`, and its response is lost. */
+  loseNextResponse(method: Method): void {
+    this.#losing.add(method);
   }
 
   heal(): void {
