@@ -106,7 +106,6 @@ export class FlashDelivery {
     let failure: unknown;
     for (const pauseMs of PAUSES_MS) {
       await sleep(pauseMs, undefined, { ref: false });
-      if (Session.stateOf(session).isEnded) return;
       try {
         await writer.returnFlash(session, store.newBudget());
         return;

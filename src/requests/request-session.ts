@@ -253,11 +253,10 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
     if (this.livingSession !== null) await this.#steps.renewal.renew(this, this.livingSession);
   }
 
-  /** Whether the session is to get a new id now. Not if the client has gone, or has the token of a newer id: it would get none. */
+  /** Whether the session is to get a new id now. Not if the client has gone: it would get no token. */
   get needsRotation(): boolean {
     if (!this.rotatesAtHead || this.headersAreWritten || this.isDisconnected) return false;
-    const session = this.livingSession;
-    return session !== null && !Session.stateOf(session).clientHasOldId;
+    return this.livingSession !== null;
   }
 
   /** Behind a login that is under way, after which there is nothing to rotate. */
