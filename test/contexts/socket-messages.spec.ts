@@ -389,6 +389,22 @@ describe.each(CASES)('A message by $library on $platform', ({ platform, library 
     expect(await socket.ask('lost', null)).toMatchObject({ event: 'exception' });
     expect(await socket.ask('flash', null)).toEqual({ event: 'flash', data: ['saved'] });
     expect(await socket.ask('flash', null)).toEqual({ event: 'flash', data: [] });
+    await sessions.update(session.sessionId, (one) => one.addFlashMessage('saved again'));
+    const taking = store.stopNext('replace');
+    const lost = socket.ask('lost', null);
+    await taking.arrived;
+    const returning = taking.done.then(() => store.stopNext('replace'));
+    taking.letGo();
+    const { arrived, letGo } = await returning;
+    await arrived;
+    store.fail('replace');
+    letGo();
+    expect(await lost).toMatchObject({ event: 'exception' });
+    store.heal();
+    await soon(
+      async () => (await sessions.update(session.sessionId, () => undefined)).getFlashMessages({ clear: false })[0],
+    );
+    expect(await socket.ask('flash', null)).toEqual({ event: 'flash', data: ['saved again'] });
     await sessions.oneTime.put(await sessions.update(session.sessionId, () => undefined), 'state', 'x1');
     expect(await socket.ask('once', null)).toEqual({ event: 'once', data: 'x1' });
     expect(await socket.ask('once', null)).toEqual({ event: 'once', data: null });

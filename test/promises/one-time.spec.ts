@@ -76,8 +76,13 @@ describe.each(everyBackend())('a one-time value is handed out once, on $name', (
 
   it('as it was when it was put, whatever its owner changes meanwhile', async () => {
     const value = { step: 1 };
+    const write = barrier.stopNext('replace');
     const putting = one.sessions.oneTime.put(session, 'state', value);
+    await write.arrived;
     value.step = 2;
+    // So that it is stored by a second attempt.
+    await two.sessions.update(session.sessionId, ({ data }) => void (data.other = true));
+    write.letGo();
     await putting;
     expect(await consume('state')).toEqual({ step: 1 });
   });
