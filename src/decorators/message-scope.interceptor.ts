@@ -1,5 +1,5 @@
 import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common';
-import { catchError, concatMap, finalize, from, of, throwError, type Observable } from 'rxjs';
+import { catchError, concatMap, from, of, tap, throwError, type Observable } from 'rxjs';
 
 import { MessageScope } from '../requests/message-scope.js';
 
@@ -16,8 +16,14 @@ export class MessageScopeInterceptor implements NestInterceptor {
     return next.handle().pipe(
       concatMap((value: unknown) => (scope.isUsed ? from(commitThen(scope, value)) : of(value))),
       catchError((error: unknown) => (scope.isUsed ? from(commitThenThrow(scope, error)) : throwError(() => error))),
-      finalize(() => {
-        scope.end();
+      tap({
+        // Nest waits for no handler whose client has left.
+        unsubscribe: () => {
+          scope.runsOn();
+        },
+        finalize: () => {
+          scope.end();
+        },
       }),
     );
   }

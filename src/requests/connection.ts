@@ -128,7 +128,10 @@ export class Connection {
 
   /** The session that messages with the token of `search` have had so far, or that is watched; `null`: none. */
   knownBy(search: TokenSearch): KnownId | null {
-    return search === this.#search ? (this.#known ?? this.end?.known ?? null) : null;
+    if (search !== this.#search) return null;
+    const watched = this.end?.known ?? null;
+    // Not by the id that the token opens: that session has ended, if no message knows it.
+    return this.#known ?? (watched?.id === search.token?.verified.sessionId ? null : watched);
   }
 
   /** The session as it was read at `earliest` or later, with what the messages have stored since then; `null`: it was not read since. */

@@ -2,44 +2,51 @@ import { Session } from '../sessions/session.js';
 
 /** Within that time, a handler that stores its late changes itself has done so. */
 const GRACE_MS = 1000;
-/** Where nobody waits for the handler, each look takes twice as long to come as the one before: nothing tells when the handler is through. */
-const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 12_800;
+/** The pauses between the looks for what a handler changes that nobody waits for: nothing tells when it is through. */
+const PAUSES_MS = [100, 200, 400, 800, 1600, 3200];
 
 /** Looks for changes that a handler makes after its response has begun, and does not store. Only what comes that late costs something. */
 export class LateChanges {
   #timer: NodeJS.Timeout | undefined;
-  #found: () => unknown;
-  #areStored = false;
+  #store: (() => Promise<void>) | null = null;
 
   /** @param warn is called when there is one */
-  constructor(warn: () => void) {
-    this.#found = warn;
-  }
+  constructor(
+    private readonly request: { readonly session: Session | null },
+    private readonly warn: () => void,
+  ) {}
 
-  /** From now on `store` is called instead: no response is there for which a change would be late. */
+  /** From now on they are stored: no response is there for which a change would be late. @param store never rejects */
   storeBy(store: () => Promise<void>): void {
-    this.#found = store;
-    this.#areStored = true;
+    if (this.#store !== null) return;
+    this.#store = store;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
-  /** The holder of `session` may change it now. */
-  expect(session: Session): void {
-    if (this.#areStored) this.#look(session, FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
-    else this.#look(session, GRACE_MS);
+  /** The holder of the session may change it now. */
+  expect(): void {
+    this.#lookAfter(this.#store === null ? [GRACE_MS] : PAUSES_MS);
   }
 
-  #look(session: Session, pauseMs: number, longestMs = pauseMs): void {
-    if (this.#timer !== undefined) return;
+  #lookAfter([pauseMs, ...others]: readonly number[]): void {
+    if (this.#timer !== undefined || pauseMs === undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      // Behind a store call that is under way.
-      void Session.stateOf(session).inTurn(() => {
-        if (isChanged(session)) this.#found();
-        return Promise.resolve();
-      });
-      if (pauseMs < longestMs) this.#look(session, 2 * pauseMs, longestMs);
+      this.#look();
+      this.#lookAfter(others);
     }, pauseMs).unref();
+  }
+
+  #look(): void {
+    const { session } = this.request;
+    if (session === null) return;
+    // Behind a store call that is under way.
+    void Session.stateOf(session).inTurn(() => {
+      if (this.#store !== null) void this.#store();
+      else if (isChanged(session)) this.warn();
+      return Promise.resolve();
+    });
   }
 }
 

@@ -55,12 +55,20 @@ export class MessageScope {
       this.#failure = { error };
       throw error;
     }
+    this.#replyLeaves();
+  }
+
+  #replyLeaves(): void {
+    for (const { commit } of this.#used) commit.replyLeaves();
   }
 
   /** For a handler that acknowledges its message itself: what it has changed is stored before; if that fails, there is an error and no acknowledgement. */
   replyBehindCommit(reply: Reply): Reply {
     return (...values) => {
-      if (![...this.#used].some(({ commit }) => commit.needsCommit(OK))) return reply(...values);
+      if (![...this.#used].some(({ commit }) => commit.needsCommit(OK))) {
+        this.#replyLeaves();
+        return reply(...values);
+      }
       this.commit().then(
         () => reply(...values),
         () => undefined,
@@ -72,6 +80,11 @@ export class MessageScope {
   /** The same after the handler has thrown. */
   async commitAfter(error: unknown): Promise<void> {
     for (const { commit } of this.#used) await commit.commitAfter(error);
+  }
+
+  /** Called before `end()`, where the handler runs on though its client has left. */
+  runsOn(): void {
+    for (const { commit } of this.#used) commit.handlerRunsOn();
   }
 
   /** Called when the handler is through. What it has left running gets the session as it is then. */

@@ -133,8 +133,7 @@ export class MessageSession extends RequestSession {
 
   override accessed(): void {
     // Of a message: no head of a response goes out after which a change would be late.
-    const isLate = this.context === null || this.commit.handlerHasEnded;
-    if (isLate && this.session !== null) this.lateChanges.expect(this.session);
+    if (this.context === null || this.clientHasGone) this.lateChanges.expect();
   }
 
   protected override mayShowOnce(): boolean {

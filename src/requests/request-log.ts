@@ -110,7 +110,7 @@ export class RequestLog {
   changeOutsideOfMessage(route: string): void {
     this.#once.say(`change outside of message ${route}`, () => {
       this.#logger.warn(
-        `${route}: its session was changed outside of a message, as in handleConnection() or when the handler was through, and the change is not stored. Call await sessions.updateSession(session) afterwards.`,
+        `${route}: its session was changed outside of a message, as in handleConnection(), and the change is not stored. Call await sessions.updateSession(session) afterwards.`,
       );
     });
   }

@@ -54,7 +54,6 @@ export interface CommittedRequest extends KnownRequest {
 export class SessionCommit implements GateOwner {
   /** A failed write may have an unknown outcome, so the error response that follows does not try it again; null: none has failed. */
   #failure: { readonly error: unknown } | null = null;
-  #handlerHasEnded = false;
 
   constructor(
     private readonly services: CommitServices,
@@ -136,10 +135,8 @@ export class SessionCommit implements GateOwner {
    */
   async commitAfter(error: unknown): Promise<void> {
     const { log } = this.services;
-    const { hasResponse, flashInUse } = this.request;
     log.misuse(this.request.route, error);
-    // No gate watches what the handler of a message has taken.
-    await (hasResponse ? flashInUse : this.request.flash)?.handlerThrew();
+    await (this.#flashOfMessage ?? this.request.flashInUse)?.handlerThrew();
     try {
       await this.commitChanges();
     } catch (commitError) {
@@ -149,23 +146,42 @@ export class SessionCommit implements GateOwner {
 
   /**
    * Called when nobody waits for the handler any more: it is through, or its client has gone and what it returns is dropped. Stores what a response
-   * that is still to come does not store, and what a handler does that runs on.
+   * that is still to come does not store.
    */
   handlerEnds(): void {
-    this.#handlerHasEnded = true;
     const { session, hasResponse, gate, clientHasGone } = this.request;
+    if (clientHasGone) this.request.lateChanges.storeBy(() => this.#storeLate());
     if (session === null || (hasResponse && !clientHasGone && gate?.hasBegun !== true)) return;
     if (isChanged(session)) void this.#commitAlone();
-    if (!clientHasGone) return;
-    this.request.lateChanges.storeBy(() => this.#commitAlone());
-    this.request.lateChanges.expect(session);
-    // Those of a response are put back by its gate.
-    if (!hasResponse) void this.request.flash.putBack(session);
   }
 
-  /** Whether nothing stores any more what a handler may still change. */
-  get handlerHasEnded(): boolean {
-    return this.#handlerHasEnded;
+  /** Called before that, where the handler of a message runs on though its client has left: what it does until it is through is stored too. */
+  handlerRunsOn(): void {
+    if (!this.request.clientHasGone) return;
+    const { lateChanges } = this.request;
+    lateChanges.storeBy(() => this.#storeLate());
+    lateChanges.expect();
+    void this.#storeLate();
+  }
+
+  async #storeLate(): Promise<void> {
+    await this.#commitAlone();
+    if (this.request.session !== null) await this.#flashOfMessage?.putBack(this.request.session);
+  }
+
+  /** Called when the reply to a message leaves: it brings the flash messages that the handler has taken. */
+  replyLeaves(): void {
+    if (this.request.session !== null && this.#isOfMessage) Session.stateOf(this.request.session).flash.delivered();
+  }
+
+  /** Of one message: of a session that was asked for by a socket with several, it is not known which of them has taken flash messages. */
+  get #isOfMessage(): boolean {
+    return !this.request.hasResponse && this.request.context !== null;
+  }
+
+  /** Those of a response are put back by its gate. */
+  get #flashOfMessage(): FlashDelivery | null {
+    return this.#isOfMessage ? this.request.flash : null;
   }
 
   async #commitAlone(): Promise<void> {
@@ -221,7 +237,7 @@ export class SessionCommit implements GateOwner {
   /** A handler may keep a part of the session and change it without notice, so streams are looked at when they end. */
   streamEnds(): void {
     const { session, lateChanges } = this.request;
-    if (session !== null && isChanged(session)) lateChanges.expect(session);
+    if (session !== null && isChanged(session)) lateChanges.expect();
   }
 
   ignored(error: Error): void {

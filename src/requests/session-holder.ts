@@ -242,7 +242,7 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
   // What the session asks its listener, or notifies it of
 
   accessed(): void {
-    if ((this.gate === null || this.gate.hasBegun) && this.#session !== null) this.lateChanges.expect(this.#session);
+    if (this.gate === null || this.gate.hasBegun) this.lateChanges.expect();
   }
 
   abstract isPassive(): boolean;
@@ -290,7 +290,7 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
   }
 
   get lateChanges(): LateChanges {
-    return (this.#lateChanges ??= new LateChanges(() => {
+    return (this.#lateChanges ??= new LateChanges(this, () => {
       if (this.hasResponse) this.#services.log.lateChange(this.route);
       else this.#services.log.changeOutsideOfMessage(this.route);
     }));

@@ -34,7 +34,7 @@ import {
 } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
 import { EventEmitter, once } from 'node:events';
-import { concat, defer, EMPTY, of } from 'rxjs';
+import { concat, defer, EMPTY, NEVER, of } from 'rxjs';
 import { io, type Socket } from 'socket.io-client';
 
 import { PLATFORMS, startApp, type AppUnderTest } from '../support/apps.js';
@@ -179,6 +179,12 @@ function gatewaysOf(library: Library) {
       return { event: 'same', data: session === (await this.sessions.current(client)) };
     }
 
+    @Public()
+    @SubscribeMessage('unguarded')
+    async unguarded(@ConnectedSocket() client: object, @MessageBody() key: string) {
+      (await this.sessions.require(client)).data[key] = 'by socket';
+    }
+
     @SubscribeMessage('throws-by-socket')
     async throwsBySocket(@ConnectedSocket() client: object, @MessageBody() key: string) {
       (await this.sessions.require(client)).data[key] = 'by socket';
@@ -252,6 +258,30 @@ function gatewaysOf(library: Library) {
       await once(Messages.signals, key);
       const messages = await this.sessions.takeFlash(session);
       Messages.seen.push(`${messages.length} messages`);
+    }
+
+    @SubscribeMessage('streams-flash')
+    streamsFlash(@FlashMessages() messages: readonly { message: string }[]) {
+      return concat(of({ event: 'flash', data: messages.map(({ message }) => message) }), NEVER);
+    }
+
+    @SubscribeMessage('acknowledges-flash')
+    async acknowledgesFlash(@CurrentSession() session: Session, @Ack() ack: (messages: unknown) => void) {
+      ack(await this.sessions.takeFlash(session));
+      throw new Error('the handler is wrong');
+    }
+
+    @SubscribeMessage('flash-by-socket')
+    async flashBySocket(@ConnectedSocket() client: object) {
+      const messages = await this.sessions.takeFlash(await this.sessions.require(client));
+      return { event: 'flash', data: messages.map(({ message }) => message) };
+    }
+
+    @SubscribeMessage('throws-late')
+    async throwsLate(@ConnectedSocket() client: object, @MessageBody() key: string) {
+      await this.sessions.require(client);
+      await once(Messages.signals, key);
+      throw new Error('the handler is wrong');
     }
 
     @SubscribeMessage('ack')
@@ -453,6 +483,56 @@ describe.each(CASES)('A message by $library on $platform', ({ platform, library 
     expect(await socket.ask('flash', null)).toEqual({ event: 'flash', data: ['saved'] });
   });
 
+  it('whose client leaves while it loads the session stores what its handler changes afterwards', async () => {
+    const { socket, dataNow } = await signedIn();
+    Messages.seen.length = 0;
+    const read = store.stopNext('read');
+    void socket.ask('unguarded', 'k4');
+    await read.arrived;
+    socket.close();
+    await soon(() => Messages.seen.includes('-ann') || undefined);
+    read.letGo();
+    expect(await soon(async () => (await dataNow()).k4)).toBe('by socket');
+  });
+
+  it('whose client leaves while flash messages are being taken puts them back', async () => {
+    const { socket, session } = await signedIn();
+    await sessions.update(session.sessionId, (one) => one.addFlashMessage('saved'));
+    Messages.seen.length = 0;
+    const take = store.stopNext('replace');
+    void socket.ask('flash', null);
+    await take.arrived;
+    socket.close();
+    await soon(() => Messages.seen.includes('-ann') || undefined);
+    take.letGo();
+    await soon(async () => {
+      const messages = (await sessions.update(session.sessionId, () => undefined)).getFlashMessages();
+      return messages.length > 0 || undefined;
+    });
+  });
+
+  it('puts no flash messages back that its reply has brought, when its client leaves afterwards', async () => {
+    const { socket, session } = await signedIn();
+    await sessions.update(session.sessionId, (one) => one.addFlashMessage('saved'));
+    expect(await socket.ask('streams-flash', null)).toEqual({ event: 'flash', data: ['saved'] });
+    Messages.seen.length = 0;
+    socket.close();
+    await soon(() => Messages.seen.includes('-ann') || undefined);
+    const write = await sessions.update(session.sessionId, ({ data }) => void (data.after = true));
+    expect(write.getFlashMessages()).toEqual([]);
+  });
+
+  it('puts no flash messages back that another message has brought', async () => {
+    const { socket, session } = await signedIn();
+    await sessions.update(session.sessionId, (one) => one.addFlashMessage('saved'));
+    void socket.ask('throws-late', 'k5', 'no reply');
+    await soon(() => Messages.signals.listenerCount('k5') > 0 || undefined);
+    expect(await socket.ask('flash-by-socket', null)).toEqual({ event: 'flash', data: ['saved'] });
+    Messages.signals.emit('k5');
+    await soon(() => socket.events.find(({ event }) => event === 'exception'));
+    expect(await socket.ask('flash', null)).toEqual({ event: 'flash', data: [] });
+  });
+
   it('is checked for roles and for a fresh proof', async () => {
     const { socket } = await signedIn();
     expect(await socket.ask('admin', null)).toEqual(refusal('FORBIDDEN', 403));
@@ -626,6 +706,12 @@ describe.each(CASES)('A message by $library on $platform', ({ platform, library 
       throw new Error('acknowledged');
     });
     expect(await failed).toMatchObject({ code: 'SERVICE_UNAVAILABLE' });
+    store.heal();
+    await sessions.update(session.sessionId, (one) => one.addFlashMessage('saved'));
+    const thrown = new Promise((resolve) => client.once('exception', resolve));
+    expect(await client.emitWithAck('acknowledges-flash', null)).toMatchObject([{ message: 'saved' }]);
+    await thrown;
+    expect((await sessions.update(session.sessionId, () => undefined)).getFlashMessages()).toEqual([]);
     client.disconnect();
   });
 

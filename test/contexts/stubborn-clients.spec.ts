@@ -12,6 +12,7 @@ import { connect, type Socket } from 'node:net';
 
 import { readOperation } from '../../src/contexts/graphql.reader.js';
 import { startApp, type AppUnderTest } from '../support/apps.js';
+import { BarrierBackend } from '../support/barrier-backend.js';
 import { soon } from '../support/soon.js';
 import { openSocket, type Library, useSockets } from './sockets.js';
 
@@ -89,6 +90,24 @@ it('a client of ws that does not answer the close has none of its messages handl
   await other.ask('say', 3);
   other.close();
   expect([handled, opened.destroyed]).toEqual([[1, 3], false]);
+});
+
+it('messages that go on after the session has ended cost one read each, where nobody is told of the end', async () => {
+  class Silent extends MemoryBackend {
+    override onEnded = () => Promise.resolve({ close: () => Promise.resolve() });
+  }
+  const store = new BarrierBackend(new Silent());
+  await start('ws', { backend: store.backend });
+  const sessions = app.app.get(SessionService);
+  const { token, session } = await sessions.createSession({ user: { userId: 'ann' } });
+  const client = await openSocket('ws', app.url, { 'x-session-token': token });
+  expect(await client.ask('guarded', 1)).toMatchObject({ event: 'passed' });
+  await store.backend.delete(session.sessionId);
+  expect(await client.ask('guarded', 2)).toMatchObject({ event: 'exception' });
+  const before = { ...store.calls };
+  for (let message = 0; message < 3; message++) await client.ask('guarded', message);
+  client.close();
+  expect(store.calls).toEqual({ ...before, read: before.read! + 3 });
 });
 
 it('a page of another site opens no connection with the cookie of a user by a script, which names no origin', async () => {
