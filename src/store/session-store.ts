@@ -244,18 +244,24 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   /**
    * Reads several sessions, in their order, each as `read()` does.
    *
-   * @returns `unknown` for one that only a later version of this module can read
+   * @returns `unknown` for one that only a later version of this module can read, or whose read fails by itself
    * @throws SessionBackendError when the store fails
    */
   async readMany(ids: readonly SessionId[], budget: StoreBudget): Promise<(StoredSession | 'unknown' | null)[]> {
     const records = await this.#recordsOf(ids, budget);
-    return Promise.all(
+    const reads = await Promise.allSettled(
       ids.map(async (id, index) => {
         const record = records?.[index];
         const stored = record === undefined ? 'damaged' : storedIn(record, id, this.#reads);
         return stored === 'damaged' ? this.read(id, budget).catch(unknownIfNewer) : stored;
       }),
     );
+    const isDown = reads.every(({ status }) => status === 'rejected');
+    return reads.map((read) => {
+      if (read.status === 'fulfilled') return read.value;
+      if (isDown) throw read.reason;
+      return 'unknown';
+    });
   }
 
   /** @returns null where each is to be read by itself */

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { MemoryBackend, type EndedListener, type EndedSubscription } from 'nestjs-sessionx';
+import { MemoryBackend, type EndedListener, type EndedSubscription, type SessionId } from 'nestjs-sessionx';
 import { setImmediate as eventLoopTurn } from 'node:timers/promises';
 
 import { SessionWatches } from '../../src/sessions/session-watches.js';
@@ -42,6 +42,16 @@ class SlowBackend extends MemoryBackend {
   }
 }
 
+/** Reads one session by one, as Memcached does, and not that of `unreadable`. */
+class PartlyDownBackend extends MemoryBackend {
+  override readMany = undefined as never;
+  unreadable = '';
+
+  override read(id: SessionId): ReturnType<MemoryBackend['read']> {
+    return id === this.unreadable ? Promise.reject(new Error('its server is down')) : super.read(id);
+  }
+}
+
 describe('a look at sessions that are watched', () => {
   let backend: SlowBackend;
   let service: ServiceUnderTest;
@@ -79,6 +89,18 @@ describe('a look at sessions that are watched', () => {
     await looked(1);
     await settled();
     expect([backend.looks, signals.some(({ aborted }) => aborted)]).toEqual([1, false]);
+  });
+
+  it('ends what has ended where another session cannot be read, as with one of several servers down', async () => {
+    const store = new PartlyDownBackend();
+    const partly = await startService(store, { liveCheckInterval: NEVER_S });
+    const [ann, bob] = [await partly.sessions.createSession(), await partly.sessions.createSession()];
+    store.unreadable = ann.session.sessionId;
+    await store.delete(bob.session.sessionId);
+    const signals = [ann, bob].map(({ session }) => partly.sessions.whileAlive(session));
+    await soon(() => signals[1]!.aborted || undefined);
+    expect(signals[0]!.aborted).toBe(false);
+    await partly.close();
   });
 
   it('ends all that have expired when it fails, also those for which it was not tried', async () => {
