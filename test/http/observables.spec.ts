@@ -258,7 +258,7 @@ describe.each(PLATFORMS)('a handler on %s that returns an Observable', (platform
     const text = await (await afterFirst('/broken')).text;
     expect(text).toMatch(/event: error\n.*data: Internal Server Error\n/s);
     expect(text).not.toContain('secretField');
-    expect(linesOf('broken')).toEqual([expect.stringContaining('data.secretField')]);
+    expect(linesOf('broken')).toContainEqual(expect.stringContaining('data.secretField'));
   });
 });
 
