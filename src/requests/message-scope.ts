@@ -69,7 +69,9 @@ export class MessageScope {
         this.#replyLeaves();
         return reply(...values);
       }
-      this.commit().then(
+      const stored = this.commit();
+      for (const { commit } of this.#used) commit.replyWaitsFor(stored);
+      stored.then(
         () => reply(...values),
         () => undefined,
       );

@@ -133,7 +133,8 @@ export class MessageSession extends RequestSession {
 
   override accessed(): void {
     // Of a message: no head of a response goes out after which a change would be late.
-    if (this.context === null || this.clientHasGone) this.lateChanges.expect();
+    if (this.context === null) this.lateChanges.expect();
+    else if (this.clientHasGone) this.commit.handlerRunsOn();
   }
 
   protected override mayShowOnce(): boolean {

@@ -54,6 +54,8 @@ export interface CommittedRequest extends KnownRequest {
 export class SessionCommit implements GateOwner {
   /** A failed write may have an unknown outcome, so the error response that follows does not try it again; null: none has failed. */
   #failure: { readonly error: unknown } | null = null;
+  /** Settles when the reply that the handler of a message has made, and that waits for the commit, has left or has failed; null: none waits. */
+  #reply: Promise<void> | null = null;
 
   constructor(
     private readonly services: CommitServices,
@@ -136,6 +138,7 @@ export class SessionCommit implements GateOwner {
   async commitAfter(error: unknown): Promise<void> {
     const { log } = this.services;
     log.misuse(this.request.route, error);
+    if (this.#reply !== null) await this.#reply;
     await (this.#flashOfMessage ?? this.request.flashInUse)?.handlerThrew();
     try {
       await this.commitChanges();
@@ -152,10 +155,11 @@ export class SessionCommit implements GateOwner {
     const { session, hasResponse, gate, clientHasGone } = this.request;
     if (clientHasGone) this.request.lateChanges.storeBy(() => this.#storeLate());
     if (session === null || (hasResponse && !clientHasGone && gate?.hasBegun !== true)) return;
-    if (isChanged(session)) void this.#commitAlone();
+    if (clientHasGone && !hasResponse) void this.#storeLate();
+    else if (isChanged(session)) void this.#commitAlone();
   }
 
-  /** Called before that, where the handler of a message runs on though its client has left: what it does until it is through is stored too. */
+  /** Called where the handler of a message runs on though its client has left: what it does until it is through is stored too. */
   handlerRunsOn(): void {
     if (!this.request.clientHasGone) return;
     const { lateChanges } = this.request;
@@ -169,9 +173,15 @@ export class SessionCommit implements GateOwner {
     if (this.request.session !== null) await this.#flashOfMessage?.putBack(this.request.session);
   }
 
+  /** Called when the reply to a message waits until `stored`. */
+  replyWaitsFor(stored: Promise<void>): void {
+    this.#reply = stored.catch(() => undefined);
+  }
+
   /** Called when the reply to a message leaves: it brings the flash messages that the handler has taken. */
   replyLeaves(): void {
-    if (this.request.session !== null && this.#isOfMessage) Session.stateOf(this.request.session).flash.delivered();
+    const { session, clientHasGone } = this.request;
+    if (session !== null && this.#isOfMessage && !clientHasGone) Session.stateOf(session).flash.delivered();
   }
 
   /** Of one message: of a session that was asked for by a socket with several, it is not known which of them has taken flash messages. */

@@ -82,6 +82,15 @@ export class Feed {
     return key;
   }
 
+  @UseGuards(SessionGuard)
+  @Mutation(() => String)
+  async takes(@CurrentSession() session: Session): Promise<string> {
+    await this.sessions.takeFlash(session);
+    this.events.emit('arrived');
+    await new Promise((resolve) => this.events.once('go', resolve));
+    return 'taken';
+  }
+
   @UseSession()
   @Mutation(() => String)
   async writeByContext(@Context() context: object): Promise<string> {

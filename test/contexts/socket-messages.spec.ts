@@ -271,6 +271,25 @@ function gatewaysOf(library: Library) {
       throw new Error('the handler is wrong');
     }
 
+    @SubscribeMessage('acknowledges-change')
+    async acknowledgesChange(@CurrentSession() session: Session, @Ack() ack: (messages: unknown) => void) {
+      const messages = await this.sessions.takeFlash(session);
+      session.data.shown = true;
+      ack(messages);
+      throw new Error('the handler is wrong');
+    }
+
+    @SubscribeMessage('acknowledges-cleared')
+    acknowledgesCleared(@CurrentSession() session: Session, @Ack() ack: (messages: unknown) => void) {
+      ack(session.getFlashMessages({ clear: true }));
+      throw new Error('the handler is wrong');
+    }
+
+    @SubscribeMessage('acknowledges-late')
+    async acknowledgesLate(@CurrentSession() session: Session, @Ack() ack: (messages: unknown) => void) {
+      ack(await this.sessions.takeFlash(session));
+    }
+
     @SubscribeMessage('flash-by-socket')
     async flashBySocket(@ConnectedSocket() client: object) {
       const messages = await this.sessions.takeFlash(await this.sessions.require(client));
@@ -713,6 +732,37 @@ describe.each(CASES)('A message by $library on $platform', ({ platform, library 
     await thrown;
     expect((await sessions.update(session.sessionId, () => undefined)).getFlashMessages()).toEqual([]);
     client.disconnect();
+  });
+
+  it.each(['acknowledges-change', 'acknowledges-cleared'])(
+    'shows flash messages once where the acknowledgement waits for a commit, and its handler throws (%s)',
+    async (event) => {
+      const { token, session } = await logIn(app.app, { userId: 'ann' });
+      const client: Socket = io(`${app.url}/messages`, { auth: { token }, transports: ['websocket'], forceNew: true });
+      await sessions.update(session.sessionId, (one) => one.addFlashMessage('saved'));
+      const thrown = new Promise((resolve) => client.once('exception', resolve));
+      expect(await client.emitWithAck(event, null)).toMatchObject([{ message: 'saved' }]);
+      await thrown;
+      expect((await sessions.update(session.sessionId, () => undefined)).getFlashMessages()).toEqual([]);
+      client.disconnect();
+    },
+  );
+
+  it('puts back flash messages whose acknowledgement comes after the client has left', async () => {
+    const { token, session } = await logIn(app.app, { userId: 'ann' });
+    const client: Socket = io(`${app.url}/messages`, { auth: { token }, transports: ['websocket'], forceNew: true });
+    await sessions.update(session.sessionId, (one) => one.addFlashMessage('saved'));
+    Messages.seen.length = 0;
+    const taking = store.stopNext('replace');
+    client.emit('acknowledges-late', null, () => undefined);
+    await taking.arrived;
+    client.disconnect();
+    await soon(() => Messages.seen.includes('-ann') || undefined);
+    taking.letGo();
+    await soon(async () => {
+      const messages = (await sessions.update(session.sessionId, () => undefined)).getFlashMessages();
+      return messages.length > 0 || undefined;
+    });
   });
 
   it('takes the token of socket.io, for each namespace and each connect', async () => {

@@ -6,10 +6,14 @@ import { MemoryBackend, SessionService } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
 
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import type { Server } from 'node:http';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 import { startApp, type AppUnderTest } from '../support/apps.js';
 import { BarrierBackend } from '../support/barrier-backend.js';
+import { soon } from '../support/soon.js';
 import { Feed } from './feed.resolver.js';
 import { root } from '../docs/pages.js';
 import { feedClient, type FeedClient, type Result } from './subscriptions.js';
@@ -137,6 +141,28 @@ describe.each(CASES)('GraphQL over WebSockets by Apollo on $platform, in a conte
     expect(Object.keys(data).sort()).toEqual([...keys, 'a', 'b', 'byContext', 'subscribed'].sort());
     store.fail('replace');
     expect(codes(await client.send('mutation { write(key: "c") }'))).toEqual(['SERVICE_UNAVAILABLE']);
+  });
+
+  it('puts back the flash messages that a resolver has taken whose client leaves', async () => {
+    const token = await tokenOf();
+    const sessions = app.app.get(SessionService);
+    const { sessionId } = await sessionOf(token);
+    await sessions.update(sessionId, (one) => one.addFlashMessage('saved'));
+    const server = app.app.getHttpServer() as Server;
+    const connections = () => promisify(server.getConnections.bind(server))();
+    const client = open(bearer(token));
+    const { events } = app.app.get(Feed);
+    const arrived = once(events, 'arrived');
+    void client.send('mutation { takes }').catch(() => undefined);
+    await arrived;
+    const before = await connections();
+    client.close();
+    await soon(async () => (await connections()) < before || undefined);
+    events.emit('go');
+    await soon(async () => {
+      const messages = (await sessions.update(sessionId, () => undefined)).getFlashMessages();
+      return messages.length > 0 || undefined;
+    });
   });
 
   it('looks the session up for each operation and each event', async () => {
