@@ -15,8 +15,8 @@ const USAGE = `npm run bench -- scale [options]
 const HOW_TO_READ = `\
 How to read: one user has 10 sessions among those of others. Milliseconds are medians, seen by the client; "growth" is the ratio to the line of
 the fewest sessions. "Commands" are all that Redis counted, those within scripts included. The naive logout looks at every session by SCAN and
-GET. Each number of sessions has a Redis of its own, and the rounds go from one to the next; all of them and the client share one
-CPU where taskset is there. What is left of growth is memory that is in no cache: the commands are the same.`;
+GET. Each number of sessions has a Redis of its own, whose tables have grown to their size before the first round, and the rounds go from
+one to the next; all of them and the client share one CPU where taskset is there.`;
 
 const { values } = parseArgs({
   options: {

@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis';
 import { encodeRecord, type SessionRecord } from 'nestjs-sessionx';
 import { RedisBackend } from 'nestjs-sessionx/redis';
+import { setTimeout } from 'node:timers/promises';
 
 import { RedisServer } from '../support/redis-server.js';
 import { sessionsOf, TTL_MS } from './sessions.js';
@@ -9,11 +10,13 @@ export const KEY_PREFIX = 'app:';
 const SESSIONS_PER_USER = 5;
 const SESSIONS_PER_PIPELINE = 2_000;
 const TIMEOUT_MS = 5_000;
+/** So often Redis looks after its tables in a second: the most that it allows, and its default. */
+const [BUSY_HZ, DEFAULT_HZ] = [500, 10];
 
 /** A Redis that holds the sessions of other users, and the backend on it. */
 export class PopulatedRedis {
   static async start(others: number): Promise<PopulatedRedis> {
-    const server = await RedisServer.start();
+    const server = await RedisServer.start('--enable-debug-command', 'local');
     const client = new Redis(server.url);
     const backend = new RedisBackend(server.url);
     const populated = new PopulatedRedis(others, server, client, backend);
@@ -21,6 +24,7 @@ export class PopulatedRedis {
       const logger = { log: () => undefined, warn: console.warn, error: console.error };
       await backend.open({ keyPrefix: KEY_PREFIX, timeoutMs: TIMEOUT_MS, clock: { now: () => Date.now() }, logger });
       await populated.#fill();
+      await populated.#settle();
       return populated;
     } catch (error) {
       await populated.stop();
@@ -70,6 +74,16 @@ export class PopulatedRedis {
     }
     const listed = await this.backend.listByUser(last[0]!.userTag!);
     if (listed.length !== last.length) throw new Error('The backend does not know the sessions that were filled in.');
+  }
+
+  /**
+   * Waits until the tables of the keys have their size. While Redis moves them to larger ones, which takes half a minute for a million
+   * keys when nobody hurries, each command moves a part of them too: that is the cost of the filling, and not of so many sessions.
+   */
+  async #settle(): Promise<void> {
+    await this.client.config('SET', 'hz', BUSY_HZ);
+    while (String(await this.client.call('DEBUG', 'HTSTATS', '0')).includes('rehashing target')) await setTimeout(50);
+    await this.client.config('SET', 'hz', DEFAULT_HZ);
   }
 }
 

@@ -8,11 +8,12 @@ export class RedisServer {
   /** Calls that the benchmark makes itself, to look at the others'. */
   static readonly #OWN_COMMANDS = /^(info|ping|client|hello|flushall)/;
 
-  static async start(): Promise<RedisServer> {
+  /** @param options further ones of its command line */
+  static async start(...options: readonly string[]): Promise<RedisServer> {
     const port = await freePort();
     const child = spawn(
       'redis-server',
-      ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
+      ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', ...options],
       { stdio: 'ignore' },
     );
     await Promise.race([
