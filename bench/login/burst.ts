@@ -10,10 +10,15 @@ export interface BurstMessage {
   readonly prefix: string;
 }
 
-/** The reply to each message, and at the start, when it is ready. */
-export interface BurstReply {
+export interface BurstRate {
+  /** Sessions made per second. */
   readonly perSecond: number;
+  /** What the process took for each, microseconds, without what Redis took. */
+  readonly cpuUs: number;
 }
+
+/** What the process says when it can begin, and what it replies to each message. */
+export type BurstReply = 'ready' | BurstRate;
 
 /** One contestant in a process of its own, as an application has it: none collects the garbage of another in its burst. */
 export class BurstProcess {
@@ -26,11 +31,10 @@ export class BurstProcess {
 
   private constructor(private readonly child: ChildProcess) {}
 
-  /** @returns sessions made per second */
-  async burst(message: BurstMessage): Promise<number> {
+  async burst(message: BurstMessage): Promise<BurstRate> {
     this.child.send(message);
-    const [{ perSecond }] = (await once(this.child, 'message')) as [BurstReply];
-    return perSecond;
+    const [rate] = (await once(this.child, 'message')) as [BurstRate];
+    return rate;
   }
 
   async stop(): Promise<void> {

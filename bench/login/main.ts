@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { RedisServer } from '../support/redis-server.js';
 import { median, quantile } from '../support/statistics.js';
 import { ratio, table, whole } from '../support/table.js';
-import { BurstProcess } from './burst.js';
+import { BurstProcess, type BurstRate } from './burst.js';
 import { sessionx, type Contestant } from './contestants.js';
 
 const USAGE = `npm run bench -- login [options]
@@ -12,7 +12,8 @@ const USAGE = `npm run bench -- login [options]
   --logins <n>     in a burst; default 10000`;
 
 const HOW_TO_READ = `\
-How to read: sessions made per second, medians over the rounds; the ratio is the median of the ratios within each round, with its quartiles.
+How to read: sessions made per second, and what the process took for each, without Redis; medians over the rounds. The ratio is the median of
+the ratios within each round, with its quartiles: above 1 is in favour of sessionx.
 Each of the two has a process of its own, and begins every other round. A client makes one session after the other; each session is another
 user's, where nothing else is said. The pipeline keeps no limit and is not atomic.`;
 
@@ -58,12 +59,12 @@ async function compare(redis: RedisServer, ours: Contestant): Promise<void> {
   ] as const;
   const rows: string[][] = [];
   for (const clients of CLIENTS) {
-    const rates: [number[], number[]] = [[], []];
+    const rates: [BurstRate[], BurstRate[]] = [[], []];
     for (let round = -2; round < rounds; round++) {
       for (const which of round % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
-        const perSecond = await processes[which].burst({ clients, logins, prefix: `${which}-${clients}-${round}` });
+        const rate = await processes[which].burst({ clients, logins, prefix: `${which}-${clients}-${round}` });
         // The first rounds warm up.
-        if (round >= 0) rates[which].push(perSecond);
+        if (round >= 0) rates[which].push(rate);
       }
       await redis.empty();
     }
@@ -72,17 +73,24 @@ async function compare(redis: RedisServer, ours: Contestant): Promise<void> {
     const before = await redis.totalCalls();
     await ours.logIn(`counted-${clients}`);
     const commands = (await redis.totalCalls()) - before;
-    const [ourRates, pipelineRates] = rates;
-    const ratios = ourRates.map((rate, round) => rate / pipelineRates[round]!);
+    const [ourRates, pipelineRates] = rates.map((each) => each.map(({ perSecond }) => perSecond)) as [
+      number[],
+      number[],
+    ];
+    const [ourCpu, pipelineCpu] = rates.map((each) => each.map(({ cpuUs }) => cpuUs)) as [number[], number[]];
     rows.push([
       `${clients} clients`,
       whole(median(ourRates)),
       whole(median(pipelineRates)),
-      `${ratio(median(ratios))} (${ratio(quantile(ratios, 0.25))} to ${ratio(quantile(ratios, 0.75))})`,
+      spread(ourRates.map((rate, round) => rate / pipelineRates[round]!)),
+      median(ourCpu).toFixed(1),
+      median(pipelineCpu).toFixed(1),
+      spread(ourCpu.map((cpuUs, round) => pipelineCpu[round]! / cpuUs)),
       whole(commands),
     ]);
   }
-  console.log(`\n${table(['login', 'sessionx /s', 'pipeline /s', 'ratio', 'commands'], rows)}`);
+  const header = ['login', 'sessionx /s', 'pipeline /s', 'ratio', 'CPU us', 'pipeline', 'ratio', 'commands'];
+  console.log(`\n${table(header, rows)}`);
   await Promise.all(processes.map((each) => each.stop()));
 }
 
@@ -112,4 +120,9 @@ async function logInTimes(contestant: Contestant, userId: string, times: number)
     await Promise.all(Array.from({ length: some }, () => contestant.logIn(userId)));
     made += some;
   }
+}
+
+/** The median of ratios, and their quartiles. */
+function spread(ratios: readonly number[]): string {
+  return `${ratio(median(ratios))} (${ratio(quantile(ratios, 0.25))} to ${ratio(quantile(ratios, 0.75))})`;
 }
