@@ -226,34 +226,29 @@ export class SessionIssuer {
     const token = typeof signed === 'string' ? signed : await signed;
     const limit = this.#limits(record) ? this.#limit : undefined;
     const options = { limit, replaces: replaced?.replaces, alias: replaced?.alias };
-    const create = () => this.store.create(record, options, budget);
-    const report = ({ evicted = [] }: CreateResult) => {
+    for (let isFirst = true; ; isFirst = false) {
+      const { outcome, evicted = [] }: CreateResult = await this.store.create(record, options, budget);
       for (const evictedId of evicted) this.endings.announce(evictedId, userId, EVICTED, origin);
-    };
-    let result = await create();
-    report(result);
-    // A session whose lifetime was made shorter has ended, and the store does not know that yet.
-    if (result.outcome === 'limit' && (await this.store.deleteEnded(record.userTag, budget))) {
-      result = await create();
-      report(result);
-    }
-    switch (result.outcome) {
-      case 'created':
-        return { token, stored: { record, content: encodedPayload(record, metadata) }, userId };
-      case 'changed':
-      case 'missing':
-        if (replaced === null) throw cutShort();
-        return result.outcome;
-      case 'limit':
-        throw new SessionConflictError(
-          "The user has reached maxSessionsPerUser. End a session, raise the limit, or set onSessionLimit to 'evict-oldest'.",
-          'SESSION_LIMIT',
-        );
-      case 'exists':
-      case 'late':
-        throw cutShort();
-      default:
-        return result satisfies never;
+      switch (outcome) {
+        case 'created':
+          return { token, stored: { record, content: encodedPayload(record, metadata) }, userId };
+        case 'changed':
+        case 'missing':
+          if (replaced === null) throw cutShort();
+          return outcome;
+        case 'limit':
+          // A session whose lifetime was made shorter has ended, and the store does not know that yet.
+          if (isFirst && (await this.store.deleteEnded(record.userTag, budget))) break;
+          throw new SessionConflictError(
+            "The user has reached maxSessionsPerUser. End a session, raise the limit, or set onSessionLimit to 'evict-oldest'.",
+            'SESSION_LIMIT',
+          );
+        case 'exists':
+        case 'late':
+          throw cutShort();
+        default:
+          return outcome satisfies never;
+      }
     }
   }
 

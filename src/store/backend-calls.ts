@@ -11,7 +11,7 @@ import type { SessionId } from '../tokens/session-secret.js';
 import type { BackendLifecycle } from './backend-lifecycle.js';
 import type { ResponseCheck } from './backend-responses.js';
 import { OutageLog, type StoreCall } from './outage-log.js';
-import type { StoreBudget } from './store-budget.js';
+import type { BudgetedCall, StoreBudget } from './store-budget.js';
 
 /** Without the value itself, which may be a payload. */
 const BROKEN_CONTRACT = 'the backend returned a value that the SessionBackend contract does not allow';
@@ -74,14 +74,7 @@ export class BackendCalls {
     isAllowed: ResponseCheck<T>,
     call: () => Promise<unknown>,
   ): Promise<T> {
-    const hadAllTime = budget.isUntouched;
-    return budget.complete({
-      make: call,
-      returned: (response) => this.checked(kind, isAllowed, response),
-      failed: (error) => {
-        throw this.failure(kind, error, hadAllTime);
-      },
-    });
+    return budget.complete(new CheckedCall(this, kind, isAllowed, budget.isUntouched, call));
   }
 
   /** `budget.run(call)` for subscribers of the channel. @throws the error of `failure()` */
@@ -120,6 +113,26 @@ export class BackendCalls {
     });
     this.#outages.failed(kind, failure);
     return failure;
+  }
+}
+
+/** One call. An object, as a `RecordRead` is: functions for its steps would take more memory. */
+class CheckedCall<T> implements BudgetedCall<unknown, T> {
+  constructor(
+    private readonly calls: BackendCalls,
+    private readonly kind: StoreCall,
+    private readonly isAllowed: ResponseCheck<T>,
+    private readonly hadAllTime: boolean,
+    readonly make: () => Promise<unknown>,
+  ) {}
+
+  returned(response: unknown): T {
+    return this.calls.checked(this.kind, this.isAllowed, response);
+  }
+
+  /** @throws the error for the caller */
+  failed(error: unknown): never {
+    throw this.calls.failure(this.kind, error, this.hadAllTime);
   }
 }
 

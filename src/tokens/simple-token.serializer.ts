@@ -27,6 +27,8 @@ export interface SimpleTokenOptions {
 export class SimpleTokenSerializer implements TokenSerializer {
   readonly #keys: readonly KeyObject[];
   readonly #purpose: string;
+  /** Used by one call after the other. */
+  readonly #time = Buffer.alloc(TIME_BYTES);
   readonly verdictsAreFinal = true;
 
   /** @throws TypeError when a key is short or is none */
@@ -37,9 +39,8 @@ export class SimpleTokenSerializer implements TokenSerializer {
   }
 
   serialize({ secret, issuedAt }: TokenClaims): string {
-    const time = Buffer.alloc(TIME_BYTES);
-    time.writeUIntBE(issuedAt, 0, TIME_BYTES);
-    const claims = secret + time.toString('base64url');
+    this.#time.writeUIntBE(issuedAt, 0, TIME_BYTES);
+    const claims = secret + this.#time.toString('base64url');
     const [signingKey] = this.#keys;
     if (signingKey === undefined) throw new Error('SimpleTokenSerializer needs at least one key.');
     return `${claims}.${this.#mac(signingKey, claims)}`;

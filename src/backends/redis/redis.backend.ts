@@ -22,7 +22,6 @@ import { inspectClient } from './redis-client-options.js';
 import { redisConnection, type RedisConnection } from './redis-connection.js';
 import { RedisLink } from './redis-link.js';
 import { readRecord, readRecords, type RecordPlace } from './redis-read.js';
-import type { RedisScripts } from './redis-scripts.js';
 import { newSessionRedis } from './session-redis.js';
 import type { TimeWindow } from './server-clocks.js';
 import { UserIndex } from './user-index.js';
@@ -86,16 +85,12 @@ export class RedisBackend implements SessionBackend {
   }
 
   async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
-    const { key } = this.#at(record.id);
     const endsAt = performance.now() + options.deadline;
     const evicted: SessionId[] = [];
+    const create = ({ link, key }: RecordPlace, window: TimeWindow) =>
+      link.scripts.sessionxCreate(key, ...createArguments(record, options, this.#now(), window));
     for (;;) {
-      const [outcome, ...members] = await this.#inTime(
-        record.id,
-        endsAt,
-        (scripts, window) => scripts.sessionxCreate(key, ...createArguments(record, options, this.#now(), window)),
-        ([result]) => result === 'late',
-      );
+      const [outcome, ...members] = await this.#inTime(record.id, endsAt, create, isLateCreation);
       switch (outcome) {
         case 'created':
         case 'exists':
@@ -138,23 +133,22 @@ export class RedisBackend implements SessionBackend {
   }
 
   async replace(record: SessionRecord, ifVersion: number, { deadline }: ReplaceOptions = {}): Promise<ReplaceResult> {
-    const { scripts, key } = this.#at(record.id);
-    const replace = (on: RedisScripts, window: TimeWindow | null) =>
-      on.sessionxReplace(key, ...replaceArguments(record, ifVersion, this.#now(), window));
-    if (deadline === undefined) return known(await replace(scripts, null));
+    const replace = ({ link, key }: RecordPlace, window: TimeWindow | null) =>
+      link.scripts.sessionxReplace(key, ...replaceArguments(record, ifVersion, this.#now(), window));
+    if (deadline === undefined) return known(await replace(this.#at(record.id), null));
     const endsAt = performance.now() + deadline;
     return known(await this.#inTime(record.id, endsAt, replace, (outcome) => outcome === 'late'));
   }
 
   async touch(id: SessionId, times: SessionTimes): Promise<boolean> {
-    const { scripts, key } = this.#at(id);
-    return known(await scripts.sessionxTouch(key, touchArguments(times, this.#now()))) === 'touched';
+    const { link, key } = this.#at(id);
+    return known(await link.scripts.sessionxTouch(key, touchArguments(times, this.#now()))) === 'touched';
   }
 
   async delete(id: SessionId, { ifVersion }: { readonly ifVersion?: number } = {}): Promise<DeleteResult> {
-    const { scripts, key } = this.#at(id);
+    const { link, key } = this.#at(id);
     const version = ifVersion === undefined ? '' : versionText(ifVersion);
-    return known(await scripts.sessionxDelete(key, [version]));
+    return known(await link.scripts.sessionxDelete(key, [version]));
   }
 
   async listByUser(tag: UserTag, { progress = ignore }: ProgressOptions = {}): Promise<SessionRecord[]> {
@@ -219,9 +213,9 @@ export class RedisBackend implements SessionBackend {
     return new UserIndex(link.scripts, `${context.keyPrefix}{${tag}}`, tag, () => this.#now());
   }
 
-  #at(id: SessionId): RecordPlace & { readonly scripts: RedisScripts } {
+  #at(id: SessionId): RecordPlace {
     const { link, context } = this.#ready();
-    return { link, scripts: link.scripts, key: `${context.keyPrefix}{${tagOf(id)}}${memberOf(id)}` };
+    return { link, key: `${context.keyPrefix}{${tagOf(id)}}${memberOf(id)}` };
   }
 
   /** One function for all reads: every request comes by here. */
@@ -232,24 +226,28 @@ export class RedisBackend implements SessionBackend {
    *
    * @param isLate whether the server has refused it because of the time; then it has done nothing
    */
-  async #inTime<Result>(
+  #inTime<Result>(
     id: SessionId,
     endsAt: number,
-    script: (scripts: RedisScripts, window: TimeWindow) => Promise<Result>,
+    script: (place: RecordPlace, window: TimeWindow) => Promise<Result>,
     isLate: (result: Result) => boolean,
   ): Promise<Result> {
-    const { link, scripts, key } = this.#at(id);
+    const place = this.#at(id);
+    const { link, key } = place;
+    const run = () => script(place, link.clockOf(key).windowUntil(endsAt));
     const clock = link.clockOf(key);
-    if (!clock.isKnown) await clock.ask(() => scripts.sessionxServerTime(key));
-    const result = await script(scripts, link.clockOf(key).windowUntil(endsAt));
-    if (!isLate(result) || performance.now() >= endsAt) return result;
+    const ran = clock.isKnown ? run() : clock.ask(() => link.scripts.sessionxServerTime(key)).then(run);
     // What was believed of the clock may be wrong; the refusal has brought its time.
-    return script(scripts, link.clockOf(key).windowUntil(endsAt));
+    return ran.then((result) => (isLate(result) && performance.now() < endsAt ? run() : result));
   }
 
   #now(): number {
     return this.#opened().context.clock.now();
   }
+}
+
+function isLateCreation([outcome]: readonly string[]): boolean {
+  return outcome === 'late';
 }
 
 /** @throws NewerRecordError when a script has met a record of a newer form, and has done nothing */
