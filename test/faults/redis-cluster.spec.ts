@@ -520,6 +520,25 @@ describe.each(['killed', 'frozen'] as const)('a master that is %s', (fault) => {
   });
 });
 
+it('a master that does not answer hides from nobody that a session on another one has ended', async () => {
+  await cluster.healthy();
+  await cluster.replicated();
+  const budgetMs = BUDGET_MS / 2;
+  const service = await startService(backend(budgetMs), { backendTimeout: budgetMs, liveCheckInterval: 3600 });
+  const made = await atOnce(12, () => service.sessions.createSession());
+  const places = await Promise.all(made.map(({ session }) => cluster.masterOf(recordOf(session.sessionId))));
+  const [hidden, ended] = [0, places.findIndex((place) => place !== places[0])];
+  // As if it had expired: no script of ours tells it.
+  await places[ended]!.admin.del(recordOf(made[ended]!.session.sessionId));
+  // Its clients alone: the other nodes do not miss it.
+  await places[hidden]!.admin.client('PAUSE', 4 * budgetMs, 'ALL');
+  const [hiddenSignal, endedSignal] = [hidden, ended].map((index) => service.sessions.whileAlive(made[index]!.session));
+  await until('it has ended', () => endedSignal!.aborted);
+  expect(hiddenSignal!.aborted).toBe(false);
+  await service.close();
+  await places[hidden]!.admin.ping();
+});
+
 describe('a Cluster client', () => {
   async function warnings(client: ReturnType<RedisCluster['client']>): Promise<string[]> {
     const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);

@@ -43,8 +43,7 @@ export function readRecord(placeOf: (id: SessionId) => RecordPlace, id: SessionI
 }
 
 /**
- * Several records: by one MGET, except in a cluster, whose keys lie on many servers; there by a GET for each, all of which are sent at once.
- * What does not name the requested session is read by itself, as above.
+ * Several records of one server: by one MGET. What does not name the requested session is read by itself, as above.
  *
  * @param placeOf as above
  */
@@ -54,13 +53,8 @@ export async function readRecords(
 ): Promise<(ReadRecord | null)[]> {
   const [first] = ids;
   if (first === undefined) return [];
-  const { client } = placeOf(first).link;
-  const texts = client.isCluster
-    ? null
-    : await textsOf(
-        client,
-        ids.map((id) => placeOf(id).key),
-      );
+  const keys = ids.map((id) => placeOf(id).key);
+  const texts = await textsOf(placeOf(first).link.client, keys);
   return Promise.all(
     ids.map(async (id, index) => {
       const text = texts?.[index];

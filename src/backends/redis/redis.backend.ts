@@ -48,6 +48,8 @@ export interface RedisBackendOptions {
  */
 export class RedisBackend implements SessionBackend {
   readonly keepsAliases: boolean = true;
+  /** By one MGET. There is none for a Cluster, where sessions lie on several servers, so that one that is down hides no other's. */
+  readonly readMany?: (ids: readonly SessionId[]) => Promise<(ReadRecord | null)[]>;
   readonly #connection: RedisConnection;
   readonly #onEviction: 'report' | 'refuse';
   #link: RedisLink | undefined;
@@ -61,6 +63,9 @@ export class RedisBackend implements SessionBackend {
    */
   constructor(connection: string | RedisOptions | Redis | Cluster, options: RedisBackendOptions = {}) {
     this.#connection = redisConnection(connection);
+    if (this.#connection.ownedBy === 'module' || !this.#connection.client.isCluster) {
+      this.readMany = (ids) => readRecords(this.#placeOf, ids);
+    }
     this.#onEviction = onEvictionOf(options);
   }
 
@@ -120,10 +125,6 @@ export class RedisBackend implements SessionBackend {
 
   read(id: SessionId): Promise<ReadRecord | null> {
     return readRecord(this.#placeOf, id);
-  }
-
-  async readMany(ids: readonly SessionId[]): Promise<(ReadRecord | null)[]> {
-    return readRecords(this.#placeOf, ids);
   }
 
   /** By a second connection, which is made for the first listener and closed behind the last one. */
