@@ -318,7 +318,7 @@ export class SessionService {
 
   /**
    * Signs `user` in: a session under a new id, bound to the client of `request`. A session that it had before is dead at once; data and
-   * flash messages of an anonymous one move over unless `regenerateOnLogin` is false. Check the credentials before. A session object of
+   * flash messages of an anonymous one, or of one of the same user, move over unless `regenerateOnLogin` is false. Check the credentials before. A session object of
    * this request becomes the new session, and so does its `data`; nothing of another user's stays in it. A second login waits for the first.
    *
    * With the cookie transport the returned `token` is null, so that no body can leak it, and `csrfToken` is for the pages of the session.

@@ -28,7 +28,7 @@ export class SessionEvents implements OnApplicationShutdown {
     return this.all.pipe(filter((event): event is Extract<SessionEvent, { type: T }> => event.type === type));
   }
 
-  /** @internal Whether there is a listener, so that a read of the store for an event is worthwhile. */
+  /** @internal Whether there is a listener, for which an event is worth making. */
   get hasListeners(): boolean {
     return this.#subject.observed;
   }

@@ -177,7 +177,10 @@ export class SessionOptions {
   @IsTrueOrFalse()
   userAgentBinding: boolean = false;
 
-  /** Whether `login()` carries the data and flash messages of an anonymous session over. The id is new in any case. Default true. */
+  /**
+   * Whether `login()` carries the data and flash messages of an anonymous session, or of one of the same user, over. The id is new in any case.
+   * Default true.
+   */
   @IsTrueOrFalse()
   regenerateOnLogin: boolean = true;
 

@@ -48,7 +48,7 @@ export class RequestSessions {
   /**
    * The session of the request in `context`, or of `request`. Nothing is read from the store yet.
    *
-   * @throws SessionUsageError for a context without an HTTP request, and for what is neither
+   * @throws SessionUsageError for a context in which no reader finds a request, and for what is neither
    */
   of(subject: ExecutionContext | object): RequestSession {
     if (typeof subject !== 'object' || (subject as object | null) === null) throw this.#notARequest();

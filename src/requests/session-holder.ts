@@ -71,12 +71,12 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
     return this.#session === null || Session.stateOf(this.#session).isEnded ? null : this.#session;
   }
 
-  /** Those that the request had before it got this one by a login. */
+  /** Those that this request has ended before it got another one. */
   get formerSessions(): readonly Session[] {
     return this.#formerSessions;
   }
 
-  /** Why there is no session; null: no token was sent, or there is a session. */
+  /** Why there is no session; null: there is one, or no token was sent and nothing has required one. */
   protected get refusal(): SessionError | null {
     return this.#refusal;
   }
