@@ -1,7 +1,6 @@
 import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import { catchError, finalize, tap, type Observable } from 'rxjs';
 
-import { rawResponseOf, type PlatformResponse } from '../http/http-messages.js';
 import type { FlashDelivery } from '../requests/flash-delivery.js';
 import { RequestSessions } from '../requests/request-sessions.js';
 
@@ -15,12 +14,11 @@ export class FlashInterceptor implements NestInterceptor {
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const request = this.requests.of(context);
-    const { flash } = request;
+    const { flash, gate } = request;
     flash.handlerBegins();
     return next.handle().pipe(
       tap(() => {
-        if (request.hasResponse)
-          flash.handlerReturns(rawResponseOf(context.getArgByIndex<PlatformResponse>(1)).statusCode);
+        if (gate !== null) flash.handlerReturns(gate.response.statusCode);
       }),
       catchError((error: unknown) => putBackThenThrow(flash, error)),
       finalize(() => {
