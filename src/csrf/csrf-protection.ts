@@ -99,7 +99,7 @@ export class CsrfProtection {
         if (token === null) throw this.#missingToken();
         if (id !== null && this.tokens.verify(token, id)) return;
         if (session !== null && this.#fits(token, session)) return;
-        throw wrongToken();
+        throw wrongTokenError();
       }
       default:
         origin satisfies never;
@@ -123,7 +123,7 @@ export class CsrfProtection {
     if (token === null) return this.#requireToken ? this.#missingToken() : null;
     if (session?.isAnonymous === true && !this.#requireToken) return null;
     if (knownId !== null && this.tokens.verify(token, knownId)) return null;
-    return session !== null && this.#fits(token, session) ? null : wrongToken();
+    return session !== null && this.#fits(token, session) ? null : wrongTokenError();
   }
 
   /** Whether the CSRF token of a request may be one of another session id. */
@@ -175,7 +175,7 @@ function isByScript(request: PlatformRequest): boolean {
   return url?.includes('?') === true && new URLSearchParams(url.slice(url.indexOf('?'))).has('j');
 }
 
-function wrongToken(): SessionCsrfError {
+function wrongTokenError(): SessionCsrfError {
   return new SessionCsrfError(
     'CSRF_TOKEN_INVALID',
     'The CSRF token does not belong to this session. Reload the page, or send the token that @CsrfToken() provides for the current session.',

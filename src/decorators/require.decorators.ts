@@ -84,10 +84,10 @@ function isName(value: unknown): boolean {
 function requiredProof(options: unknown): RequiredProof {
   const { within, methods, ...others } = asOptions(options);
   // A misspelled name would leave out what it requires.
-  if (!isLength(within) || Object.keys(others).length > 0) throw wrongProof();
+  if (!isLength(within) || Object.keys(others).length > 0) throw wrongProofError();
   if (methods === undefined) return { within, methods: [] };
   // No route requires a proof by no method.
-  if (!areMethods(methods) || methods.length === 0) throw wrongProof();
+  if (!areMethods(methods) || methods.length === 0) throw wrongProofError();
   return { within, methods: Object.freeze([...methods]) };
 }
 
@@ -100,7 +100,7 @@ function isLength(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= LONGEST_LIFETIME_S;
 }
 
-function wrongProof(): SessionUsageError {
+function wrongProofError(): SessionUsageError {
   return new SessionUsageError(
     "@RequireFresh() takes a whole number of seconds, 1 or more, or such a number and a list of methods: @RequireFresh({ within: 300, methods: ['otp'] }).",
   );

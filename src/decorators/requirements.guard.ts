@@ -39,11 +39,11 @@ export class RequirementsGuard implements CanActivate {
     const session = request.requiredWithUser();
     for (const oneOf of roles) {
       if (!oneOf.some((role) => has(session, 'roles', role)))
-        throw this.#forbidden(request, session, roleMissing(oneOf));
+        throw this.#forbidden(request, session, roleMissingError(oneOf));
     }
     for (const allOf of permissions) {
       const missing = allOf.filter((permission) => !has(session, 'permissions', permission));
-      if (missing.length > 0) throw this.#forbidden(request, session, permissionMissing(missing));
+      if (missing.length > 0) throw this.#forbidden(request, session, permissionMissingError(missing));
     }
     for (const proof of proofs) {
       const error = this.#staleness(session, proof);
@@ -88,14 +88,14 @@ function has({ user }: Session, kind: 'roles' | 'permissions', name: string): bo
   return Array.isArray(names) && names.includes(name);
 }
 
-function roleMissing(roles: readonly string[]): SessionForbiddenError {
+function roleMissingError(roles: readonly string[]): SessionForbiddenError {
   return new SessionForbiddenError(
     'ROLE_MISSING',
     `The user of the session has none of the roles: ${roles.join(', ')}.`,
   );
 }
 
-function permissionMissing(permissions: readonly string[]): SessionForbiddenError {
+function permissionMissingError(permissions: readonly string[]): SessionForbiddenError {
   return new SessionForbiddenError(
     'PERMISSION_MISSING',
     `The user of the session does not have the permissions: ${permissions.join(', ')}.`,

@@ -39,7 +39,7 @@ class SessionParameter {
   valueFor(context: ExecutionContext): unknown {
     const providers = this.handler.providersFor(context);
     // Nobody may be let in that nothing has checked.
-    if (providers === undefined) throw shutDown();
+    if (providers === undefined) throw shutDownError();
     return providers.usesPipes === false ? this.#resolveFor(providers.requests, context) : seal(context);
   }
 
@@ -52,7 +52,7 @@ class SessionParameter {
     const context = unseal(value);
     if (context === undefined) throw this.#replaced();
     const providers = this.handler.providersFor(context);
-    if (providers === undefined) throw shutDown();
+    if (providers === undefined) throw shutDownError();
     return this.#resolveFor(providers.requests, context);
   }
 
@@ -81,7 +81,7 @@ class SessionParameter {
   }
 }
 
-function shutDown(): SessionBackendError {
+function shutDownError(): SessionBackendError {
   return new SessionBackendError('BACKEND_UNAVAILABLE', 'The application of this request has shut down.');
 }
 

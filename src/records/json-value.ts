@@ -34,7 +34,7 @@ export function jsonTextOf(value: unknown, mostChars: number): string | null {
 }
 
 /** The error for a value of the wrong type: the fault of the client if a JSON body can hold such a value, else the application's. */
-export function wrongType(value: unknown, message: string, path: string): SessionDataError {
+export function wrongTypeError(value: unknown, message: string, path: string): SessionDataError {
   const fault = faultIn(value, 1, { charsLeft: LONGEST_WRONG_VALUE });
   return new SessionDataError(message, path, fault === null || fault.kind === 'size' ? 'input' : fault.kind);
 }

@@ -53,12 +53,12 @@ function contentOf(record: ReadRecord, report: DamageReport): StoredPayload {
   try {
     return decodePayload(record, report);
   } catch (error) {
-    throw error instanceof NewerRecordError ? newerRecord(error) : error;
+    throw error instanceof NewerRecordError ? newerRecordError(error) : error;
   }
 }
 
 /** A record that this version must neither read nor overwrite: nothing is known about the session. */
-export function newerRecord(error: NewerRecordError): SessionBackendError {
+export function newerRecordError(error: NewerRecordError): SessionBackendError {
   return new SessionBackendError('BACKEND_RECORD_NEWER', error.message);
 }
 

@@ -48,7 +48,7 @@ export class ConnectionEndings implements OnApplicationShutdown {
     try {
       request = this.requests.of(subject);
     } catch {
-      this.log.misuse(name, unknownSocket());
+      this.log.misuse(name, unknownSocketError());
       return;
     }
     const { connection } = request;
@@ -98,7 +98,7 @@ export class ConnectionEndings implements OnApplicationShutdown {
   }
 }
 
-function unknownSocket(): SessionUsageError {
+function unknownSocketError(): SessionUsageError {
   return new SessionUsageError(
     '@EndsWithSession() does not know which request has opened this socket, so it cannot end with its session. Behind sockets of ws use SessionWsAdapter.',
   );

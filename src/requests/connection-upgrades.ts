@@ -30,7 +30,7 @@ export class ConnectionUpgrades implements BeforeApplicationShutdown {
   /** A server that closes waits for all its sockets. */
   beforeApplicationShutdown(): void {
     this.#isShutDown = true;
-    for (const socket of this.#waiting) refuse(socket, shutDown());
+    for (const socket of this.#waiting) refuse(socket, shutDownError());
     this.#waiting.clear();
   }
 
@@ -66,7 +66,7 @@ export class ConnectionUpgrades implements BeforeApplicationShutdown {
     // It stays, as not all who take over a socket listen to its errors: the adapter of Nest ends one that it refuses without.
     socket.on('error', ignore);
     this.#waiting.add(socket);
-    let refusal: unknown = this.#isShutDown ? shutDown() : null;
+    let refusal: unknown = this.#isShutDown ? shutDownError() : null;
     try {
       if (refusal === null) await this.requests.ofUpgrade(request)?.load();
     } catch (error) {
@@ -86,7 +86,7 @@ function ignore(): void {
   // Whoever uses the socket sees that it was closed.
 }
 
-function shutDown(): SessionBackendError {
+function shutDownError(): SessionBackendError {
   return new SessionBackendError('BACKEND_UNAVAILABLE', 'The application of this connection is shutting down.');
 }
 

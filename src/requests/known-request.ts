@@ -209,7 +209,7 @@ export abstract class KnownRequest implements CheckedRequest {
    */
   sourceFor(transport: TokenSource | undefined): TokenSource {
     if (!this.hasResponse) return withoutCookie(transport);
-    if (this.#gate === null && !this.#headersAreWritten) throw responseUnknown();
+    if (this.#gate === null && !this.#headersAreWritten) throw responseUnknownError();
     const source = transport ?? this.#source ?? this.#services.responses.transports.preferred;
     if (source !== 'cookie' || !(this.#headersAreWritten || this.isLate)) return source;
     throw new SessionUsageError(
@@ -240,7 +240,7 @@ function withoutCookie(transport: TokenSource = 'header'): TokenSource {
   );
 }
 
-function responseUnknown(): SessionUsageError {
+function responseUnknownError(): SessionUsageError {
   return new SessionUsageError(
     'The response of this request is not known to SessionModule, or was sent already, so no token can be sent with it. Call this before the response, behind SessionGuard, a session decorator or @UseSession(), or pass the ExecutionContext.',
   );

@@ -163,7 +163,7 @@ export class SessionExchanges {
     await request.load();
     request.beforeWrite();
     const session = request.admitted();
-    if (session === null || session.isAnonymous) throw withoutUser();
+    if (session === null || session.isAnonymous) throw withoutUserError();
     const source = request.sourceFor(undefined);
     const newId: NewId = { graceMs: 0, cause: 'reauthenticated', provenBy, startsLineage: true };
     return request.adopt(await this.logins.regenerate(session, request.budget, newId), source, 'regenerated');
@@ -215,7 +215,7 @@ export class SessionExchanges {
   }
 }
 
-function withoutUser(): SessionUsageError {
+function withoutUserError(): SessionUsageError {
   return new SessionUsageError(
     'reauthenticate() needs a session with a user: put SessionGuard on the route, or call login() for a user who is not signed in.',
   );

@@ -80,7 +80,7 @@ export class CrossSlotLogin {
       const active = this.issuer.limitEvicts
         ? await this.#createInPlaceOf(pending, content, origin, budget)
         : await this.#activate(pending, content, prepared.record.expiresAt, budget);
-      if (active === null) throw lostRace();
+      if (active === null) throw lostRaceError();
       return active;
     } catch (error) {
       const { id, version } = pending.stored.record;
@@ -147,6 +147,6 @@ export class CrossSlotLogin {
   }
 }
 
-export function lostRace(): SessionConflictError {
+export function lostRaceError(): SessionConflictError {
   return new SessionConflictError('Another request ended or replaced this session in the meantime. Log in again.');
 }

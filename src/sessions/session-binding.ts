@@ -44,7 +44,7 @@ export class SessionBinding {
   identityToStore(client: RequestClient): StoredIdentity {
     const identity = identityOf(client);
     if (this.#prefixes !== null && identity.ipAddress === null) {
-      if (client.hasGone === true) throw addressUnknown();
+      if (client.hasGone === true) throw addressUnknownError();
       throw new SessionUsageError(
         `ipBinding is on, so a session needs the client's address: ${howToProvideAddress(client, 'pass ipAddress to createSession()')}`,
       );
@@ -77,7 +77,7 @@ function checkNetwork(
   client: RequestClient,
   prefixes: { readonly ipv4: number; readonly ipv6: number },
 ): void {
-  if (client.hasGone === true) throw addressUnknown();
+  if (client.hasGone === true) throw addressUnknownError();
   const address = client.ipAddress ? normaliseIp(client.ipAddress) : null;
   if (stored !== null && address !== null && inSameNetwork(stored, address, prefixes)) return;
   const hint = address === null ? ` The client has none: ${howToProvideAddress(client, passToCall('ipAddress'))}` : '';
@@ -104,7 +104,7 @@ function howToProvideAddress({ ipAddress, hasGone }: RequestClient, howInCall: s
 }
 
 /** The error for a client that has disconnected and no longer waits for the response. */
-function addressUnknown(): SessionSecurityError {
+function addressUnknownError(): SessionSecurityError {
   return new SessionSecurityError(
     'BINDING_IP_UNKNOWN',
     'The client closed its connection before its address could be checked.',

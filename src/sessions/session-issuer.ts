@@ -234,7 +234,7 @@ export class SessionIssuer {
           return { token, stored: { record, content: encodedPayload(record, metadata) }, userId };
         case 'changed':
         case 'missing':
-          if (replaced === null) throw cutShort();
+          if (replaced === null) throw notCreatedError();
           return outcome;
         case 'limit':
           // A session whose lifetime was made shorter has ended, and the store does not know that yet.
@@ -245,7 +245,7 @@ export class SessionIssuer {
           );
         case 'exists':
         case 'late':
-          throw cutShort();
+          throw notCreatedError();
         default:
           return outcome satisfies never;
       }
@@ -290,7 +290,7 @@ function methodsOf(user: CheckedUser | null, methods: unknown): readonly string[
   throw new SessionUsageError('A session without a user has no proof of identity: pass a user, or leave methods out.');
 }
 
-function cutShort(): SessionBackendError {
+function notCreatedError(): SessionBackendError {
   return new SessionBackendError(
     'BACKEND_TIMEOUT',
     'The session store processed the new session after backendTimeout and did not create it. Try again.',

@@ -86,8 +86,8 @@ export class SessionLifetimes {
     const { ttlMs, capMs } = this.#classOf(isAnonymous, isRemembered);
     const ownTtlMs = toMilliseconds(ttl, 'ttl');
     const ownCapMs = toMilliseconds(absoluteTimeout, 'absoluteTimeout');
-    if (capMs !== null && (ownCapMs ?? 0) > capMs) throw capTooLong();
-    if (capMs !== null && ownCapMs === null && (ownTtlMs ?? 0) > capMs) throw ttlTooLong();
+    if (capMs !== null && (ownCapMs ?? 0) > capMs) throw capTooLongError();
+    if (capMs !== null && ownCapMs === null && (ownTtlMs ?? 0) > capMs) throw ttlTooLongError();
     const createdAt = this.context.clock.now();
     const lastsMs = ownCapMs ?? capMs;
     return {
@@ -156,12 +156,12 @@ export class SessionLifetimes {
   ): number | null {
     const { createdAt, absoluteExpiresAt } = metadata;
     if (capMs === undefined) {
-      if (absoluteExpiresAt !== null && (ttlMs ?? 0) > absoluteExpiresAt - createdAt) throw ttlTooLong();
+      if (absoluteExpiresAt !== null && (ttlMs ?? 0) > absoluteExpiresAt - createdAt) throw ttlTooLongError();
       return absoluteExpiresAt;
     }
     const { capMs: mostMs } = this.#storedClass(isAnonymous, metadata.isRemembered);
     if (mostMs === null) return capMs === null ? null : now + capMs;
-    if (capMs === null || capMs > mostMs) throw capTooLong();
+    if (capMs === null || capMs > mostMs) throw capTooLongError();
     return Math.min(now + capMs, createdAt + mostMs);
   }
 
@@ -198,13 +198,13 @@ function required(seconds: unknown, name: string): number {
   throw new SessionUsageError(`${name} must be a number of seconds, more than 0 and at most ${LONGEST_LIFETIME_S}.`);
 }
 
-function capTooLong(): SessionUsageError {
+function capTooLongError(): SessionUsageError {
   return new SessionUsageError(
     'A call can only shorten the absoluteTimeout of the options: raise it there, or in lifetimes for sessions of this class alone.',
   );
 }
 
-function ttlTooLong(): SessionUsageError {
+function ttlTooLongError(): SessionUsageError {
   return new SessionUsageError(
     'ttl is longer than absoluteTimeout, which would end the session before. Pass a shorter ttl, or raise absoluteTimeout, in the options or in lifetimes for sessions of this class alone.',
   );

@@ -112,7 +112,7 @@ export class SessionLoader {
     const { stored, graceEndsAt } = await this.#followed(alias, budget);
     if (stored !== null && this.store.isAlive(stored) && graceEndsAt <= this.context.clock.now()) {
       await this.reuse.handle(stored, token.sessionId, from.client, budget);
-      return this.#refused(idReplaced(), token, from);
+      return this.#refused(idReplacedError(), token, from);
     }
     const checked = this.#checkStored(stored, token, from);
     if ('alias' in checked) return this.#refused(new SessionNotFoundError(), token, from);
@@ -197,7 +197,7 @@ export class SessionLoader {
   }
 }
 
-function idReplaced(): SessionNotFoundError {
+function idReplacedError(): SessionNotFoundError {
   return new SessionNotFoundError(
     'The session has a newer id, and the grace for this one is over. A client sends the latest token that it got; a longer grace helps those that are slow.',
     'SESSION_ID_REPLACED',

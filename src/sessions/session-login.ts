@@ -13,14 +13,14 @@ import type { FollowsAlias } from '../store/aliases.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf, type UserTag } from '../tokens/session-secret.js';
-import { CrossSlotLogin, lostRace, REPLACED, type SuccessorContent } from './cross-slot-login.js';
+import { CrossSlotLogin, lostRaceError, REPLACED, type SuccessorContent } from './cross-slot-login.js';
 import { Session } from './session.js';
 import { SessionContext } from './session-context.js';
 import { SessionEndings } from './session-endings.js';
 import { SessionIssuer, type InsertedSession, type PreparedSession } from './session-issuer.js';
 import type { NewSessionLifetime } from './session-lifetimes.js';
 import type { IssuedSession } from './session-results.js';
-import { sessionEnded, type SessionState } from './session-state.js';
+import { sessionEndedError, type SessionState } from './session-state.js';
 import { SessionWatches } from './session-watches.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { CheckedUser } from './user-input.js';
@@ -147,7 +147,7 @@ export class SessionLogin {
       tagOf(previous.record.id) === tag
         ? await this.#exchange(previous, { userId, tag, contentFrom, origin, follows: 'always' }, budget)
         : await this.crossSlot.run(previous, this.issuer.prepare(fresh, userId, tag), { contentFrom, origin }, budget);
-    if (exchanged === null && previous.userId === null) throw lostRace();
+    if (exchanged === null && previous.userId === null) throw lostRaceError();
     return exchanged;
   }
 
@@ -167,9 +167,9 @@ export class SessionLogin {
     { graceMs, cause = 'regenerated', provenBy, keepsCsrfTokens, startsLineage }: NewId,
   ): Promise<IssuedSession> {
     const state = Session.stateOf(session);
-    if (state.isEnded) throw sessionEnded();
+    if (state.isEnded) throw sessionEndedError();
     if (graceMs > 0) this.#assertKeepsAliases();
-    if (state.clientHasOldId) throw lostRace();
+    if (state.clientHasOldId) throw lostRaceError();
     const previousSessionId = session.sessionId;
     const { userId } = state;
     const pending = state.pendingChanges();
@@ -187,7 +187,7 @@ export class SessionLogin {
     const keepsExpiry = !this.options.slidingExpiration;
     const exchange = { userId, tag, contentFrom, origin, follows: 'never', graceEndsAt, keepsExpiry } as const;
     const exchanged = await this.#exchange(state, exchange, budget);
-    if (exchanged === null) throw lostRace();
+    if (exchanged === null) throw lostRaceError();
     const { id: sessionId } = exchanged.stored.record;
     this.events.emit({ type: 'regenerated', sessionId, previousSessionId, userId, ...origin });
     this.watches.hasNewId(previousSessionId, exchanged.stored);

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.js';
 import { originOf, type SessionCause, type SessionEventOrigin } from '../events/session-event.js';
 import { SessionDataError, SessionNotFoundError } from '../errors/session-errors.js';
 import type { Change } from '../records/changes.js';
-import { assertJsonValue, jsonTextOf, wrongType } from '../records/json-value.js';
+import { assertJsonValue, jsonTextOf, wrongTypeError } from '../records/json-value.js';
 import type { SessionMetadata } from '../records/payload.js';
 import type { ReadRecord, SessionTimes } from '../records/session-record.js';
 import type { StoredPayload } from '../records/stored-payload.js';
@@ -133,9 +133,10 @@ export class SessionState {
   }
 
   addFlash(message: string, category: string): void {
-    if (typeof message !== 'string') this.#refuse(wrongType(message, 'A flash message is a string.', 'flash.message'));
+    if (typeof message !== 'string')
+      this.#refuse(wrongTypeError(message, 'A flash message is a string.', 'flash.message'));
     if (typeof category !== 'string') {
-      this.#refuse(wrongType(category, 'A flash category is a string.', 'flash.category'));
+      this.#refuse(wrongTypeError(category, 'A flash category is a string.', 'flash.category'));
     }
     const { clock, random } = this.environment;
     this.listener?.accessed();
@@ -332,7 +333,7 @@ export class SessionState {
 }
 
 /** The error for a change of a session that has already ended. */
-export function sessionEnded(): SessionNotFoundError {
+export function sessionEndedError(): SessionNotFoundError {
   return new SessionNotFoundError(
     'The session has ended, so the change was not stored. After a logout use the session that start() or login() returns; outside of a request use the one that regenerateSessionId() returns.',
     'SESSION_ENDED',

@@ -83,7 +83,7 @@ export class SessionWatches implements OnApplicationShutdown {
   watch(session: Session, ended: (reason: SessionError) => void): Watch {
     const state = Session.stateOf(session);
     const watcher = new Watcher(ended);
-    if (state.isEnded) this.#watched.notify(watcher, hasEnded());
+    if (state.isEnded) this.#watched.notify(watcher, endedError());
     else if (!this.#isShutDown) this.#add(watcher, state);
     return {
       get id() {
@@ -105,7 +105,7 @@ export class SessionWatches implements OnApplicationShutdown {
   /** Called when this process has ended a session. */
   ended(id: string): void {
     const watched = this.#watched.get(id);
-    if (watched !== undefined) this.#watched.end(watched, hasEnded());
+    if (watched !== undefined) this.#watched.end(watched, endedError());
   }
 
   /** Called when this process has given a session a new id. */
@@ -114,7 +114,7 @@ export class SessionWatches implements OnApplicationShutdown {
     if (watched === undefined) return;
     const { record, content } = stored;
     if (lineageOf(record.id, content.metadata) === watched.lineage) this.#move(watched, stored);
-    else this.#watched.end(watched, hasEnded());
+    else this.#watched.end(watched, endedError());
   }
 
   /** Called when this process has changed how long a session lasts: it may end sooner than was known. */
@@ -264,7 +264,8 @@ export class SessionWatches implements OnApplicationShutdown {
       if (watched.id !== id || !this.#watched.has(watched)) continue;
       const successor = successors[index] ?? null;
       if (successor === 'unknown') this.#endIfExpired(watched);
-      else if (successor === null) this.#watched.end(watched, this.#hasExpired(watched) ? hasExpired() : hasEnded());
+      else if (successor === null)
+        this.#watched.end(watched, this.#hasExpired(watched) ? expiredError() : endedError());
       else if (successor.record.id === watched.id) this.#renewed(watched, successor);
       else this.#move(watched, successor);
     }
@@ -288,7 +289,7 @@ export class SessionWatches implements OnApplicationShutdown {
   }
 
   #endIfExpired(watched: WatchedSession): void {
-    if (this.#hasExpired(watched) && this.#watched.has(watched)) this.#watched.end(watched, hasExpired());
+    if (this.#hasExpired(watched) && this.#watched.has(watched)) this.#watched.end(watched, expiredError());
   }
 
   #hasExpired({ expiresAt }: WatchedSession): boolean {
@@ -296,10 +297,10 @@ export class SessionWatches implements OnApplicationShutdown {
   }
 }
 
-function hasEnded(): SessionNotFoundError {
+function endedError(): SessionNotFoundError {
   return new SessionNotFoundError('The session of this connection has ended.', 'SESSION_ENDED');
 }
 
-function hasExpired(): SessionNotFoundError {
+function expiredError(): SessionNotFoundError {
   return new SessionNotFoundError('The session of this connection has expired.', 'SESSION_EXPIRED');
 }

@@ -14,7 +14,7 @@ import type { SessionId } from '../tokens/session-secret.js';
 import { toFlashMessage, type FlashMessage } from '../records/flash-message.js';
 import { Session } from './session.js';
 import { SessionContext } from './session-context.js';
-import { sessionEnded, type SessionState } from './session-state.js';
+import { sessionEndedError, type SessionState } from './session-state.js';
 import type { SessionRevision, StoredSession } from '../records/stored-session.js';
 
 /** For subscribers of the channel. */
@@ -43,7 +43,7 @@ export class SessionWriter {
 
   async #commit(state: SessionState, budget: StoreBudget): Promise<void> {
     if (state.isEnded) {
-      if (state.hasChanges()) throw sessionEnded();
+      if (state.hasChanges()) throw sessionEndedError();
       return;
     }
     const pending = state.pendingChanges();
@@ -67,7 +67,7 @@ export class SessionWriter {
 
   async #updateHeld(session: Session, change: SessionChange, budget: StoreBudget): Promise<Session> {
     const state = Session.stateOf(session);
-    if (state.isEnded) throw sessionEnded();
+    if (state.isEnded) throw sessionEndedError();
     state.listener?.beforeWrite();
     const pending = state.pendingChanges();
     const stored = await this.#changeHeld(
@@ -106,7 +106,7 @@ export class SessionWriter {
   ): Promise<void> {
     const state = Session.stateOf(session);
     return state.inTurn(async () => {
-      if (state.isEnded) throw sessionEnded();
+      if (state.isEnded) throw sessionEndedError();
       state.listener?.beforeWrite();
       state.lifetimeChanged(await this.#reviseHeld(state, revise, budget, 'set-lifetime'));
     });
@@ -119,7 +119,7 @@ export class SessionWriter {
   }
 
   async #takeFlash(state: SessionState, budget: StoreBudget): Promise<FlashMessage[]> {
-    if (state.isEnded) throw sessionEnded();
+    if (state.isEnded) throw sessionEndedError();
     if (!state.mayTakeFlash()) return [];
     let taken: SessionContent['flash'] = [];
     state.listener?.beforeWrite();
@@ -185,7 +185,7 @@ export class SessionWriter {
     changesOf: (content: SessionContent) => readonly Change[],
     budget: StoreBudget,
   ): Promise<void> {
-    if (state.isEnded) throw sessionEnded();
+    if (state.isEnded) throw sessionEndedError();
     state.listener?.beforeWrite();
     // Where there is nothing to change, the store reads the session anew: another request may have put a value.
     const stored = await this.#changeHeld(
@@ -247,12 +247,12 @@ export class SessionWriter {
       id,
       known,
       (current) => {
-        if (!this.store.isAlive(current)) throw sessionEnded();
+        if (!this.store.isAlive(current)) throw sessionEndedError();
         return revise(current);
       },
       budget,
     );
-    if (stored === null) throw sessionEnded();
+    if (stored === null) throw sessionEndedError();
     return stored;
   }
 }

@@ -1,4 +1,4 @@
-import { assertJsonValue, wrongType } from '../records/json-value.js';
+import { assertJsonValue, wrongTypeError } from '../records/json-value.js';
 import { isObject, isStringArray, isUserId, LONGEST_USER_ID } from '../records/stored-user.js';
 import type { NewSessionUser, SessionUser } from '../records/session-user.js';
 
@@ -16,7 +16,7 @@ export interface CheckedUser {
 export function checkedUser(user: NewSessionUser, mostChars: number): CheckedUser {
   // Checked in spite of the type: the value may come from plain JavaScript or from a request body.
   const given: unknown = user;
-  if (!isObject(given)) throw wrongType(given, 'The user of a session must be an object with a userId.', 'user');
+  if (!isObject(given)) throw wrongTypeError(given, 'The user of a session must be an object with a userId.', 'user');
   const complete = completed(given);
   assertUser(complete, mostChars);
   return { userId: complete.userId, text: JSON.stringify(complete) };
@@ -32,17 +32,17 @@ export function assertUser(user: SessionUser, mostChars: number): void {
   }: Readonly<Record<'userId' | 'roles' | 'permissions' | 'metadata', unknown>> = user;
   assertJsonValue(user, 'user', mostChars);
   assertUserId(userId);
-  if (!isStringArray(roles)) throw wrongType(roles, 'user.roles is an array of strings.', 'user.roles');
+  if (!isStringArray(roles)) throw wrongTypeError(roles, 'user.roles is an array of strings.', 'user.roles');
   if (!isStringArray(permissions)) {
-    throw wrongType(permissions, 'user.permissions is an array of strings.', 'user.permissions');
+    throw wrongTypeError(permissions, 'user.permissions is an array of strings.', 'user.permissions');
   }
-  if (!isObject(metadata)) throw wrongType(metadata, 'user.metadata is an object.', 'user.metadata');
+  if (!isObject(metadata)) throw wrongTypeError(metadata, 'user.metadata is an object.', 'user.metadata');
 }
 
 /** @throws SessionDataError when `userId` is not a string of 1 to 512 characters */
 export function assertUserId(userId: unknown): asserts userId is string {
   if (isUserId(userId)) return;
-  throw wrongType(
+  throw wrongTypeError(
     userId,
     `user.userId is a string of 1 to ${LONGEST_USER_ID} well-formed characters, and was ${kindOf(userId)}.${typeof userId === 'number' ? ' Turn it into one with String(id).' : ''}`,
     'user.userId',

@@ -6,7 +6,7 @@ import { SessionBackendError } from '../errors/session-errors.js';
 import { sessionChannels, trace, type TraceEnd } from '../events/session-channels.js';
 import type { SessionEvents } from '../events/session-events.js';
 import { DamagedRecordError, NewerRecordError } from '../records/record-errors.js';
-import { newerRecord } from '../records/stored-session.js';
+import { newerRecordError } from '../records/stored-session.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import type { BackendLifecycle } from './backend-lifecycle.js';
 import type { ResponseCheck } from './backend-responses.js';
@@ -101,7 +101,7 @@ export class BackendCalls {
   /** The error for the caller. Only a failure of the store is logged as an outage, not one that a single request has caused. */
   failure(kind: StoreCall, error: unknown, hadAllTime: boolean): Error {
     if (error instanceof DamagedRecordError && kind === 'read') return error;
-    if (error instanceof NewerRecordError) return newerRecord(error);
+    if (error instanceof NewerRecordError) return newerRecordError(error);
     if (!(error instanceof SessionError)) return this.#outage(kind, describeDriverFailure(error));
     if (error.code === 'BACKEND_TIMEOUT' && hadAllTime) this.#outages.failed(kind, error);
     return error;

@@ -73,7 +73,7 @@ export class StoreBudget {
   }
 
   async #refuse<T, Result>(call: BudgetedCall<T, Result>): Promise<Result> {
-    return call.failed(timedOut(this.timeoutMs));
+    return call.failed(timeoutError(this.timeoutMs));
   }
 
   /** Called when the timer of `pending` fires. The budget may have been renewed since the timer was set. */
@@ -81,7 +81,7 @@ export class StoreBudget {
     const now = performance.now();
     const renewedMs = this.#remainingMs(now);
     if (renewedMs <= 0) {
-      pending.threw(timedOut(this.timeoutMs));
+      pending.threw(timeoutError(this.timeoutMs));
       return;
     }
     pending.endsAt = now + renewedMs;
@@ -143,7 +143,7 @@ function rethrow(error: unknown): never {
   throw error;
 }
 
-function timedOut(timeoutMs: number): SessionBackendError {
+function timeoutError(timeoutMs: number): SessionBackendError {
   return new SessionBackendError(
     'BACKEND_TIMEOUT',
     `The session store did not respond within backendTimeout (${timeoutMs} ms).`,

@@ -70,7 +70,7 @@ export class Items {
       case STATUS.notFound:
         return 'missing';
       default:
-        throw refused(response);
+        throw refusedError(response);
     }
   }
 
@@ -84,18 +84,18 @@ export class Items {
       case STATUS.notFound:
         return false;
       default:
-        throw refused(response);
+        throw refusedError(response);
     }
   }
 
   async ping(): Promise<void> {
     const response = await this.connection.call({ opcode: OPCODES.noop, key: '' });
-    if (response.header.status !== STATUS.ok) throw refused(response);
+    if (response.header.status !== STATUS.ok) throw refusedError(response);
   }
 
   /** @throws MemcachedError `TOO_LARGE` when the server would not take it */
   assertFits(key: string, text: string): void {
-    if (key.length + Buffer.byteLength(text) + ITEM_OVERHEAD_BYTES > this.maxItemSize) throw tooLarge();
+    if (key.length + Buffer.byteLength(text) + ITEM_OVERHEAD_BYTES > this.maxItemSize) throw tooLargeError();
   }
 
   async #store(request: BinaryRequest & { value: string }, lifetimeMs: number) {
@@ -112,9 +112,9 @@ export class Items {
       case STATUS.notFound:
         return 'missing';
       case STATUS.tooLarge:
-        throw tooLarge();
+        throw tooLargeError();
       default:
-        throw refused(response);
+        throw refusedError(response);
     }
   }
 }
@@ -126,14 +126,14 @@ function itemIn(response: Response): Item | null {
     case STATUS.notFound:
       return null;
     default:
-      throw refused(response);
+      throw refusedError(response);
   }
 }
 
-function tooLarge(): MemcachedError {
+function tooLargeError(): MemcachedError {
   return new MemcachedError('TOO_LARGE', 'The item is larger than what the server takes (maxItemSize).');
 }
 
-function refused({ header }: Response): MemcachedError {
+function refusedError({ header }: Response): MemcachedError {
   return new MemcachedError('REFUSED', `Memcached refused the request with status ${header.status}.`);
 }

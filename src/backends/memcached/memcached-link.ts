@@ -77,7 +77,7 @@ export class MemcachedLink {
    */
   send(requests: readonly BinaryRequest[], end: CallEnd): void {
     if (this.#hasEnded) {
-      end(connectionLost(), null);
+      end(connectionLostError(), null);
       return;
     }
     this.#batch();
@@ -111,7 +111,7 @@ export class MemcachedLink {
 
   #fail(error: unknown, end: CallEnd): void {
     this.#inFlight--;
-    end(error instanceof Error ? error : authenticationFailed(), null);
+    end(error instanceof Error ? error : authenticationError(), null);
     this.discard();
   }
 
@@ -136,7 +136,7 @@ export class MemcachedLink {
   }
 
   /** Destroys the socket and fails what is under way on it; to do it twice does nothing. */
-  discard(reason = connectionLost()): void {
+  discard(reason = connectionLostError()): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#options.onEnd(this);
@@ -144,11 +144,11 @@ export class MemcachedLink {
   }
 }
 
-function connectionLost(): MemcachedError {
+function connectionLostError(): MemcachedError {
   return new MemcachedError('CONNECTION_LOST', 'The connection to Memcached was given up.');
 }
 
 /** The one failure that memjs reports as a string. */
-function authenticationFailed(): MemcachedError {
+function authenticationError(): MemcachedError {
   return new MemcachedError('AUTHENTICATION_FAILED', 'Memcached does not take the user name and password.');
 }

@@ -28,12 +28,12 @@ export function encodeList(tag: UserTag, entries: readonly ListEntry[]): string 
  */
 export function decodeList(tag: UserTag, text: string): ListEntry[] {
   const head = headOf(tag);
-  if (!text.startsWith(head)) throw strange(text);
+  if (!text.startsWith(head)) throw strangeError(text);
   const lines = text.slice(head.length).split('\n');
-  if (lines.pop() !== '') throw damaged();
+  if (lines.pop() !== '') throw damagedError();
   return lines.map((line) => {
     const [, member, expiresAt] = ENTRY.exec(line) ?? [];
-    if (member === undefined) throw damaged();
+    if (member === undefined) throw damagedError();
     return { member, expiresAt: Number(expiresAt) };
   });
 }
@@ -46,21 +46,21 @@ export function decodeList(tag: UserTag, text: string): ListEntry[] {
  */
 export function listHas(tag: UserTag, list: Buffer, member: string): boolean {
   const head = headOf(tag);
-  if (list.toString('latin1', 0, head.length) !== head) throw strange(list.toString());
+  if (list.toString('latin1', 0, head.length) !== head) throw strangeError(list.toString());
   const before = list.indexOf(`\n${member} `, head.length - 1, 'latin1');
   if (before < 0) return false;
-  if (!ENTRY.test(list.toString('latin1', before + 1, before + 1 + ENTRY_CHARS))) throw damaged();
+  if (!ENTRY.test(list.toString('latin1', before + 1, before + 1 + ENTRY_CHARS))) throw damagedError();
   return true;
 }
 
-function strange(text: string): Error {
-  return NEWER_MARK.test(text) ? new NewerRecordError("The list of a user's sessions") : damaged();
+function strangeError(text: string): Error {
+  return NEWER_MARK.test(text) ? new NewerRecordError("The list of a user's sessions") : damagedError();
 }
 
 function headOf(tag: UserTag): string {
   return `${MARK} ${tag}\n`;
 }
 
-function damaged(): DamagedRecordError {
+function damagedError(): DamagedRecordError {
   return new DamagedRecordError("the list of the user's sessions is not ours");
 }

@@ -19,14 +19,14 @@ const HIGHEST_DATABASE = 2 ** 31 - 1;
 export function redisConnection(given: unknown): RedisConnection {
   if (typeof given === 'string') {
     if (URL_SCHEME.test(given.trim())) return { ownedBy: 'module', options: checked(optionsOfRedisUrl(given)) };
-    throw refused(given === '' ? 'an empty string' : 'a string that does not begin with redis:// or rediss://');
+    throw refusedError(given === '' ? 'an empty string' : 'a string that does not begin with redis:// or rediss://');
   }
   if (typeof given !== 'object' || given === null) {
-    throw refused(named(given));
+    throw refusedError(named(given));
   }
   if ('defineCommand' in given) return { ownedBy: 'application', client: given as Redis | Cluster };
   for (const foreign of ['url', 'socket', 'sendCommand']) {
-    if (foreign in given) throw refused(`an object with ${foreign}, which is another client's or its options`);
+    if (foreign in given) throw refusedError(`an object with ${foreign}, which is another client's or its options`);
   }
   return { ownedBy: 'module', options: checked({ ...given }) };
 }
@@ -94,6 +94,6 @@ function isUnset(value: unknown): value is null | undefined {
 }
 
 /** What was given may hold a password, so its text is not shown. */
-function refused(what: string): TypeError {
+function refusedError(what: string): TypeError {
   return new TypeError(`RedisBackend takes ${WANTED}; it was given ${what}.`);
 }

@@ -138,7 +138,7 @@ export class RedisLink {
         report('value of another type');
       });
     }
-    return foreignIndexFailure();
+    return foreignIndexError();
   }
 
   #renew(): Promise<void> {
@@ -295,7 +295,7 @@ function switchedTo(selected: unknown, db: number): string {
   );
 }
 
-function foreignIndexFailure(): SessionBackendError {
+function foreignIndexError(): SessionBackendError {
   return new SessionBackendError(
     'BACKEND_UNAVAILABLE',
     "The session store failed: the index of a user's sessions is a value of another application.",

@@ -13,21 +13,22 @@ const LINE_BREAKS = /[\t\r\n]/;
  */
 export function optionsOfRedisUrl(given: string): RedisOptions {
   const text = given.trim();
-  if (LINE_BREAKS.test(text)) throw unusable('it contains a line break or a tab');
+  if (LINE_BREAKS.test(text)) throw unusableError('it contains a line break or a tab');
   const url = parsed(text);
-  if (url === null) throw unusable('it cannot be parsed');
-  if (url.hash !== '' || text.includes('#')) throw unusable('it contains a #');
+  if (url === null) throw unusableError('it cannot be parsed');
+  if (url.hash !== '' || text.includes('#')) throw unusableError('it contains a #');
   // A password with a slash or a question mark ends the host early, and the rest of it would be read as a path or a query.
-  if (`${url.pathname}${url.search}`.includes('@')) throw unusable('there is an @ behind the host');
-  if (url.hostname === '') throw unusable('it names no host');
+  if (`${url.pathname}${url.search}`.includes('@')) throw unusableError('there is an @ behind the host');
+  if (url.hostname === '') throw unusableError('it names no host');
 
   const { pathname, hostname, port, searchParams } = url;
   if (pathname !== '' && pathname !== '/' && !DATABASE_PATH.test(pathname)) {
-    throw unusable('its path is not the number of a database, such as /1');
+    throw unusableError('its path is not the number of a database, such as /1');
   }
   const username = decoded(url.username);
   const password = decoded(url.password);
-  if (username === null || password === null) throw unusable('a % in the user name or the password stands for itself');
+  if (username === null || password === null)
+    throw unusableError('a % in the user name or the password stands for itself');
 
   const query = Object.fromEntries(searchParams);
   return {
@@ -63,7 +64,7 @@ function decoded(text: string): string | null {
   }
 }
 
-function unusable(what: string): TypeError {
+function unusableError(what: string): TypeError {
   return new TypeError(
     `RedisBackend cannot use this URL: ${what}. Percent-encode the user name and the password (encodeURIComponent), ` +
       'or pass { host, port, db, username, password } instead. The URL is not shown here, as it may hold a password.',

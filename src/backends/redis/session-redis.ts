@@ -65,11 +65,11 @@ export function newSessionRedis(options: RedisOptions, timeoutMs: number): Redis
       timeoutMs,
     );
   } catch (error) {
-    throw unusableOptions(error);
+    throw unusableOptionsError(error);
   }
 }
 
-function unusableOptions(error: unknown): TypeError {
+function unusableOptionsError(error: unknown): TypeError {
   const failure = describeDriverFailure(error);
   return new TypeError(`RedisBackend: ioredis cannot use the given options (${failure}); see its documentation.`);
 }
