@@ -10,7 +10,7 @@ export class ConnectionEnd {
   #lineage: string | null = null;
   #watch: Watch | undefined;
   /** Messages that exchange the session, which ends the former one. */
-  #exchanges = 0;
+  #runningExchanges = 0;
   #hasEnded = false;
   #isOver = false;
 
@@ -50,23 +50,23 @@ export class ConnectionEnd {
 
   #ended(): void {
     this.#hasEnded = true;
-    if (this.#exchanges === 0) this.#closeSoon();
+    if (this.#runningExchanges === 0) this.#closeSoon();
   }
 
   /** Runs what may end the session of the connection, and may give it another one. */
   async during<T>(exchange: () => Promise<T>): Promise<T> {
-    this.#exchanges++;
+    this.#runningExchanges++;
     try {
       return await exchange();
     } finally {
-      this.#exchanges--;
-      if (this.#hasEnded && this.#exchanges === 0) this.#closeSoon();
+      this.#runningExchanges--;
+      if (this.#hasEnded && this.#runningExchanges === 0) this.#closeSoon();
     }
   }
 
   #closeSoon(): void {
     setTimeout(() => {
-      if (this.#hasEnded && this.#exchanges === 0 && !this.#isOver) this.close();
+      if (this.#hasEnded && this.#runningExchanges === 0 && !this.#isOver) this.close();
     }, REPLY_MS).unref();
   }
 }

@@ -137,15 +137,15 @@ export class MessageSession extends RequestSession {
     else if (this.clientHasGone) this.commit.handlerRunsOn();
   }
 
-  protected override mayShowOnce(): boolean {
+  protected override prepareShownOnce(): boolean {
     return true;
   }
 
-  override mayTakeOneTime(): boolean {
+  override prepareOneTime(): boolean {
     return true;
   }
 
-  override mayTakeFlash(): boolean {
+  override prepareFlash(): boolean {
     return !this.clientHasGone;
   }
 }

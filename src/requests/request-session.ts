@@ -13,11 +13,11 @@ import type { VerifiedToken } from '../tokens/token-verifier.js';
 import type { Connection } from './connection.js';
 import type { RequestRenewal, RenewedRequest } from './request-renewal.js';
 import { SessionCommit, type CommitServices, type CommittedRequest } from './session-commit.js';
-import { SessionHolder, type HolderServices } from './session-holder.js';
+import { RequestWithSession, type RequestWithSessionServices } from './request-with-session.js';
 import type { TokenFinder, TokenSearch } from './token-finder.js';
 
 /** The steps in the life of a request's session; see {@link RequestSession}. */
-export interface RequestSteps extends HolderServices, CommitServices {
+export interface RequestSteps extends RequestWithSessionServices, CommitServices {
   readonly finder: TokenFinder;
   readonly loader: SessionLoader;
   readonly renewal: RequestRenewal;
@@ -35,9 +35,9 @@ export interface RequestSteps extends HolderServices, CommitServices {
  *    session gets its new id, if `rotateEvery` is over.
  * 5. **headers**: then it has them written: the token for the client, `Vary`, cookies to clear (`SessionResponse`).
  *
- * Guard, interceptor, decorators and `SessionService` call these steps. What the request has between them is in {@link SessionHolder}.
+ * Guard, interceptor, decorators and `SessionService` call these steps. What the request has between them is in {@link RequestWithSession}.
  */
-export class RequestSession extends SessionHolder implements CommittedRequest, RenewedRequest {
+export class RequestSession extends RequestWithSession implements CommittedRequest, RenewedRequest {
   readonly #steps: RequestSteps;
   #loading: Promise<this> | undefined;
   #isLoaded = false;
@@ -139,12 +139,12 @@ export class RequestSession extends SessionHolder implements CommittedRequest, R
       this.sessionResponse.refused(refusal);
       return this.#withoutSession(refusalBefore ?? refusal);
     }
-    this.hold(session);
+    this.setSession(session);
     return this.isAtRoute ? this.#admit(session) : this.#ready();
   }
 
   #withoutSession(refusal: SessionError | null): this {
-    this.holdNone(refusal);
+    this.setNoSession(refusal);
     return this.#ready();
   }
 

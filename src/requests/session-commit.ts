@@ -12,10 +12,9 @@ import type { SessionWriter } from '../sessions/session-writer.js';
 import { Session } from '../sessions/session.js';
 import type { SessionStore } from '../store/session-store.js';
 import type { FlashDelivery } from './flash-delivery.js';
-import type { KnownRequest } from './known-request.js';
-import { isChanged, type LateChanges } from './late-changes.js';
+import { isChanged } from './late-changes.js';
 import type { RequestLog } from './request-log.js';
-import type { StoreBudget } from '../store/store-budget.js';
+import type { RequestWithSession } from './request-with-session.js';
 
 const FIRST_ERROR_STATUS = 400;
 
@@ -28,17 +27,7 @@ export interface CommitServices {
 }
 
 /** The request whose sessions are stored. */
-export interface CommittedRequest extends KnownRequest {
-  readonly budget: StoreBudget;
-  readonly session: Session | null;
-  readonly livingSession: Session | null;
-  /** Sessions that this request has ended, before it made another. */
-  readonly formerSessions: readonly Session[];
-  readonly flash: FlashDelivery;
-  readonly flashInUse: FlashDelivery | undefined;
-  readonly lateChanges: LateChanges;
-  /** Resolves when logins and the like, for which nobody has waited, have ended; null: none is under way. */
-  readonly exchanges: Promise<void> | null;
+export interface CommittedRequest extends RequestWithSession {
   /** Whether the use of the session is still to be noted, because no route has admitted it. */
   readonly needsRenewal: boolean;
   renewWithoutRoute(): Promise<void>;
@@ -46,8 +35,6 @@ export interface CommittedRequest extends KnownRequest {
   readonly needsRotation: boolean;
   /** A failure is logged, and the client keeps its token. */
   rotate(): Promise<void>;
-  /** Called when the session has been ended by another client. */
-  lost(error: SessionError, session: Session): void;
 }
 
 /** Stores what a request has changed in its session, before the first byte of the response. */
@@ -65,10 +52,10 @@ export class SessionCommit implements GateOwner {
   needsCommit(status: number): boolean {
     // Whatever the application makes of a failed commit, it must not look like a success.
     if (this.#failure !== null) return status < FIRST_ERROR_STATUS;
-    const { session, sessionResponseInUse, flashInUse, needsRenewal, needsRotation, formerSessions, exchanges } =
+    const { session, sessionResponseInUse, flashInUse, needsRenewal, needsRotation, formerSessions, exchangeUnderWay } =
       this.request;
     // A timeout may send its response while a login is in the store: the client is to get the token.
-    if (exchanges !== null) return true;
+    if (exchangeUnderWay !== null) return true;
     if (session === null) return false;
     if (needsRenewal || needsRotation || sessionResponseInUse?.renewsCookie === true) return true;
     if (hasChanges(session) || flashInUse?.loses(session, status) === true) return true;
@@ -77,7 +64,7 @@ export class SessionCommit implements GateOwner {
 
   async commit(status: number): Promise<void> {
     if (this.#failure !== null) throw this.#failure.error;
-    while (this.request.exchanges !== null) await this.request.exchanges;
+    while (this.request.exchangeUnderWay !== null) await this.request.exchangeUnderWay;
     await this.commitChanges(status);
     if (this.request.needsRenewal) await this.request.renewWithoutRoute();
     // Last, so that nothing can keep the token from the client: its grace has begun.

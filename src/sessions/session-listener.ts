@@ -7,9 +7,9 @@ export interface SessionListener {
   /** A change of the holder is about to be stored. @throws SessionCsrfError when another site may have sent the request */
   beforeWrite(): void;
   /** The holder wants to take flash messages. @returns `false` if no client reads the response of this request */
-  mayTakeFlash(): boolean;
+  prepareFlash(): boolean;
   /** The holder wants to take a one-time value. @returns `false` if no client reads the response of this request */
-  mayTakeOneTime(): boolean;
+  prepareOneTime(): boolean;
   /** Whether the request is no use of the session, so that it does not count as the last one. */
   isPassive(): boolean;
   /** The holder has used the session wrongly. The error is thrown next. */

@@ -149,12 +149,12 @@ export class SessionState {
   }
 
   readFlash(clear: boolean): readonly StoredFlashMessage[] {
-    return !clear || this.mayTakeFlash() ? this.flash.read(clear) : [];
+    return !clear || this.prepareFlash() ? this.flash.read(clear) : [];
   }
 
   /** Called before flash messages are taken. False: there are none, or no client reads the response of the request. */
-  mayTakeFlash(): boolean {
-    return !this.flash.isEmpty && this.listener?.mayTakeFlash() !== false;
+  prepareFlash(): boolean {
+    return !this.flash.isEmpty && this.listener?.prepareFlash() !== false;
   }
 
   /** Runs one write after the other, whether the one before succeeds or fails. Two writes that were computed from the same changes would store them twice. */

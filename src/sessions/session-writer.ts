@@ -120,7 +120,7 @@ export class SessionWriter {
 
   async #takeFlash(state: SessionState, budget: StoreBudget): Promise<FlashMessage[]> {
     if (state.isEnded) throw sessionEndedError();
-    if (!state.mayTakeFlash()) return [];
+    if (!state.prepareFlash()) return [];
     let taken: SessionContent['flash'] = [];
     state.listener?.beforeWrite();
     if (!state.flash.hasStored) return state.flash.read(true).map(toFlashMessage);
@@ -169,7 +169,7 @@ export class SessionWriter {
   }
 
   async #takeOneTime(state: SessionState, name: string, budget: StoreBudget): Promise<unknown> {
-    if (!state.isEnded && state.listener?.mayTakeOneTime() === false) return null;
+    if (!state.isEnded && state.listener?.prepareOneTime() === false) return null;
     const now = this.context.clock.now();
     let taken: StoredOneTimeValue | undefined;
     const take = ({ oneTime }: SessionContent): Change[] => {

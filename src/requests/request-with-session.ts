@@ -26,8 +26,8 @@ import type { RequestLog } from './request-log.js';
 
 const NO_SESSIONS: readonly Session[] = [];
 
-/** What a {@link SessionHolder} works with. */
-export interface HolderServices extends KnownRequestServices {
+/** What a {@link RequestWithSession} works with. */
+export interface RequestWithSessionServices extends KnownRequestServices {
   readonly store: SessionStore;
   readonly writer: SessionWriter;
   readonly log: RequestLog;
@@ -37,21 +37,21 @@ export interface HolderServices extends KnownRequestServices {
  * The session that a request has, which a login exchanges for another one, or the reason why it has none; the checks before it is used; and what the
  * session asks the request, as its listener.
  */
-export abstract class SessionHolder extends KnownRequest implements SessionListener {
+export abstract class RequestWithSession extends KnownRequest implements SessionListener {
   readonly budget: StoreBudget;
-  readonly #services: HolderServices;
+  readonly #services: RequestWithSessionServices;
   #session: Session | null = null;
   #refusal: SessionError | null = null;
   #refusedId: SessionId | null = null;
   #formerSessions: readonly Session[] = NO_SESSIONS;
-  #exchanges: Promise<void> | null = null;
+  #exchangeUnderWay: Promise<void> | null = null;
 
   // Made at first use.
   #flash: FlashDelivery | undefined;
   #lateChanges: LateChanges | undefined;
 
   constructor(
-    services: HolderServices,
+    services: RequestWithSessionServices,
     request: PlatformRequest,
     context: ExecutionContext | null,
     connection: Connection | null,
@@ -93,14 +93,14 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
     this.#refusedId = id;
   }
 
-  protected hold(session: Session): void {
+  protected setSession(session: Session): void {
     this.#session = session;
     this.#refusal = this.#refusedId = null;
     Session.stateOf(session).listener = this;
   }
 
   /** @param refusal null: no token was sent */
-  protected holdNone(refusal: SessionError | null): void {
+  protected setNoSession(refusal: SessionError | null): void {
     this.#session = null;
     this.#refusal = refusal;
     if (refusal !== null) this.sessionResponse.noteRefusedToken();
@@ -180,18 +180,18 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
       this.isLate = isLate;
       return task();
     };
-    const own = this.#exchanges === null ? run() : this.#exchanges.then(run);
+    const own = this.#exchangeUnderWay === null ? run() : this.#exchangeUnderWay.then(run);
     const ended = (): void => {
-      if (this.#exchanges === exchanges) this.#exchanges = null;
+      if (this.#exchangeUnderWay === exchanges) this.#exchangeUnderWay = null;
     };
     const exchanges = own.then(ended, ended);
-    this.#exchanges = exchanges;
+    this.#exchangeUnderWay = exchanges;
     return own;
   }
 
-  /** Resolves when an exchange has ended; null: none is under way. */
-  get exchanges(): Promise<void> | null {
-    return this.#exchanges;
+  /** Resolves when logins and the like, for which nobody may have waited, have ended; null: none is under way. */
+  get exchangeUnderWay(): Promise<void> | null {
+    return this.#exchangeUnderWay;
   }
 
   /** Makes `session` the session of this request, and sends its token to the client. */
@@ -199,7 +199,7 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
     if (this.#session !== null && this.#session !== session) {
       this.#formerSessions = [...this.#formerSessions, this.#session];
     }
-    this.hold(session);
+    this.setSession(session);
     if (this.tokenIsInCookie) this.csrf.replaced();
     return this.sessionResponse.give(session, token, source, kind);
   }
@@ -224,7 +224,7 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
   /** The one-time value of `name`, which is gone then; null: there is none, no session, or no user sees the response. */
   takeOneTime(name: string): Promise<unknown> | null {
     const session = this.admitted();
-    if (session === null || !this.mayShowOnce()) return null;
+    if (session === null || !this.prepareShownOnce()) return null;
     return this.#services.writer.takeOneTime(session, name, this.budget);
   }
 
@@ -252,20 +252,20 @@ export abstract class SessionHolder extends KnownRequest implements SessionListe
    *
    * @returns whether the user sees it: not for `HEAD`, a prefetch, or a background request of another site
    */
-  protected mayShowOnce(): boolean {
+  protected prepareShownOnce(): boolean {
     this.sessionResponse.forbidCaching();
     const isCrossSite = this.sessionResponse.source === 'cookie' && this.#services.csrf.isCrossSite(this.request);
     return hasReader(rawRequestOf(this.request), isCrossSite);
   }
 
   /** The same, except that a request of another site may be one for which the handler calls `consume()`: the way back of an OAuth login. */
-  mayTakeOneTime(): boolean {
+  prepareOneTime(): boolean {
     this.sessionResponse.forbidCaching();
     return hasReader(rawRequestOf(this.request), false);
   }
 
-  mayTakeFlash(): boolean {
-    if (this.gate === null || !this.mayShowOnce()) return false;
+  prepareFlash(): boolean {
+    if (this.gate === null || !this.prepareShownOnce()) return false;
     if (this.#session !== null) this.flash.watch(this.#session);
     return true;
   }
