@@ -3,6 +3,7 @@ import type { Cluster, Redis } from 'ioredis';
 import { isSessionId, type SessionId } from '../../tokens/session-secret.js';
 import type { BackendContext, EndedListener, EndedSubscription } from '../session-backend.interface.js';
 import { sessionRedisOptions } from './redis-client-options.js';
+import { isCluster } from './redis-connection.js';
 import { isRefused } from './redis-refusal.js';
 import { ENDED_CHANNEL } from './scripts/script-parts.js';
 
@@ -138,8 +139,4 @@ function keyPrefixOf(client: Redis | Cluster): string {
   const own = client.options.keyPrefix ?? '';
   if (own !== '' || !isCluster(client)) return own;
   return client.options.redisOptions?.keyPrefix ?? '';
-}
-
-function isCluster(client: Redis | Cluster): client is Cluster {
-  return client.isCluster;
 }

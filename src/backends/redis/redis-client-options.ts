@@ -1,7 +1,7 @@
 import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis';
 
 import { backoffMs } from '../backend-rules.js';
-import { isDatabase } from './redis-connection.js';
+import { isCluster, isDatabase } from './redis-connection.js';
 
 const FIRST_RECONNECT_PAUSE_MS = 50;
 const LONGEST_RECONNECT_PAUSE_MS = 1000;
@@ -194,8 +194,4 @@ export function inspectClient(client: Redis | Cluster, timeoutMs: number): Clien
     );
   }
   return { refused, warned };
-}
-
-function isCluster(client: Redis | Cluster): client is Cluster {
-  return client.isCluster;
 }

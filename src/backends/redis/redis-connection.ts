@@ -31,6 +31,10 @@ export function redisConnection(given: unknown): RedisConnection {
   return { ownedBy: 'module', options: checked({ ...given }) };
 }
 
+export function isCluster(client: Redis | Cluster): client is Cluster {
+  return client.isCluster;
+}
+
 /** Whether Redis may have a database of this number: ioredis takes what is none for database 0, or lets the server refuse it and goes on. */
 export function isDatabase(db: unknown): db is number {
   return typeof db === 'number' && Number.isInteger(db) && db >= 0 && db <= HIGHEST_DATABASE;

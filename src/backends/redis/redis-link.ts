@@ -11,6 +11,7 @@ import { evictionCheck } from './readiness/eviction-check.js';
 import { Readiness } from './readiness/readiness.js';
 import { rightsCheck } from './readiness/rights-check.js';
 import { shardingCheck } from './readiness/sharding-check.js';
+import { isCluster } from './redis-connection.js';
 import { scriptsOn, type RedisScripts } from './redis-scripts.js';
 import { ServerClocks, type ServerClock } from './server-clocks.js';
 import { takeSurplusReplies } from './surplus-replies.js';
@@ -274,10 +275,6 @@ function checksOf(client: Redis | Cluster, { keyPrefix }: BackendContext, onEvic
 async function connected(client: Redis | Cluster, signal: AbortSignal): Promise<void> {
   if (client.status === 'wait') await client.connect();
   else if (client.status !== 'ready') await once(client, 'ready', { signal });
-}
-
-function isCluster(client: Redis | Cluster): client is Cluster {
-  return client.isCluster;
 }
 
 function foreignIndexReport(tag: string, kind: string): string {

@@ -19,7 +19,7 @@ import type {
 import { EndedChannel } from './ended-channel.js';
 import { createArguments, replaceArguments, touchArguments, versionText } from './redis-arguments.js';
 import { inspectClient } from './redis-client-options.js';
-import { redisConnection, type RedisConnection } from './redis-connection.js';
+import { isCluster, redisConnection, type RedisConnection } from './redis-connection.js';
 import { RedisLink } from './redis-link.js';
 import { readRecord, readRecords, type RecordPlace } from './redis-read.js';
 import { newSessionRedis } from './session-redis.js';
@@ -63,7 +63,7 @@ export class RedisBackend implements SessionBackend {
    */
   constructor(connection: string | RedisOptions | Redis | Cluster, options: RedisBackendOptions = {}) {
     this.#connection = redisConnection(connection);
-    if (this.#connection.ownedBy === 'module' || !this.#connection.client.isCluster) {
+    if (this.#connection.ownedBy === 'module' || !isCluster(this.#connection.client)) {
       this.readMany = (ids) => readRecords(this.#placeOf, ids);
     }
     this.#onEviction = onEvictionOf(options);
@@ -280,10 +280,6 @@ function inspect(client: Redis | Cluster, isOwn: boolean, { timeoutMs, logger }:
   if (isOwn) return;
   for (const fault of warned)
     logger.warn(`RedisBackend: ${fault}; sessionRedisOptions() and sessionClusterOptions() have what fits.`);
-}
-
-function isCluster(client: Redis | Cluster): client is Cluster {
-  return client.isCluster;
 }
 
 function ignore(): void {
