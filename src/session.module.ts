@@ -34,7 +34,7 @@ import { MODULE_OPTIONS_TOKEN, SessionModuleClass, type SessionModuleOptions } f
 import { SessionErrorFilter } from './session-error.filter.js';
 import { SessionService } from './session.service.js';
 import { CrossSlotLogin } from './sessions/cross-slot-login.js';
-import { SessionContext } from './sessions/session-context.js';
+import { SessionFactory } from './sessions/session-factory.js';
 import { SessionEndings } from './sessions/session-endings.js';
 import { SessionIssuer } from './sessions/session-issuer.js';
 import { SessionLifetimes } from './sessions/session-lifetimes.js';
@@ -117,7 +117,7 @@ const replaceable: Provider[] = [
     RequestRenewal,
     RequestStepServices,
     SessionBinding,
-    SessionContext,
+    SessionFactory,
     SessionEndings,
     SessionErrorFilter,
     SessionEvents,

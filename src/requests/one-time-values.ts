@@ -6,7 +6,7 @@ import { isObject } from '../records/stored-user.js';
 import { spellPath } from '../records/value-path.js';
 import type { OneTimeData } from '../records/session-user.js';
 import { sessionOf } from '../sessions/session-arguments.js';
-import { SessionContext } from '../sessions/session-context.js';
+import { SessionFactory } from '../sessions/session-factory.js';
 import { SessionWriter } from '../sessions/session-writer.js';
 import type { Session } from '../sessions/session.js';
 import { SessionStore } from '../store/session-store.js';
@@ -36,7 +36,7 @@ export class OneTimeValues {
   constructor(
     private readonly writer: SessionWriter,
     private readonly store: SessionStore,
-    private readonly context: SessionContext,
+    private readonly factory: SessionFactory,
     private readonly log: RequestLog,
   ) {}
 
@@ -56,7 +56,7 @@ export class OneTimeValues {
   ): Promise<void> {
     await this.#logMisuse(() => {
       assertStorable(name);
-      const expiresAt = this.context.clock.now() + lifetimeMs(options);
+      const expiresAt = this.factory.clock.now() + lifetimeMs(options);
       const added = { name, value: this.#copied(value, name), expiresAt };
       return this.writer.putOneTime(sessionOf(session), added, this.store.newBudget());
     });
@@ -84,7 +84,7 @@ export class OneTimeValues {
     if (value === null) {
       throw new SessionUsageError('A one-time value cannot be null, because consume() returns null if there is none.');
     }
-    assertJsonValue(value, spellPath(PART, [name]), this.context.maxSessionBytes);
+    assertJsonValue(value, spellPath(PART, [name]), this.factory.maxSessionBytes);
     return JSON.parse(JSON.stringify(value));
   }
 

@@ -1,5 +1,6 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 
+import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { SessionConflictError } from '../errors/session-errors.js';
 import type { SessionEventOrigin } from '../events/session-event.js';
 import { SessionOptions } from '../options/session-options.js';
@@ -8,7 +9,6 @@ import type { StoredSession } from '../records/stored-session.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf, type SessionId } from '../tokens/session-secret.js';
-import { SessionContext } from './session-context.js';
 import { SessionEndings } from './session-endings.js';
 import { SessionIssuer, type InsertedSession, type PreparedSession } from './session-issuer.js';
 import type { SessionState } from './session-state.js';
@@ -45,7 +45,7 @@ export class CrossSlotLogin {
     private readonly options: SessionOptions,
     private readonly store: SessionStore,
     private readonly issuer: SessionIssuer,
-    private readonly context: SessionContext,
+    @Inject(SESSION_CLOCK) private readonly clock: Clock,
     private readonly endings: SessionEndings,
   ) {}
 
@@ -96,7 +96,7 @@ export class CrossSlotLogin {
   /** If a crash leaves it behind, it counts against the user's limit, so it expires as soon as no activation is possible any more. */
   #asPending(prepared: PreparedSession): PreparedSession {
     const { record } = prepared;
-    const expiresAt = Math.min(record.expiresAt, this.context.clock.now() + 2 * this.options.backendTimeout);
+    const expiresAt = Math.min(record.expiresAt, this.clock.now() + 2 * this.options.backendTimeout);
     return { ...prepared, record: { ...record, status: 'pending', expiresAt } };
   }
 

@@ -26,7 +26,7 @@ import {
   type UserTag,
 } from '../tokens/session-secret.js';
 import { authMethodsOf } from './proof-of-identity.js';
-import { SessionContext } from './session-context.js';
+import { SessionFactory } from './session-factory.js';
 import { SessionEndings } from './session-endings.js';
 import { SessionLifetimes, type NewSessionLifetime } from './session-lifetimes.js';
 import type { IssuedSession } from './session-results.js';
@@ -79,7 +79,7 @@ export class SessionIssuer {
     private readonly options: SessionOptions,
     private readonly store: SessionStore,
     private readonly binding: SessionBinding,
-    private readonly context: SessionContext,
+    private readonly factory: SessionFactory,
     private readonly endings: SessionEndings,
     private readonly events: SessionEvents,
     private readonly serializer: BoundedSerializer,
@@ -176,7 +176,7 @@ export class SessionIssuer {
     tag: UserTag = this.#tagFor(userId),
     startsAt: number = content.metadata.createdAt,
   ): PreparedSession {
-    const secret = newSecret(tag, this.context.random);
+    const secret = newSecret(tag, this.factory.random);
     const id = sessionIdOf(secret);
     const { metadata } = content;
     const { ttlMs, absoluteExpiresAt } = metadata;
@@ -194,7 +194,7 @@ export class SessionIssuer {
   }
 
   #tagFor(userId: string | null): UserTag {
-    return userId === null ? anonymousTag(this.context.random) : this.tagOfUser(userId);
+    return userId === null ? anonymousTag(this.factory.random) : this.tagOfUser(userId);
   }
 
   /**
@@ -269,7 +269,7 @@ export class SessionIssuer {
   }
 
   issue({ token, stored }: InsertedSession): IssuedSession {
-    return { session: this.context.open(stored), token };
+    return { session: this.factory.open(stored), token };
   }
 
   /**
@@ -280,7 +280,7 @@ export class SessionIssuer {
    * @throws SessionBackendError when the serializer does not settle in time
    */
   sign(secret: SessionSecret, expiresAt: number | null): string | Promise<string> {
-    const issuedAt = this.context.clock.now();
+    const issuedAt = this.factory.clock.now();
     return this.serializer.serialize(expiresAt === null ? { secret, issuedAt } : { secret, issuedAt, expiresAt });
   }
 }

@@ -1,12 +1,12 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 
+import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { SessionUsageError } from '../errors/session-errors.js';
 import { LONGEST_LIFETIME_S, type LifetimeOptions } from '../options/session-lifetimes-options.js';
 import { SessionOptions } from '../options/session-options.js';
 import { apply } from '../records/changes.js';
 import type { SessionMetadata } from '../records/payload.js';
 import type { SessionRevision, StoredSession } from '../records/stored-session.js';
-import { SessionContext } from './session-context.js';
 import type { Session } from './session.js';
 
 /** How long a session lasts. */
@@ -61,7 +61,7 @@ export class SessionLifetimes {
 
   constructor(
     options: SessionOptions,
-    private readonly context: SessionContext,
+    @Inject(SESSION_CLOCK) private readonly clock: Clock,
   ) {
     const {
       sessionTtl,
@@ -88,7 +88,7 @@ export class SessionLifetimes {
     const ownCapMs = toMilliseconds(absoluteTimeout, 'absoluteTimeout');
     if (capMs !== null && (ownCapMs ?? 0) > capMs) throw capTooLongError();
     if (capMs !== null && ownCapMs === null && (ownTtlMs ?? 0) > capMs) throw ttlTooLongError();
-    const createdAt = this.context.clock.now();
+    const createdAt = this.clock.now();
     const lastsMs = ownCapMs ?? capMs;
     return {
       createdAt,
@@ -133,7 +133,7 @@ export class SessionLifetimes {
    */
   changed({ record, content }: StoredSession, change: LifetimeChange): SessionRevision {
     const { metadata } = content;
-    const now = this.context.clock.now();
+    const now = this.clock.now();
     const ttlMs = change.ttlMs ?? metadata.ttlMs;
     let absoluteExpiresAt = this.#absoluteEnd(content, change, now);
     const idleFrom = this.#isSliding || change.ttlMs !== undefined ? now : metadata.createdAt;

@@ -17,7 +17,7 @@ import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf } from '../tokens/session-secret.js';
 import { TokenVerifier, type VerifiedToken, type VerifierVerdict } from '../tokens/token-verifier.js';
 import { SessionBinding } from './session-binding.js';
-import { SessionContext } from './session-context.js';
+import { SessionFactory } from './session-factory.js';
 import { SessionIssuer } from './session-issuer.js';
 import { SessionReuse } from './session-reuse.js';
 import { Session } from './session.js';
@@ -51,7 +51,7 @@ export class SessionLoader {
     private readonly store: SessionStore,
     private readonly issuer: SessionIssuer,
     private readonly binding: SessionBinding,
-    private readonly context: SessionContext,
+    private readonly factory: SessionFactory,
     private readonly rejections: SessionRejections,
     private readonly verifier: TokenVerifier,
     private readonly reuse: SessionReuse,
@@ -110,7 +110,7 @@ export class SessionLoader {
     budget: StoreBudget,
   ): Promise<LoadResult> {
     const { stored, graceEndsAt } = await this.#followed(alias, budget);
-    if (stored !== null && this.store.isAlive(stored) && graceEndsAt <= this.context.clock.now()) {
+    if (stored !== null && this.store.isAlive(stored) && graceEndsAt <= this.factory.clock.now()) {
       await this.reuse.handle(stored, token.sessionId, from.client, budget);
       return this.#refused(idReplacedError(), token, from);
     }
@@ -132,9 +132,9 @@ export class SessionLoader {
 
   #checkStored(stored: StoredSession | null, token: VerifiedToken, from: ClientSource): CheckResult {
     if (stored === null) return this.#refused(new SessionNotFoundError(), token, from);
-    const now = this.context.clock.now();
+    const now = this.factory.clock.now();
     const refusal = this.#refusalOf(stored, token, now, from);
-    if (refusal === null) return { session: this.context.open(stored, Math.max(now, stored.record.lastAccessed)) };
+    if (refusal === null) return { session: this.factory.open(stored, Math.max(now, stored.record.lastAccessed)) };
     return refusal === 'alias' ? { alias: stored } : this.#refused(refusal, token, from);
   }
 

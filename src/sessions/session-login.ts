@@ -1,5 +1,6 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 
+import { SESSION_CLOCK, type Clock } from '../clock.js';
 import type { RequestClient } from '../http/client-identity.js';
 import { SessionUsageError } from '../errors/session-errors.js';
 import { sessionChannels, trace } from '../events/session-channels.js';
@@ -15,7 +16,6 @@ import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf, type UserTag } from '../tokens/session-secret.js';
 import { CrossSlotLogin, lostRaceError, REPLACED, type SuccessorContent } from './cross-slot-login.js';
 import { Session } from './session.js';
-import { SessionContext } from './session-context.js';
 import { SessionEndings } from './session-endings.js';
 import { SessionIssuer, type InsertedSession, type PreparedSession } from './session-issuer.js';
 import type { NewSessionLifetime } from './session-lifetimes.js';
@@ -75,7 +75,7 @@ export class SessionLogin {
     private readonly store: SessionStore,
     private readonly issuer: SessionIssuer,
     private readonly crossSlot: CrossSlotLogin,
-    private readonly context: SessionContext,
+    @Inject(SESSION_CLOCK) private readonly clock: Clock,
     private readonly endings: SessionEndings,
     private readonly events: SessionEvents,
     private readonly watches: SessionWatches,
@@ -173,7 +173,7 @@ export class SessionLogin {
     const previousSessionId = session.sessionId;
     const { userId } = state;
     const pending = state.pendingChanges();
-    const now = this.context.clock.now();
+    const now = this.clock.now();
     const graceEndsAt = graceMs > 0 ? now + graceMs : null;
     const idChange = { now, graceEndsAt, keepsCsrfTokens, startsLineage };
     const contentFrom: SuccessorContent = ({ record, content }) => {
@@ -211,7 +211,7 @@ export class SessionLogin {
     { userId, tag, contentFrom, origin, follows, graceEndsAt = null, keepsExpiry = false }: Exchange,
     budget: StoreBudget,
   ): Promise<InsertedSession | null> {
-    const now = this.context.clock.now();
+    const now = this.clock.now();
     const attempt = async (old: StoredSession) => {
       if (!this.store.isAlive(old)) return null;
       const renewed = this.issuer.prepare(contentFrom(old), userId, tag, now);

@@ -13,7 +13,7 @@ import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import { toFlashMessage, type FlashMessage } from '../records/flash-message.js';
 import { Session } from './session.js';
-import { SessionContext } from './session-context.js';
+import { SessionFactory } from './session-factory.js';
 import { sessionEndedError, type SessionState } from './session-state.js';
 import type { SessionRevision, StoredSession } from '../records/stored-session.js';
 
@@ -28,7 +28,7 @@ export type SessionChange = (session: Session) => unknown;
 export class SessionWriter {
   constructor(
     private readonly store: SessionStore,
-    private readonly context: SessionContext,
+    private readonly factory: SessionFactory,
   ) {}
 
   /**
@@ -56,7 +56,7 @@ export class SessionWriter {
   /** @throws SessionNotFoundError, and whatever `change` throws */
   async update(id: SessionId, change: SessionChange, budget: StoreBudget): Promise<Session> {
     const revise = asRevision((current) => this.#changed(current, change));
-    return this.context.open(await this.#changeAlive(id, null, revise, budget, 'update'));
+    return this.factory.open(await this.#changeAlive(id, null, revise, budget, 'update'));
   }
 
   /** The same for a loaded session. Also stores what its holder has changed; afterwards the holder sees the result. */
@@ -82,7 +82,7 @@ export class SessionWriter {
 
   #changed(current: StoredSession, change: SessionChange): SessionContent {
     if (typeof change !== 'function') throw new SessionUsageError('update() takes a function that changes a session.');
-    const session = this.context.open(current);
+    const session = this.factory.open(current);
     const result: unknown = change(session);
     if (result instanceof Promise) {
       // The caller gets the usage error; an unhandled rejection would end the process.
@@ -154,7 +154,7 @@ export class SessionWriter {
   /** Stores a one-time value at once, and not with the other changes of the holder. */
   putOneTime(session: Session, added: StoredOneTimeValue, budget: StoreBudget): Promise<void> {
     const state = Session.stateOf(session);
-    const put: Change = { op: 'put-one-time', added, now: this.context.clock.now() };
+    const put: Change = { op: 'put-one-time', added, now: this.factory.clock.now() };
     return state.inTurn(() => this.#changeOneTime(state, () => [put], budget));
   }
 
@@ -170,7 +170,7 @@ export class SessionWriter {
 
   async #takeOneTime(state: SessionState, name: string, budget: StoreBudget): Promise<unknown> {
     if (!state.isEnded && state.listener?.prepareOneTime() === false) return null;
-    const now = this.context.clock.now();
+    const now = this.factory.clock.now();
     let taken: StoredOneTimeValue | undefined;
     const take = ({ oneTime }: SessionContent): Change[] => {
       taken = oneTime.findLast((stored) => stored.name === name && stored.expiresAt > now);

@@ -19,7 +19,7 @@ import type { StoredSession } from '../records/stored-session.js';
 import { isObject } from '../records/stored-user.js';
 import { SessionStore } from '../store/session-store.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
-import { SessionContext } from './session-context.js';
+import { SessionFactory } from './session-factory.js';
 import { Session } from './session.js';
 
 /** Enough to fill the connection, few enough to let requests in between. */
@@ -68,7 +68,7 @@ export class UserUpdates implements OnApplicationShutdown {
   constructor(
     private readonly options: SessionOptions,
     private readonly store: SessionStore,
-    private readonly context: SessionContext,
+    private readonly factory: SessionFactory,
     private readonly events: SessionEvents,
   ) {}
 
@@ -159,7 +159,7 @@ export class UserUpdates implements OnApplicationShutdown {
 
   #changesBy({ change }: UserUpdate, { record, content }: StoredSession): readonly Change[] {
     // Unread, because `change` must not get objects of which another one is made.
-    const session = this.context.open({ record, content: content.unread() });
+    const session = this.factory.open({ record, content: content.unread() });
     const { user } = session;
     if (user === null) return [];
     assertNoResult(change(user), user);

@@ -3,7 +3,7 @@ import { Logger } from '@nestjs/common';
 import { createHmac } from 'node:crypto';
 import { MemoryBackend, SessionBackendError, SessionUsageError, type TokenSerializer } from 'nestjs-sessionx';
 
-import { SessionContext } from '../../src/sessions/session-context.js';
+import { SessionFactory } from '../../src/sessions/session-factory.js';
 import { BoundedSerializer } from '../../src/tokens/bounded-serializer.js';
 import { RandomPool } from '../../src/tokens/random-pool.js';
 import { anonymousTag, isSessionId, newSecret, sessionIdOf, userTag } from '../../src/tokens/session-secret.js';
@@ -318,7 +318,7 @@ describe('secrets and ids', () => {
   it('without random bytes there is no session, and no weaker id', async () => {
     const { context, sessions, close } = await startService(new MemoryBackend());
     const { session, token } = await sessions.createSession({ user: { userId: 'ann' } });
-    context.get(SessionContext, { strict: false }).random.base64url = () => {
+    context.get(SessionFactory, { strict: false }).random.base64url = () => {
       throw new Error('the generator has failed');
     };
     await expect(sessions.createSession()).rejects.toThrow('the generator has failed');

@@ -9,7 +9,7 @@ import type { StoredSession } from '../records/stored-session.js';
 
 /** Makes session objects, all with the same clock and the same source of random bytes. */
 @Injectable()
-export class SessionContext implements SessionEnvironment {
+export class SessionFactory implements SessionEnvironment {
   readonly random = new RandomPool();
 
   readonly maxSessionBytes: number;
