@@ -3,7 +3,7 @@ import { ApplicationConfig, BaseExceptionFilter, ModulesContainer } from '@nestj
 
 import { GraphqlSessionError } from './contexts/graphql-error.js';
 import { rpcExceptionOf, sendException } from './contexts/message-error.js';
-import { addFilterToMessages } from './decorators/message-filters.js';
+import { prepareMessageHandlers } from './decorators/message-handlers.js';
 import { SessionError } from './errors/session-error.js';
 import { SessionBackendError } from './errors/session-errors.js';
 import { RETRY_AFTER_S } from './requests/session-responses.js';
@@ -18,7 +18,7 @@ import { RETRY_AFTER_S } from './requests/session-responses.js';
 export class SessionErrorFilter extends BaseExceptionFilter {
   constructor(config: ApplicationConfig, modules: ModulesContainer) {
     super();
-    addFilterToMessages(modules, new SessionMessageErrorFilter());
+    prepareMessageHandlers(modules, new SessionMessageErrorFilter());
     // Of global filters, the one that was added first comes last. The application's are added after providers are made.
     config.addGlobalFilter(this);
   }

@@ -25,7 +25,7 @@ import { PassiveRequests } from './requests/passive-requests.js';
 import { RequestRenewal } from './requests/request-renewal.js';
 import { RequestLog } from './requests/request-log.js';
 import { RequestSessions } from './requests/request-sessions.js';
-import { RequestStepServices } from './requests/request-steps.js';
+import { RequestServices } from './requests/request-services.js';
 import { SessionExchanges } from './requests/session-exchanges.js';
 import { SessionResponses } from './requests/session-responses.js';
 import { TokenFinder } from './requests/token-finder.js';
@@ -115,7 +115,7 @@ const replaceable: Provider[] = [
     PassiveRequests,
     RequestLog,
     RequestRenewal,
-    RequestStepServices,
+    RequestServices,
     SessionBinding,
     SessionFactory,
     SessionEndings,

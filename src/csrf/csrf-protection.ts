@@ -10,7 +10,7 @@ import { RouteMark } from '../route-mark.js';
 import { Session } from '../sessions/session.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import { CsrfTokens } from './csrf-tokens.js';
-import { originOf } from './request-origin.js';
+import { originKindOf } from './request-origin.js';
 
 /** RFC 9110, section 9.2.1: these methods change nothing, so a forged request does no harm. */
 const SAFE_METHODS: ReadonlySet<string | undefined> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
@@ -64,7 +64,7 @@ export class CsrfProtection {
   /** Whether a page of another site that `csrf.allowedOrigins` does not list sent `request`. Always false with `enableCsrf` off. */
   isCrossSite(request: PlatformRequest): boolean {
     const isMarked = rawRequestOf(request).headers['sec-fetch-site'] === 'cross-site';
-    return isMarked && this.#enabled && originOf(request, this.#allowedOrigins) !== 'own';
+    return isMarked && this.#enabled && originKindOf(request, this.#allowedOrigins) !== 'own';
   }
 
   /** A handshake is a GET, and yet what it opens may change everything. No mark excepts it, because it comes before all routes. */
@@ -83,7 +83,7 @@ export class CsrfProtection {
    * @throws SessionCsrfError
    */
   assertAllowedOrigin({ request, isHandshake }: CheckedRequest, id: SessionId | null, session: Session | null): void {
-    const origin = originOf(request, this.#allowedOrigins);
+    const origin = originKindOf(request, this.#allowedOrigins);
     switch (origin) {
       case 'foreign':
         throw new SessionCsrfError(

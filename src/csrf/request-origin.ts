@@ -13,7 +13,7 @@ export type RequestOrigin =
  * By Fetch Metadata (`Sec-Fetch-Site`) and by `Origin` (RFC 6454, section 7). The former is sent over TLS and to localhost only; the latter
  * is compared with the origin of the request's target, as the framework reports it (`trust proxy`, `trustProxy`).
  */
-export function originOf(request: PlatformRequest, allowedOrigins: ReadonlySet<string>): RequestOrigin {
+export function originKindOf(request: PlatformRequest, allowedOrigins: ReadonlySet<string>): RequestOrigin {
   const { headers } = rawRequestOf(request);
   const { origin } = headers;
   if (origin !== undefined && allowedOrigins.has(origin)) return 'own';

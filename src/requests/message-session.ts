@@ -11,11 +11,11 @@ import type { KnownId, SessionSuccessors } from '../sessions/session-successors.
 import { Session } from '../sessions/session.js';
 import type { VerifiedToken } from '../tokens/token-verifier.js';
 import type { Connection } from './connection.js';
-import { RequestSession, type RequestSteps } from './request-session.js';
+import { RequestSession, type RequestSessionServices } from './request-session.js';
 import type { TokenSearch } from './token-finder.js';
 
 /** What a {@link MessageSession} works with. */
-export interface MessageSteps extends RequestSteps {
+export interface MessageSessionServices extends RequestSessionServices {
   readonly clock: Clock;
   readonly successors: SessionSuccessors;
   /** Milliseconds for which the messages of a connection share one look-up. */
@@ -27,13 +27,13 @@ export interface MessageSteps extends RequestSteps {
  * stores the changes, and no response carries a token, so the caller of `login()` gets it.
  */
 export class MessageSession extends RequestSession {
-  readonly #steps: MessageSteps;
+  readonly #services: MessageSessionServices;
   readonly #connection: Connection;
 
   /** @param context null: not a message, but the connection itself, by its socket */
-  constructor(steps: MessageSteps, connection: Connection, context: ExecutionContext | null) {
-    super(steps, connection.request, context, connection);
-    this.#steps = steps;
+  constructor(services: MessageSessionServices, connection: Connection, context: ExecutionContext | null) {
+    super(services, connection.request, context, connection);
+    this.#services = services;
     this.#connection = connection;
   }
 
@@ -48,14 +48,14 @@ export class MessageSession extends RequestSession {
   }
 
   protected override findToken(): TokenSearch | Promise<TokenSearch> {
-    return this.#connection.search(this.#steps.finder);
+    return this.#connection.search(this.#services.finder);
   }
 
   protected override readStored(
     token: VerifiedToken,
     use: (stored: StoredSession | null) => this | Promise<this>,
   ): Promise<this> {
-    const { clock, sharedForMs } = this.#steps;
+    const { clock, sharedForMs } = this.#services;
     const { search } = this;
     const now = clock.now();
     const recent = sharedForMs > 0 ? this.#connection.recent(search, now - sharedForMs) : null;
@@ -77,7 +77,7 @@ export class MessageSession extends RequestSession {
     if (recent !== null) return Promise.resolve(recent).then(use);
     const known = this.#connection.knownBy(this.search);
     if (known === null) return super.readStored(token, use);
-    const { store } = this.#steps;
+    const { store } = this.#services;
     return store.read(known.id, this.budget, (stored) => {
       if (stored !== null && store.isAlive(stored)) return use(stored);
       return this.#presentOf(known).then((present) => use(present ?? stored));
@@ -89,7 +89,7 @@ export class MessageSession extends RequestSession {
    * opens nothing.
    */
   async #presentOf(known: KnownId): Promise<StoredSession | null> {
-    const present = await this.#steps.successors.successorOf(known, this.budget);
+    const present = await this.#services.successors.successorOf(known, this.budget);
     if (present !== null) return present;
     // Without a user and an alias, only its watch knows the id that this process has given it, perhaps meanwhile.
     const watched = this.#connection.end?.known ?? null;
@@ -99,7 +99,7 @@ export class MessageSession extends RequestSession {
 
   override adopt(issued: IssuedSession, source: TokenSource, kind: 'new' | 'regenerated' = 'new'): LoginResult {
     const result = super.adopt(issued, source, kind);
-    this.#connection.signedIn(issued.session, issued.token, this.#steps.finder);
+    this.#connection.signedIn(issued.session, issued.token, this.#services.finder);
     return result;
   }
 

@@ -7,7 +7,7 @@ import { PrivateSlot } from '../http/private-slot.js';
 import type { ContextRequest } from '../options/context-reader.interface.js';
 import { Connection } from './connection.js';
 import { MessageScope } from './message-scope.js';
-import { MessageSession, type MessageSteps } from './message-session.js';
+import { MessageSession, type MessageSessionServices } from './message-session.js';
 
 /** Keeps the one {@link MessageSession} of each message, and the {@link Connection} that messages share. */
 export class MessageSessions {
@@ -18,7 +18,7 @@ export class MessageSessions {
 
   /** @param application of Express or Fastify, which knows trusted proxies; null: not known yet */
   constructor(
-    private readonly steps: MessageSteps,
+    private readonly services: MessageSessionServices,
     private readonly contexts: ContextReaders,
     private readonly application: () => object | null,
   ) {}
@@ -29,7 +29,7 @@ export class MessageSessions {
     const known = this.#byMessage.get(key);
     // A reader may take one object for several messages, which must not give one client the session of another.
     if (known?.isOpenedBy(found) === true) return known;
-    const session = new MessageSession(this.steps, this.#connectionOf(found, false), context);
+    const session = new MessageSession(this.services, this.#connectionOf(found, false), context);
     this.#byMessage.set(key, session);
     MessageScope.uses(context, session);
     return session;
@@ -50,7 +50,7 @@ export class MessageSessions {
     if (only !== undefined && read !== null) return this.of(read, only);
     const known = message === undefined ? undefined : this.#byMessage.get(message);
     if (known?.isOpenedBy(found) === true) return known;
-    const session = new MessageSession(this.steps, this.#connectionOf(found, true), null);
+    const session = new MessageSession(this.services, this.#connectionOf(found, true), null);
     if (message !== undefined) this.#byMessage.set(message, session);
     for (const context of running) MessageScope.uses(context, session);
     return session;
@@ -59,10 +59,10 @@ export class MessageSessions {
   /** The session of a request that asks for an upgrade; `null`: it has no token. */
   ofUpgrade(request: IncomingMessage): MessageSession | null {
     const connection = new Connection(handshakeOf(request, this.application()), undefined, true);
-    const search = connection.search(this.steps.finder);
+    const search = connection.search(this.services.finder);
     if (!(search instanceof Promise) && search.token === null) return null;
     this.#upgrades.set(request, connection);
-    return new MessageSession(this.steps, connection, null);
+    return new MessageSession(this.services, connection, null);
   }
 
   /** Whether something has asked for the session of the message that a reader has found. */

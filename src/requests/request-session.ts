@@ -16,8 +16,8 @@ import { SessionCommit, type CommitServices, type CommittedRequest } from './ses
 import { RequestWithSession, type RequestWithSessionServices } from './request-with-session.js';
 import type { TokenFinder, TokenSearch } from './token-finder.js';
 
-/** The steps in the life of a request's session; see {@link RequestSession}. */
-export interface RequestSteps extends RequestWithSessionServices, CommitServices {
+/** What a {@link RequestSession} works with. */
+export interface RequestSessionServices extends RequestWithSessionServices, CommitServices {
   readonly finder: TokenFinder;
   readonly loader: SessionLoader;
   readonly renewal: RequestRenewal;
@@ -35,10 +35,10 @@ export interface RequestSteps extends RequestWithSessionServices, CommitServices
  *    session gets its new id, if `rotateEvery` is over.
  * 5. **headers**: then it has them written: the token for the client, `Vary`, cookies to clear (`SessionResponse`).
  *
- * Guard, interceptor, decorators and `SessionService` call these steps. What the request has between them is in {@link RequestWithSession}.
+ * Guard, interceptor, decorators and `SessionService` call its steps. What the request has between them is in {@link RequestWithSession}.
  */
 export class RequestSession extends RequestWithSession implements CommittedRequest, RenewedRequest {
-  readonly #steps: RequestSteps;
+  readonly #services: RequestSessionServices;
   #loading: Promise<this> | undefined;
   #isLoaded = false;
   isRenewed = false;
@@ -48,13 +48,13 @@ export class RequestSession extends RequestWithSession implements CommittedReque
 
   /** @param context null: the route is not known yet */
   constructor(
-    steps: RequestSteps,
+    services: RequestSessionServices,
     request: PlatformRequest,
     context: ExecutionContext | null,
     connection: Connection | null = null,
   ) {
-    super(steps, request, context, connection);
-    this.#steps = steps;
+    super(services, request, context, connection);
+    this.#services = services;
   }
 
   /** The request that holds `session`; null: it was loaded or made outside of a request. */
@@ -73,6 +73,16 @@ export class RequestSession extends RequestWithSession implements CommittedReque
    */
   load(): Promise<this> {
     return (this.#loading ??= sessionChannels.load.hasSubscribers ? this.#traceLoad() : this.#load());
+  }
+
+  #traceLoad(): Promise<this> {
+    return trace(
+      sessionChannels.load,
+      { operation: 'request', sessionId: null },
+      () => this.#load(),
+      () => ({ outcome: this.session === null ? (this.refusal?.code ?? 'TOKEN_MISSING') : 'found' }),
+      () => this.session?.sessionId ?? this.search.token?.verified.sessionId ?? null,
+    );
   }
 
   #load(): Promise<this> {
@@ -98,12 +108,12 @@ export class RequestSession extends RequestWithSession implements CommittedReque
 
   /** @throws SessionCsrfError */
   #checkOrigin({ sessionId }: VerifiedToken): void {
-    if (this.#steps.store.keepsAliases) this.csrf.beforeRead(sessionId);
+    if (this.#services.store.keepsAliases) this.csrf.beforeRead(sessionId);
     else this.csrf.assertSameOrigin(sessionId);
   }
 
   protected findToken(): TokenSearch | Promise<TokenSearch> {
-    return this.#steps.finder.find(rawRequestOf(this.request));
+    return this.#services.finder.find(rawRequestOf(this.request));
   }
 
   /** @param use is called with the result. Not by `then()`, which would take each request one more promise. */
@@ -111,12 +121,12 @@ export class RequestSession extends RequestWithSession implements CommittedReque
     token: VerifiedToken,
     use: (stored: StoredSession | null) => this | Promise<this>,
   ): Promise<this> {
-    return this.#steps.store.read(token.sessionId, this.budget, use);
+    return this.#services.store.read(token.sessionId, this.budget, use);
   }
 
   #check(stored: StoredSession | null, token: VerifiedToken, refusalBefore: SessionError | null): this | Promise<this> {
     this.refusedId = stored?.record.id ?? null;
-    const loaded = this.#steps.loader.check(stored, token, this, this.budget);
+    const loaded = this.#services.loader.check(stored, token, this, this.budget);
     if (!(loaded instanceof Promise)) return this.#checked(loaded, refusalBefore);
     return loaded.then((result) => this.#checked(result, refusalBefore));
   }
@@ -125,7 +135,7 @@ export class RequestSession extends RequestWithSession implements CommittedReque
   #refuseTokens({ refused }: TokenSearch): SessionError | null {
     let first: SessionError | null = null;
     for (const { fault, source, isIgnored } of refused) {
-      const error = this.#steps.loader.refuseToken(fault, this.client);
+      const error = this.#services.loader.refuseToken(fault, this.client);
       if (isIgnored === true) continue;
       first ??= error;
       this.sessionResponse.refused(error, source);
@@ -191,12 +201,8 @@ export class RequestSession extends RequestWithSession implements CommittedReque
     if (this.tokenIsInCookie) this.csrf.checkToken(session);
     // A request that the CSRF check refuses renews nothing. Nor does one whose response has begun, which would have to wait for it.
     const renews = this.csrfInUse?.admitsSession !== false && this.gate?.hasBegun !== true;
-    const renewal = renews ? this.#steps.renewal.renew(this, session) : null;
+    const renewal = renews ? this.#services.renewal.renew(this, session) : null;
     return renewal === null ? this.#ready() : renewal.then(() => this.#ready());
-  }
-
-  isPassive(): boolean {
-    return this.#steps.renewal.isPassive(this);
   }
 
   // 3. Run
@@ -214,7 +220,7 @@ export class RequestSession extends RequestWithSession implements CommittedReque
   /** A CSRF token for a page of this session; null: there is no session, or `enableCsrf` is off. @throws as `current()` */
   async csrfToken(): Promise<string | null> {
     const session = await this.current();
-    return session && this.#steps.csrf.issue(session.sessionId);
+    return session && this.#services.csrf.issue(session.sessionId);
   }
 
   override adopt(issued: IssuedSession, source: TokenSource, kind: 'new' | 'regenerated' = 'new'): LoginResult {
@@ -224,22 +230,26 @@ export class RequestSession extends RequestWithSession implements CommittedReque
     return super.adopt(issued, source, kind);
   }
 
+  isPassive(): boolean {
+    return this.#services.renewal.isPassive(this);
+  }
+
   /** Called after the lifetime of `session` was changed. */
   async lifetimeChanged(session: Session): Promise<void> {
-    if (session === this.livingSession) await this.#steps.renewal.lifetimeChanged(this, session);
+    if (session === this.livingSession) await this.#services.renewal.lifetimeChanged(this, session);
   }
 
   // 4. Commit, and 5. Headers
 
   /** Stores what has changed. Without a response the interceptor calls it when the handler has returned. */
   get commit(): SessionCommit {
-    return (this.#commit ??= new SessionCommit(this.#steps, this));
+    return (this.#commit ??= new SessionCommit(this.#services, this));
   }
 
   /** Whether the session was used and no route has admitted it, so that its renewal is still due. */
   get needsRenewal(): boolean {
     const session = this.livingSession;
-    return this.context === null && session !== null && this.#steps.renewal.isDue(this, session);
+    return this.context === null && session !== null && this.#services.renewal.isDue(this, session);
   }
 
   /** A request that another site may have sent renews nothing. */
@@ -250,7 +260,7 @@ export class RequestSession extends RequestWithSession implements CommittedReque
       if (error instanceof SessionCsrfError) return;
       throw error;
     }
-    if (this.livingSession !== null) await this.#steps.renewal.renew(this, this.livingSession);
+    if (this.livingSession !== null) await this.#services.renewal.renew(this, this.livingSession);
   }
 
   /** Whether the session is to get a new id now. Not if the client has gone: it would get no token. */
@@ -269,16 +279,6 @@ export class RequestSession extends RequestWithSession implements CommittedReque
     const session = this.needsRotation ? this.livingSession : null;
     if (session === null) return;
     this.rotatesAtHead = false;
-    await this.#steps.renewal.rotate(this, session);
-  }
-
-  #traceLoad(): Promise<this> {
-    return trace(
-      sessionChannels.load,
-      { operation: 'request', sessionId: null },
-      () => this.#load(),
-      () => ({ outcome: this.session === null ? (this.refusal?.code ?? 'TOKEN_MISSING') : 'found' }),
-      () => this.session?.sessionId ?? this.search.token?.verified.sessionId ?? null,
-    );
+    await this.#services.renewal.rotate(this, session);
   }
 }

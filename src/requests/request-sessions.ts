@@ -13,7 +13,7 @@ import type { ContextRequest } from '../options/context-reader.interface.js';
 import { MessageSessions } from './message-sessions.js';
 import { RequestLog } from './request-log.js';
 import { RequestSession } from './request-session.js';
-import { RequestStepServices } from './request-steps.js';
+import { RequestServices } from './request-services.js';
 
 /** Those of this process that have the module. */
 const applications = new WeakSet();
@@ -31,13 +31,13 @@ export class RequestSessions {
   #application: object | null = null;
 
   constructor(
-    private readonly steps: RequestStepServices,
+    private readonly services: RequestServices,
     private readonly contexts: ContextReaders,
     private readonly csrf: CsrfProtection,
     private readonly log: RequestLog,
     host: HttpAdapterHost,
   ) {
-    this.#messages = new MessageSessions(steps, contexts, () => this.#application);
+    this.#messages = new MessageSessions(services, contexts, () => this.#application);
     this.#prepare(host);
     // A testing module makes its application when all providers are there; a context without HTTP never has one.
     host.init$.subscribe(() => {
@@ -108,7 +108,7 @@ export class RequestSessions {
     const raw = rawRequestOf(request);
     let found = this.#find(raw);
     if (found === undefined) {
-      found = new RequestSession(this.steps, request, context);
+      found = new RequestSession(this.services, request, context);
       this.#byRequest.set(this.#byRequest.get(slotOf(raw)) === undefined ? slotOf(raw) : raw, found);
     } else {
       found.arriveAt(request, context);

@@ -16,7 +16,7 @@ import {
  * message by its socket. Runs when providers are made, and handlers are not. Another application of the process that has the same classes uses the same
  * objects, so they must keep nothing.
  */
-export function addFilterToMessages(modules: ModulesContainer, filter: ExceptionFilter): void {
+export function prepareMessageHandlers(modules: ModulesContainer, filter: ExceptionFilter): void {
   const interceptor = new MessageScopeInterceptor();
   for (const { controllers, providers } of modules.values()) {
     for (const { metatype } of [...controllers.values(), ...providers.values()]) {

@@ -9,7 +9,7 @@ import { SessionLoader } from '../sessions/session-loader.js';
 import { SessionSuccessors } from '../sessions/session-successors.js';
 import { SessionWriter } from '../sessions/session-writer.js';
 import { SessionStore } from '../store/session-store.js';
-import type { MessageSteps } from './message-session.js';
+import type { MessageSessionServices } from './message-session.js';
 import { RequestLog } from './request-log.js';
 import { RequestRenewal } from './request-renewal.js';
 import { SessionResponses } from './session-responses.js';
@@ -17,7 +17,7 @@ import { TokenFinder } from './token-finder.js';
 
 /** What the sessions of requests and messages are made with. Each of their parts names what it needs of it. */
 @Injectable()
-export class RequestStepServices implements MessageSteps {
+export class RequestServices implements MessageSessionServices {
   readonly sharedForMs: number;
 
   constructor(
