@@ -26,6 +26,7 @@ export interface SessionModuleExtras {
 }
 
 const FACTORY_METHOD = 'createSessionOptions';
+const WAYS_TO_OPTIONS = ['useFactory', 'useClass', 'useExisting'] as const;
 
 type OptionsFactory = ConfigurableModuleOptionsFactory<SessionModuleOptions, typeof FACTORY_METHOD>;
 
@@ -56,10 +57,11 @@ export class SessionModuleClass extends ConfigurableModuleClass {
     return super.forRoot(options);
   }
 
-  /** @throws TypeError when what stands beside the factory is wrong */
+  /** @throws TypeError when the options come from none or from two, or what stands beside them is wrong */
   static override forRootAsync(
     options: ConfigurableModuleAsyncOptions<SessionModuleOptions, typeof FACTORY_METHOD> & Partial<SessionModuleExtras>,
   ): DynamicModule {
+    assertOneWay(options);
     const definition = super.forRootAsync(options);
     const factory = options.useExisting ?? options.useClass;
     if (options.useFactory !== undefined || factory === undefined) return definition;
@@ -73,6 +75,15 @@ export class SessionModuleClass extends ConfigurableModuleClass {
     };
     return { ...definition, providers: [...(definition.providers ?? []), provider] };
   }
+}
+
+function assertOneWay(given: unknown): void {
+  const ways = WAYS_TO_OPTIONS.filter((way) => (Object(given) as Readonly<Record<string, unknown>>)[way] !== undefined);
+  if (ways.length === 1) return;
+  const found = ways.length === 0 ? 'none of them' : ways.join(' and ');
+  throw new TypeError(
+    `SessionModule cannot start: forRootAsync() takes useFactory, useClass or useExisting, and was given ${found}.`,
+  );
 }
 
 function faultsOfExtras(isGlobal: unknown, extraProviders: unknown): string[] {

@@ -4,7 +4,7 @@ export const COOKIE_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/;
 /** RFC 6265bis, section 4.1.1, without the characters that browsers refuse. */
 export const COOKIE_DOMAIN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$/i;
 
-export const COOKIE_PATH = /^\/[\x21-\x3a\x3c-\x7e]{0,255}$/;
+export const COOKIE_PATH = /^\/[\x21\x22\x24-\x3a\x3c-\x3e\x40-\x7e]{0,255}$/;
 
 /** Whether browsers accept a cookie of this name only with `Path=/` and without `Domain` (RFC 6265bis, section 4.1.3.2). */
 export function hasHostPrefix(name: string): boolean {

@@ -41,7 +41,8 @@ function faultsOfEntry(entry: unknown, presentName: unknown, place: string): str
   const { name, domain, path, partitioned } = entry as Record<string, unknown>;
   if (name !== undefined && !matches(COOKIE_NAME, name)) faults.push(`${place}.name is the name of a cookie`);
   if (domain !== undefined && !matches(COOKIE_DOMAIN, domain)) faults.push(`${place}.domain is the name of a domain`);
-  if (path !== undefined && !matches(COOKIE_PATH, path)) faults.push(`${place}.path begins with / and has no spaces`);
+  if (path !== undefined && !matches(COOKIE_PATH, path))
+    faults.push(`${place}.path begins with / and has no spaces, semicolons, ? and #`);
   if (partitioned !== undefined && typeof partitioned !== 'boolean') {
     faults.push(notBoolean(`${place}.partitioned`, partitioned));
   }

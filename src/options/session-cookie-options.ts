@@ -16,7 +16,7 @@ export class SessionCookieOptions {
 
   /** The part of the site that it is sent to. Default `/`, which `__Host-` requires. */
   @Matches(COOKIE_PATH, {
-    message: 'cookie.path begins with / and has no spaces and semicolons, at most 256 characters',
+    message: 'cookie.path begins with / and has no spaces, semicolons, ? and #, at most 256 characters',
   })
   path: string = '/';
 

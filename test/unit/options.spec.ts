@@ -193,6 +193,8 @@ describe('options', () => {
     [{ name: 'x'.repeat(65) }, 'cookie.name'],
     [{ path: 'app' }, 'cookie.path'],
     [{ path: '/a;Domain=b' }, 'cookie.path'],
+    [{ name: 'sid', path: '/a?b' }, 'cookie.path'],
+    [{ name: 'sid', path: '/a#b' }, 'cookie.path'],
     [{ name: 'sid', path: `/${'x'.repeat(256)}` }, 'cookie.path'],
     [{ name: 'sid', domain: 'a b' }, 'cookie.domain'],
     [{ name: 'sid', domain: 'example.com; Secure' }, 'cookie.domain'],
@@ -559,6 +561,20 @@ describe('the module', () => {
   it.each([undefined, null, 'secret', () => ({})])('forRoot(%p) stops the start with what to pass', (options) => {
     expect(() => SessionModule.forRoot(options as never)).toThrow(
       new TypeError('SessionModule cannot start: its options are not an object. Pass at least { secretKey }.'),
+    );
+  });
+
+  it.each([
+    [undefined, 'none of them'],
+    [null, 'none of them'],
+    [{}, 'none of them'],
+    [{ imports: [] }, 'none of them'],
+    [{ useFactory: () => ({ secretKey: SECRET_KEY }), useClass: Config }, 'useFactory and useClass'],
+  ])('forRootAsync(%p) stops the start with what it takes', (options, found) => {
+    expect(() => SessionModule.forRootAsync(options as never)).toThrow(
+      new TypeError(
+        `SessionModule cannot start: forRootAsync() takes useFactory, useClass or useExisting, and was given ${found}.`,
+      ),
     );
   });
 
