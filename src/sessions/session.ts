@@ -94,7 +94,8 @@ export class Session {
 
   /**
    * `active`, or how the session ended while this object was in use: `invalidated` by `invalidateSession()`, `ended` by a logout, a deletion or
-   * otherwise. A change after the end is refused with `SESSION_ENDED`.
+   * otherwise. An end by ID, of all sessions of the user, or by another client shows when the object is next stored. A change after the end is refused
+   * with `SESSION_ENDED`.
    */
   @Expose()
   get status(): HeldStatus {
