@@ -112,6 +112,16 @@ describe('the bound', () => {
     expect(await countOf([signedIn, later[0]!, third, fourth])).toBe(4);
   });
 
+  it('tells who leaves for another, so that what is open for them ends', async () => {
+    await open(2);
+    const noticed: Id[] = [];
+    await backend.onEnded((ids) => noticed.push(...ids));
+    const [guest] = [await stored(null), await stored(newTag())];
+    expect(noticed).toEqual([]);
+    await stored(newTag());
+    expect(noticed).toEqual([guest.id]);
+  });
+
   it('has room for what takes the place of another: a regeneration, or a login that ends an older session', async () => {
     await open(2);
     const tag = newTag();
