@@ -448,6 +448,24 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
       }
     });
 
+    it('of two tokens of one session the one under the present key stays, though a process with the former key has signed the other later', async () => {
+      const first = await signIn('ann');
+      const secretKey = ['the new key, which is also long enough', SECRET_KEY];
+      const present = await deploy({ name: NAME }, { secretKey, indexKey: SECRET_KEY });
+      const { token } = await present.app.get(SessionService).renewSession(first);
+      clock.advanceSeconds(1);
+      const { token: later } = await app.app.get(SessionService).renewSession(first);
+      app = present;
+      for (const values of [
+        [later, token],
+        [token, later],
+      ]) {
+        const jar = new CookieJar();
+        jar.receive((await page(values)).setCookies, { host: HOST, path: '/' });
+        expect(jar.cookies).toMatchObject([{ value: token }]);
+      }
+    });
+
     it('the same value twice is one session in two cookies, of which one stays', async () => {
       const token = await signIn('ann');
       const response = await page([token, token]);
@@ -517,6 +535,27 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
       const [ann, bob, cat] = [await signIn('ann'), await signIn('bob'), await signIn('cat')];
       expect(userOf(await page([ann, bob], 'Authorization', `Bearer ${cat}`))).toBeNull();
       expect(userOf(await page(['junk', 'junk2'], 'Authorization', `Bearer ${cat}`))).toBe('cat');
+    });
+
+    it('several that do not verify beside a header that does stay where a script fetches, and go in every form with the next page', async () => {
+      const authorization = ['Authorization', `Bearer ${await signIn('cat')}`];
+      const fetched = await send(`${app.url}/public`, {
+        headers: [
+          ...authorization,
+          'Cookie',
+          `${NAME}=junk; ${NAME}=junk2`,
+          'Sec-Fetch-Site',
+          'same-origin',
+          'Sec-Fetch-Mode',
+          'cors',
+        ],
+      });
+      expect([userOf(fetched), fetched.setCookies]).toEqual(['cat', []]);
+      const opened = await page(['junk', 'junk2'], ...authorization);
+      expect([userOf(opened), opened.setCookies]).toEqual([
+        'cat',
+        [expect.stringContaining('; Partitioned'), expect.not.stringContaining('; Partitioned')],
+      ]);
     });
   });
 });
