@@ -295,6 +295,21 @@ describe.each(PLATFORMS)('a request that is at hand anywhere, on %s', (platform:
       expect(await (await get('/handler', { cookie })).json()).toEqual({ user: 'bob' });
     });
 
+    it('it can log in a client to whom the session is refused by its binding, and the route has the new session', async () => {
+      await start(
+        async (sessions, request) => {
+          if (request.url !== '/handler') return;
+          expect(await sessions.current(request)).toBeNull();
+          await sessions.login(request, { userId: 'bob' });
+        },
+        { ...COOKIE, userAgentBinding: true },
+      );
+      const user = { userId: 'ann' };
+      const { token } = await app.get(SessionService).createSession({ user, userAgent: 'phone' });
+      const response = await get('/handler', { ...OWN, cookie: `sid=${token}`, 'user-agent': 'laptop' });
+      expect(await response.json()).toEqual({ user: 'bob' });
+    });
+
     it('it cannot log in a browser that another site has sent', async () => {
       await start((sessions, request) => sessions.login(request, { userId: 'bob' }));
       const response = await post('/plain', FOREIGN);
