@@ -632,6 +632,29 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
         }
         await local.close();
       });
+
+      it('a regenerated session that has ended meanwhile brings none: its 401 carries no cookie for it', async () => {
+        const backend = new MemoryBackend();
+        const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
+        const value = sessionCookie(await send(`${local.url}/login`, { method: 'POST', headers: OWN })).value!;
+        jest.spyOn(backend, 'replace').mockResolvedValueOnce('missing');
+        const headers = [...OWN, ...cookie(value)];
+        const response = await send(`${local.url}/regenerate-and-write`, { method: 'POST', headers });
+        expect([response.status, response.setCookies]).toEqual([401, [CLEARED]]);
+        await local.close();
+      });
+
+      it('a session that is due for renewal lives on, and its renewed cookie does not go out', async () => {
+        const backend = new MemoryBackend();
+        const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
+        const value = sessionCookie(await send(`${local.url}/login`, { method: 'POST', headers: OWN })).value!;
+        local.clock.advanceSeconds(60);
+        jest.spyOn(backend, 'replace').mockRejectedValueOnce(new Error('full'));
+        const response = await send(`${local.url}/cart`, { method: 'POST', headers: [...OWN, ...cookie(value)] });
+        expect([response.status, response.setCookies]).toEqual([503, []]);
+        expect((await send(`${local.url}/me`, { headers: cookie(value) })).status).toBe(200);
+        await local.close();
+      });
     });
 
     it('once the response has begun no cookie can go out, so nothing is made and nothing is ended', async () => {
