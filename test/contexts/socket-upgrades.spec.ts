@@ -5,18 +5,22 @@ import {
   CurrentUser,
   MemoryBackend,
   OptionalSession,
+  SessionBackendError,
   SessionEvents,
   SessionGuard,
   SessionService,
   type Session,
   type SessionModuleOptions,
   type SessionUser,
+  type TokenSerializer,
 } from 'nestjs-sessionx';
 import { request as httpRequest, type IncomingHttpHeaders, type Server } from 'node:http';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { setImmediate as eventLoopTurn } from 'node:timers/promises';
 
-import { PLATFORMS, startApp, type AppOptions, type AppUnderTest } from '../support/apps.js';
+import { SimpleTokenSerializer } from '../../src/tokens/simple-token.serializer.js';
+import { PLATFORMS, SECRET_KEY, startApp, type AppOptions, type AppUnderTest } from '../support/apps.js';
 import { BarrierBackend } from '../support/barrier-backend.js';
 import { freePort } from '../support/processes.js';
 import { soon } from '../support/soon.js';
@@ -273,37 +277,50 @@ describe.each(CASES)('The upgrade for $library on $platform', ({ platform, libra
     await closing;
   });
 
-  it('is checked again at the first use, where there was none: by long polling, or at a port of its own', async () => {
-    if (library === 'socket.io') {
-      const app = await start();
-      const { cookie } = await cookieOf(app);
-      const options = { transports: ['polling'] };
-      const foreign = await openSocket(library, app.url, { cookie, Origin: FOREIGN }, options);
-      const own = await openSocket(library, app.url, { cookie, Origin: app.url }, options);
-      sockets.push(foreign, own);
-      expect(await own.ask('whoami', null)).toEqual({ event: 'you', data: 'ann' });
-      for (const event of ['whoami', 'maybe']) {
-        expect(await foreign.ask(event, 1)).toMatchObject({
-          event: 'exception',
-          data: { code: 'FORBIDDEN', statusCode: 403 },
-        });
-      }
-      return;
-    }
+  /** Sockets that come without an upgrade of this server: by long polling, or at a port of their own. */
+  async function startWithoutUpgrades(session: Partial<SessionModuleOptions> = {}) {
     const port = await freePort();
     @WebSocketGateway(port)
     class Apart extends Chat {}
-    const app = await start({}, { providers: [Apart] });
-    const { cookie } = await cookieOf(app);
-    const url = `http://127.0.0.1:${port}`;
-    const [foreign, own] = [
-      await openSocket(library, url, { cookie, Origin: FOREIGN }),
-      await openSocket(library, url, { cookie, Origin: url }),
-    ];
-    sockets.push(foreign, own);
+    const isPolling = library === 'socket.io';
+    const app = await start(session, isPolling ? {} : { providers: [Apart] });
+    const url = isPolling ? app.url : `http://127.0.0.1:${port}`;
+    const open = async (headers: Readonly<Record<string, string>>): Promise<TestSocket> => {
+      const socket = await openSocket(library, url, headers, isPolling ? { transports: ['polling'] } : {});
+      sockets.push(socket);
+      return socket;
+    };
+    return { url, open, cookie: (await cookieOf(app)).cookie };
+  }
+
+  it('is checked again at the first use, where there was none: by long polling, or at a port of its own', async () => {
+    const { url, open, cookie } = await startWithoutUpgrades();
+    const [foreign, own] = [await open({ cookie, Origin: FOREIGN }), await open({ cookie, Origin: url })];
     expect(await own.ask('whoami', null)).toEqual({ event: 'you', data: 'ann' });
-    expect(await foreign.ask('whoami', null)).toMatchObject({ event: 'exception', data: { code: 'FORBIDDEN' } });
-    expect(await foreign.ask('maybe', null)).toMatchObject({ event: 'exception', data: { code: 'FORBIDDEN' } });
+    for (const event of ['whoami', 'maybe']) {
+      expect(await foreign.ask(event, 1)).toMatchObject({
+        event: 'exception',
+        data: { code: 'FORBIDDEN', statusCode: 403 },
+      });
+    }
+  });
+
+  it('leaves it to the next message to verify the token, where there was none and the serializer could not decide', async () => {
+    const simple = new SimpleTokenSerializer({ keys: [SECRET_KEY], namespace: 'session:' });
+    let keysAreThere = false;
+    const tokenFormat: TokenSerializer = {
+      serialize: (claims) => simple.serialize(claims),
+      verify: async (token) => {
+        await eventLoopTurn();
+        if (!keysAreThere) throw new SessionBackendError('BACKEND_UNAVAILABLE', 'The keys are out of reach.');
+        return simple.verify(token);
+      },
+    };
+    const { url, open, cookie } = await startWithoutUpgrades({ tokenFormat });
+    const socket = await open({ cookie, Origin: url });
+    expect(await socket.ask('whoami', 1)).toMatchObject({ event: 'exception', data: { code: 'SERVICE_UNAVAILABLE' } });
+    keysAreThere = true;
+    expect(await socket.ask('whoami', 2)).toEqual({ event: 'you', data: 'ann' });
   });
 });
 
