@@ -39,7 +39,7 @@ import {
 import { FakeClock } from 'nestjs-sessionx/testing';
 
 import { PLATFORMS, SECRET_KEY, type Platform } from '../support/apps.js';
-import { BarrierBackend } from '../support/barrier-backend.js';
+import { BarrierBackend, type StoppedCall } from '../support/barrier-backend.js';
 import { inject } from '../support/inject.js';
 
 const COOKIE: Partial<SessionModuleOptions> = {
@@ -309,6 +309,28 @@ describe.each(PLATFORMS)('a request that is at hand anywhere, on %s', (platform:
       const response = await get('/handler', { ...OWN, cookie: `sid=${token}`, 'user-agent': 'laptop' });
       expect(await response.json()).toEqual({ user: 'bob' });
     });
+
+    if (platform === 'express') {
+      it('a request that comes to its route when its response waits for a change renews nothing any more', async () => {
+        let write!: StoppedCall;
+        await start(async (sessions, request, response) => {
+          const session = await sessions.require(request);
+          session.data.seen = true;
+          write = barrier.stopNext('replace');
+          response.end('sent');
+          await write.arrived;
+        });
+        inGuard = async (sessions, context) => {
+          await sessions.current(context);
+          write.letGo();
+        };
+        const headers = await loggedIn();
+        clock.advanceSeconds(TTL_SECONDS * 0.75);
+        const response = await get('/own-guard', headers);
+        expect([response.status, await response.text(), response.headers.getSetCookie()]).toEqual([200, 'sent', []]);
+        expect(barrier.calls.touch).toBeUndefined();
+      });
+    }
 
     it('it cannot log in a browser that another site has sent', async () => {
       await start((sessions, request) => sessions.login(request, { userId: 'bob' }));
