@@ -1,8 +1,15 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { MemoryBackend, type EndedListener, type EndedSubscription, type SessionId } from 'nestjs-sessionx';
+import {
+  MemoryBackend,
+  NewerRecordError,
+  type EndedListener,
+  type EndedSubscription,
+  type SessionId,
+} from 'nestjs-sessionx';
 import { setImmediate as eventLoopTurn } from 'node:timers/promises';
 
 import { SessionWatches } from '../../src/sessions/session-watches.js';
+import { resealed } from '../support/checksums.js';
 import { startService, type ServiceUnderTest } from '../support/services.js';
 import { soon } from '../support/soon.js';
 
@@ -18,6 +25,9 @@ class SlowBackend extends MemoryBackend {
   heldCreation: Promise<void> | undefined;
   isDown = false;
   confirms = true;
+  searches = 0;
+  /** Of the user with the list that only a later version can read. */
+  newer: string | undefined;
 
   override async readMany(ids: Parameters<MemoryBackend['readMany']>[0]): ReturnType<MemoryBackend['readMany']> {
     this.looks++;
@@ -31,7 +41,9 @@ class SlowBackend extends MemoryBackend {
   }
 
   override async listByUser(tag: Parameters<MemoryBackend['listByUser']>[0]): ReturnType<MemoryBackend['listByUser']> {
+    this.searches++;
     await this.heldSearch;
+    if (tag === this.newer) throw new NewerRecordError();
     return super.listByUser(tag);
   }
 
@@ -156,6 +168,70 @@ describe('a look at sessions that are watched', () => {
     search.letGo();
     await settled();
     expect(signal.aborted).toBe(false);
+  });
+
+  describe('that finds sessions gone', () => {
+    let other: ServiceUnderTest;
+
+    beforeEach(async () => {
+      other = await startService(backend, { liveCheckInterval: NEVER_S, maxSessionsPerUser: null }, service.clock);
+    });
+
+    afterEach(() => other.close());
+
+    async function watched(userId: string) {
+      const { session, token } = await service.sessions.createSession({ user: { userId } });
+      const signal = service.sessions.whileAlive(session);
+      const renew = async (grace = 0) =>
+        other.sessions.regenerateSessionId(await other.sessions.getSession(token), { grace });
+      return { session, signal, renew };
+    }
+
+    /** Makes one look at all that `happen` does to them. */
+    async function lookAfter(happen: () => Promise<unknown>): Promise<void> {
+      await settled();
+      const look = hold();
+      backend.heldLook = look.until;
+      await happen();
+      backend.searches = 0;
+      look.letGo();
+      await settled();
+    }
+
+    it('knows which of hundreds goes on under a new id, and looks for those of a user once', async () => {
+      const signals = await watchedSignals(MANY);
+      const bob = await watched('bob');
+      await lookAfter(async () => {
+        await other.sessions.deleteUserSessions('ann');
+        await bob.renew();
+      });
+      expect(signals.every(({ aborted }) => aborted)).toBe(true);
+      expect([bob.signal.aborted, backend.searches]).toEqual([false, 2]);
+    });
+
+    it('ends one although those of another user are listed in a form that only a later version can read', async () => {
+      const [ann, bob] = [await watched('ann'), await watched('bob')];
+      backend.newer = ann.session.sessionId.slice(0, 16);
+      await lookAfter(async () => {
+        await other.sessions.deleteSession(ann.session.sessionId);
+        await other.sessions.deleteSession(bob.session.sessionId);
+      });
+      expect([ann.signal.aborted, bob.signal.aborted]).toEqual([false, true]);
+    });
+
+    it('finds by its user the one to which a damaged alias leads no more, and ends the one that is nowhere', async () => {
+      const [ann, bob] = [await watched('ann'), await watched('bob')];
+      await lookAfter(async () => {
+        for (const { session, renew } of [ann, bob]) {
+          await renew(60);
+          const alias = (await backend.read(session.sessionId))!;
+          const payload = resealed(alias.payload.replace(/\{"successor":.*?\}/, '[]'));
+          await backend.replace({ ...alias, version: alias.version + 1, payload }, alias.version);
+        }
+        await other.sessions.deleteUserSessions('ann');
+      });
+      expect([ann.signal.aborted, bob.signal.aborted]).toEqual([true, false]);
+    });
   });
 
   it('is made also where the store never confirms that it notifies of ends', async () => {
