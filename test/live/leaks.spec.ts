@@ -148,6 +148,13 @@ describe('100,000 watches that were opened and closed leave nothing:', () => {
   });
 });
 
+async function collected(references: readonly WeakRef<object>[]): Promise<void> {
+  await soon(() => {
+    collectGarbage();
+    return references.every((reference) => reference.deref() === undefined) || undefined;
+  });
+}
+
 it('signals of requests that are over leave neither the request nor its session', async () => {
   const open = async () =>
     (await newSessions(200)).map((session) => {
@@ -156,11 +163,52 @@ it('signals of requests that are over leave neither the request nor its session'
       connection.emit('close');
       return new WeakRef(session);
     });
+  await collected(await open());
+});
+
+it('signals of requests whose sessions have ended leave neither the request nor its session', async () => {
+  const open = async () =>
+    (await newSessions(200)).map((session) => {
+      inRequest(session, Object.assign(new EventEmitter(), { session }));
+      service.sessions.whileAlive(session);
+      return new WeakRef(session);
+    });
   const references = await open();
-  await soon(() => {
-    collectGarbage();
-    return references.every((reference) => reference.deref() === undefined) || undefined;
-  });
+  await service.sessions.deleteUserSessions('ann');
+  await collected(references);
+});
+
+it.each<[what: string, end: (session: Session) => unknown]>([
+  [
+    'a signal whose session has ended',
+    async (session) => {
+      service.sessions.whileAlive(session);
+      await service.sessions.deleteUserSessions('ann');
+    },
+  ],
+  [
+    'an observable whose session has ended',
+    async (session) => {
+      service.sessions.untilEnded(session).subscribe();
+      await service.sessions.deleteUserSessions('ann');
+    },
+  ],
+  [
+    'an observable that was unsubscribed',
+    (session) => {
+      service.sessions.untilEnded(session).subscribe().unsubscribe();
+    },
+  ],
+])('%s waits no more for the end of a connection that stays open', async (_what, end) => {
+  const [session] = await newSessions(1);
+  const waiting = new Set<() => void>();
+  const whenClosed = (callback: () => void) => {
+    waiting.add(callback);
+    return () => waiting.delete(callback);
+  };
+  SessionClass.stateOf(session!).listener = { whenClosed, accessed: () => undefined } as never;
+  await end(session!);
+  expect(waiting.size).toBe(0);
 });
 
 it('10,000 watches have one subscription, one timer, and one look for each 250 of them', async () => {
@@ -207,6 +255,29 @@ describe('a signal outside of a request', () => {
     await service.sessions.deleteUserSessions('ann');
     expect(either.aborted).toBe(true);
     await expectRest();
+  });
+
+  it.each<[what: string, use: (signal: AbortSignal) => unknown]>([
+    [
+      'a listener that was removed',
+      (signal) => {
+        const listener = () => undefined;
+        signal.addEventListener('abort', listener);
+        signal.removeEventListener('abort', listener);
+      },
+    ],
+    ['a listener, and its session has ended', (signal) => signal.addEventListener('abort', () => undefined)],
+    ['AbortSignal.any(), and its session has ended', (signal) => AbortSignal.any([signal])],
+  ])('is let go where it has had %s', async (what, use) => {
+    const open = async () =>
+      (await newSessions(50)).map((session) => {
+        const signal = service.sessions.whileAlive(session);
+        use(signal);
+        return new WeakRef(signal);
+      });
+    const references = await open();
+    if (what.endsWith('ended')) await service.sessions.deleteUserSessions('ann');
+    await collected(references);
   });
 
   it('is the same at each call, is handed to what takes signals, and says why it was aborted', async () => {
