@@ -1,6 +1,6 @@
 import { Metadata } from '@grpc/grpc-js';
-import { describe, expect, it } from '@jest/globals';
-import type { ExecutionContext } from '@nestjs/common';
+import { describe, expect, it, jest } from '@jest/globals';
+import { Logger, type ExecutionContext } from '@nestjs/common';
 import { MemoryBackend, SessionService } from 'nestjs-sessionx';
 
 import { GraphqlReader } from '../../src/contexts/graphql.reader.js';
@@ -94,13 +94,17 @@ describe('A call by gRPC', () => {
   it.each([
     ['127.0.0.1:40000', '127.0.0.1'],
     ['[2001:db8::1]:40000', '2001:db8::1'],
+    ['::1:40000', '::1'],
     ['unix:/run/shop.sock', null],
     ['unknown', null],
-  ])('from %s logs in a client with the address %s', async (peer, address) => {
+  ])('from %s logs in a client with the address %s, without a word', async (peer, address) => {
+    const warned = jest.spyOn(Logger.prototype, 'warn');
     const app = await startApp({ controllers: [] });
     const context = contextOf('rpc', [{}, new Metadata(), { getPeer: () => peer }]);
     const { session } = await app.app.get(SessionService).login(context, { userId: 'ann' });
     expect(session.ipAddress).toBe(address);
+    expect(warned).not.toHaveBeenCalled();
+    warned.mockRestore();
     await app.close();
   });
 

@@ -24,6 +24,7 @@ import {
   Public,
   RequireFresh,
   RequireRoles,
+  SessionEvents,
   SessionForbiddenError,
   SessionGuard,
   SessionService,
@@ -771,20 +772,27 @@ describe.each(CASES)('A message by $library on $platform', ({ platform, library 
     const [ann, bob] = [await logIn(app.app, { userId: 'ann' }), await logIn(app.app, { userId: 'bob' })];
     const socket = await open({}, { auth: { token: ann.token } });
     expect(await socket.ask('whoami', null)).toEqual({ event: 'you', data: 'ann' });
+    const rejected = new Set<string>();
+    const events = app.app.get(SessionEvents);
+    const rejections = events.on('rejected').subscribe(({ reason }) => rejected.add(reason));
     for (const auth of [
       {},
       { token: 1 },
       { token: '' },
       { token: { a: 1 } },
       { token: ['x'] },
-      { token: 'nonsense' },
       { other: 1 },
+      { token: 'nonsense' },
     ]) {
       const one = await open({}, { auth });
       expect([auth, await one.ask('maybe', 1)]).toEqual([auth, { event: 'maybe', data: null }]);
       const beside = await open({ cookie: `__Host-session=${bob.token}` }, { auth });
       expect([auth, await beside.ask('maybe', 1)]).toEqual([auth, { event: 'maybe', data: 'bob' }]);
+      // Nothing else is taken for a token.
+      expect([auth, ...rejected]).toEqual(auth.token === 'nonsense' ? [auth, 'TOKEN_MALFORMED'] : [auth]);
+      rejected.clear();
     }
+    rejections.unsubscribe();
     // Two namespaces of one connection.
     let token = ann.token;
     const client = io(`${app.url}/messages`, {

@@ -2,7 +2,7 @@ import { ApolloDriver, type ApolloDriverConfig } from '@nestjs/apollo';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import { GraphQLModule } from '@nestjs/graphql';
-import { MemoryBackend, SessionService } from 'nestjs-sessionx';
+import { MemoryBackend, SessionEvents, SessionService } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
 
 import { spawnSync } from 'node:child_process';
@@ -102,6 +102,7 @@ describe.each(CASES)('GraphQL over WebSockets by Apollo on $platform, in a conte
     ['AUTHORIZATION', (token: string) => ({ AUTHORIZATION: `bearer ${token}` })],
     ['X-Session-Token', (token: string) => ({ 'X-Session-Token': token })],
     ['headers', (token: string) => ({ headers: { Authorization: `Bearer ${token}` } })],
+    ['authorization beside an empty header', (token: string) => ({ 'X-Session-Token': '', ...bearer(token) })],
   ])('gives resolvers the user of a token that the client sends as %s', async (_name, params) => {
     const client = open(params(await tokenOf()));
     expect(await client.send('{ me greeting }')).toEqual({ data: { me: 'ann', greeting: 'ann' } });
@@ -111,11 +112,17 @@ describe.each(CASES)('GraphQL over WebSockets by Apollo on $platform, in a conte
   });
 
   it.each([
-    ['no token', {}],
-    ['a forged token', bearer('forged')],
-    ['no text', { authorization: 7, 'x-session-token': {} }],
-    ['another scheme', { authorization: 'Basic YTpi' }],
-  ])('refuses a subscription with %s, by a code', async (_what, params) => {
+    ['no token', {}, 'TOKEN_MISSING'],
+    ['a forged token', bearer('forged'), 'TOKEN_MALFORMED'],
+    ['a scheme alone', { authorization: 'Bearer' }, 'TOKEN_MALFORMED'],
+    ['no text', { authorization: 7, 'x-session-token': {} }, 'TOKEN_MISSING'],
+    ['another scheme', { authorization: 'Basic YTpi' }, 'TOKEN_MISSING'],
+  ])('refuses a subscription with %s, by a code', async (_what, params, reason) => {
+    const rejected: string[] = [];
+    const rejections = app.app
+      .get(SessionEvents)
+      .on('rejected')
+      .subscribe((event) => rejected.push(event.reason));
     jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
     const client = open(params);
     const refused = await client.send('subscription { news { text } }');
@@ -123,6 +130,8 @@ describe.each(CASES)('GraphQL over WebSockets by Apollo on $platform, in a conte
     expect(JSON.stringify(refused)).not.toMatch(/token|secret/);
     expect(codes(await client.send('{ me }'))).toEqual(['UNAUTHENTICATED']);
     expect(await client.send('{ greeting }')).toEqual({ data: { greeting: 'visitor' } });
+    rejections.unsubscribe();
+    expect(rejected[0]).toBe(reason);
   });
 
   it('stores what resolvers have changed before their result', async () => {
