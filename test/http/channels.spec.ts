@@ -170,6 +170,10 @@ describe.each(PLATFORMS)('the diagnostics channels, on %s', (platform) => {
     expect(events.ended().slice(2)).toEqual(['store deleteByUser: done 1', 'end logout-everywhere: ended 1']);
     await run(() => 'ok');
     expect(events.ended()).toEqual(['store read: missing', 'load request: SESSION_NOT_FOUND']);
+    // Of two tokens the first.
+    const cookie = { cookie: `__Host-session=${token}`, 'sec-fetch-site': 'same-origin' };
+    await run(() => 'ok', { ...cookie, authorization: 'Bearer x' });
+    expect(events.ended()).toEqual(['store read: missing', 'load request: TOKEN_MALFORMED']);
     await run(({ session }) => session, {}, 'HEAD');
     expect(events.ended()).toEqual(['load request: TOKEN_MISSING']);
   });
