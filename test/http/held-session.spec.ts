@@ -103,6 +103,17 @@ describe.each(setups)('the session that a handler holds, on $name and $platform'
       await expect(sessions.getSession(before)).rejects.toThrow(SessionNotFoundError);
     });
 
+    it('at a new proof of identity, which ends what was open before, with a signal for what is opened afterwards', async () => {
+      const { token: before } = await sessions.createSession({ user: ANN });
+      const { body } = await run(before, async ({ sessions: inRequest, session, request }) => {
+        const signal = inRequest.whileAlive(session!);
+        await inRequest.reauthenticate(request);
+        const next = inRequest.whileAlive(session!);
+        return { ended: signal.aborted, lives: !next.aborted, stays: inRequest.whileAlive(session!) === next };
+      });
+      expect(body).toEqual({ ended: true, lives: true, stays: true });
+    });
+
     it('with its data object, and the objects in it', async () => {
       const { token } = await run(await anonymous({ cart: { items: ['book'] } }), async (context) => {
         const { data } = context.session!;
