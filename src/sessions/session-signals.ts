@@ -54,7 +54,7 @@ export class SessionSignals {
    * @returns ends that
    */
   #watch(session: Session, ended: (reason: SessionError) => void, closed: () => void = ignore): () => void {
-    const connection = { stopWaiting: ignore, isClosed: false };
+    const connection = { stopWaiting: ignore };
     const { stop: unwatch } = this.watches.watch(session, (reason) => {
       connection.stopWaiting();
       ended(reason);
@@ -62,13 +62,10 @@ export class SessionSignals {
     const { listener, isEnded } = Session.stateOf(session);
     if (!isEnded) {
       const stopWaiting = listener?.whenClosed(() => {
-        connection.isClosed = true;
-        // It may refer to the request, and that to the session.
-        connection.stopWaiting = ignore;
         unwatch();
         closed();
       });
-      if (!connection.isClosed) connection.stopWaiting = stopWaiting ?? ignore;
+      connection.stopWaiting = stopWaiting ?? ignore;
     }
     return () => {
       unwatch();
