@@ -2,13 +2,10 @@ import { Injectable } from '@nestjs/common';
 
 import type { SessionMetadata } from '../records/payload.js';
 import type { StoredSession } from '../records/stored-session.js';
-import { SessionNotFoundError } from '../errors/session-errors.js';
-import { SessionStore, unknownIfNewer } from '../store/session-store.js';
+import { SessionBackendError, SessionNotFoundError } from '../errors/session-errors.js';
+import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf, type SessionId, type UserTag } from '../tokens/session-secret.js';
-
-/** Searched for at the same time. */
-const SESSIONS_AT_ONCE = 250;
 
 /** An id that a session had at some time. */
 export interface KnownId {
@@ -45,25 +42,19 @@ export class SessionSuccessors {
   }
 
   /**
-   * The same for any number of them, in their order. The sessions of a user are listed once, however many of them have ended.
+   * The same for several at the same time, in their order. The sessions of a user are listed once, however many of them have ended.
    *
-   * @returns `unknown` where only a later version of this module knows
+   * @returns `unknown` where the store fails, or only a later version of this module knows
    */
   async successorsOf(known: readonly ReadId[]): Promise<(StoredSession | 'unknown' | null)[]> {
+    const budget = this.store.newBudget();
     const lists = new Map<UserTag, Promise<StoredSession[]>>();
-    const successors: (StoredSession | 'unknown' | null)[] = [];
-    for (let from = 0; from < known.length; from += SESSIONS_AT_ONCE) {
-      const budget = this.store.newBudget();
-      const listOf = (tag: UserTag) => {
-        const list = lists.get(tag) ?? this.store.listByUser(tag, budget, true);
-        lists.set(tag, list);
-        return list;
-      };
-      const part = known.slice(from, from + SESSIONS_AT_ONCE);
-      const found = await Promise.all(part.map((one) => this.#successorOf(one, listOf, budget).catch(unknownIfNewer)));
-      successors.push(...found);
-    }
-    return successors;
+    const listOf = (tag: UserTag) => {
+      const list = lists.get(tag) ?? this.store.listByUser(tag, budget, true);
+      lists.set(tag, list);
+      return list;
+    };
+    return Promise.all(known.map((one) => this.#successorOf(one, listOf, budget).catch(unknownIfFailed)));
   }
 
   async #successorOf(
@@ -90,4 +81,9 @@ export class SessionSuccessors {
   #isOf(lineage: string, session: StoredSession): boolean {
     return this.store.isAlive(session) && lineageOf(session.record.id, session.content.metadata) === lineage;
   }
+}
+
+function unknownIfFailed(error: unknown): 'unknown' {
+  if (error instanceof SessionBackendError) return 'unknown';
+  throw error;
 }

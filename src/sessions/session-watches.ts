@@ -50,7 +50,8 @@ export class SessionWatches implements OnApplicationShutdown {
   readonly #watched = new WatchedSessions((error) => {
     this.#logger.error(`What was to be done at the end of a session has failed: ${messageOf(error)}`);
   });
-  /** To be looked at. */
+  /** To be looked at, first what a notice or an expiry names: while the store is slow, a round may take longer than the interval. */
+  readonly #urgent = new Set<WatchedSession>();
   readonly #due = new Set<WatchedSession>();
   readonly #timer: WatchTimer;
   #isLooking = false;
@@ -72,6 +73,7 @@ export class SessionWatches implements OnApplicationShutdown {
   onApplicationShutdown(): void {
     this.#isShutDown = true;
     this.#watched.clear();
+    this.#urgent.clear();
     this.#due.clear();
     // The backend closes what is open in any case.
     void this.#rest();
@@ -154,7 +156,8 @@ export class SessionWatches implements OnApplicationShutdown {
     for (const watched of this.#watched.all()) {
       const hasExpired = watched.expiresAt <= now;
       if (!hasExpired) earliest = Math.min(earliest, watched.expiresAt);
-      if (isRound || hasExpired) this.#look(watched);
+      if (hasExpired) this.#look(watched);
+      else if (isRound) this.#look(watched, this.#due);
     }
     this.#expires(earliest);
   }
@@ -192,8 +195,8 @@ export class SessionWatches implements OnApplicationShutdown {
 
   // Looking
 
-  #look(watched: WatchedSession): void {
-    this.#due.add(watched);
+  #look(watched: WatchedSession, among: Set<WatchedSession> = this.#urgent): void {
+    among.add(watched);
     if (this.#isLooking) return;
     this.#isLooking = true;
     noRequest.runInAsyncScope(() => {
@@ -205,39 +208,27 @@ export class SessionWatches implements OnApplicationShutdown {
   async #lookAtDue(): Promise<void> {
     // So that connections which come at the same time are looked up together.
     await eventLoopTurn();
-    while (this.#due.size > 0) {
-      const gone: GoneSession[] = [];
-      for (let part = this.#takeDue(); part.length > 0; part = this.#takeDue()) {
-        await this.#orBlind(part, async () => {
-          await this.#subscribed(this.store.newBudget());
-          gone.push(...(await this.#lookAt(part)));
-        });
+    for (let part = this.#takeDue(); part.length > 0; part = this.#takeDue()) {
+      try {
+        await this.#subscribed(this.store.newBudget());
+        await this.#lookForSuccessors(await this.#lookAt(part));
+        this.#sees();
+      } catch (error) {
+        this.#isBlindBy(error, part);
       }
-      await this.#orBlind(
-        gone.map(({ watched }) => watched),
-        () => this.#lookForSuccessors(gone),
-      );
     }
     this.#isLooking = false;
   }
 
-  /** @param undecided what is not known if `look` fails */
-  async #orBlind(undecided: readonly WatchedSession[], look: () => Promise<void>): Promise<void> {
-    if (undecided.length === 0) return;
-    try {
-      await look();
-      this.#sees();
-    } catch (error) {
-      this.#isBlindBy(error, undecided);
-    }
-  }
-
   #takeDue(): WatchedSession[] {
     const part: WatchedSession[] = [];
-    for (const watched of this.#due) {
-      if (part.length === SESSIONS_AT_ONCE) break;
-      this.#due.delete(watched);
-      if (this.#watched.has(watched)) part.push(watched);
+    for (const queue of [this.#urgent, this.#due]) {
+      for (const watched of queue) {
+        if (part.length === SESSIONS_AT_ONCE) return part;
+        this.#urgent.delete(watched);
+        this.#due.delete(watched);
+        if (this.#watched.has(watched)) part.push(watched);
+      }
     }
     return part;
   }
@@ -272,9 +263,10 @@ export class SessionWatches implements OnApplicationShutdown {
   }
 
   /** Nothing is known, which is no end. */
-  #isBlindBy(error: unknown, undecided: readonly WatchedSession[]): void {
-    for (const watched of [...undecided, ...this.#due]) this.#endIfExpired(watched);
+  #isBlindBy(error: unknown, part: readonly WatchedSession[]): void {
+    for (const watched of [...part, ...this.#urgent, ...this.#due]) this.#endIfExpired(watched);
     // They come again in the next round.
+    this.#urgent.clear();
     this.#due.clear();
     if (this.#isBlind) return;
     this.#isBlind = true;

@@ -20,17 +20,20 @@ const MANY = 260;
 /** Whose calls can be held, and fail, and whose subscriptions may never be confirmed. */
 class SlowBackend extends MemoryBackend {
   looks = 0;
+  /** What the last look was for. */
+  looked: readonly SessionId[] = [];
   heldLook: Promise<void> | undefined;
   heldSearch: Promise<void> | undefined;
   heldCreation: Promise<void> | undefined;
   isDown = false;
   confirms = true;
   searches = 0;
-  /** Of the user with the list that only a later version can read. */
-  newer: string | undefined;
+  /** Of the user whose sessions cannot be listed, and why. */
+  unlisted: { readonly tag: string; readonly error: Error } | undefined;
 
   override async readMany(ids: Parameters<MemoryBackend['readMany']>[0]): ReturnType<MemoryBackend['readMany']> {
     this.looks++;
+    this.looked = ids;
     await this.heldLook;
     if (this.isDown) throw new Error('the store is out of order');
     return super.readMany(ids);
@@ -43,7 +46,7 @@ class SlowBackend extends MemoryBackend {
   override async listByUser(tag: Parameters<MemoryBackend['listByUser']>[0]): ReturnType<MemoryBackend['listByUser']> {
     this.searches++;
     await this.heldSearch;
-    if (tag === this.newer) throw new NewerRecordError();
+    if (tag === this.unlisted?.tag) throw this.unlisted.error;
     return super.listByUser(tag);
   }
 
@@ -198,7 +201,7 @@ describe('a look at sessions that are watched', () => {
       await settled();
     }
 
-    it('knows which of hundreds goes on under a new id, and looks for those of a user once', async () => {
+    it('knows which of hundreds goes on under a new id, and looks for those of a user once in a look', async () => {
       const signals = await watchedSignals(MANY);
       const bob = await watched('bob');
       await lookAfter(async () => {
@@ -206,12 +209,33 @@ describe('a look at sessions that are watched', () => {
         await bob.renew();
       });
       expect(signals.every(({ aborted }) => aborted)).toBe(true);
-      expect([bob.signal.aborted, backend.searches]).toEqual([false, 2]);
+      expect([bob.signal.aborted, backend.searches]).toEqual([false, 3]);
     });
 
-    it('ends one although those of another user are listed in a form that only a later version can read', async () => {
+    it('ends them before the next look, which may take long', async () => {
+      const signals = await watchedSignals(MANY);
+      await settled();
+      const [first, second] = [hold(), hold()];
+      backend.looks = 0;
+      backend.heldLook = first.until;
+      await other.sessions.deleteUserSessions('ann');
+      await looked(1);
+      backend.heldLook = second.until;
+      first.letGo();
+      await looked(2);
+      const ended = () => signals.filter(({ aborted }) => aborted).length;
+      expect(ended()).toBe(MANY - backend.looked.length);
+      second.letGo();
+      await settled();
+      expect(ended()).toBe(MANY);
+    });
+
+    it.each([
+      ['are listed in a form that only a later version can read', new NewerRecordError()],
+      ['cannot be listed, as with one of several servers down', new Error('its server is down')],
+    ])('ends one although those of another user %s', async (_, error) => {
       const [ann, bob] = [await watched('ann'), await watched('bob')];
-      backend.newer = ann.session.sessionId.slice(0, 16);
+      backend.unlisted = { tag: ann.session.sessionId.slice(0, 16), error };
       await lookAfter(async () => {
         await other.sessions.deleteSession(ann.session.sessionId);
         await other.sessions.deleteSession(bob.session.sessionId);
@@ -232,6 +256,29 @@ describe('a look at sessions that are watched', () => {
       });
       expect([ann.signal.aborted, bob.signal.aborted]).toEqual([true, false]);
     });
+  });
+
+  it('comes first for a session of which a notice tells, while a round takes long', async () => {
+    const rounds = new SlowBackend();
+    const [one, other] = [await startService(rounds, { liveCheckInterval: 1 }), await startService(rounds)];
+    const made = await Promise.all(Array.from({ length: 2 * MANY }, () => one.sessions.createSession()));
+    const signals = made.map(({ session }) => one.sessions.whileAlive(session));
+    await soon(() => rounds.looks >= 3 || undefined);
+    await settled();
+    const [first, second] = [hold(), hold()];
+    rounds.looks = 0;
+    rounds.heldLook = first.until;
+    await soon(() => rounds.looks > 0 || undefined);
+    // All have been put into the round in one turn, the last one at its end.
+    await other.sessions.deleteSession(made.at(-1)!.session.sessionId);
+    rounds.heldLook = second.until;
+    first.letGo();
+    await soon(() => rounds.looks > 1 || undefined);
+    expect(rounds.looked).toContain(made.at(-1)!.session.sessionId);
+    second.letGo();
+    await soon(() => signals.at(-1)!.aborted || undefined);
+    await one.close();
+    await other.close();
   });
 
   it('is made also where the store never confirms that it notifies of ends', async () => {
