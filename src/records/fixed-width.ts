@@ -1,8 +1,9 @@
 const ZERO = 48;
 const NINE = 57;
 const SPACE = 32;
+const MOST_CHARS = 16;
 
-/** What fills up a number, by how many characters are missing. */
+/** What fields of this length and shorter ones are filled up with, by how many characters are missing. */
 const [ZEROES, SPACES] = [fillersOf('0'), fillersOf(' ')];
 
 /** The number in the characters from `from` to before `to`, all of them digits. NaN: they are not. */
@@ -42,5 +43,5 @@ function filledUp(value: number, chars: number, fillers: readonly string[]): str
 }
 
 function fillersOf(character: string): string[] {
-  return Array.from({ length: 15 }, (_, missing) => character.repeat(missing));
+  return Array.from({ length: MOST_CHARS }, (_, missing) => character.repeat(missing));
 }

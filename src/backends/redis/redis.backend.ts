@@ -48,8 +48,6 @@ export interface RedisBackendOptions {
  */
 export class RedisBackend implements SessionBackend {
   readonly keepsAliases: boolean = true;
-  /** By one MGET. There is none for a Cluster, where sessions lie on several servers, so that one that is down hides no other's. */
-  readonly readMany?: (ids: readonly SessionId[]) => Promise<(ReadRecord | null)[]>;
   readonly #connection: RedisConnection;
   readonly #onEviction: 'report' | 'refuse';
   #link: RedisLink | undefined;
@@ -63,9 +61,8 @@ export class RedisBackend implements SessionBackend {
    */
   constructor(connection: string | RedisOptions | Redis | Cluster, options: RedisBackendOptions = {}) {
     this.#connection = redisConnection(connection);
-    if (this.#connection.ownedBy === 'module' || !isCluster(this.#connection.client)) {
-      this.readMany = (ids) => readRecords(this.#placeOf, ids);
-    }
+    const { ownedBy } = this.#connection;
+    if (ownedBy === 'application' && isCluster(this.#connection.client)) this.readMany = undefined;
     this.#onEviction = onEvictionOf(options);
   }
 
@@ -125,6 +122,11 @@ export class RedisBackend implements SessionBackend {
 
   read(id: SessionId): Promise<ReadRecord | null> {
     return readRecord(this.#placeOf, id);
+  }
+
+  /** By one MGET. A Cluster has none, as its sessions lie on several servers: one that is down must not hide what is on the others. */
+  readMany?(ids: readonly SessionId[]): Promise<(ReadRecord | null)[]> {
+    return readRecords(this.#placeOf, ids);
   }
 
   /** By a second connection, which is made for the first listener and closed behind the last one. */
