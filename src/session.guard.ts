@@ -64,10 +64,10 @@ export class SessionGuard implements CanActivate {
    *
    * @throws SessionUsageError
    */
-  #decided(answer: unknown, method: string): boolean {
-    if (!isPromise(answer)) return Boolean(answer);
+  #decided(result: unknown, method: string): boolean {
+    if (!isPromise(result)) return Boolean(result);
     // It may reject, which must not end the process.
-    answer.then(undefined, () => undefined);
+    result.then(undefined, () => undefined);
     const error = new SessionUsageError(`${method}() of a SessionGuard has to return true or false, and no promise.`);
     SessionService.requestsOf(this.sessions).misused(error);
     throw error;

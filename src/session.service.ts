@@ -419,12 +419,12 @@ export class SessionService {
   }
 
   /**
-   * A signal for what must not go on without the session, such as a stream: aborted when the session has expired, or anybody has ended it. Its
+   * A signal for what must not go on without the session, such as a stream: aborted when the session has expired or was ended. Its
    * `reason` is a `SessionNotFoundError`, `SESSION_ENDED` or `SESSION_EXPIRED`. A new id leaves it, except by `login()`, `reauthenticate()` and
    * `credentialsChanged()`: what was opened before these ends.
    *
-   * A session of a request is watched until the response is closed. One that was loaded outside of a request is watched as long as somebody has the
-   * session or the signal, or listens to it: remove the listener when you no longer need it.
+   * A session of a request is watched until the response is closed. One that was loaded outside of a request is watched as long as the session or the
+   * signal is referenced, or has a listener: remove the listener when you no longer need it.
    *
    * @throws SessionUsageError when `session` is none
    */

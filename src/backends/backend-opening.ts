@@ -63,7 +63,7 @@ function openingFor(backend: SessionBackend, context: BackendContext): Opening {
 }
 
 async function openAfter(former: Opening | undefined, backend: SessionBackend, context: BackendContext): Promise<void> {
-  // Whoever closes it learns of a failure.
+  // The caller of close() learns of a failure.
   await former?.closed.catch(() => undefined);
   await backend.open?.(context);
 }

@@ -20,7 +20,7 @@ export function driverFailureNote(error: unknown): string {
 const KNOWN_TEXTS: ReadonlyMap<string, string> = new Map([
   ["Stream isn't writeable and enableOfflineQueue options is false", '(not connected)'],
   ['Connection is closed.', '(the connection was closed)'],
-  ['Command timed out', '(no answer in time)'],
+  ['Command timed out', '(no response in time)'],
 ]);
 
 /** What `RedisBackend` and its driver send. The name in an error is shown only if it is one of these: it is text from outside. */

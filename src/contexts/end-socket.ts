@@ -25,7 +25,7 @@ export function endSocket(socket: EndableSocket): void {
     socket.disconnect(true);
   } else {
     socket.close?.(SESSION_ENDED_CODE, SESSION_ENDED);
-    // `ws` waits for the answer to that, and hands on what a client sends instead.
+    // `ws` waits for the reply to that, and hands on what a client sends instead.
     socket.removeAllListeners?.('message');
   }
 }

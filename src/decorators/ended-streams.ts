@@ -60,7 +60,7 @@ class EndedIterator implements AsyncIterableIterator<unknown> {
   async return(value?: unknown): Promise<IteratorResult<unknown>> {
     if (this.#isOver) return DONE;
     this.#finish();
-    // A generator returns only when it has come to its next yield, which nobody waits for.
+    // A generator returns only when it has come to its next yield, which is not awaited.
     void this.#tellSource(value);
     return Promise.resolve(DONE);
   }
@@ -94,5 +94,5 @@ class EndedIterator implements AsyncIterableIterator<unknown> {
 }
 
 function ignore(): void {
-  // Nobody waits.
+  // It is not awaited.
 }

@@ -67,7 +67,7 @@ function endIterators(result: Observable<unknown>, ended: Observable<never>): Ob
 }
 
 /**
- * For what stays open: ends it when the session of its request ends, whoever ends it. An `@Sse()` handler sends a last event of the type `session-ended`,
+ * For what stays open: ends it when the session of its request ends, by any client or process. An `@Sse()` handler sends a last event of the type `session-ended`,
  * and what it has returned is unsubscribed; a GraphQL subscription and a stream of a microservice complete. On a class, for each such handler of it; others stay as they are.
  *
  * A connection of a gateway is closed: with code 4401 by `ws`; by socket.io after an event `session-ended`. On a gateway from the moment that it opens,

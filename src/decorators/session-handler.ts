@@ -27,7 +27,7 @@ interface HandlerProviders {
 /** Whether a method may handle messages. */
 const INTERCEPTED = [...MESSAGE_KEYS, RESOLVER_METADATA];
 
-/** Nobody throws it. */
+/** It is never thrown. */
 class Nothing extends Error {}
 
 /**
@@ -76,8 +76,8 @@ export class SessionHandler {
   /** Undefined: the application of the request has shut down. */
   providersFor(context: ExecutionContext): HandlerProviders | undefined {
     if (this.#count === 1) return this.#applications[0];
-    const answers = this.#applications.map(({ requests }) => requests.serves(context));
-    const index = answers.includes(true) ? answers.indexOf(true) : answers.indexOf(null);
+    const served = this.#applications.map(({ requests }) => requests.serves(context));
+    const index = served.includes(true) ? served.indexOf(true) : served.indexOf(null);
     return this.#applications[index];
   }
 

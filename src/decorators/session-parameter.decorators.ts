@@ -37,7 +37,7 @@ export function OptionalSession(property?: SessionProperty): ParameterDecorator 
 
 /**
  * Takes the flash messages of the session, each handed out once; an empty list without a session. Messages that do not reach the client,
- * as the handler fails or the response is a 304 or another error, are put back. Nothing is taken by requests whose response nobody reads:
+ * as the handler fails or the response is a 304 or another error, are put back. Nothing is taken by requests whose response no user reads:
  * `HEAD`, prefetches, and what a page of another site sends in the background.
  */
 export function FlashMessages(): ParameterDecorator {
@@ -60,7 +60,7 @@ export function CsrfToken(): ParameterDecorator {
 /**
  * Takes the one-time value of a name from the session: `@OneTime('oauth-state')`. Null without a session, or if there is no such value; the
  * guard is not needed. As with `SessionService.oneTime.consume()`, of many requests at once one gets it. Nothing is taken by requests whose
- * response nobody reads: `HEAD`, prefetches, and what a page of another site sends in the background. A store that fails is a 503.
+ * response no user reads: `HEAD`, prefetches, and what a page of another site sends in the background. A store that fails is a 503.
  *
  * Guards run before it. Pipes of other parameters may refuse the request after it: then the value is gone.
  *

@@ -38,7 +38,7 @@ class SessionParameter {
 
   valueFor(context: ExecutionContext): unknown {
     const providers = this.handler.providersFor(context);
-    // Nobody may be let in that nothing has checked.
+    // A request that was not checked must not be let in.
     if (providers === undefined) throw shutDownError();
     return providers.usesPipes === false ? this.#resolveFor(providers.requests, context) : seal(context);
   }

@@ -32,7 +32,7 @@ export class SessionTraceError extends Error {
     super(code);
     this.code = code;
     this.name = cause instanceof Error ? cause.name : 'Error';
-    // The place where it was copied helps nobody.
+    // The place where it was copied is of no use.
     this.stack = `${this.name}: ${code}`;
   }
 }

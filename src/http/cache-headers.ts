@@ -24,7 +24,7 @@ export function isStoringForbidden(response: ServerResponse): boolean {
 }
 
 /**
- * Calls `writeHead`, during which nobody changes what the response says to caches. Middleware that waits for the head sets its headers then,
+ * Calls `writeHead`, during which no other code changes what the response says to caches. Middleware that waits for the head sets its headers then,
  * below ours, such as those that use the package `on-headers`.
  */
 export function withCacheHeadersKept<T>(response: ServerResponse, writeHead: () => T): T {

@@ -109,7 +109,7 @@ export class ResponseGate implements LayeredGate {
     } catch {
       // As if there were something to commit.
     }
-    // Somebody may have sent the head by a method that was taken from the response before this gate lay over it.
+    // Other code may have sent the head by a method that was taken from the response before this gate lay over it.
     return !response.headersSent;
   }
 

@@ -104,7 +104,7 @@ export type LoginMetadata = Pick<
 /** What a payload says. */
 export interface SessionContent {
   readonly metadata: SessionMetadata;
-  /** The user in JSON, or {@link NO_USER}: as a text, nobody can change it between its check and its storage. */
+  /** The user in JSON, or {@link NO_USER}: as a text, so that no code can change it between its check and its storage. */
   readonly userText: string;
   readonly data: SessionData;
   readonly flash: readonly StoredFlashMessage[];

@@ -39,7 +39,7 @@ export function expiryOf(
  * @throws DamagedRecordError, or SessionBackendError when a later version of this module wrote it
  */
 export function storedSession(record: ReadRecord, id: SessionId, report: DamageReport): StoredSession {
-  if (record.id !== id) throw new DamagedRecordError('the store answered with another session');
+  if (record.id !== id) throw new DamagedRecordError('the store returned another session');
   if (!isVersion(record.version)) throw new DamagedRecordError('its version cannot be counted up');
   if (!isInstant(record.lastAccessed) || !isInstant(record.expiresAt)) {
     throw new DamagedRecordError('its times are none');

@@ -4,7 +4,7 @@ export type StoredText = string | Buffer;
 /** Below this size to find the lines of a text is cheaper than to find them in bytes, and a text does not keep alive what came with the bytes. */
 const LARGE_BYTES = 16_384;
 
-/** `bytes` as they are if they are many, so that only those parts become texts that somebody reads; else their text. */
+/** `bytes` as they are if they are many, so that only the parts that are read become texts; else their text. */
 export function storedText(bytes: Buffer): StoredText {
   return bytes.length < LARGE_BYTES ? bytes.toString() : bytes;
 }

@@ -15,7 +15,7 @@ type Emit = (this: Server, event: string, ...args: unknown[]) => boolean;
 
 /**
  * Checks requests for an upgrade before anything is upgraded: a page of another site must not open a connection with the cookie of the user (RFC 6455,
- * section 10.2), and nobody should wait on a connection whose session is not known because the store is down. A request without a token passes at
+ * section 10.2), and no client should wait on a connection whose session is not known because the store is down. A request without a token passes at
  * once, and one whose token opens no session passes too: what is behind it may need none.
  */
 @Injectable()
@@ -83,7 +83,7 @@ export class ConnectionUpgrades implements BeforeApplicationShutdown {
 }
 
 function ignore(): void {
-  // Whoever uses the socket sees that it was closed.
+  // Other users of the socket see that it was closed.
 }
 
 function shutDownError(): SessionBackendError {

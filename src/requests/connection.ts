@@ -62,7 +62,7 @@ export class Connection {
     return 'once' in source && typeof source.once === 'function' ? (source as Closable) : null;
   }
 
-  /** Whether what a reader has found is about this connection: its token is looked for once, and must be nobody else's. */
+  /** Whether what a reader has found is about this connection: its token is looked for once, and must be that of no other connection. */
   isOpenedBy({ request, token }: Pick<ContextRequest, 'request' | 'token'>): boolean {
     if (token !== this.token) return false;
     const { headers } = rawRequestOf(messageRequest(request));

@@ -29,7 +29,7 @@ export class FlashDelivery {
   #isWatching = false;
   /** The client has got nothing, or another response, so that nothing can be delivered any more. */
   #isLost = false;
-  /** The status that the handler has given its response; `running`: it has not returned yet; `failed`: it does not, or nobody waits for it. */
+  /** The status that the handler has given its response; `running`: it has not returned yet; `failed`: it does not, or its result is not awaited any more. */
   #statusOfHandler: number | 'running' | 'failed' | 'unknown' = 'unknown';
 
   constructor(
@@ -55,13 +55,13 @@ export class FlashDelivery {
     this.#statusOfHandler = status;
   }
 
-  /** Nobody sees what it was given. */
+  /** What it was given is not shown. */
   async handlerThrew(): Promise<void> {
     this.#statusOfHandler = 'failed';
     if (this.request.session !== null) await this.putBack(this.request.session);
   }
 
-  /** Called when nobody waits for the handler any more. */
+  /** Called when the result of the handler is not awaited any more. */
   handlerEnds(): void {
     if (this.#statusOfHandler === 'running') this.#statusOfHandler = 'failed';
   }

@@ -2,7 +2,7 @@ import { Session } from '../sessions/session.js';
 
 /** Within that time, a handler that stores its late changes itself has done so. */
 const GRACE_MS = 1000;
-/** The pauses between the looks for what a handler changes that nobody waits for: nothing tells when it is through. */
+/** The pauses between the looks for the changes of a handler whose result is not awaited: no event tells when it returns. */
 const PAUSES_MS = [100, 200, 400, 800, 1600, 3200];
 
 /** Looks for changes that a handler makes after its response has begun, and does not store. Only what comes that late costs something. */

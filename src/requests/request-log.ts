@@ -146,7 +146,7 @@ export class RequestLog {
   }
 }
 
-/** A client may have sent the value: no fault of the application, and no reason for a line that wakes somebody up. */
+/** A client may have sent the value: no fault of the application, and no reason for a line that raises an alarm. */
 function isOfClient(error: SessionError): boolean {
   return error.getStatus() < INTERNAL_ERROR;
 }

@@ -116,7 +116,7 @@ export abstract class RequestWithSession extends KnownRequest implements Session
   }
 
   /**
-   * The loaded session, which speaks for its user: as for a write, the CSRF check is made now, if no route has made it.
+   * The loaded session, by which its user is known: as for a write, the CSRF check is made now, if no route has made it.
    *
    * @throws the exact reason why there is none, SessionCsrfError
    */
@@ -189,7 +189,7 @@ export abstract class RequestWithSession extends KnownRequest implements Session
     return own;
   }
 
-  /** Resolves when logins and the like, for which nobody may have waited, have ended; null: none is under way. */
+  /** Resolves when logins and the like, for which no caller may have waited, have ended; null: none is under way. */
   get exchangeUnderWay(): Promise<void> | null {
     return this.#exchangeUnderWay;
   }

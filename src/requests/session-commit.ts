@@ -135,7 +135,7 @@ export class SessionCommit implements GateOwner {
   }
 
   /**
-   * Called when nobody waits for the handler any more: it is through, or its client has gone and what it returns is dropped. Stores what a response
+   * Called when the result of the handler is not awaited any more: it has returned, or its client has gone and what it returns is dropped. Stores what a response
    * that is still to come does not store.
    */
   handlerEnds(): void {

@@ -7,7 +7,7 @@ import { TokenVerifier, type VerifiedToken, type VerifierVerdict } from '../toke
 import { TokenTransports } from '../transports/token-transports.js';
 import type { TokenFault } from '../sessions/session-loader.js';
 
-/** Anybody may plant cookies by the dozen, and each costs a signature. */
+/** An attacker may set many cookies, and each costs a check of a signature. */
 const MAX_VERIFIED_COOKIES = 8;
 
 /** A token that verifies, and where it was found in the request. */

@@ -74,7 +74,7 @@ export class SessionSignals {
   }
 
   /**
-   * A signal is held as Node holds those of `AbortSignal.timeout()`: as long as somebody has it, or listens to it. So a socket whose messages ask for one
+   * A signal is held as Node holds those of `AbortSignal.timeout()`: as long as it is referenced, or has a listener. So a socket whose messages ask for one
    * each does not collect them.
    */
   #abortAtEnd(session: Session, controller: AbortController): void {

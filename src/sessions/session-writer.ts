@@ -272,7 +272,7 @@ function storedWith(record: ReadRecord, content: SessionContent): StoredSession 
   return { record: changed, content: encodedPayload(changed, content.metadata) };
 }
 
-/** A function that changes nothing and returns an object has made a copy, which nobody would store. @throws SessionUsageError */
+/** A function that changes nothing and returns an object has made a copy, which would not be stored. @throws SessionUsageError */
 function assertNoCopy(result: unknown, session: Session): void {
   if (!isObject(result) || Object.getPrototypeOf(result) !== Object.prototype) return;
   const parts: unknown[] = [session.data, session.user, ...Object.values(session.data)];

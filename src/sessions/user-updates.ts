@@ -211,7 +211,7 @@ function checksumOfUser({ content }: StoredSession): number {
   return checksumFrom(content.userText, 0);
 }
 
-/** @throws SessionUsageError when `change` is async, or returns a changed copy, which nobody would store */
+/** @throws SessionUsageError when `change` is async, or returns a changed copy, which would not be stored */
 function assertNoResult(result: unknown, user: SessionUser): void {
   if (result instanceof Promise) {
     // The caller gets the usage error; an unhandled rejection would end the process.

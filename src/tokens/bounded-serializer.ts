@@ -58,7 +58,7 @@ export class BoundedSerializer implements TokenSerializer {
     }
   }
 
-  /** A serializer may reject a token by any error. These tell that it is broken: it would sign everybody out, and nobody would know why. */
+  /** A serializer may reject a token by any error. These tell that it is broken: it would sign all users out without a reason in the log. */
   #failed(error: unknown): never {
     if (error instanceof TypeError || error instanceof ReferenceError) {
       this.#faults.say('verify', (more) => {

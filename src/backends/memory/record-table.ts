@@ -10,7 +10,7 @@ import { storedRecord, type StoredRecord } from './stored-record.js';
 export class RecordTable {
   /** The indexes of all users. */
   readonly #listed = new RecordsByTag();
-  /** Nobody is signed in by these: anonymous sessions, invalidated ones, and aliases. */
+  /** No user is signed in by these: anonymous sessions, invalidated ones, and aliases. */
   readonly #expendable = new RecordsByTag();
   readonly #expiry = new ExpiryBuckets();
 

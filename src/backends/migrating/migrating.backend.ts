@@ -203,7 +203,7 @@ export class MigratingBackend implements SessionBackend {
         if (subscription !== undefined) subscriptions.push(subscription);
       }
     } catch (error) {
-      // Nobody would close the first one.
+      // Nothing would close the first one.
       await close();
       throw error;
     }

@@ -17,7 +17,7 @@ type Context = Pick<BackendContext, 'keyPrefix' | 'timeoutMs' | 'logger'>;
 
 /**
  * The channel on which scripts tell which sessions have ended, and the connection for it: a subscriber can do nothing else. There is one while
- * anybody listens. It subscribes anew whenever it is connected anew; what was published meanwhile is lost.
+ * there is a listener. It subscribes anew whenever it is connected anew; what was published meanwhile is lost.
  */
 export class EndedChannel {
   readonly #context: Context;
@@ -47,7 +47,7 @@ export class EndedChannel {
     };
   }
 
-  /** Nobody can listen from now on. */
+  /** From now on there are no listeners. */
   close(): void {
     this.#isClosed = true;
     this.#listeners.clear();

@@ -65,7 +65,7 @@ export function sessionRedisOptions(timeoutMs: number): SessionRedisOptions {
 function connectionOptions(timeoutMs: number): ConnectionOptions {
   return {
     maxRetriesPerRequest: 0,
-    // The scripts answer with numbers that are calculated with.
+    // The scripts return numbers that are calculated with.
     stringNumbers: false,
     autoResendUnfulfilledCommands: false,
     commandTimeout: timeoutMs,
@@ -160,7 +160,7 @@ export function inspectClient(client: Redis | Cluster, timeoutMs: number): Clien
   if (/[{}]/.test(keyPrefix)) refused.push('keyPrefix must not contain braces: they decide which slot a key lies in');
   if (isCluster(client)) {
     if (client.options.retryDelayOnFailover !== 0) {
-      refused.push('retryDelayOnFailover must be 0: a Cluster client sends a write again whose answer was lost');
+      refused.push('retryDelayOnFailover must be 0: a Cluster client sends a write again whose reply was lost');
     }
     if ((options.db ?? 0) !== 0) refused.push('redisOptions.db must be left out: a cluster has database 0 only');
     if (client.options.scaleReads !== 'master') {
@@ -176,10 +176,10 @@ export function inspectClient(client: Redis | Cluster, timeoutMs: number): Clien
       refused.push('role must be "master": a replica may still have a session that was ended, or not yet a new one');
     }
   }
-  if (options.stringNumbers === true) refused.push('stringNumbers must be false: the scripts answer with numbers');
+  if (options.stringNumbers === true) refused.push('stringNumbers must be false: the scripts return numbers');
   const reconnects = !isCluster(client) || typeof client.options.clusterNodeRetryStrategy === 'function';
   if (reconnects && options.autoResendUnfulfilledCommands !== false) {
-    refused.push('autoResendUnfulfilledCommands must be false: a write whose answer was lost would be done twice');
+    refused.push('autoResendUnfulfilledCommands must be false: a write whose reply was lost would be done twice');
   }
 
   const offlineQueue = isCluster(client) ? client.options.enableOfflineQueue : options.enableOfflineQueue;
