@@ -53,10 +53,7 @@ export class SessionExchanges {
     if (session !== null) {
       Object.assign(session.data, data);
       // The caller gets the token, and one of the old id would soon be dead. The token of a cookie is not returned.
-      if (!request.tokenIsInCookie) {
-        if (request.needsRenewal) await request.renewWithoutRoute();
-        await request.rotateInTurn();
-      }
+      if (!request.tokenIsInCookie) await request.rotateInTurn();
       return request.sessionResponse.resultFor(session);
     }
     const source = this.#sourceOf(request, transport);

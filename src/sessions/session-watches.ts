@@ -50,7 +50,7 @@ export class SessionWatches implements OnApplicationShutdown {
   readonly #watched = new WatchedSessions((error) => {
     this.#logger.error(`What was to be done at the end of a session has failed: ${messageOf(error)}`);
   });
-  /** To be looked at, first what a notice or an expiry names: while the store is slow, a round may take longer than the interval. */
+  /** To be looked at before the round: new watches and new ids, and what a notice or an expiry names. A slow store may make a round long. */
   readonly #urgent = new Set<WatchedSession>();
   readonly #due = new Set<WatchedSession>();
   readonly #timer: WatchTimer;
