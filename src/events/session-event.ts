@@ -150,7 +150,7 @@ export interface StoreDownEvent extends StoreEventBase {
   readonly reason: SessionErrorCode;
 }
 
-/** The store works again. Once for each outage. */
+/** The store works again. Once for each outage; from the second outage within a minute, when no call has failed for ten seconds. */
 export interface StoreUpEvent extends StoreEventBase {
   readonly type: 'store-up';
 }

@@ -1,6 +1,7 @@
 import type { LoggerService } from '@nestjs/common';
 
 import { describeDriverFailure } from '../backends/driver-failure.js';
+import type { Clock } from '../clock.js';
 import { SessionError } from '../errors/session-error.js';
 import { SessionBackendError } from '../errors/session-errors.js';
 import { sessionChannels, trace, type TraceEnd } from '../events/session-channels.js';
@@ -27,9 +28,9 @@ export class BackendCalls {
   readonly #lifecycle: BackendLifecycle;
   readonly #outages: OutageLog;
 
-  constructor(lifecycle: BackendLifecycle, logger: LoggerService, events: Pick<SessionEvents, 'emit'>) {
+  constructor(lifecycle: BackendLifecycle, logger: LoggerService, events: Pick<SessionEvents, 'emit'>, clock: Clock) {
     this.#lifecycle = lifecycle;
-    this.#outages = new OutageLog(logger, events);
+    this.#outages = new OutageLog(logger, events, clock);
   }
 
   get areOpen(): boolean {

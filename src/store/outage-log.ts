@@ -1,7 +1,9 @@
 import type { LoggerService } from '@nestjs/common';
 
+import type { Clock } from '../clock.js';
 import type { SessionError } from '../errors/session-error.js';
 import type { SessionEvents } from '../events/session-events.js';
+import { Outage } from '../outage.js';
 
 /** The purpose of a call to the store. */
 export type StoreCall = 'read' | 'list' | 'write';
@@ -11,25 +13,26 @@ export type StoreCall = 'read' | 'list' | 'write';
  * because a store may refuse only writes.
  */
 export class OutageLog {
-  readonly #failing = { read: false, write: false };
+  readonly #outages: Readonly<Record<'read' | 'write', Outage>>;
 
   constructor(
     private readonly logger: Pick<LoggerService, 'log' | 'error'>,
     private readonly events: Pick<SessionEvents, 'emit'>,
-  ) {}
+    clock: Clock,
+  ) {
+    this.#outages = { read: new Outage(clock), write: new Outage(clock) };
+  }
 
   failed(call: StoreCall, { message, code }: SessionError): void {
     const kind = kindOf(call);
-    if (this.#failing[kind]) return;
-    this.#failing[kind] = true;
+    if (!this.#outages[kind].failed()) return;
     this.logger.error(`The session store fails (${kind}), requests that need it get 503: ${message}`);
     this.events.emit({ type: 'store-down', calls: kind, reason: code });
   }
 
   responded(call: StoreCall): void {
     const kind = kindOf(call);
-    if (!this.#failing[kind]) return;
-    this.#failing[kind] = false;
+    if (!this.#outages[kind].succeeded()) return;
     this.logger.log(`The session store works again (${kind}).`);
     this.events.emit({ type: 'store-up', calls: kind });
   }

@@ -97,7 +97,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       logger: this.#logger,
     });
     this.aliases = new Aliases(this, clock);
-    this.#calls = new BackendCalls(this.#lifecycle, this.#logger, events);
+    this.#calls = new BackendCalls(this.#lifecycle, this.#logger, events, clock);
     this.#reads = { backend, calls: this.#calls, damage: this.#damage };
   }
 

@@ -61,6 +61,23 @@ describe.each(everyBackend().map((store) => [store.name, store] as const))('an o
     expect(ofStore(one).slice(2)).toMatchObject([{ type: 'store-down', calls: 'read' }]);
   });
 
+  it('of a part, in which calls fail and succeed by turns, has one more event for each, and ends when none has failed for ten seconds', async () => {
+    for (let turn = 0; turn < 20; turn++) {
+      barrier.fail('read');
+      await expect(read()).rejects.toThrow(SessionBackendError);
+      barrier.heal();
+      await read();
+    }
+    const types = () => ofStore(one).map(({ type }) => type);
+    expect(types()).toEqual(['store-down', 'store-up', 'store-down']);
+    one.clock.advanceSeconds(9.999);
+    await read();
+    expect(types()).toHaveLength(3);
+    one.clock.advanceSeconds(0.001);
+    await read();
+    expect(types().slice(3)).toEqual(['store-up']);
+  });
+
   it('is told apart for reads and writes, and by instance', async () => {
     barrier.fail('delete');
     await expect(write()).rejects.toThrow(SessionBackendError);
