@@ -8,6 +8,7 @@ import { messageOf } from '../errors/message-of.js';
 import type { SessionError } from '../errors/session-error.js';
 import { SessionNotFoundError } from '../errors/session-errors.js';
 import { SessionOptions } from '../options/session-options.js';
+import { Outage } from '../outage.js';
 import { expiryOf, type StoredSession } from '../records/stored-session.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
@@ -54,9 +55,9 @@ export class SessionWatches implements OnApplicationShutdown {
   readonly #urgent = new Set<WatchedSession>();
   readonly #due = new Set<WatchedSession>();
   readonly #timer: WatchTimer;
+  readonly #outage: Outage;
   #isLooking = false;
   #subscribing: Promise<EndedSubscription | null> | undefined;
-  #isBlind = false;
   #isShutDown = false;
 
   constructor(
@@ -65,6 +66,7 @@ export class SessionWatches implements OnApplicationShutdown {
     private readonly successors: SessionSuccessors,
     @Inject(SESSION_CLOCK) private readonly clock: Clock,
   ) {
+    this.#outage = new Outage(clock);
     this.#timer = new WatchTimer(liveCheckInterval * 1000, (isRound) => {
       this.#lookAround(isRound);
     });
@@ -220,17 +222,22 @@ export class SessionWatches implements OnApplicationShutdown {
     this.#isLooking = false;
   }
 
+  /** Half of a full part is of the round, which many new watches would keep waiting. */
   #takeDue(): WatchedSession[] {
     const part: WatchedSession[] = [];
-    for (const queue of [this.#urgent, this.#due]) {
-      for (const watched of queue) {
-        if (part.length === SESSIONS_AT_ONCE) return part;
-        this.#urgent.delete(watched);
-        this.#due.delete(watched);
-        if (this.#watched.has(watched)) part.push(watched);
-      }
-    }
+    this.#take(part, this.#urgent, SESSIONS_AT_ONCE - Math.min(this.#due.size, SESSIONS_AT_ONCE / 2));
+    this.#take(part, this.#due, SESSIONS_AT_ONCE);
     return part;
+  }
+
+  /** @param most how many `part` may then hold */
+  #take(part: WatchedSession[], queue: Set<WatchedSession>, most: number): void {
+    for (const watched of queue) {
+      if (part.length === most) return;
+      this.#urgent.delete(watched);
+      this.#due.delete(watched);
+      if (this.#watched.has(watched)) part.push(watched);
+    }
   }
 
   /** @returns those that do not live under their id */
@@ -264,20 +271,23 @@ export class SessionWatches implements OnApplicationShutdown {
 
   /** Nothing is known, which is no end. */
   #isBlindBy(error: unknown, part: readonly WatchedSession[]): void {
-    for (const watched of [...part, ...this.#urgent, ...this.#due]) this.#endIfExpired(watched);
-    // They come again in the next round.
-    this.#urgent.clear();
-    this.#due.clear();
-    if (this.#isBlind) return;
-    this.#isBlind = true;
+    for (const watched of part) this.#endIfExpired(watched);
+    // A look at few may have met the one server that is down. Behind a full one the others are not tried: they come again in the next round.
+    if (part.length === SESSIONS_AT_ONCE) this.#giveUp();
+    if (!this.#outage.failed()) return;
     this.#logger.warn(
       `The sessions of open connections cannot be looked up, so these stay open until the known expiry of their session: ${messageOf(error)}`,
     );
   }
 
+  #giveUp(): void {
+    for (const watched of [...this.#urgent, ...this.#due]) this.#endIfExpired(watched);
+    this.#urgent.clear();
+    this.#due.clear();
+  }
+
   #sees(): void {
-    if (this.#isBlind) this.#logger.log('The sessions of open connections can be looked up again.');
-    this.#isBlind = false;
+    if (this.#outage.succeeded()) this.#logger.log('The sessions of open connections can be looked up again.');
   }
 
   #endIfExpired(watched: WatchedSession): void {

@@ -26,6 +26,7 @@ class SlowBackend extends MemoryBackend {
   heldSearch: Promise<void> | undefined;
   heldCreation: Promise<void> | undefined;
   isDown = false;
+  failed: () => unknown = () => undefined;
   confirms = true;
   searches = 0;
   /** Of the user whose sessions cannot be listed, and why. */
@@ -35,7 +36,10 @@ class SlowBackend extends MemoryBackend {
     this.looks++;
     this.looked = ids;
     await this.heldLook;
-    if (this.isDown) throw new Error('the store is out of order');
+    if (this.isDown) {
+      this.failed();
+      throw new Error('the store is out of order');
+    }
     return super.readMany(ids);
   }
 
@@ -116,6 +120,21 @@ describe('a look at sessions that are watched', () => {
     await soon(() => signals[1]!.aborted || undefined);
     expect(signals[0]!.aborted).toBe(false);
     await partly.close();
+  });
+
+  it('is made for the next ones where one for few has failed, as for those on one of several servers', async () => {
+    const [ann, bob] = [await service.sessions.createSession(), await service.sessions.createSession()];
+    const look = hold();
+    backend.heldLook = look.until;
+    const annSignal = service.sessions.whileAlive(ann.session);
+    await looked(1);
+    backend.isDown = true;
+    await backend.delete(bob.session.sessionId);
+    const bobSignal = service.sessions.whileAlive(bob.session);
+    backend.failed = () => (backend.isDown = false);
+    look.letGo();
+    await soon(() => bobSignal.aborted || undefined);
+    expect([backend.looks, annSignal.aborted]).toEqual([2, false]);
   });
 
   it('ends all that have expired when it fails, also those for which it was not tried', async () => {
@@ -279,6 +298,28 @@ describe('a look at sessions that are watched', () => {
     await soon(() => signals.at(-1)!.aborted || undefined);
     await one.close();
     await other.close();
+  });
+
+  it('is half for the round where more new ones come than it is for', async () => {
+    const rounds = new SlowBackend();
+    const one = await startService(rounds, { liveCheckInterval: 1 });
+    const made = await Promise.all(Array.from({ length: 3 * MANY }, () => one.sessions.createSession()));
+    const [known, added] = [made.slice(0, 2 * MANY), made.slice(2 * MANY)];
+    for (const { session } of known) one.sessions.whileAlive(session);
+    await soon(() => rounds.looks >= 3 || undefined);
+    await settled();
+    const [first, second] = [hold(), hold()];
+    rounds.looks = 0;
+    rounds.heldLook = first.until;
+    await soon(() => rounds.looks > 0 || undefined);
+    for (const { session } of added) one.sessions.whileAlive(session);
+    rounds.heldLook = second.until;
+    first.letGo();
+    await soon(() => rounds.looks > 1 || undefined);
+    const ofRound = known.filter(({ session }) => rounds.looked.includes(session.sessionId));
+    expect([rounds.looked.length, ofRound.length]).toEqual([250, 125]);
+    second.letGo();
+    await one.close();
   });
 
   it('is made also where the store never confirms that it notifies of ends', async () => {
