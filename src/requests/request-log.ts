@@ -9,21 +9,25 @@ import { messageOf } from '../errors/message-of.js';
 const INTERNAL_ERROR = 500;
 /** An outage has as many failed requests as the application has requests, and `OutageLog` tells of it already. */
 const PAUSE_MS = 60_000;
+/** What clients send is of use to a developer who tries it, and comes as often as a client likes. */
+const PAUSE_OF_CLIENTS_MS = 1000;
 const USER_ID = 'user.userId';
 
 /**
- * What requests have to say to the developer. Each line names a route, never a URL, and is said once for a route, or once a minute: one
- * client that sends a request a thousand times must not make a thousand lines.
+ * What requests have to say to the developer. Each line names a route, never a URL, and is said once for a route, or once a minute, or once a
+ * second if it is about what a client has sent: one client that sends a request a thousand times must not make a thousand lines.
  */
 @Injectable()
 export class RequestLog {
   readonly #logger = new Logger('SessionModule');
   readonly #repeated: LineLimit;
+  readonly #ofClients: LineLimit;
   readonly #once: LineLimit;
   readonly #logged = new WeakSet<Error>();
 
   constructor(@Inject(SESSION_CLOCK) clock: Clock) {
     this.#repeated = new LineLimit(clock, PAUSE_MS);
+    this.#ofClients = new LineLimit(clock, PAUSE_OF_CLIENTS_MS);
     this.#once = new LineLimit(clock, Infinity);
   }
 
@@ -66,7 +70,7 @@ export class RequestLog {
   /** No client chooses whom it signs in as, so a `userId` of another type nearly always comes from the application, such as the number of a table. */
   #logOfClient(route: string | null, error: SessionDataError | SessionUsageError, line: string): void {
     if (!(error instanceof SessionDataError) || error.path !== USER_ID) {
-      this.#logger.debug(line);
+      this.#sentByClient(`${route} ${error.code}`, line);
       return;
     }
     this.#repeated.say(`${route} ${USER_ID}`, (more) => {
@@ -85,7 +89,9 @@ export class RequestLog {
 
   /** A cookie was due for renewal, and the browser keeps the older one. */
   cookieNotRenewed(error: unknown): void {
-    this.#logger.debug(`A cookie was not renewed, the older one stays valid: ${messageOf(error)}`);
+    this.#repeated.say('cookie not renewed', (more) => {
+      this.#logger.debug(`A cookie was not renewed, the older one stays valid: ${messageOf(error)}${more}`);
+    });
   }
 
   /** The handler used its response after the end. */
@@ -131,7 +137,7 @@ export class RequestLog {
 
   #failure(route: string, error: unknown, what: string): void {
     if (error instanceof SessionDataError && isOfClient(error)) {
-      this.#logger.debug(`${what}: ${error.message}`);
+      this.#sentByClient(`${route} ${error.code}`, `${what}: ${error.message}`);
       return;
     }
     const status = error instanceof SessionError ? error.getStatus() : INTERNAL_ERROR;
@@ -142,6 +148,12 @@ export class RequestLog {
       // The session has ended, or another writer was faster: any client can cause that.
       if (status < INTERNAL_ERROR) this.#logger.debug(line);
       else this.#logger.error(line);
+    });
+  }
+
+  #sentByClient(kind: string, line: string): void {
+    this.#ofClients.say(kind, (more) => {
+      this.#logger.debug(more === '' ? line : `${line} (Here${more}.)`);
     });
   }
 }

@@ -26,7 +26,7 @@ type Touched = 'renewed' | 'noted' | 'ended';
 @Injectable()
 export class SessionRenewal {
   readonly #logger = new Logger('SessionModule');
-  readonly #unsigned: LineLimit;
+  readonly #lines: LineLimit;
 
   constructor(
     private readonly options: SessionOptions,
@@ -38,7 +38,7 @@ export class SessionRenewal {
     private readonly watches: SessionWatches,
     @Inject(SESSION_CLOCK) private readonly clock: Clock,
   ) {
-    this.#unsigned = new LineLimit(clock, PAUSE_MS);
+    this.#lines = new LineLimit(clock, PAUSE_MS);
   }
 
   /**
@@ -115,7 +115,7 @@ export class SessionRenewal {
     try {
       return await this.issuer.sign(token.claims.secret, Session.stateOf(session).metadata.absoluteExpiresAt);
     } catch (error) {
-      this.#unsigned.say('not signed', (more) => {
+      this.#lines.say('not signed', (more) => {
         this.#logger.warn(
           `A new session token could not be signed. The client keeps its old token, which stays valid: ${messageOf(error)}${more}`,
         );
@@ -169,8 +169,10 @@ export class SessionRenewal {
     try {
       return await this.touch(session, times, budget);
     } catch (error) {
-      // The store logs an outage once; this line would come with every request until it ends.
-      this.#logger.debug(`A session was not renewed, the request goes on: ${messageOf(error)}`);
+      // The store logs its outage itself.
+      this.#lines.say('not renewed', (more) => {
+        this.#logger.debug(`A session was not renewed, the request goes on: ${messageOf(error)}${more}`);
+      });
       return 'failed';
     }
   }

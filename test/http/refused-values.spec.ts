@@ -297,6 +297,16 @@ describe.each(PLATFORMS)('what a client sends and no session can hold, on %s', (
     warn.mockRestore();
   });
 
+  it('is a line once a second for a route, however often it is sent', async () => {
+    const lines = (route: string) => debug.mock.calls.map(String).filter((line) => line.includes(`POST /${route} `));
+    for (let time = 0; time < 3; time++) expect((await post('guarded', '{"n":1e999}')).status).toBe(400);
+    await post('merged', '{"n":1e999}');
+    expect([lines('guarded').length, lines('merged').length]).toEqual([1, 1]);
+    app.clock.advanceSeconds(1);
+    await post('guarded', '{"n":1e999}');
+    expect(lines('guarded')[1]).toContain('and 2 times more since this was last said');
+  });
+
   it.each(['5', '[]', '"text"', 'null', 'true'])('data of %s are a wrong call and make no session', async (data) => {
     const response = await post('start-with', data, {});
     expect(response.status).toBe(500);
