@@ -9,9 +9,8 @@ import { run } from './run.mjs';
 const CONSUMER = fileURLToPath(new URL('consumer', import.meta.url));
 const COMPILER = fileURLToPath(new URL('compile.mjs', import.meta.url));
 
+/** Each half is tried alone first, and then beside the other one. */
 const WAYS = [
-  { name: 'import', by: ['import'] },
-  { name: 'require', by: ['require'] },
   { name: 'import, then require', by: ['import', 'require'] },
   { name: 'require, then import', by: ['require', 'import'] },
 ];
