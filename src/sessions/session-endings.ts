@@ -156,9 +156,10 @@ export class SessionEndings {
     state.listener?.beforeWrite();
     // Read before anything is written: a user that is not ours throws here.
     const { userId } = state;
+    const { id } = state.record;
     const seen = { alive: false };
     const stored = await this.store.change(
-      state.record.id,
+      id,
       state.snapshot(),
       (current) => {
         seen.alive = this.store.isAlive(current);
@@ -169,7 +170,7 @@ export class SessionEndings {
     );
     state.end('invalidated');
     if (!seen.alive || stored === null) return false;
-    this.announce(stored.record.id, userId, { reason: 'invalidated', by }, state.originOf('invalidated'));
+    this.announce(stored.record.id, userId, { reason: 'invalidated', by }, state.originOf('invalidated'), id);
     return true;
   }
 

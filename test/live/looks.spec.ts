@@ -231,6 +231,20 @@ describe('a look at sessions that are watched', () => {
       expect([bob.signal.aborted, backend.searches]).toEqual([false, 3]);
     });
 
+    it.each(['deleteSession', 'invalidateSession'] as const)(
+      'does not keep %s() waiting, where another process has given the session a new id with a grace',
+      async (end) => {
+        const { session, signal, renew } = await watched('ann');
+        await settled();
+        const look = hold();
+        backend.heldLook = look.until;
+        await renew(60);
+        await service.sessions[end](session);
+        expect(signal.aborted).toBe(true);
+        look.letGo();
+      },
+    );
+
     it('ends them before the next look, which may take long', async () => {
       const signals = await watchedSignals(MANY);
       await settled();
