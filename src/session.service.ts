@@ -257,10 +257,10 @@ export class SessionService {
    */
   async regenerateSessionId(session: Session, options: RegenerateOptions = {}): Promise<LoginResult> {
     return this.#logMisuse(async () => {
-      const newId = { graceMs: graceMsOf(options) };
+      const regeneration = { cause: 'regenerated', graceMs: graceMsOf(options) } as const;
       const request = RequestSession.of(sessionOf(session));
-      if (request !== null) return this.exchanges.regenerate(request, session, newId);
-      return { ...(await this.logins.regenerate(session, this.store.newBudget(), newId)), csrfToken: null };
+      if (request !== null) return this.exchanges.regenerate(request, session, regeneration);
+      return { ...(await this.logins.regenerate(session, this.store.newBudget(), regeneration)), csrfToken: null };
     });
   }
 

@@ -13,7 +13,7 @@ export interface AliasTarget {
   readonly graceEndsAt: number;
 }
 
-/** How a session gets a new id. */
+/** What a new id changes in the metadata of a session. */
 export interface IdChange {
   readonly now: number;
   /** `null`: the old id is dead at once. */
@@ -25,7 +25,7 @@ export interface IdChange {
 }
 
 /**
- * The record that leads from the old id of a session to its successor. It holds nothing of the session. It is kept after the grace, until the
+ * The record that leads from the old id of a session to its successor. Of the session it holds only how long it lasts. It is kept after the grace, until the
  * session would have expired, so that a late use of the old id can be told from an unknown one.
  */
 export function aliasRecord(

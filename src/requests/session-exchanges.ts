@@ -9,7 +9,7 @@ import type { CredentialsChange, LoginResult } from '../sessions/session-results
 import { SessionBinding } from '../sessions/session-binding.js';
 import { SessionEndings, type Ending } from '../sessions/session-endings.js';
 import { SessionIssuer } from '../sessions/session-issuer.js';
-import { SessionLogin, type NewId } from '../sessions/session-login.js';
+import { SessionLogin, type Regeneration } from '../sessions/session-login.js';
 import { Session } from '../sessions/session.js';
 import { TokenTransports } from '../transports/token-transports.js';
 import { AddressNotice } from './address-notice.js';
@@ -114,14 +114,14 @@ export class SessionExchanges {
   }
 
   /** Gives the session of the request a new id, and the client its token. */
-  regenerate(request: RequestSession, session: Session, newId: NewId): Promise<LoginResult> {
-    return request.exchange(() => this.#regenerate(request, session, newId));
+  regenerate(request: RequestSession, session: Session, regeneration: Regeneration): Promise<LoginResult> {
+    return request.exchange(() => this.#regenerate(request, session, regeneration));
   }
 
-  async #regenerate(request: RequestSession, session: Session, newId: NewId): Promise<LoginResult> {
+  async #regenerate(request: RequestSession, session: Session, regeneration: Regeneration): Promise<LoginResult> {
     request.beforeWrite();
     const source = request.sourceFor(undefined);
-    return request.adopt(await this.logins.regenerate(session, request.budget, newId), source, 'regenerated');
+    return request.adopt(await this.logins.regenerate(session, request.budget, regeneration), source, 'regenerated');
   }
 
   /** Gives the session of the request a new id, and then ends all others of its user. */
@@ -139,8 +139,8 @@ export class SessionExchanges {
       );
     }
     const result = await this.#regenerate(request, session, {
-      graceMs: 0,
       cause: CREDENTIALS_CHANGED,
+      graceMs: 0,
       startsLineage: true,
     });
     const origin = request.origin(CREDENTIALS_CHANGED);
@@ -164,9 +164,12 @@ export class SessionExchanges {
     request.beforeWrite();
     const session = request.admitted();
     if (session === null || session.isAnonymous) throw withoutUserError();
-    const source = request.sourceFor(undefined);
-    const newId: NewId = { graceMs: 0, cause: 'reauthenticated', provenBy, startsLineage: true };
-    return request.adopt(await this.logins.regenerate(session, request.budget, newId), source, 'regenerated');
+    return this.#regenerate(request, session, {
+      cause: 'reauthenticated',
+      graceMs: 0,
+      provenBy,
+      startsLineage: true,
+    });
   }
 
   /**

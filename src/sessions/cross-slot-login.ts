@@ -15,8 +15,14 @@ import type { SessionState } from './session-state.js';
 
 export const REPLACED = { reason: 'replaced-at-login', by: null } as const;
 
-/** Returns the content of the new session, computed from the old one as it was when it ended. */
-export type SuccessorContent = (old: StoredSession) => SessionContent;
+/** Computes the content of the new session from the old one as it was when it ended. It may be called several times. */
+export type ContentFrom = (old: StoredSession) => SessionContent;
+
+/** The new session, and the id that the old one had in the end: another request may have given it a newer one. */
+export interface ExchangedSession {
+  readonly inserted: InsertedSession;
+  readonly replacedId: SessionId;
+}
 
 /** The id that the old session had when it was deleted, and the new content, which was computed from it. */
 interface DeletedSession {
@@ -25,7 +31,7 @@ interface DeletedSession {
 }
 
 interface CrossSlotExchange {
-  readonly contentFrom: SuccessorContent;
+  readonly contentFrom: ContentFrom;
   readonly origin: SessionEventOrigin;
 }
 
@@ -59,9 +65,9 @@ export class CrossSlotLogin {
     prepared: PreparedSession,
     { contentFrom, origin }: CrossSlotExchange,
     budget: StoreBudget,
-  ): Promise<InsertedSession | null> {
+  ): Promise<ExchangedSession | null> {
     // A content that is too large must throw before anything is deleted.
-    const checkedContentFrom: SuccessorContent = (old) => {
+    const checkedContentFrom: ContentFrom = (old) => {
       const content = contentFrom(old);
       this.store.assertFits({ payload: encodePayload(prepared.record.id, content) }, null);
       return content;
@@ -81,7 +87,7 @@ export class CrossSlotLogin {
         ? await this.#createInPlaceOf(pending, content, origin, budget)
         : await this.#activate(pending, content, prepared.record.expiresAt, budget);
       if (active === null) throw lostRaceError();
-      return active;
+      return { inserted: active, replacedId: deleted.sessionId };
     } catch (error) {
       const { id, version } = pending.stored.record;
       this.store.abandon({ id, versions: [version, version + 1] }, budget);
@@ -101,11 +107,7 @@ export class CrossSlotLogin {
   }
 
   /** @returns `null` if another client had ended it */
-  #deleteAsRead(
-    previous: SessionState,
-    contentFrom: SuccessorContent,
-    budget: StoreBudget,
-  ): Promise<DeletedSession | null> {
+  #deleteAsRead(previous: SessionState, contentFrom: ContentFrom, budget: StoreBudget): Promise<DeletedSession | null> {
     const attempt = async (old: StoredSession) => {
       if (!this.store.isAlive(old)) return null;
       const content = contentFrom(old);

@@ -1,7 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 
 import { SESSION_CLOCK, type Clock } from '../clock.js';
-import type { RequestClient } from '../http/client-identity.js';
 import { SessionUsageError } from '../errors/session-errors.js';
 import { sessionChannels, trace } from '../events/session-channels.js';
 import type { SessionCause, SessionEventOrigin } from '../events/session-event.js';
@@ -14,48 +13,47 @@ import type { FollowsAlias } from '../store/aliases.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf, type UserTag } from '../tokens/session-secret.js';
-import { CrossSlotLogin, lostRaceError, REPLACED, type SuccessorContent } from './cross-slot-login.js';
+import {
+  CrossSlotLogin,
+  lostRaceError,
+  REPLACED,
+  type ContentFrom,
+  type ExchangedSession,
+} from './cross-slot-login.js';
 import { Session } from './session.js';
 import { SessionEndings } from './session-endings.js';
-import { SessionIssuer, type InsertedSession, type PreparedSession } from './session-issuer.js';
-import type { NewSessionLifetime } from './session-lifetimes.js';
+import { SessionIssuer, type NewSession, type PreparedSession } from './session-issuer.js';
 import type { IssuedSession } from './session-results.js';
 import { sessionEndedError, type SessionState } from './session-state.js';
 import { SessionWatches } from './session-watches.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { CheckedUser } from './user-input.js';
 
-/** Who logs in, how, from where, and for how long. */
-export interface Login {
+/** The new session of a user who logs in. */
+export interface Login extends NewSession {
   readonly user: CheckedUser;
-  readonly client: RequestClient;
-  readonly lifetime: NewSessionLifetime;
-  readonly methods?: readonly string[] | undefined;
   readonly origin: SessionEventOrigin;
 }
 
-/** How a session gets a new id. */
-export interface NewId {
+/** Why and how a session gets a new id. */
+export interface Regeneration {
+  readonly cause: SessionCause;
   /** For how long the old id is an alias, milliseconds. 0: it is dead at once. */
   readonly graceMs: number;
   /** Whether CSRF tokens of the old id fit as long as the session has the new one. Default: only for the grace. */
   readonly keepsCsrfTokens?: boolean;
-  /** Of the event. Default: `regenerated`. */
-  readonly cause?: SessionCause;
   /** The methods by which the user proves their identity now. Default: the proof of the session stays as it is. */
   readonly provenBy?: readonly string[];
   /** Whether connections that are open by the old id end, as for a login: another person may have opened them. Default: they stay. */
   readonly startsLineage?: boolean;
 }
 
-const DEAD_AT_ONCE: NewId = { graceMs: 0 };
-
 /** How a session is exchanged within one slot. */
 interface Exchange {
   /** Of the new session; `null` for an anonymous one. */
   readonly userId: string | null;
   readonly tag: UserTag;
-  readonly contentFrom: SuccessorContent;
+  readonly contentFrom: ContentFrom;
   readonly origin: SessionEventOrigin;
   /** What becomes of an old session that has got a new id meanwhile. */
   readonly follows: FollowsAlias;
@@ -104,26 +102,23 @@ export class SessionLogin {
     const state = Session.stateOf(previous);
     const { userId } = state;
     const { sessionId } = previous;
-    let replacedId = sessionId;
     const fresh = this.issuer.contentOf(login);
     // Checked first: a value that cannot be stored must throw before anything is deleted.
     const carried = this.#carriesOver(state, login) ? state.pendingChanges() : null;
-    const contentFrom: SuccessorContent = ({ record, content }) => {
-      // Another request may have given it a newer id since.
-      replacedId = record.id;
+    const contentFrom: ContentFrom = ({ content }) => {
       if (carried === null) return fresh;
       const { data, flash, oneTime } = apply(content, carried.changes);
       return { ...fresh, data, flash, oneTime };
     };
     const exchanged = await this.#exchangeAtLogin(state, login, fresh, contentFrom, budget);
     const inserted =
-      exchanged ??
+      exchanged?.inserted ??
       (await this.issuer.insert(this.issuer.prepare(fresh, login.user.userId), null, login.origin, budget));
     if (carried === null || exchanged === null) state.replaceBy(inserted.stored);
     else state.continueAs(inserted.stored, carried);
     state.clientHasOldId = false;
     this.issuer.announce(inserted, login.origin);
-    if (exchanged !== null) this.endings.announce(replacedId, userId, REPLACED, login.origin, sessionId);
+    if (exchanged !== null) this.endings.announce(exchanged.replacedId, userId, REPLACED, login.origin, sessionId);
     return { session: previous, token: inserted.token };
   }
 
@@ -137,9 +132,9 @@ export class SessionLogin {
     previous: SessionState,
     login: Login,
     fresh: SessionContent,
-    contentFrom: SuccessorContent,
+    contentFrom: ContentFrom,
     budget: StoreBudget,
-  ): Promise<InsertedSession | null> {
+  ): Promise<ExchangedSession | null> {
     const { origin } = login;
     const { userId } = login.user;
     const tag = this.issuer.tagOfUser(userId);
@@ -156,15 +151,14 @@ export class SessionLogin {
    * @throws SessionConflictError when `session` was ended or exchanged by another client meanwhile, or its client has a token of an old
    * id
    */
-  regenerate(session: Session, budget: StoreBudget, newId: NewId = DEAD_AT_ONCE): Promise<IssuedSession> {
-    const { cause = 'regenerated' } = newId;
-    return this.#inTurn(cause, session, () => this.#regenerate(session, budget, newId));
+  regenerate(session: Session, budget: StoreBudget, regeneration: Regeneration): Promise<IssuedSession> {
+    return this.#inTurn(regeneration.cause, session, () => this.#regenerate(session, budget, regeneration));
   }
 
   async #regenerate(
     session: Session,
     budget: StoreBudget,
-    { graceMs, cause = 'regenerated', provenBy, keepsCsrfTokens, startsLineage }: NewId,
+    { cause, graceMs, provenBy, keepsCsrfTokens, startsLineage }: Regeneration,
   ): Promise<IssuedSession> {
     const state = Session.stateOf(session);
     if (state.isEnded) throw sessionEndedError();
@@ -176,7 +170,7 @@ export class SessionLogin {
     const now = this.clock.now();
     const graceEndsAt = graceMs > 0 ? now + graceMs : null;
     const idChange = { now, graceEndsAt, keepsCsrfTokens, startsLineage };
-    const contentFrom: SuccessorContent = ({ record, content }) => {
+    const contentFrom: ContentFrom = ({ record, content }) => {
       const metadata = metadataOfNewId(content.metadata, record.id, idChange);
       const proof = provenBy === undefined ? {} : { authenticatedAt: now, authMethods: provenBy };
       return { ...apply(content, pending.changes), metadata: withMetadata(metadata, proof) };
@@ -188,16 +182,17 @@ export class SessionLogin {
     const exchange = { userId, tag, contentFrom, origin, follows: 'never', graceEndsAt, keepsExpiry } as const;
     const exchanged = await this.#exchange(state, exchange, budget);
     if (exchanged === null) throw lostRaceError();
-    const { id: sessionId } = exchanged.stored.record;
+    const { inserted } = exchanged;
+    const { id: sessionId } = inserted.stored.record;
     this.events.emit({ type: 'regenerated', sessionId, previousSessionId, userId, ...origin });
-    this.watches.hasNewId(previousSessionId, exchanged.stored);
+    this.watches.hasNewId(previousSessionId, inserted.stored);
     if (state.listener !== null) {
-      state.continueAs(exchanged.stored, pending);
+      state.continueAs(inserted.stored, pending);
       state.clientHasOldId = false;
-      return { session, token: exchanged.token };
+      return { session, token: inserted.token };
     }
     state.end('ended');
-    return this.issuer.issue(exchanged);
+    return this.issuer.issue(inserted);
   }
 
   /**
@@ -210,7 +205,7 @@ export class SessionLogin {
     previous: SessionState,
     { userId, tag, contentFrom, origin, follows, graceEndsAt = null, keepsExpiry = false }: Exchange,
     budget: StoreBudget,
-  ): Promise<InsertedSession | null> {
+  ): Promise<ExchangedSession | null> {
     const now = this.clock.now();
     const attempt = async (old: StoredSession) => {
       if (!this.store.isAlive(old)) return null;
@@ -218,7 +213,8 @@ export class SessionLogin {
       const prepared = keepsExpiry ? withExpiry(renewed, old.record.expiresAt) : renewed;
       const alias = graceEndsAt === null ? undefined : aliasRecord(old, prepared.record, { now, graceEndsAt });
       const inserted = await this.issuer.insert(prepared, { replaces: old.record, alias }, origin, budget);
-      return inserted === 'missing' ? null : inserted;
+      if (inserted === 'missing') return null;
+      return inserted === 'changed' ? inserted : { inserted, replacedId: old.record.id };
     };
     return this.store.retry(previous.record.id, previous.snapshot(), attempt, budget, follows);
   }

@@ -58,9 +58,9 @@ export class SessionRotation {
    */
   async rotate(session: Session, budget: StoreBudget): Promise<string | null> {
     // The handler may have made a page of the response, under the old id.
-    const newId = { graceMs: this.#graceMs, cause: 'rotated', keepsCsrfTokens: true } as const;
+    const rotation = { cause: 'rotated', graceMs: this.#graceMs, keepsCsrfTokens: true } as const;
     try {
-      return (await this.logins.regenerate(session, budget, newId)).token;
+      return (await this.logins.regenerate(session, budget, rotation)).token;
     } catch (error) {
       // Another request was faster, or has ended the session; or the store fails, which it logs.
       const isExpected = error instanceof SessionConflictError || error instanceof SessionBackendError;

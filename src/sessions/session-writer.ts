@@ -49,13 +49,13 @@ export class SessionWriter {
     const pending = state.pendingChanges();
     if (pending.changes.length === 0) return;
     state.listener?.beforeWrite();
-    const stored = await this.#changeHeld(state, ({ content }) => apply(content, pending.changes), budget, 'commit');
-    state.committed(pending, stored);
+    const revise = ({ content }: StoredSession) => ({ content: apply(content, pending.changes) });
+    state.committed(pending, await this.#changeHeld(state, revise, budget, 'commit'));
   }
 
   /** @throws SessionNotFoundError, and whatever `change` throws */
   async update(id: SessionId, change: SessionChange, budget: StoreBudget): Promise<Session> {
-    const revise = asRevision((current) => this.#changed(current, change));
+    const revise = (current: StoredSession) => ({ content: this.#applyChange(current, change) });
     return this.factory.open(await this.#changeAlive(id, null, revise, budget, 'update'));
   }
 
@@ -72,7 +72,9 @@ export class SessionWriter {
     const pending = state.pendingChanges();
     const stored = await this.#changeHeld(
       state,
-      ({ record, content }) => this.#changed(storedWith(record, apply(content, pending.changes)), change),
+      ({ record, content }) => ({
+        content: this.#applyChange(storedWith(record, apply(content, pending.changes)), change),
+      }),
       budget,
       'update',
     );
@@ -80,7 +82,7 @@ export class SessionWriter {
     return session;
   }
 
-  #changed(current: StoredSession, change: SessionChange): SessionContent {
+  #applyChange(current: StoredSession, change: SessionChange): SessionContent {
     if (typeof change !== 'function') throw new SessionUsageError('update() takes a function that changes a session.');
     const session = this.factory.open(current);
     const result: unknown = change(session);
@@ -108,7 +110,7 @@ export class SessionWriter {
     return state.inTurn(async () => {
       if (state.isEnded) throw sessionEndedError();
       state.listener?.beforeWrite();
-      state.lifetimeChanged(await this.#reviseHeld(state, revise, budget, 'set-lifetime'));
+      state.lifetimeChanged(await this.#changeHeld(state, revise, budget, 'set-lifetime'));
     });
   }
 
@@ -129,7 +131,7 @@ export class SessionWriter {
       ({ content }) => {
         taken = content.flash;
         const changes = taken.map(({ id }): Change => ({ op: 'take-flash', id }));
-        return changes.length === 0 ? null : apply(content, changes);
+        return changes.length === 0 ? null : { content: apply(content, changes) };
       },
       budget,
       'take-flash',
@@ -147,8 +149,8 @@ export class SessionWriter {
     const messages = state.flash.undoTaken();
     if (messages.length === 0 || state.isEnded) return;
     const returned: Change = { op: 'return-flash', messages };
-    const stored = await this.#changeHeld(state, ({ content }) => apply(content, [returned]), budget, 'return-flash');
-    state.flashReturned(messages, stored);
+    const revise = ({ content }: StoredSession) => ({ content: apply(content, [returned]) });
+    state.flashReturned(messages, await this.#changeHeld(state, revise, budget, 'return-flash'));
   }
 
   /** Stores a one-time value at once, and not with the other changes of the holder. */
@@ -188,26 +190,12 @@ export class SessionWriter {
     if (state.isEnded) throw sessionEndedError();
     state.listener?.beforeWrite();
     // Where there is nothing to change, the store reads the session anew: another request may have put a value.
-    const stored = await this.#changeHeld(
-      state,
-      ({ content }) => apply(content, changesOf(content)),
-      budget,
-      'one-time',
-    );
-    state.oneTimeChanged(stored);
-  }
-
-  #changeHeld(
-    state: SessionState,
-    change: (stored: StoredSession) => SessionContent | null,
-    budget: StoreBudget,
-    operation: CommitOperation,
-  ): Promise<StoredSession> {
-    return this.#reviseHeld(state, asRevision(change), budget, operation);
+    const revise = ({ content }: StoredSession) => ({ content: apply(content, changesOf(content)) });
+    state.oneTimeChanged(await this.#changeHeld(state, revise, budget, 'one-time'));
   }
 
   /** @throws SessionNotFoundError, after `state` is notified */
-  async #reviseHeld(
+  async #changeHeld(
     state: SessionState,
     revise: (stored: StoredSession) => SessionRevision | null,
     budget: StoreBudget,
@@ -255,15 +243,6 @@ export class SessionWriter {
     if (stored === null) throw sessionEndedError();
     return stored;
   }
-}
-
-function asRevision(
-  change: (stored: StoredSession) => SessionContent | null,
-): (stored: StoredSession) => SessionRevision | null {
-  return (stored) => {
-    const content = change(stored);
-    return content && { content };
-  };
 }
 
 /** The session as it is when `content` is stored in `record`. */
