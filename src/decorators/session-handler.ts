@@ -2,6 +2,7 @@ import {
   Catch,
   UseFilters,
   type CallHandler,
+  type CanActivate,
   type ExceptionFilter,
   type ExecutionContext,
   type NestInterceptor,
@@ -10,13 +11,15 @@ import {
 } from '@nestjs/common';
 import type { Observable } from 'rxjs';
 
+import { messageIn } from '../contexts/message-in.js';
+import { PrivateSlot } from '../http/private-slot.js';
 import { SessionInterceptor } from '../session.interceptor.js';
 import { RequestSessions } from '../requests/request-sessions.js';
 import { FlashInterceptor } from './flash.interceptor.js';
-import { INTERCEPTORS_METADATA, MESSAGE_KEYS, RESOLVER_METADATA } from './nest-metadata.js';
+import { GUARDS_METADATA, INTERCEPTORS_METADATA, MESSAGE_KEYS, RESOLVER_METADATA } from './nest-metadata.js';
 import { RoutePipes } from './route-pipes.js';
 
-/** What a handler needs of one application. */
+/** What a handler needs of one module. */
 interface HandlerProviders {
   readonly requests: RequestSessions;
   readonly routePipes: RoutePipes;
@@ -27,19 +30,23 @@ interface HandlerProviders {
 /** Whether a method may handle messages. */
 const INTERCEPTED = [...MESSAGE_KEYS, RESOLVER_METADATA];
 
+/** What a request or a message has met on its way to its handlers, where these are in several modules. */
+const met = new PrivateSlot<Map<SessionHandler, HandlerProviders>>();
+
 /** It is never thrown. */
 class Nothing extends Error {}
 
 /**
- * A handler with session decorators, in each application of this process that has it: tests make many.
+ * A handler with session decorators, in each module that has it: an application may have a controller in several modules, or controllers with one
+ * base class, and a process may have several applications.
  *
  * The factory of a parameter decorator has no access to providers. What Nest makes for a handler has, in the module of the handler: pipes,
  * guards, interceptors, filters. A filter is the only one of them that does not run with each request, so one that catches nothing gets the
- * providers.
+ * providers. Where there are several modules it is a guard too, which tells the module of a request.
  */
 export class SessionHandler {
   static readonly #known = new WeakMap<object, Map<string | symbol, SessionHandler>>();
-  readonly #applications: HandlerProviders[] = [];
+  readonly #modules: HandlerProviders[] = [];
   /** How many there were so far: after the first one, a request may be one of another application, which may have shut down. */
   #count = 0;
 
@@ -65,20 +72,23 @@ export class SessionHandler {
    * is not known which one asks, nor whether another one will get pipes: then they do.
    */
   get usesPipes(): boolean {
-    const undecided = this.#applications.filter(({ usesPipes }) => usesPipes === null);
+    const undecided = this.#modules.filter(({ usesPipes }) => usesPipes === null);
     const uses =
       new Set(undecided.map(({ routePipes }) => routePipes)).size > 1 ||
-      this.#applications.some(({ usesPipes, routePipes }) => usesPipes ?? routePipes.has(this.owner, this.method));
-    for (const application of undecided) application.usesPipes = uses;
+      this.#modules.some(({ usesPipes, routePipes }) => usesPipes ?? routePipes.has(this.owner, this.method));
+    for (const module of undecided) module.usesPipes = uses;
     return uses;
   }
 
   /** Undefined: the application of the request has shut down. */
   providersFor(context: ExecutionContext): HandlerProviders | undefined {
-    if (this.#count === 1) return this.#applications[0];
-    const served = this.#applications.map(({ requests }) => requests.serves(context));
+    if (this.#count === 1) return this.#modules[0];
+    const subject = subjectOf(context);
+    const known = subject && met.get(subject)?.get(this);
+    if (known !== undefined) return this.#modules.includes(known) ? known : undefined;
+    const served = this.#modules.map(({ requests }) => requests.serves(context));
     const index = served.includes(true) ? served.indexOf(true) : served.indexOf(null);
-    return this.#applications[index];
+    return this.#modules[index];
   }
 
   /**
@@ -92,6 +102,22 @@ export class SessionHandler {
     if (!known.includes(interceptor)) {
       Reflect.defineMetadata(INTERCEPTORS_METADATA, [interceptor, ...known], handler);
     }
+  }
+
+  /** The same for what tells the module of a request. The routes of the first of two applications are there already: those of the other have it. */
+  #guard(guard: Type<CanActivate>): void {
+    const handler: unknown = Reflect.get(this.owner, this.method);
+    if (typeof handler !== 'function') return;
+    const known = (Reflect.getMetadata(GUARDS_METADATA, handler) ?? []) as readonly unknown[];
+    if (!known.includes(guard)) Reflect.defineMetadata(GUARDS_METADATA, [guard, ...known], handler);
+  }
+
+  #meets(context: ExecutionContext, module: HandlerProviders): void {
+    const subject = subjectOf(context);
+    if (subject === undefined) return;
+    const known = met.get(subject);
+    if (known === undefined) met.set(subject, new Map([[this, module]]));
+    else known.set(this, module);
   }
 
   /**
@@ -108,20 +134,26 @@ export class SessionHandler {
   }
 
   #providersClass() {
-    const added = (application: HandlerProviders): void => {
+    const added = (module: HandlerProviders): void => {
       this.#interceptMessages(SessionHandlerProviders);
       this.#moveInside(FlashInterceptor);
-      this.#applications.push(application);
+      this.#modules.push(module);
       this.#count++;
+      if (this.#modules.length > 1) this.#guard(SessionHandlerProviders);
+    };
+    const meets = (context: ExecutionContext, module: HandlerProviders): void => {
+      this.#meets(context, module);
     };
     // An application may be closed twice.
-    const removed = (application: HandlerProviders): void => {
-      const index = this.#applications.indexOf(application);
-      if (index >= 0) this.#applications.splice(index, 1);
+    const removed = (module: HandlerProviders): void => {
+      const index = this.#modules.indexOf(module);
+      if (index >= 0) this.#modules.splice(index, 1);
     };
 
     @Catch(Nothing)
-    class SessionHandlerProviders implements HandlerProviders, ExceptionFilter, NestInterceptor, OnApplicationShutdown {
+    class SessionHandlerProviders
+      implements HandlerProviders, ExceptionFilter, CanActivate, NestInterceptor, OnApplicationShutdown
+    {
       readonly #interceptor: SessionInterceptor;
       usesPipes: boolean | null = null;
 
@@ -137,6 +169,11 @@ export class SessionHandler {
         // Never called.
       }
 
+      canActivate(context: ExecutionContext): boolean {
+        meets(context, this);
+        return true;
+      }
+
       /** Of messages only: a resolver handles requests too. */
       intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
         return this.requests.isMessage(context) ? this.#interceptor.intercept(context, next) : next.handle();
@@ -148,4 +185,10 @@ export class SessionHandler {
     }
     return SessionHandlerProviders;
   }
+}
+
+/** What guards and decorators of parameters both see of one request or message. */
+function subjectOf(context: ExecutionContext): object | undefined {
+  const subject = messageIn(context) ?? context.getArgByIndex<unknown>(0);
+  return typeof subject === 'object' && subject !== null ? subject : undefined;
 }
