@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Module, type DynamicModule } from '@nestjs/common';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { Logger, Module, type DynamicModule } from '@nestjs/common';
 import { LazyModuleLoader, NestFactory } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import {
@@ -153,6 +153,23 @@ describe('SessionModule in two modules of one application', () => {
     ],
   ])('%s: is allowed', async (_, make) => {
     await expect(start(importing(...make()))).resolves.toBeUndefined();
+  });
+
+  it.each<[string, warnings: number, () => [DynamicModule, DynamicModule]]>([
+    ['for two global ones', 1, () => [sessions(), asynchronous({ secretKey: OTHER_KEY })]],
+    ['where one is global', 0, () => [sessions({ isGlobal: false }), sessions({ secretKey: OTHER_KEY })]],
+    [
+      'where none is global',
+      0,
+      () => [sessions({ isGlobal: false }), sessions({ isGlobal: false, secretKey: OTHER_KEY })],
+    ],
+    ['for the same sessions', 0, () => [sessions({ backend: shared }), sessions({ backend: shared })]],
+  ])('warns of sessions of their own by the order of imports: %s, %d times', async (_, warnings, make) => {
+    const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
+    await start(importing(...make()));
+    const lines = warn.mock.calls.filter(([line]) => String(line).includes('Set isGlobal: false in both'));
+    warn.mockRestore();
+    expect(lines).toHaveLength(warnings);
   });
 
   it('is one module when both import the same object, or when Nest compares modules by what is in them', async () => {
