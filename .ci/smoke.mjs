@@ -28,7 +28,7 @@ const nodes = [
 for (const kind of KINDS) {
   const { name } = kind;
   const bare = report.step(`${name}: npm install`, [packed], async ({ tarball, manifest }) => {
-    const app = new Application(join(folder, `nest-${kind.nest}`), manifest);
+    const app = new Application(join(folder, kind.type), manifest);
     await app.install(kind, tarball);
     return app;
   });

@@ -26,14 +26,14 @@ const WITHOUT_REQUIRE_ESM = {
 export const KINDS = [
   {
     name: 'Nest 11, CommonJS',
-    nest: 11,
+    // The oldest that the package is for.
+    nest: '11.1.4',
+    olderDrivers: { ioredis: '~5.11.0' },
     type: 'commonjs',
     ways: [...WAYS, WITHOUT_REQUIRE_ESM],
     jest: true,
-    // The oldest that the package is for.
-    olderDrivers: { ioredis: '~5.11.0' },
   },
-  { name: 'Nest 12, ES modules', nest: 12, type: 'module', ways: WAYS, jest: false },
+  { name: 'Nest 12, ES modules', nest: '^12.0.0', type: 'module', ways: WAYS, jest: false },
 ];
 
 /** An application in a folder of its own, made of what is in `consumer` and of packages from the registry. */
@@ -51,10 +51,10 @@ export class Application {
   async install({ nest, type }, tarball) {
     const dependencies = {
       ...this.#manifest.peerDependencies,
-      '@nestjs/common': `^${nest}.0.0`,
-      '@nestjs/core': `^${nest}.0.0`,
-      '@nestjs/platform-express': `^${nest}.0.0`,
-      '@nestjs/platform-fastify': `^${nest}.0.0`,
+      '@nestjs/common': nest,
+      '@nestjs/core': nest,
+      '@nestjs/platform-express': nest,
+      '@nestjs/platform-fastify': nest,
       '@types/node': this.#manifest.devDependencies['@types/node'],
       [this.#manifest.name]: `file:${tarball}`,
     };

@@ -10,7 +10,7 @@ export const LOADED_FOR_OPTIONS = ['jose'];
 export function packagesOf(names, { peerDependencies }, nest) {
   return names
     .flatMap((name) => [name, ...(BESIDE[name] ?? [])])
-    .map((name) => `${name}@${name.startsWith('@nestjs/') ? `^${nest}.0.0` : peerDependencies[name]}`);
+    .map((name) => `${name}@${name.startsWith('@nestjs/') ? nest : peerDependencies[name]}`);
 }
 
 /**
