@@ -95,9 +95,12 @@ export class SessionService {
     readonly oneTime: OneTimeValues,
   ) {}
 
-  /** @internal What the guard works with. */
+  /** @internal What the guard works with. @throws TypeError when a test has put another object in the place of the service */
   static requestsOf(service: SessionService): RequestSessions {
-    return service.requests;
+    if (service.requests instanceof RequestSessions) return service.requests;
+    throw new TypeError(
+      'SessionGuard needs the SessionService of its module, and there is another object in its place. In a test leave it, and sign in by logIn() of nestjs-sessionx/testing.',
+    );
   }
 
   /**
