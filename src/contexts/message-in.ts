@@ -24,7 +24,7 @@ export function messageIn(context: ExecutionContext): object | undefined {
  * Guards and interceptors of one message share the array of its arguments, and decorators of parameters get a copy of it. None of the arguments is
  * certain to be an object of this message alone, so one is added, before the last: Nest takes the last one for the name of the event.
  */
-function markIn(context: ExecutionContext): object {
+export function markIn(context: ExecutionContext): object {
   const args = context.getArgs<unknown[]>();
   const known = args.find((arg): arg is Message => arg instanceof Message);
   if (known !== undefined) return known;

@@ -3,7 +3,11 @@ import { catchError, concatMap, from, of, tap, throwError, type Observable } fro
 
 import { MessageScope } from '../requests/message-scope.js';
 
-/** Stores what the handler of a message has changed in a session that it got by the socket, before its reply. */
+/**
+ * Stores what the handler of a gateway's message has changed before its reply, in whatever way it got the session. It is around all other interceptors.
+ * With a session decorator the handler also has a `SessionInterceptor`, inside those of the gateway, which see its failures; then nothing is left to
+ * store here.
+ */
 export class MessageScopeInterceptor implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const scope = new MessageScope(context);

@@ -176,7 +176,10 @@ export class SessionHandler {
         return true;
       }
 
-      /** Of messages only: a resolver handles requests too. */
+      /**
+       * Of messages only: a resolver handles requests too. In a gateway it is there beside `MessageScopeInterceptor`, so that the interceptors of the gateway see
+       * when a change cannot be stored.
+       */
       intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
         return this.requests.isMessage(context) ? this.#interceptor.intercept(context, next) : next.handle();
       }

@@ -1,5 +1,6 @@
 import type { ExecutionContext } from '@nestjs/common';
 
+import { markIn } from '../contexts/message-in.js';
 import { PrivateSlot } from '../http/private-slot.js';
 import type { RequestSession } from './request-session.js';
 
@@ -8,7 +9,7 @@ const OK = 200;
 /** The messages of a socket whose handlers run. */
 const running = new PrivateSlot<Set<MessageScope>>();
 const NONE: ReadonlySet<MessageScope> = new Set();
-/** By the arguments of a message, which its guards and interceptors share. */
+/** Of each message of a gateway, by its mark: decorators of parameters, which get a copy of its arguments, find that too. */
 const sessionsOf = new PrivateSlot<Set<RequestSession>>();
 
 type Reply = (...values: readonly unknown[]) => unknown;
@@ -101,10 +102,10 @@ export class MessageScope {
 }
 
 function setOf(context: ExecutionContext): Set<RequestSession> {
-  const args: object = context.getArgs();
-  const known = sessionsOf.get(args);
+  const key = context.getType<string>() === 'ws' ? markIn(context) : context.getArgs<unknown[]>();
+  const known = sessionsOf.get(key);
   if (known !== undefined) return known;
   const made = new Set<RequestSession>();
-  sessionsOf.set(args, made);
+  sessionsOf.set(key, made);
   return made;
 }

@@ -1,10 +1,20 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
-import { Logger, UseGuards, type INestApplication } from '@nestjs/common';
+import {
+  createParamDecorator,
+  Logger,
+  UseGuards,
+  UseInterceptors,
+  type CallHandler,
+  type ExecutionContext,
+  type INestApplication,
+  type NestInterceptor,
+} from '@nestjs/common';
 import { WsAdapter } from '@nestjs/platform-ws';
 import { ConnectedSocket, MessageBody, SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
 import {
   CurrentSession,
   CurrentUser,
+  MemoryBackend,
   OptionalSession,
   SessionGuard,
   SessionService,
@@ -13,8 +23,10 @@ import {
   type SessionUser,
 } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
+import { catchError, of, type Observable } from 'rxjs';
 
 import { PLATFORMS, startApp, type AppUnderTest, type Platform } from '../support/apps.js';
+import { BarrierBackend } from '../support/barrier-backend.js';
 import { LogLines } from '../support/log-lines.js';
 import { soon } from '../support/soon.js';
 import { openSocket, LIBRARIES, type Library, type TestSocket, useSockets } from './sockets.js';
@@ -119,6 +131,86 @@ describe.each(CASES)('A gateway of $library on $platform', ({ platform, library 
     expect(await socket.ask('whoami', null)).toEqual({ event: 'you', data: 'ann' });
     expect(await socket.ask('logout', null)).toEqual({ event: 'bye', data: true });
     expect(await socket.ask('whoami', null)).toMatchObject({ event: 'exception' });
+  });
+});
+
+/** Turns what a handler fails by into a reply. */
+class Explains implements NestInterceptor {
+  intercept(_: ExecutionContext, next: CallHandler): Observable<unknown> {
+    return next.handle().pipe(catchError((error: Error) => of({ event: 'explained', data: error.name })));
+  }
+}
+
+describe.each(LIBRARIES)('the handler of a message by %s', (library) => {
+  let sessions: SessionService;
+  const apps: AppUnderTest[] = [];
+  const sockets: TestSocket[] = [];
+
+  const OwnSession = createParamDecorator((_: unknown, context: ExecutionContext) => sessions.require(context));
+
+  @UseInterceptors(Explains)
+  @WebSocketGateway()
+  class Gateway {
+    @SubscribeMessage('maybe')
+    maybe(@OptionalSession('user') user: SessionUser | null) {
+      return { event: 'maybe', data: user?.userId ?? null };
+    }
+
+    @SubscribeMessage('set')
+    set(@CurrentSession() session: Session) {
+      session.data.isSet = true;
+      return { event: 'set', data: true };
+    }
+
+    @SubscribeMessage('own')
+    own(@OwnSession() session: Session) {
+      session.data.own = 'stored';
+      return { event: 'own', data: session.user?.userId };
+    }
+  }
+
+  async function signedIn(userId: string, session: Partial<SessionModuleOptions> = {}) {
+    const app = await startApp({
+      controllers: [],
+      providers: [Gateway],
+      session,
+      configure: (nest) => {
+        useSockets(nest, library);
+      },
+    });
+    apps.push(app);
+    sessions = app.app.get(SessionService);
+    const { headers, token } = await logIn(app.app, { userId });
+    const socket = await openSocket(library, app.url, headers);
+    sockets.push(socket);
+    return { socket, token };
+  }
+
+  afterEach(async () => {
+    for (const socket of sockets.splice(0)) socket.close();
+    await Promise.all(apps.splice(0).map((app) => app.close()));
+  });
+
+  it('gets the session of its own application where several of one process have its gateway', async () => {
+    const { socket: one } = await signedIn('ann');
+    const { socket: two } = await signedIn('bob');
+    expect([await one.ask('maybe', null), await two.ask('maybe', null)]).toEqual([
+      { event: 'maybe', data: 'ann' },
+      { event: 'maybe', data: 'bob' },
+    ]);
+  });
+
+  it('has what it changed in a session stored that a decorator of the application got', async () => {
+    const { socket, token } = await signedIn('ann');
+    expect(await socket.ask('own', null)).toEqual({ event: 'own', data: 'ann' });
+    expect((await sessions.getSession(token)).data).toEqual({ own: 'stored' });
+  });
+
+  it('fails for the interceptors of its gateway too when what it changed cannot be stored', async () => {
+    const store = new BarrierBackend(new MemoryBackend());
+    const { socket } = await signedIn('ann', { backend: store.backend });
+    store.fail('replace');
+    expect(await socket.ask('set', null)).toEqual({ event: 'explained', data: 'SessionBackendError' });
   });
 });
 
