@@ -18,7 +18,7 @@ export class MessageScopeInterceptor implements NestInterceptor {
     }
     scope.begin();
     return next.handle().pipe(
-      concatMap((value: unknown) => (scope.isUsed ? from(commitThen(scope, value)) : of(value))),
+      concatMap((value: unknown, index) => (scope.isUsed ? from(commitThen(scope, value, index > 0)) : of(value))),
       catchError((error: unknown) => (scope.isUsed ? from(commitThenThrow(scope, error)) : throwError(() => error))),
       tap({
         // Nest waits for no handler whose client has left.
@@ -33,8 +33,8 @@ export class MessageScopeInterceptor implements NestInterceptor {
   }
 }
 
-async function commitThen(scope: MessageScope, value: unknown): Promise<unknown> {
-  await scope.commit();
+async function commitThen(scope: MessageScope, value: unknown, isLater: boolean): Promise<unknown> {
+  await scope.commit(isLater);
   return value;
 }
 

@@ -47,11 +47,19 @@ export class MessageScope {
     return this.#used.size > 0;
   }
 
-  /** Stores what the handler has changed. @throws SessionError */
-  async commit(): Promise<void> {
+  /**
+   * Stores what the handler has changed.
+   *
+   * @param isLater whether other values came before: a stream may be longer than the budget of a message lasts
+   * @throws SessionError
+   */
+  async commit(isLater = false): Promise<void> {
     if (this.#failure !== null) throw this.#failure.error;
     try {
-      for (const { commit } of this.#used) await commit.commitChanges();
+      for (const { budget, commit } of this.#used) {
+        if (isLater) budget.renew();
+        await commit.commitChanges();
+      }
     } catch (error) {
       this.#failure = { error };
       throw error;

@@ -23,7 +23,8 @@ import {
   type SessionUser,
 } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
-import { catchError, of, type Observable } from 'rxjs';
+import { setImmediate as turn } from 'node:timers/promises';
+import { catchError, concatMap, map, of, range, tap, type Observable } from 'rxjs';
 
 import { PLATFORMS, startApp, type AppUnderTest, type Platform } from '../support/apps.js';
 import { BarrierBackend } from '../support/barrier-backend.js';
@@ -134,6 +135,9 @@ describe.each(CASES)('A gateway of $library on $platform', ({ platform, library 
   });
 });
 
+const BUDGET_MS = 10_000;
+const REPLIES = 10;
+
 /** Turns what a handler fails by into a reply. */
 class Explains implements NestInterceptor {
   intercept(_: ExecutionContext, next: CallHandler): Observable<unknown> {
@@ -142,15 +146,34 @@ class Explains implements NestInterceptor {
 }
 
 describe.each(LIBRARIES)('the handler of a message by %s', (library) => {
+  let passedMs = 0;
   let sessions: SessionService;
   const apps: AppUnderTest[] = [];
   const sockets: TestSocket[] = [];
 
+  /** By whose clock each write takes more than half of a budget. */
+  class SlowBackend extends MemoryBackend {
+    override replace(...args: Parameters<MemoryBackend['replace']>): ReturnType<MemoryBackend['replace']> {
+      passedMs += 0.6 * BUDGET_MS;
+      return super.replace(...args);
+    }
+  }
+
   const OwnSession = createParamDecorator((_: unknown, context: ExecutionContext) => sessions.require(context));
+
+  function counting(session: Session): Observable<unknown> {
+    return range(1, REPLIES).pipe(
+      concatMap((count) => turn(count)),
+      tap((count) => (session.data.count = count)),
+      map((count) => ({ event: 'count', data: count })),
+    );
+  }
 
   @UseInterceptors(Explains)
   @WebSocketGateway()
   class Gateway {
+    constructor(private readonly sessions: SessionService) {}
+
     @SubscribeMessage('maybe')
     maybe(@OptionalSession('user') user: SessionUser | null) {
       return { event: 'maybe', data: user?.userId ?? null };
@@ -166,6 +189,16 @@ describe.each(LIBRARIES)('the handler of a message by %s', (library) => {
     own(@OwnSession() session: Session) {
       session.data.own = 'stored';
       return { event: 'own', data: session.user?.userId };
+    }
+
+    @SubscribeMessage('counts')
+    counts(@CurrentSession() session: Session) {
+      return counting(session);
+    }
+
+    @SubscribeMessage('counts-by-socket')
+    async countsBySocket(@ConnectedSocket() client: object) {
+      return counting(await this.sessions.require(client));
     }
   }
 
@@ -187,6 +220,7 @@ describe.each(LIBRARIES)('the handler of a message by %s', (library) => {
   }
 
   afterEach(async () => {
+    jest.restoreAllMocks();
     for (const socket of sockets.splice(0)) socket.close();
     await Promise.all(apps.splice(0).map((app) => app.close()));
   });
@@ -205,6 +239,18 @@ describe.each(LIBRARIES)('the handler of a message by %s', (library) => {
     expect(await socket.ask('own', null)).toEqual({ event: 'own', data: 'ann' });
     expect((await sessions.getSession(token)).data).toEqual({ own: 'stored' });
   });
+
+  it.each(['counts', 'counts-by-socket'])(
+    'has the change of each of many replies stored within a budget of its own (%s)',
+    async (event) => {
+      const now = performance.now.bind(performance);
+      jest.spyOn(performance, 'now').mockImplementation(() => now() + passedMs);
+      const { socket } = await signedIn('ann', { backend: new SlowBackend(), backendTimeout: BUDGET_MS });
+      void socket.ask(event, null);
+      const last = await soon(() => socket.events.find(({ data }) => typeof data !== 'number' || data === REPLIES));
+      expect(last).toEqual({ event: 'count', data: REPLIES });
+    },
+  );
 
   it('fails for the interceptors of its gateway too when what it changed cannot be stored', async () => {
     const store = new BarrierBackend(new MemoryBackend());
