@@ -1,9 +1,8 @@
 import { Catch, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
-import { ApplicationConfig, BaseExceptionFilter, ModulesContainer } from '@nestjs/core';
+import { ApplicationConfig, BaseExceptionFilter } from '@nestjs/core';
 
 import { GraphqlSessionError } from './contexts/graphql-error.js';
 import { rpcExceptionOf, sendException } from './contexts/message-error.js';
-import { prepareMessageHandlers } from './decorators/message-handlers.js';
 import { SessionError } from './errors/session-error.js';
 import { SessionBackendError } from './errors/session-errors.js';
 import { RETRY_AFTER_S } from './requests/session-responses.js';
@@ -16,9 +15,8 @@ import { RETRY_AFTER_S } from './requests/session-responses.js';
  */
 @Catch(SessionError)
 export class SessionErrorFilter extends BaseExceptionFilter {
-  constructor(config: ApplicationConfig, modules: ModulesContainer) {
+  constructor(config: ApplicationConfig) {
     super();
-    prepareMessageHandlers(modules, new SessionMessageErrorFilter());
     // Of global filters, the one that was added first comes last. The application's are added after providers are made.
     config.addGlobalFilter(this);
   }
@@ -46,9 +44,9 @@ export class SessionErrorFilter extends BaseExceptionFilter {
   }
 }
 
-/** The same for messages. Nest gives gateways no global filters, nor microservices of an application that has HTTP too. */
+/** The same for messages. Nest gives gateways no global filters, nor microservices of an application that has HTTP too: `MessageHandlers` puts it there. */
 @Catch(SessionError)
-class SessionMessageErrorFilter implements ExceptionFilter {
+export class SessionMessageErrorFilter implements ExceptionFilter {
   catch(error: SessionError, host: ArgumentsHost): unknown {
     return explainMessage(error, host);
   }

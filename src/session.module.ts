@@ -10,6 +10,7 @@ import { ContextReaders } from './contexts/context-readers.js';
 import { CsrfProtection } from './csrf/csrf-protection.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
 import { assertRequirementsKept } from './decorators/kept-requirements.js';
+import { MessageHandlers } from './decorators/message-handlers.js';
 import { RoutePipes } from './decorators/route-pipes.js';
 import { SessionEvents } from './events/session-events.js';
 import { SessionRejections } from './events/session-rejections.js';
@@ -111,6 +112,7 @@ const replaceable: Provider[] = [
     CrossSlotLogin,
     CsrfProtection,
     CsrfTokens,
+    MessageHandlers,
     OneTimeValues,
     PassiveRequests,
     RequestLog,

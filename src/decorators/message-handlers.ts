@@ -1,6 +1,7 @@
-import type { ExceptionFilter, Type } from '@nestjs/common';
-import { MetadataScanner, type ModulesContainer } from '@nestjs/core';
+import { Injectable, type ExceptionFilter, type Type } from '@nestjs/common';
+import { MetadataScanner, ModulesContainer } from '@nestjs/core';
 
+import { SessionMessageErrorFilter } from '../session-error.filter.js';
 import { refuseByErrorsOf } from './connection-handlers.js';
 import { MessageScopeInterceptor } from './message-scope.interceptor.js';
 import {
@@ -12,21 +13,27 @@ import {
 } from './nest-metadata.js';
 
 /**
- * Puts `filter` on gateways, and on the handlers of microservices, behind filters of the application; on gateways also what gives the session of a
- * message by its socket. Runs when providers are made, and handlers are not. Another application of the process that has the same classes uses the same
- * objects, so they must keep nothing.
+ * Prepares the application's handlers of messages when Nest makes it: with the first providers, as it waits for no option, and before the handlers.
+ *
+ * Puts a filter for our errors on gateways, and on the handlers of microservices, behind filters of the application; on gateways also what gives the
+ * session of a message by its socket, and what refuses a connection. Another application of the process that has the same classes uses the same objects, so
+ * they must keep nothing.
  */
-export function prepareMessageHandlers(modules: ModulesContainer, filter: ExceptionFilter): void {
-  const interceptor = new MessageScopeInterceptor();
-  for (const { controllers, providers } of modules.values()) {
-    for (const { metatype } of [...controllers.values(), ...providers.values()]) {
-      if (typeof metatype !== 'function') continue;
-      if (Reflect.getMetadata(GATEWAY_METADATA, metatype) === true) {
-        addTo(metatype, FILTERS_METADATA, filter);
-        addTo(metatype, INTERCEPTORS_METADATA, interceptor);
-        refuseByErrorsOf(metatype as Type);
-      } else {
-        addToHandlers(metatype as Type, filter);
+@Injectable()
+export class MessageHandlers {
+  constructor(modules: ModulesContainer) {
+    const filter = new SessionMessageErrorFilter();
+    const interceptor = new MessageScopeInterceptor();
+    for (const { controllers, providers } of modules.values()) {
+      for (const { metatype } of [...controllers.values(), ...providers.values()]) {
+        if (typeof metatype !== 'function') continue;
+        if (Reflect.getMetadata(GATEWAY_METADATA, metatype) === true) {
+          addTo(metatype, FILTERS_METADATA, filter);
+          addTo(metatype, INTERCEPTORS_METADATA, interceptor);
+          refuseByErrorsOf(metatype as Type);
+        } else {
+          addToHandlers(metatype as Type, filter);
+        }
       }
     }
   }
