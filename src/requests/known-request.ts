@@ -203,27 +203,28 @@ export abstract class KnownRequest implements CheckedRequest {
   }
 
   /**
-   * Where the token of a new session goes.
+   * The transport by which the token of a new session goes.
    *
+   * @param requested undefined: the caller has named none
    * @throws SessionUsageError when it is too late for a cookie, or the response is not known, or there is none that could bring a cookie
    */
-  sourceFor(transport: TokenSource | undefined): TokenSource {
-    if (!this.hasResponse) return withoutCookie(transport);
+  transportFor(requested: TokenSource | undefined): TokenSource {
+    if (!this.hasResponse) return withoutCookie(requested);
     if (this.#gate === null && !this.#headersAreWritten) throw responseUnknownError();
-    const source = transport ?? this.#source ?? this.#services.responses.transports.preferred;
-    if (source !== 'cookie' || !(this.#headersAreWritten || this.isLate)) return source;
+    const transport = requested ?? this.#transport ?? this.#services.responses.transports.preferred;
+    if (transport !== 'cookie' || !(this.#headersAreWritten || this.isLate)) return transport;
     throw new SessionUsageError(
       'The response has begun, so no cookie can be sent with it: call this before, or use another transport.',
     );
   }
 
   /** The client and the call that an event names. */
-  origin(cause: SessionCause, transport: TokenSource | null = this.#source): SessionEventOrigin {
+  origin(cause: SessionCause, transport: TokenSource | null = this.#transport): SessionEventOrigin {
     return { cause, ...identityOf(this.client), transport };
   }
 
-  get #source(): TokenSource | null {
-    return this.#sessionResponse?.source ?? this.#search.token?.source ?? null;
+  get #transport(): TokenSource | null {
+    return this.#sessionResponse?.transport ?? this.#search.token?.source ?? null;
   }
 
   /** Reports why the request has no session. */

@@ -97,8 +97,8 @@ export class MessageSession extends RequestSession {
     return hasMoved ? this.#presentOf(watched) : null;
   }
 
-  override adopt(issued: IssuedSession, source: TokenSource, kind: 'new' | 'regenerated' = 'new'): LoginResult {
-    const result = super.adopt(issued, source, kind);
+  override adopt(issued: IssuedSession, transport: TokenSource, kind: 'new' | 'regenerated' = 'new'): LoginResult {
+    const result = super.adopt(issued, transport, kind);
     this.#connection.signedIn(issued.session, issued.token, this.#services.finder);
     return result;
   }

@@ -223,11 +223,11 @@ export class RequestSession extends RequestWithSession implements CommittedReque
     return session && this.#services.csrf.issue(session.sessionId);
   }
 
-  override adopt(issued: IssuedSession, source: TokenSource, kind: 'new' | 'regenerated' = 'new'): LoginResult {
+  override adopt(issued: IssuedSession, transport: TokenSource, kind: 'new' | 'regenerated' = 'new'): LoginResult {
     this.#loading = Promise.resolve(this.#ready());
     this.isRenewed = true;
     this.rotatesAtHead = false;
-    return super.adopt(issued, source, kind);
+    return super.adopt(issued, transport, kind);
   }
 
   isPassive(): boolean {

@@ -195,13 +195,13 @@ export abstract class RequestWithSession extends KnownRequest implements Session
   }
 
   /** Makes `session` the session of this request, and sends its token to the client. */
-  adopt({ session, token }: IssuedSession, source: TokenSource, kind: 'new' | 'regenerated' = 'new'): LoginResult {
+  adopt({ session, token }: IssuedSession, transport: TokenSource, kind: 'new' | 'regenerated' = 'new'): LoginResult {
     if (this.#session !== null && this.#session !== session) {
       this.#formerSessions = [...this.#formerSessions, this.#session];
     }
     this.setSession(session);
     if (this.tokenIsInCookie) this.csrf.replaced();
-    return this.sessionResponse.give(session, token, source, kind);
+    return this.sessionResponse.give(session, token, transport, kind);
   }
 
   /** Called after this request has ended `session`. */
@@ -254,7 +254,7 @@ export abstract class RequestWithSession extends KnownRequest implements Session
    */
   protected prepareShownOnce(): boolean {
     this.sessionResponse.forbidCaching();
-    const isCrossSite = this.sessionResponse.source === 'cookie' && this.#services.csrf.isCrossSite(this.request);
+    const isCrossSite = this.sessionResponse.transport === 'cookie' && this.#services.csrf.isCrossSite(this.request);
     return hasReader(rawRequestOf(this.request), isCrossSite);
   }
 

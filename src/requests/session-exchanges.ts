@@ -43,8 +43,8 @@ export class SessionExchanges {
     return request.exchange(() => this.#start(request, options));
   }
 
-  async #start(request: RequestSession, { data = {}, transport }: StartOptions): Promise<LoginResult> {
-    this.#assertOffered(transport);
+  async #start(request: RequestSession, { data = {}, transport: requested }: StartOptions): Promise<LoginResult> {
+    this.#assertOffered(requested);
     // Before it is merged: a key named __proto__, as a body may have, would become the prototype.
     this.issuer.assertData(data);
     await request.load();
@@ -56,10 +56,10 @@ export class SessionExchanges {
       if (!request.tokenIsInCookie) await request.rotateInTurn();
       return request.sessionResponse.resultFor(session);
     }
-    const source = this.#sourceOf(request, transport);
-    const origin = request.origin('start', source);
+    const transport = this.#transportFor(request, requested);
+    const origin = request.origin('start', transport);
     const created = { user: null, client: this.#clientOf(request), data };
-    return request.adopt(await this.issuer.create(created, origin, request.budget), source);
+    return request.adopt(await this.issuer.create(created, origin, request.budget), transport);
   }
 
   /** Exchanges the session of the request, if there is one, for one of `user`. */
@@ -70,19 +70,19 @@ export class SessionExchanges {
   async #login(
     request: RequestSession,
     user: NewSessionUser,
-    { transport, methods, ...lifetime }: LoginOptions,
+    { transport: requested, methods, ...lifetime }: LoginOptions,
   ): Promise<LoginResult> {
-    this.#assertOffered(transport);
+    this.#assertOffered(requested);
     await request.load();
     request.beforeLogin();
     const previous = request.livingSession;
-    const source = this.#sourceOf(request, transport);
+    const transport = this.#transportFor(request, requested);
     const client = this.#clientOf(request);
-    const origin = request.origin('login', source);
+    const origin = request.origin('login', transport);
     const login = { user: this.issuer.newUser(user), client, lifetime, methods, origin };
     await this.#endRivals(request, REPLACED);
     await this.#endRefused(request, REPLACED);
-    return request.adopt(await this.logins.login(previous, login, request.budget), source);
+    return request.adopt(await this.logins.login(previous, login, request.budget), transport);
   }
 
   /** Ends the session of the request, also one that is refused to its client. False: there was none. */
@@ -120,8 +120,8 @@ export class SessionExchanges {
 
   async #regenerate(request: RequestSession, session: Session, regeneration: Regeneration): Promise<LoginResult> {
     request.beforeWrite();
-    const source = request.sourceFor(undefined);
-    return request.adopt(await this.logins.regenerate(session, request.budget, regeneration), source, 'regenerated');
+    const transport = request.transportFor(undefined);
+    return request.adopt(await this.logins.regenerate(session, request.budget, regeneration), transport, 'regenerated');
   }
 
   /** Gives the session of the request a new id, and then ends all others of its user. */
@@ -199,17 +199,17 @@ export class SessionExchanges {
   }
 
   /**
-   * Where the token of a new session goes.
+   * The transport by which the token of a new session goes.
    *
    * A browser that is made to take a cookie by another site works in the attacker's session from then on (login CSRF). So a cookie is set,
    * or the sessions of several cookies are ended, only for a same-origin request. A request with a session needs no check here: a token in
    * a header proves the origin, and one in a cookie has been checked.
    */
-  #sourceOf(request: RequestSession, transport: TokenSource | undefined): TokenSource {
-    const source = request.sourceFor(transport);
+  #transportFor(request: RequestSession, requested: TokenSource | undefined): TokenSource {
+    const transport = request.transportFor(requested);
     const { token, rivalIds } = request.search;
-    if (token === null && (source === 'cookie' || rivalIds !== null)) request.csrf.assertSameOrigin(null);
-    return source;
+    if (token === null && (transport === 'cookie' || rivalIds !== null)) request.csrf.assertSameOrigin(null);
+    return transport;
   }
 
   #clientOf(request: RequestSession): RequestClient {

@@ -35,7 +35,7 @@ interface OutgoingToken {
   readonly kind: OutgoingKind;
   readonly session: Session;
   readonly token: string;
-  readonly source: TokenSource;
+  readonly transport: TokenSource;
   /** Whether it goes in a cookie that outlives the browser. */
   readonly persists: boolean;
   /** For the pages of a session that is new to the client and comes in a cookie; null: none is sent. */
@@ -48,8 +48,8 @@ interface OutgoingToken {
  */
 export class SessionResponse {
   #outgoing: OutgoingToken | null = null;
-  /** Where the token of the session is, or goes; null: there is none. */
-  #source: TokenSource | null;
+  /** By which the token of the session has come, or goes; null: there is none. */
+  #transport: TokenSource | null;
   /** Whether the client's cookie is invalid, or is after this response. */
   #cookieIsDead = false;
   /** Whether this request has logged the client in or out, and so decides which cookies the browser has afterwards. */
@@ -65,11 +65,11 @@ export class SessionResponse {
     private readonly owner: { readonly request: PlatformRequest },
     private readonly search: TokenSearch,
   ) {
-    this.#source = search.token?.source ?? null;
+    this.#transport = search.token?.source ?? null;
   }
 
-  get source(): TokenSource | null {
-    return this.#source;
+  get transport(): TokenSource | null {
+    return this.#transport;
   }
 
   /** Whether the request has no session though it carried a token. */
@@ -98,7 +98,7 @@ export class SessionResponse {
   }
 
   /** A token in `source` is refused. */
-  refused(error: SessionError, source: TokenSource | null = this.#source): void {
+  refused(error: SessionError, source: TokenSource | null = this.#transport): void {
     if (source === 'cookie' && this.#clearsCookieFor(error)) this.#cookieIsDead = true;
   }
 
@@ -121,20 +121,20 @@ export class SessionResponse {
   }
 
   #endCookies(): void {
-    if (this.#source !== 'cookie' && !this.search.hasSeveralCookies) return;
+    if (this.#transport !== 'cookie' && !this.search.hasSeveralCookies) return;
     this.#cookieIsDead = true;
     this.settlesCookies = true;
   }
 
   /** Gives the client the token of a session that is new to it, or has a new id. */
-  give(session: Session, token: string, source: TokenSource, kind: 'new' | 'regenerated'): LoginResult {
+  give(session: Session, token: string, transport: TokenSource, kind: 'new' | 'regenerated'): LoginResult {
     this.#endCookies();
-    if (source === 'cookie') {
+    if (transport === 'cookie') {
       this.settlesCookies = true;
       this.#clearsUnreadCookies = this.#hasUnreadCookies();
     }
     this.#tokenWasRefused = false;
-    this.#send({ kind, session, token, source, csrfToken: this.#csrfTokenFor(session, source) });
+    this.#send({ kind, session, token, transport, csrfToken: this.#csrfTokenFor(session, transport) });
     return this.resultFor(session);
   }
 
@@ -146,19 +146,20 @@ export class SessionResponse {
 
   /** Gives the client another token for the session that it has. */
   renew(session: Session, token: string): void {
-    if (this.#source !== null) this.#send({ kind: 'renewed', session, token, source: this.#source, csrfToken: null });
+    const transport = this.#transport;
+    if (transport !== null) this.#send({ kind: 'renewed', session, token, transport, csrfToken: null });
   }
 
   /** Gives the client the token of the newer id that its session has. */
   rotate(session: Session, token: string): void {
-    const source = this.#source;
-    if (source === null) return;
-    this.#send({ kind: 'rotated', session, token, source, csrfToken: this.#csrfTokenFor(session, source) });
+    const transport = this.#transport;
+    if (transport === null) return;
+    this.#send({ kind: 'rotated', session, token, transport, csrfToken: this.#csrfTokenFor(session, transport) });
   }
 
   /** Whether a cookie goes out with another token for the session that the browser has, under the same id. */
   get renewsCookie(): boolean {
-    return this.#outgoing?.kind === 'renewed' && this.#outgoing.source === 'cookie';
+    return this.#outgoing?.kind === 'renewed' && this.#outgoing.transport === 'cookie';
   }
 
   /** Whether the browser should keep only one of the several cookies that it has. */
@@ -182,22 +183,22 @@ export class SessionResponse {
    * A token that goes in a cookie is not for scripts, and so not for a body (ASVS 3.3.4).
    */
   resultFor(session: Session): LoginResult {
-    const inCookie = this.#source === 'cookie';
+    const inCookie = this.#transport === 'cookie';
     const token = this.#outgoing?.token ?? this.search.token?.text ?? null;
-    const csrfToken = this.#outgoing?.csrfToken ?? this.#csrfTokenFor(session, this.#source);
+    const csrfToken = this.#outgoing?.csrfToken ?? this.#csrfTokenFor(session, this.#transport);
     return { session, token: inCookie ? null : token, csrfToken };
   }
 
-  #csrfTokenFor({ sessionId }: Session, source: TokenSource | null): string | null {
-    return source === 'cookie' ? this.services.csrf.issue(sessionId) : null;
+  #csrfTokenFor({ sessionId }: Session, transport: TokenSource | null): string | null {
+    return transport === 'cookie' ? this.services.csrf.issue(sessionId) : null;
   }
 
   #send(token: Omit<OutgoingToken, 'persists'>): void {
-    const inCookie = token.source === 'cookie';
+    const inCookie = token.transport === 'cookie';
     // Read now, because damage that shows only here must not reach the moment at which the headers are written.
     const persists = inCookie && this.services.lifetimes.hasPersistentCookie(token.session);
     this.#outgoing = { ...token, persists };
-    this.#source = token.source;
+    this.#transport = token.transport;
     if (inCookie) this.services.cookieGoesOut(token.token, this.owner.request, this.search.token);
   }
 
@@ -208,11 +209,11 @@ export class SessionResponse {
     const clears = this.#clearCookies(response, outgoing);
     if (outgoing !== null) {
       const lifetimeMs = outgoing.session.expiresAt.getTime() - clock.now();
-      if (outgoing.source === 'cookie') {
+      if (outgoing.transport === 'cookie') {
         const clearsOthers = this.#replacesCookies(outgoing) && this.#clearable === 'every form';
         transports.cookie.write(response, outgoing.token, outgoing.persists ? lifetimeMs : null, clearsOthers);
       } else {
-        transports.of(outgoing.source).write(response, outgoing.token, lifetimeMs);
+        transports.of(outgoing.transport).write(response, outgoing.token, lifetimeMs);
       }
       if (outgoing.csrfToken !== null) {
         response.setHeader(csrf.headerName, outgoing.csrfToken);
@@ -236,7 +237,7 @@ export class SessionResponse {
   /** A cookie that goes out replaces the one with the same attributes, so that one is not cleared. */
   #clearCookies(response: ServerResponse, outgoing: OutgoingToken | null): boolean {
     const clearable = this.#clearable;
-    if (!this.#cookieIsDead || clearable === 'none' || outgoing?.source === 'cookie') return false;
+    if (!this.#cookieIsDead || clearable === 'none' || outgoing?.transport === 'cookie') return false;
     this.services.transports.cookie.clear(response, clearable === 'every form');
     return true;
   }
