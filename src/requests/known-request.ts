@@ -219,7 +219,7 @@ export abstract class KnownRequest implements CheckedRequest {
   }
 
   /** The client and the call that an event names. */
-  origin(cause: SessionCause, transport: TokenSource | null = this.#transport): SessionEventOrigin {
+  eventOrigin(cause: SessionCause, transport: TokenSource | null = this.#transport): SessionEventOrigin {
     return { cause, ...identityOf(this.client), transport };
   }
 

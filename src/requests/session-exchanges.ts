@@ -57,9 +57,9 @@ export class SessionExchanges {
       return request.sessionResponse.resultFor(session);
     }
     const transport = this.#transportFor(request, requested);
-    const origin = request.origin('start', transport);
+    const eventOrigin = request.eventOrigin('start', transport);
     const created = { user: null, client: this.#clientOf(request), data };
-    return request.adopt(await this.issuer.create(created, origin, request.budget), transport);
+    return request.adopt(await this.issuer.create(created, eventOrigin, request.budget), transport);
   }
 
   /** Exchanges the session of the request, if there is one, for one of `user`. */
@@ -78,8 +78,8 @@ export class SessionExchanges {
     const previous = request.livingSession;
     const transport = this.#transportFor(request, requested);
     const client = this.#clientOf(request);
-    const origin = request.origin('login', transport);
-    const login = { user: this.issuer.newUser(user), client, lifetime, methods, origin };
+    const eventOrigin = request.eventOrigin('login', transport);
+    const login = { user: this.issuer.newUser(user), client, lifetime, methods, origin: eventOrigin };
     await this.#endRivals(request, REPLACED);
     await this.#endRefused(request, REPLACED);
     return request.adopt(await this.logins.login(previous, login, request.budget), transport);
@@ -143,8 +143,13 @@ export class SessionExchanges {
       graceMs: 0,
       startsLineage: true,
     });
-    const origin = request.origin(CREDENTIALS_CHANGED);
-    const others = { reason: CREDENTIALS_CHANGED, origin, by: null, except: result.session.sessionId } as const;
+    const eventOrigin = request.eventOrigin(CREDENTIALS_CHANGED);
+    const others = {
+      reason: CREDENTIALS_CHANGED,
+      origin: eventOrigin,
+      by: null,
+      except: result.session.sessionId,
+    } as const;
     try {
       const tag = this.issuer.tagOfUser(userId);
       return { ...result, ended: await this.endings.endAllOfUser(userId, tag, others, request.budget) };
@@ -179,16 +184,16 @@ export class SessionExchanges {
   async #endRefused(request: RequestSession, ending: Ending): Promise<boolean> {
     const { refusedId } = request;
     if (refusedId === null) return false;
-    const origin = request.origin(ending.cause);
-    return this.endings.endById(refusedId, ending, request.budget, { origin });
+    const eventOrigin = request.eventOrigin(ending.cause);
+    return this.endings.endById(refusedId, ending, request.budget, { origin: eventOrigin });
   }
 
   /** Ends the sessions that several cookies of the request name: the client has one session or none. Returns how many lived. */
   async #endRivals(request: RequestSession, ending: Ending): Promise<number> {
     const { rivalIds } = request.search;
     if (rivalIds === null) return 0;
-    const origin = request.origin(ending.cause, 'cookie');
-    const ends = [...rivalIds].map((id) => this.endings.endById(id, ending, request.budget, { origin }));
+    const eventOrigin = request.eventOrigin(ending.cause, 'cookie');
+    const ends = [...rivalIds].map((id) => this.endings.endById(id, ending, request.budget, { origin: eventOrigin }));
     return (await Promise.all(ends)).filter(Boolean).length;
   }
 

@@ -21,5 +21,5 @@ export interface SessionListener {
    */
   whenClosed(callback: () => void): (() => void) | null;
   /** The client and the call for an event. */
-  origin(cause: SessionCause): SessionEventOrigin;
+  eventOrigin(cause: SessionCause): SessionEventOrigin;
 }

@@ -88,7 +88,7 @@ export class SessionState {
 
   /** The origin for an event: the current request if there is one, otherwise the client for which the session was created. */
   originOf(cause: SessionCause): SessionEventOrigin {
-    return this.listener?.origin(cause) ?? originOf(cause, this.metadata);
+    return this.listener?.eventOrigin(cause) ?? originOf(cause, this.metadata);
   }
 
   /** The instant that ends the session, milliseconds since the epoch. */
