@@ -41,7 +41,7 @@ export class CsrfCheck {
   /** Repeats the checks that were made, because the route or the request is now known in full. @throws SessionCsrfError */
   repeat(): void {
     this.#rule = null;
-    if (this.#checkedId !== undefined) this.assertSameOrigin(this.#checkedId, this.#session);
+    if (this.#checkedId !== undefined) this.checkOrigin(this.#checkedId, this.#session);
     if (this.#session !== null) this.checkToken(this.#session);
   }
 
@@ -50,13 +50,13 @@ export class CsrfCheck {
    *
    * @throws SessionCsrfError
    */
-  beforeRead(sessionId: SessionId): void {
-    this.#checkOrigin(sessionId, null, true);
+  checkOriginBeforeRead(sessionId: SessionId): void {
+    this.#makeOriginCheck(sessionId, null, true);
   }
 
-  /** Makes a check that `beforeRead()` could not finish. @param session `null`: there is none @throws SessionCsrfError */
-  afterRead(session: Session | null): void {
-    if (this.#awaitsSession && this.#checkedId !== undefined) this.assertSameOrigin(this.#checkedId, session);
+  /** Makes a check that `checkOriginBeforeRead()` could not finish. @param session `null`: there is none @throws SessionCsrfError */
+  checkOriginAfterRead(session: Session | null): void {
+    if (this.#awaitsSession && this.#checkedId !== undefined) this.checkOrigin(this.#checkedId, session);
   }
 
   /**
@@ -66,18 +66,18 @@ export class CsrfCheck {
    * @param session the same, if it is loaded
    * @throws SessionCsrfError
    */
-  assertSameOrigin(sessionId: SessionId | null, session: Session | null = null): void {
-    this.#checkOrigin(sessionId, session, false);
+  checkOrigin(sessionId: SessionId | null, session: Session | null = null): void {
+    this.#makeOriginCheck(sessionId, session, false);
   }
 
-  #checkOrigin(sessionId: SessionId | null, session: Session | null, mayWait: boolean): void {
+  #makeOriginCheck(sessionId: SessionId | null, session: Session | null, mayWait: boolean): void {
     this.#checkedId = sessionId;
     this.#originRefusal = null;
     this.#awaitsSession = false;
     if (!this.#applies) return;
     this.dependsOnOrigin = true;
     try {
-      this.csrf.assertAllowedOrigin(this.checked, sessionId, session);
+      this.csrf.checkOrigin(this.checked, sessionId, session);
     } catch (error) {
       const isWrongToken = error instanceof SessionCsrfError && error.code === 'CSRF_TOKEN_INVALID';
       if (mayWait && isWrongToken && this.csrf.hasWellFormedToken(this.checked.request)) {
@@ -90,7 +90,7 @@ export class CsrfCheck {
     }
   }
 
-  /** Compares the CSRF token of the request with `session`. The result is thrown by `assertToken()`, because a login needs no such token. */
+  /** Compares the CSRF token of the request with `session`. The result is thrown by `assertTokenPassed()`, because a login needs no such token. */
   checkToken(session: Session): void {
     this.#session = session;
     // A page cannot send one with a handshake.
@@ -99,7 +99,7 @@ export class CsrfCheck {
   }
 
   /** The same, at once, for a session of the cookie that is refused, so that only its id is known. @throws SessionCsrfError */
-  assertTokenOf(id: SessionId): void {
+  checkTokenOfRefused(id: SessionId): void {
     if (!this.#applies || this.checked.isHandshake) return;
     const refusal = this.csrf.refusalOfToken(this.checked.request, null, id);
     if (refusal === null) return;
@@ -112,8 +112,8 @@ export class CsrfCheck {
     return this.#tokenRefusal === null;
   }
 
-  /** @throws SessionCsrfError when the CSRF token of the request does not fit the session of the cookie */
-  assertToken(): void {
+  /** Throws the refusal that `checkToken()` has found. @throws SessionCsrfError */
+  assertTokenPassed(): void {
     if (this.#tokenRefusal === null) return;
     this.report(this.#tokenRefusal, this.#session?.sessionId ?? null);
     throw this.#tokenRefusal;
@@ -127,7 +127,7 @@ export class CsrfCheck {
   /** The same of all earlier checks, for a session that was handed out before them. @throws SessionCsrfError */
   assertPassed(): void {
     this.assertOriginPassed();
-    this.assertToken();
+    this.assertTokenPassed();
   }
 
   /** Called when the request has made another session than that of the cookie. */

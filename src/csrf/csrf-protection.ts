@@ -82,7 +82,7 @@ export class CsrfProtection {
    * @param session the same, if it is loaded; the token may be for another id that it has, or had a moment ago
    * @throws SessionCsrfError
    */
-  assertAllowedOrigin({ request, isHandshake }: CheckedRequest, id: SessionId | null, session: Session | null): void {
+  checkOrigin({ request, isHandshake }: CheckedRequest, id: SessionId | null, session: Session | null): void {
     const origin = originKindOf(request, this.#allowedOrigins);
     switch (origin) {
       case 'foreign':

@@ -98,7 +98,7 @@ export class RequestSession extends RequestWithSession implements CommittedReque
     if (token === null) return Promise.resolve(this.#withoutSession(refusal));
     try {
       // Before the read: a request that is refused costs no store call.
-      if (this.tokenIsInCookie && this.isAtRoute) this.#checkOrigin(token.verified);
+      if (this.tokenIsInCookie && this.isAtRoute) this.#checkOriginBeforeRead(token.verified);
     } catch (error) {
       if (error instanceof Error) return Promise.reject(error);
       throw error;
@@ -107,9 +107,9 @@ export class RequestSession extends RequestWithSession implements CommittedReque
   }
 
   /** @throws SessionCsrfError */
-  #checkOrigin({ sessionId }: VerifiedToken): void {
-    if (this.#services.store.keepsAliases) this.csrf.beforeRead(sessionId);
-    else this.csrf.assertSameOrigin(sessionId);
+  #checkOriginBeforeRead({ sessionId }: VerifiedToken): void {
+    if (this.#services.store.keepsAliases) this.csrf.checkOriginBeforeRead(sessionId);
+    else this.csrf.checkOrigin(sessionId);
   }
 
   protected findToken(): TokenSearch | Promise<TokenSearch> {
@@ -144,7 +144,7 @@ export class RequestSession extends RequestWithSession implements CommittedReque
   }
 
   #checked({ session, refusal }: LoadResult, refusalBefore: SessionError | null): this | Promise<this> {
-    this.csrfInUse?.afterRead(session ?? null);
+    this.csrfInUse?.checkOriginAfterRead(session ?? null);
     if (session === undefined) {
       this.sessionResponse.refused(refusal);
       return this.#withoutSession(refusalBefore ?? refusal);
@@ -255,7 +255,7 @@ export class RequestSession extends RequestWithSession implements CommittedReque
   /** A request that another site may have sent renews nothing. */
   async renewWithoutRoute(): Promise<void> {
     try {
-      this.beforeWrite();
+      this.assertMayWrite();
     } catch (error) {
       if (error instanceof SessionCsrfError) return;
       throw error;

@@ -111,7 +111,7 @@ export abstract class RequestWithSession extends KnownRequest implements Session
 
   /** The loaded session; null: there is none. @throws SessionCsrfError when the CSRF token of the request does not fit it */
   admitted(): Session | null {
-    this.csrfInUse?.assertToken();
+    this.csrfInUse?.assertTokenPassed();
     return this.livingSession;
   }
 
@@ -121,7 +121,7 @@ export abstract class RequestWithSession extends KnownRequest implements Session
    * @throws the exact reason why there is none, SessionCsrfError
    */
   required(): Session {
-    this.beforeWrite();
+    this.assertMayWrite();
     const session = this.livingSession;
     if (session !== null) return session;
     if (this.#session !== null) throw this.#refusal ?? new SessionNotFoundError();
@@ -153,14 +153,14 @@ export abstract class RequestWithSession extends KnownRequest implements Session
    *
    * @throws SessionCsrfError
    */
-  beforeWrite(): void {
+  assertMayWrite(): void {
     if (!this.tokenIsInCookie) return;
     if (!this.csrf.isMade) this.checkCsrf();
     this.csrf.assertPassed();
   }
 
   /** The same by the headers of the browser alone: a page that was opened before another login may log in. @throws SessionCsrfError */
-  beforeLogin(): void {
+  assertMayLogin(): void {
     if (this.csrfInUse?.isMade !== true) this.checkCsrf();
     this.csrfInUse?.assertOriginPassed();
   }
@@ -170,7 +170,7 @@ export abstract class RequestWithSession extends KnownRequest implements Session
     const { token } = this.search;
     if (token?.source !== 'cookie') return;
     if (this.#session !== null) this.csrf.checkToken(this.#session);
-    this.csrf.assertSameOrigin(token.verified.sessionId, this.#session);
+    this.csrf.checkOrigin(token.verified.sessionId, this.#session);
   }
 
   /** Tasks that exchange the session wait for one another: of two logins at once, the second replaces the session of the first. */
@@ -240,6 +240,10 @@ export abstract class RequestWithSession extends KnownRequest implements Session
   }
 
   // What the session asks its listener, or notifies it of
+
+  beforeWrite(): void {
+    this.assertMayWrite();
+  }
 
   accessed(): void {
     if (this.gate === null || this.gate.hasBegun) this.lateChanges.expect();

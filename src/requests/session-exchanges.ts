@@ -48,7 +48,7 @@ export class SessionExchanges {
     // Before it is merged: a key named __proto__, as a body may have, would become the prototype.
     this.issuer.assertData(data);
     await request.load();
-    request.beforeWrite();
+    request.assertMayWrite();
     const session = request.admitted();
     if (session !== null) {
       Object.assign(session.data, data);
@@ -74,7 +74,7 @@ export class SessionExchanges {
   ): Promise<LoginResult> {
     this.#assertOffered(requested);
     await request.load();
-    request.beforeLogin();
+    request.assertMayLogin();
     const previous = request.livingSession;
     const transport = this.#transportFor(request, requested);
     const client = this.#clientOf(request);
@@ -92,7 +92,7 @@ export class SessionExchanges {
 
   async #logout(request: RequestSession): Promise<boolean> {
     await request.load();
-    request.beforeWrite();
+    request.assertMayWrite();
     const { session } = request;
     if (session !== null) {
       const hasEnded = await this.endings.end(session, LOGOUT, request.budget);
@@ -101,13 +101,14 @@ export class SessionExchanges {
     }
     const { token, rivalIds } = request.search;
     if (token !== null) {
-      if (request.tokenIsInCookie && request.refusedId !== null) request.csrf.assertTokenOf(token.verified.sessionId);
+      if (request.tokenIsInCookie && request.refusedId !== null)
+        request.csrf.checkTokenOfRefused(token.verified.sessionId);
       const hasEnded = await this.#endRefused(request, LOGOUT);
       if (hasEnded) request.sessionResponse.ended();
       return hasEnded;
     }
     if (rivalIds === null) return false;
-    request.csrf.assertSameOrigin(null);
+    request.csrf.checkOrigin(null);
     const count = await this.#endRivals(request, LOGOUT);
     request.sessionResponse.ended();
     return count > 0;
@@ -119,7 +120,7 @@ export class SessionExchanges {
   }
 
   async #regenerate(request: RequestSession, session: Session, regeneration: Regeneration): Promise<LoginResult> {
-    request.beforeWrite();
+    request.assertMayWrite();
     const transport = request.transportFor(undefined);
     return request.adopt(await this.logins.regenerate(session, request.budget, regeneration), transport, 'regenerated');
   }
@@ -166,7 +167,7 @@ export class SessionExchanges {
 
   async #reauthenticate(request: RequestSession, provenBy: readonly string[]): Promise<LoginResult> {
     await request.load();
-    request.beforeWrite();
+    request.assertMayWrite();
     const session = request.admitted();
     if (session === null || session.isAnonymous) throw withoutUserError();
     return this.#regenerate(request, session, {
@@ -213,7 +214,7 @@ export class SessionExchanges {
   #transportFor(request: RequestSession, requested: TokenSource | undefined): TokenSource {
     const transport = request.transportFor(requested);
     const { token, rivalIds } = request.search;
-    if (token === null && (transport === 'cookie' || rivalIds !== null)) request.csrf.assertSameOrigin(null);
+    if (token === null && (transport === 'cookie' || rivalIds !== null)) request.csrf.checkOrigin(null);
     return transport;
   }
 
