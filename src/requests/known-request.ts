@@ -26,13 +26,13 @@ import { identityOf } from '../sessions/session-binding.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import type { Connection } from './connection.js';
 import type { SessionResponse } from './session-response.js';
-import type { SessionResponses } from './session-responses.js';
+import type { SessionResponseWriter } from './session-responses.js';
 import { NO_TOKEN, type TokenSearch } from './token-finder.js';
 
 /** What a {@link KnownRequest} works with. */
 export interface KnownRequestServices {
   readonly csrf: CsrfProtection;
-  readonly responses: SessionResponses;
+  readonly responseWriter: SessionResponseWriter;
   readonly rejections: SessionRejections;
 }
 
@@ -172,7 +172,7 @@ export abstract class KnownRequest implements CheckedRequest {
 
   /** What the response says about the session. A session that is only read needs none. */
   get sessionResponse(): SessionResponse {
-    return (this.#sessionResponse ??= this.#services.responses.create(this, this.#search));
+    return (this.#sessionResponse ??= this.#services.responseWriter.newResponse(this, this.#search));
   }
 
   /** The same, if it says anything. */
@@ -187,7 +187,7 @@ export abstract class KnownRequest implements CheckedRequest {
    */
   varyAlone(status: number): Vary | null {
     if (this.#sessionResponse !== undefined) return null;
-    const vary = this.#services.responses.varyAlone(rawRequestOf(this.#request), status, this.#dependsOnOrigin);
+    const vary = this.#services.responseWriter.varyAlone(rawRequestOf(this.#request), status, this.#dependsOnOrigin);
     if (vary !== null) this.#headersAreWritten = true;
     return vary;
   }
@@ -195,7 +195,7 @@ export abstract class KnownRequest implements CheckedRequest {
   writeHeaders(response: ServerResponse): void {
     this.#headersAreWritten = true;
     const request = rawRequestOf(this.#request);
-    this.#services.responses.write(request, response, this.#sessionResponse ?? null, this.#dependsOnOrigin);
+    this.#services.responseWriter.write(request, response, this.#sessionResponse ?? null, this.#dependsOnOrigin);
   }
 
   get #dependsOnOrigin(): boolean {
@@ -211,7 +211,7 @@ export abstract class KnownRequest implements CheckedRequest {
   transportFor(requested: TokenSource | undefined): TokenSource {
     if (!this.hasResponse) return withoutCookie(requested);
     if (this.#gate === null && !this.#headersAreWritten) throw responseUnknownError();
-    const transport = requested ?? this.#transport ?? this.#services.responses.transports.preferred;
+    const transport = requested ?? this.#transport ?? this.#services.responseWriter.transports.preferred;
     if (transport !== 'cookie' || !(this.#headersAreWritten || this.isLate)) return transport;
     throw new SessionUsageError(
       'The response has begun, so no cookie can be sent with it: call this before, or use another transport.',

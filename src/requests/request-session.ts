@@ -138,7 +138,7 @@ export class RequestSession extends RequestWithSession implements CommittedReque
       const error = this.#services.loader.refuseToken(fault, this.client);
       if (isIgnored === true) continue;
       first ??= error;
-      this.sessionResponse.refused(error, source);
+      this.sessionResponse.clearCookieFor(error, source);
     }
     return first;
   }
@@ -146,7 +146,7 @@ export class RequestSession extends RequestWithSession implements CommittedReque
   #checked({ session, refusal }: LoadResult, refusalBefore: SessionError | null): this | Promise<this> {
     this.csrfInUse?.checkOriginAfterRead(session ?? null);
     if (session === undefined) {
-      this.sessionResponse.refused(refusal);
+      this.sessionResponse.clearCookieFor(refusal);
       return this.#withoutSession(refusalBefore ?? refusal);
     }
     this.setSession(session);

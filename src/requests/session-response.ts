@@ -97,9 +97,9 @@ export class SessionResponse {
     this.#forbidsCaching = true;
   }
 
-  /** A token in `source` is refused. */
-  refused(error: SessionError, source: TokenSource | null = this.#transport): void {
-    if (source === 'cookie' && this.#clearsCookieFor(error)) this.#cookieIsDead = true;
+  /** Called for a token that is refused. Its cookie is cleared, if it may be. @param source where the token was found */
+  clearCookieFor(refusal: SessionError, source: TokenSource | null = this.#transport): void {
+    if (source === 'cookie' && this.#mayClearCookieFor(refusal)) this.#cookieIsDead = true;
   }
 
   /**
@@ -107,9 +107,9 @@ export class SessionResponse {
    * session that is gone: a login may have ended it a moment ago, and the browser may have the new cookie by now. The same holds for
    * several cookies. The next navigation clears a dead one.
    */
-  #clearsCookieFor(error: SessionError): boolean {
-    if (error instanceof SessionSecurityError) return false;
-    if (!(error instanceof SessionNotFoundError) && !this.search.hasSeveralCookies) return true;
+  #mayClearCookieFor(refusal: SessionError): boolean {
+    if (refusal instanceof SessionSecurityError) return false;
+    if (!(refusal instanceof SessionNotFoundError) && !this.search.hasSeveralCookies) return true;
     return !isBackground(rawRequestOf(this.owner.request));
   }
 

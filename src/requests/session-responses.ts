@@ -22,7 +22,7 @@ export const RETRY_AFTER_S = 1;
 
 /** Writes the headers of the session into each response whose request has asked for it. */
 @Injectable()
-export class SessionResponses implements SessionResponseServices {
+export class SessionResponseWriter implements SessionResponseServices {
   readonly #plainHttp: PlainHttpNotice;
   readonly #crossSite: CrossSiteNotice;
 
@@ -38,7 +38,7 @@ export class SessionResponses implements SessionResponseServices {
     this.#crossSite = new CrossSiteNotice(logger);
   }
 
-  create(owner: { readonly request: PlatformRequest }, search: TokenSearch): SessionResponse {
+  newResponse(owner: { readonly request: PlatformRequest }, search: TokenSearch): SessionResponse {
     return new SessionResponse(this, owner, search);
   }
 
