@@ -36,13 +36,13 @@ export class RequestLog {
     this.#failure(route, error, `The response to ${route} was replaced, because the session could not be stored`);
   }
 
-  /** The handler had failed already, and its response went out. */
-  notStored(route: string, error: unknown, handlerFailure: string): void {
-    this.#failure(
-      route,
-      error,
-      `${route} failed (${handlerFailure}), and its changes of the session could not be stored`,
-    );
+  /**
+   * The client is not told that its changes were not stored: it gets the error of the application, or no response waits for them.
+   *
+   * @param reason which of these
+   */
+  notStored(route: string, error: unknown, reason: string): void {
+    this.#failure(route, error, `${route}: its changes of the session could not be stored (${reason})`);
   }
 
   /**

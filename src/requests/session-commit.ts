@@ -130,7 +130,7 @@ export class SessionCommit implements GateOwner {
     try {
       await this.commitChanges();
     } catch (commitError) {
-      log.notStored(this.request.route, commitError, nameOf(error));
+      log.notStored(this.request.route, commitError, `the handler threw ${nameOf(error)}`);
     }
   }
 
@@ -186,7 +186,7 @@ export class SessionCommit implements GateOwner {
     try {
       await this.commitChanges();
     } catch (error) {
-      this.services.log.notStored(this.request.route, error, 'nothing was sent');
+      this.services.log.notStored(this.request.route, error, 'no response waits for them');
     }
   }
 
@@ -218,7 +218,7 @@ export class SessionCommit implements GateOwner {
   replacement(error: unknown, status: number): ReplacementResponse | null {
     const { log } = this.services;
     if (status >= FIRST_ERROR_STATUS) {
-      log.notStored(this.request.route, error, `response ${status}`);
+      log.notStored(this.request.route, error, `the response is ${status}`);
       return null;
     }
     log.replaced(this.request.route, error);

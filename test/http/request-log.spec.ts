@@ -171,7 +171,9 @@ describe.each(PLATFORMS)('what requests leave in the log on %s', (platform) => {
     expect(await response.json()).toMatchObject({ message });
     const failure = route === 'bug' ? 'TypeError' : '409';
     expect(log.of('error')).toContainEqual(
-      expect.stringMatching(new RegExp(`GET /api/reset/${route}/:secret failed \\(.*${failure}.*could not be stored`)),
+      expect.stringMatching(
+        new RegExp(`GET /api/reset/${route}/:secret: .* could not be stored \\(.*${failure}.*\\): `),
+      ),
     );
     if (route === 'bug') expect(log.all.join('\n')).toContain('a bug of the application');
   });
