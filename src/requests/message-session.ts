@@ -104,9 +104,9 @@ export class MessageSession extends RequestSession {
   }
 
   /** What ends the session of the connection may give it another one. */
-  override exchange<T>(task: () => Promise<T>): Promise<T> {
+  override queueExchange<T>(task: () => Promise<T>): Promise<T> {
     const { end } = this.#connection;
-    return end === undefined ? super.exchange(task) : end.during(() => super.exchange(task));
+    return end === undefined ? super.queueExchange(task) : end.during(() => super.queueExchange(task));
   }
 
   override ended(session: Session): void {

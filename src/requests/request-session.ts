@@ -271,11 +271,11 @@ export class RequestSession extends RequestWithSession implements CommittedReque
 
   /** Behind a login that is under way, after which there is nothing to rotate. */
   rotate(): Promise<void> {
-    return this.exchange(() => this.rotateInTurn());
+    return this.queueExchange(() => this.rotateNow());
   }
 
-  /** The same within an exchange. Does nothing if it is not due. */
-  async rotateInTurn(): Promise<void> {
+  /** The same within an exchange, which has waited for those before it. Does nothing if it is not due. */
+  async rotateNow(): Promise<void> {
     const session = this.needsRotation ? this.livingSession : null;
     if (session === null) return;
     this.rotatesAtHead = false;

@@ -174,7 +174,7 @@ export abstract class RequestWithSession extends KnownRequest implements Session
   }
 
   /** Tasks that exchange the session wait for one another: of two logins at once, the second replaces the session of the first. */
-  exchange<T>(task: () => Promise<T>): Promise<T> {
+  queueExchange<T>(task: () => Promise<T>): Promise<T> {
     const isLate = this.gate?.hasBegun === true;
     const run = (): Promise<T> => {
       this.isLate = isLate;

@@ -40,7 +40,7 @@ export class SessionExchanges {
 
   /** Makes an anonymous session, or returns the one that is there, with `data` in it. */
   start(request: RequestSession, options: StartOptions): Promise<LoginResult> {
-    return request.exchange(() => this.#start(request, options));
+    return request.queueExchange(() => this.#start(request, options));
   }
 
   async #start(request: RequestSession, { data = {}, transport: requested }: StartOptions): Promise<LoginResult> {
@@ -53,7 +53,7 @@ export class SessionExchanges {
     if (session !== null) {
       Object.assign(session.data, data);
       // The caller gets the token, and one of the old id would soon be dead. The token of a cookie is not returned.
-      if (!request.tokenIsInCookie) await request.rotateInTurn();
+      if (!request.tokenIsInCookie) await request.rotateNow();
       return request.sessionResponse.resultFor(session);
     }
     const transport = this.#transportFor(request, requested);
@@ -64,7 +64,7 @@ export class SessionExchanges {
 
   /** Exchanges the session of the request, if there is one, for one of `user`. */
   login(request: RequestSession, user: NewSessionUser, options: LoginOptions): Promise<LoginResult> {
-    return request.exchange(() => this.#login(request, user, options));
+    return request.queueExchange(() => this.#login(request, user, options));
   }
 
   async #login(
@@ -87,7 +87,7 @@ export class SessionExchanges {
 
   /** Ends the session of the request, also one that is refused to its client. False: there was none. */
   logout(request: RequestSession): Promise<boolean> {
-    return request.exchange(() => this.#logout(request));
+    return request.queueExchange(() => this.#logout(request));
   }
 
   async #logout(request: RequestSession): Promise<boolean> {
@@ -116,7 +116,7 @@ export class SessionExchanges {
 
   /** Gives the session of the request a new id, and the client its token. */
   regenerate(request: RequestSession, session: Session, regeneration: Regeneration): Promise<LoginResult> {
-    return request.exchange(() => this.#regenerate(request, session, regeneration));
+    return request.queueExchange(() => this.#regenerate(request, session, regeneration));
   }
 
   async #regenerate(request: RequestSession, session: Session, regeneration: Regeneration): Promise<LoginResult> {
@@ -127,7 +127,7 @@ export class SessionExchanges {
 
   /** Gives the session of the request a new id, and then ends all others of its user. */
   credentialsChanged(request: RequestSession): Promise<CredentialsChange> {
-    return request.exchange(() => this.#credentialsChanged(request));
+    return request.queueExchange(() => this.#credentialsChanged(request));
   }
 
   async #credentialsChanged(request: RequestSession): Promise<CredentialsChange> {
@@ -162,7 +162,7 @@ export class SessionExchanges {
 
   /** Notes that the user of the session has proved their identity, under a new id. */
   reauthenticate(request: RequestSession, { methods }: ProofOptions): Promise<LoginResult> {
-    return request.exchange(() => this.#reauthenticate(request, authMethodsOf(methods)));
+    return request.queueExchange(() => this.#reauthenticate(request, authMethodsOf(methods)));
   }
 
   async #reauthenticate(request: RequestSession, provenBy: readonly string[]): Promise<LoginResult> {
