@@ -24,7 +24,7 @@ export class RequestServices implements MessageSessionServices {
     readonly finder: TokenFinder,
     readonly loader: SessionLoader,
     readonly store: SessionStore,
-    readonly renewal: RequestRenewal,
+    readonly requestRenewal: RequestRenewal,
     readonly csrf: CsrfProtection,
     readonly writer: SessionWriter,
     readonly endings: SessionEndings,

@@ -20,7 +20,7 @@ import type { TokenFinder, TokenSearch } from './token-finder.js';
 export interface RequestSessionServices extends RequestWithSessionServices, CommitServices {
   readonly finder: TokenFinder;
   readonly loader: SessionLoader;
-  readonly renewal: RequestRenewal;
+  readonly requestRenewal: RequestRenewal;
 }
 
 /**
@@ -201,7 +201,7 @@ export class RequestSession extends RequestWithSession implements CommittedReque
     if (this.tokenIsInCookie) this.csrf.checkToken(session);
     // A request that the CSRF check refuses renews nothing. Nor does one whose response has begun, which would have to wait for it.
     const renews = this.csrfInUse?.admitsSession !== false && this.gate?.hasBegun !== true;
-    const renewal = renews ? this.#services.renewal.renew(this, session) : null;
+    const renewal = renews ? this.#services.requestRenewal.renew(this, session) : null;
     return renewal === null ? this.#ready() : renewal.then(() => this.#ready());
   }
 
@@ -231,12 +231,12 @@ export class RequestSession extends RequestWithSession implements CommittedReque
   }
 
   isPassive(): boolean {
-    return this.#services.renewal.isPassive(this);
+    return this.#services.requestRenewal.isPassive(this);
   }
 
   /** Called after the lifetime of `session` was changed. */
   async lifetimeChanged(session: Session): Promise<void> {
-    if (session === this.livingSession) await this.#services.renewal.lifetimeChanged(this, session);
+    if (session === this.livingSession) await this.#services.requestRenewal.lifetimeChanged(this, session);
   }
 
   // 4. Commit, and 5. Headers
@@ -249,7 +249,7 @@ export class RequestSession extends RequestWithSession implements CommittedReque
   /** Whether the session was used and no route has admitted it, so that its renewal is still due. */
   get needsRenewal(): boolean {
     const session = this.livingSession;
-    return this.context === null && session !== null && this.#services.renewal.isDue(this, session);
+    return this.context === null && session !== null && this.#services.requestRenewal.isDue(this, session);
   }
 
   /** A request that another site may have sent renews nothing. */
@@ -260,7 +260,7 @@ export class RequestSession extends RequestWithSession implements CommittedReque
       if (error instanceof SessionCsrfError) return;
       throw error;
     }
-    if (this.livingSession !== null) await this.#services.renewal.renew(this, this.livingSession);
+    if (this.livingSession !== null) await this.#services.requestRenewal.renew(this, this.livingSession);
   }
 
   /** Whether the session is to get a new id now. Not if the client has gone: it would get no token. */
@@ -279,6 +279,6 @@ export class RequestSession extends RequestWithSession implements CommittedReque
     const session = this.needsRotation ? this.livingSession : null;
     if (session === null) return;
     this.rotatesAtHead = false;
-    await this.#services.renewal.rotate(this, session);
+    await this.#services.requestRenewal.rotate(this, session);
   }
 }
