@@ -5,7 +5,7 @@ import { GraphqlSessionError } from './contexts/graphql-error.js';
 import { rpcExceptionOf, sendException } from './contexts/message-error.js';
 import { SessionError } from './errors/session-error.js';
 import { SessionBackendError } from './errors/session-errors.js';
-import { RETRY_AFTER_S } from './requests/session-responses.js';
+import { RETRY_AFTER_S } from './requests/session-response-writer.js';
 
 /**
  * Gives our errors the form of their context. Filters of the application come before this one.

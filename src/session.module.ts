@@ -28,7 +28,7 @@ import { RequestLog } from './requests/request-log.js';
 import { RequestSessions } from './requests/request-sessions.js';
 import { RequestServices } from './requests/request-services.js';
 import { SessionExchanges } from './requests/session-exchanges.js';
-import { SessionResponseWriter } from './requests/session-responses.js';
+import { SessionResponseWriter } from './requests/session-response-writer.js';
 import { TokenFinder } from './requests/token-finder.js';
 import { assertNoConflict } from './session.module-conflict.js';
 import { MODULE_OPTIONS_TOKEN, SessionModuleClass, type SessionModuleOptions } from './session.module-definition.js';

@@ -7,7 +7,7 @@ import { SessionBackendError } from '../errors/session-errors.js';
 import { PrivateSlot } from '../http/private-slot.js';
 import { INTERNAL_ERROR } from '../http/response-gate.js';
 import { RequestSessions } from './request-sessions.js';
-import { RETRY_AFTER_S } from './session-responses.js';
+import { RETRY_AFTER_S } from './session-response-writer.js';
 
 const SERVICE_UNAVAILABLE = 503;
 

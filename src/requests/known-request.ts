@@ -26,7 +26,7 @@ import { identityOf } from '../sessions/session-binding.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import type { Connection } from './connection.js';
 import type { SessionResponse } from './session-response.js';
-import type { SessionResponseWriter } from './session-responses.js';
+import type { SessionResponseWriter } from './session-response-writer.js';
 import { NO_TOKEN, type TokenSearch } from './token-finder.js';
 
 /** What a {@link KnownRequest} works with. */

@@ -12,7 +12,7 @@ import { SessionStore } from '../store/session-store.js';
 import type { MessageSessionServices } from './message-session.js';
 import { RequestLog } from './request-log.js';
 import { RequestRenewal } from './request-renewal.js';
-import { SessionResponseWriter } from './session-responses.js';
+import { SessionResponseWriter } from './session-response-writer.js';
 import { TokenFinder } from './token-finder.js';
 
 /** What the sessions of requests and messages are made with. Each of their parts names what it needs of it. */
