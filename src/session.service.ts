@@ -106,7 +106,7 @@ export class SessionService {
   /**
    * Makes a session outside of a request, or for a client to which you send the token yourself. In a handler `login()` and `start()` are shorter.
    *
-   * @throws SessionDataError, SessionUsageError
+   * @throws SessionDataError, SessionUsageError; SessionConflictError `SESSION_LIMIT` when the limit of the user rejects it
    */
   createSession(options: CreateSessionOptions = {}): Promise<IssuedSession> {
     return this.#logMisuse(() => this.#create(optionsOf(options)));
@@ -122,7 +122,7 @@ export class SessionService {
   }
 
   /**
-   * The living session that `token` opens. One read, no write.
+   * The living session that `token` opens. One read, and one more for each newer id; no write, unless `onReuse` ends it.
    *
    * @param client what the bindings, if any are on, compare
    * @throws SessionTokenError, SessionNotFoundError, SessionInvalidError, SessionSecurityError; SessionUsageError when `client` is wrong
@@ -327,7 +327,7 @@ export class SessionService {
    * With the cookie transport the returned `token` is null, so that no body can leak it, and `csrfToken` is for the pages of the session.
    *
    * @param request the request, or the `ExecutionContext` of a guard or interceptor
-   * @throws SessionConflictError when two logins exchange one session at once, SessionDataError, SessionUsageError
+   * @throws SessionConflictError when two logins exchange one session at once, or `SESSION_LIMIT`; SessionDataError, SessionUsageError
    * @throws SessionCsrfError when the token is to go in a cookie, and another site may have sent the request (login CSRF)
    */
   async login(

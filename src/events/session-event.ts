@@ -2,8 +2,9 @@ import type { SessionErrorCode } from '../errors/session-error.js';
 import type { TokenSource } from '../options/session-options.js';
 
 /**
- * The call that led to an event: `createSession()` is `created`, `reauthenticate()` is `reauthenticated`, the others go by their own names. Two have no call: `rotated` is the option
- * `rotateEvery`, `reused` a late use of an old id.
+ * The call that led to an event: `createSession()` (`created`), `regenerateSessionId()` (`regenerated`), `reauthenticate()`, `deleteSession()`
+ * (`deleted`), `deleteUserSessions()` (`logout-everywhere`), `invalidateSession()`, `updateUserSessions()` (`user-updated`), `credentialsChanged()`,
+ * `start()`, `login()`, `logout()`. Two have no call: `rotated` is the option `rotateEvery`, `reused` a late use of an old id.
  */
 export type SessionCause =
   | 'created'

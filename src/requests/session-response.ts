@@ -178,7 +178,7 @@ export class SessionResponse {
   }
 
   /**
-   * What `login()`, `start()` and `regenerateSessionId()` return for the client's session.
+   * What `login()`, `start()`, `regenerateSessionId()` and `reauthenticate()` return for the client's session.
    *
    * A token that goes in a cookie is not for scripts, and so not for a body (ASVS 3.3.4).
    */

@@ -185,7 +185,7 @@ export class SessionLogin {
     const { inserted } = exchanged;
     const { id: sessionId } = inserted.stored.record;
     this.events.emit({ type: 'regenerated', sessionId, previousSessionId, userId, ...origin });
-    this.watches.hasNewId(previousSessionId, inserted.stored);
+    this.watches.idChanged(previousSessionId, inserted.stored);
     if (state.listener !== null) {
       state.continueAs(inserted.stored, pending);
       state.clientHasOldId = false;

@@ -6,7 +6,7 @@ export interface IssuedSession {
   readonly token: string;
 }
 
-/** The result of `login()`, `start()` and `regenerateSessionId()`. */
+/** The result of `login()`, `start()`, `regenerateSessionId()` and `reauthenticate()`. */
 export interface LoginResult {
   readonly session: Session;
   /** `null` if the client gets the token in a cookie, which no script can read. */

@@ -1,5 +1,4 @@
 import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
-import { AsyncResource } from 'node:async_hooks';
 import { setImmediate as eventLoopTurn } from 'node:timers/promises';
 
 import type { EndedSubscription } from '../backends/session-backend.interface.js';
@@ -7,6 +6,7 @@ import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { messageOf } from '../errors/message-of.js';
 import type { SessionError } from '../errors/session-error.js';
 import { SessionNotFoundError } from '../errors/session-errors.js';
+import { noRequest } from '../no-request.js';
 import { SessionOptions } from '../options/session-options.js';
 import { Outage } from '../outage.js';
 import { expiryOf, type StoredSession } from '../records/stored-session.js';
@@ -21,9 +21,6 @@ import { Watcher, WatchedSessions, type WatchedSession } from './watched-session
 
 /** Looked up by one call of the store. */
 const SESSIONS_AT_ONCE = 250;
-
-/** Made while this file is loaded, outside of any request: what runs later keeps no request alive. */
-const noRequest = new AsyncResource('SessionWatches');
 
 /** One watch of a session. */
 export interface Watch {
@@ -78,7 +75,7 @@ export class SessionWatches implements OnApplicationShutdown {
     this.#urgent.clear();
     this.#due.clear();
     // The backend closes what is open in any case.
-    void this.#rest();
+    void this.#unsubscribe();
   }
 
   /**
@@ -113,7 +110,7 @@ export class SessionWatches implements OnApplicationShutdown {
   }
 
   /** Called when this process has given a session a new id. */
-  hasNewId(formerId: string, stored: StoredSession): void {
+  idChanged(formerId: string, stored: StoredSession): void {
     const watched = this.#watched.get(formerId);
     if (watched === undefined) return;
     const { record, content } = stored;
@@ -150,7 +147,8 @@ export class SessionWatches implements OnApplicationShutdown {
 
   #lookAround(isRound: boolean): void {
     if (this.#watched.size === 0) {
-      void this.#rest();
+      // Here and not with the last watch: a single client that comes and goes would make and drop a connection each time.
+      void this.#unsubscribe();
       return;
     }
     const now = this.clock.now();
@@ -164,8 +162,8 @@ export class SessionWatches implements OnApplicationShutdown {
     this.#expires(earliest);
   }
 
-  /** Nothing is watched any more. A little later than that, so that a single client that comes and goes does not make and drop a connection each time. */
-  async #rest(): Promise<void> {
+  /** Never throws. */
+  async #unsubscribe(): Promise<void> {
     this.#timer.stop();
     const subscribing = this.#subscribing;
     this.#subscribing = undefined;
@@ -214,9 +212,9 @@ export class SessionWatches implements OnApplicationShutdown {
       try {
         await this.#subscribed(this.store.newBudget());
         await this.#lookForSuccessors(await this.#lookAt(part));
-        this.#sees();
+        this.#lookSucceeded();
       } catch (error) {
-        this.#isBlindBy(error, part);
+        this.#lookFailed(error, part);
       }
     }
     this.#isLooking = false;
@@ -270,7 +268,7 @@ export class SessionWatches implements OnApplicationShutdown {
   }
 
   /** Nothing is known, which is no end. */
-  #isBlindBy(error: unknown, part: readonly WatchedSession[]): void {
+  #lookFailed(error: unknown, part: readonly WatchedSession[]): void {
     for (const watched of part) this.#endIfExpired(watched);
     // A look at few may have met the one server that is down. Behind a full one the others are not tried: they come again in the next round.
     if (part.length === SESSIONS_AT_ONCE) this.#giveUp();
@@ -286,7 +284,7 @@ export class SessionWatches implements OnApplicationShutdown {
     this.#due.clear();
   }
 
-  #sees(): void {
+  #lookSucceeded(): void {
     if (this.#outage.succeeded()) this.#logger.log('The sessions of open connections can be looked up again.');
   }
 

@@ -1,10 +1,7 @@
-import { AsyncResource } from 'node:async_hooks';
+import { noRequest } from '../no-request.js';
 
 /** Several that expire within this time are looked at together. */
 const SHORTEST_PAUSE_MS = 50;
-
-/** Made while this file is loaded, outside of any request. A timer keeps the AsyncLocalStorage of its starter for as long as it runs. */
-const noRequest = new AsyncResource('SessionWatchTimer');
 
 /** The one timer of all watches: it fires in rounds, and earlier where a session expires. It does not keep the process alive. */
 export class WatchTimer {

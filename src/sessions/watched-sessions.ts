@@ -1,10 +1,6 @@
-import { AsyncResource } from 'node:async_hooks';
-
 import type { SessionError } from '../errors/session-error.js';
+import { noRequest } from '../no-request.js';
 import type { SessionId } from '../tokens/session-secret.js';
-
-/** Made while this file is loaded, outside of any request: a request that ends a session must not lend its context to those who watch it. */
-const noRequest = new AsyncResource('WatchedSessions');
 
 /** One who wants to know of the end of a session. */
 export class Watcher {
