@@ -19,6 +19,8 @@ export interface SessionRevision {
   /** Later than the stored one, as all times of a record. */
   readonly lastAccessed?: number;
   readonly expiresAt?: number;
+  /** Whether it is stored though the session becomes larger than `maxSessionBytes`. */
+  readonly ignoresSizeLimit?: boolean;
 }
 
 /**

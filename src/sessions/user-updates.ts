@@ -135,7 +135,9 @@ export class UserUpdates implements OnApplicationShutdown {
     let changes: readonly Change[] = [];
     const revise = (current: StoredSession) => {
       changes = this.#mayChange(current, changed, withPending) ? this.#changesBy(update, current) : [];
-      return changes.length === 0 ? null : { content: apply(current.content, changes) };
+      if (changes.length === 0) return null;
+      // The user may have filled the session up to the limit: a role must not stay because of that.
+      return { content: apply(current.content, changes), ignoresSizeLimit: true };
     };
     let stored: StoredSession | null;
     try {

@@ -404,7 +404,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
         // True only for the version that the caller knows. Another writer may have changed it since, and the last write wins.
         return isLatest ? stored : 'outdated';
       }
-      this.assertFits(next, stored.record);
+      if (revision.ignoresSizeLimit !== true) this.assertFits(next, stored.record);
       const ifVersion = stored.record.version;
       const outcome = await this.#calls.make(['replace', id], budget, isReplacement, () =>
         this.backend.replace(next, ifVersion),

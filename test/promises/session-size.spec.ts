@@ -1,10 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Logger } from '@nestjs/common';
-import { SessionDataError, type Session, type SessionId } from 'nestjs-sessionx';
+import { SessionDataError, type Session, type SessionId, type SessionUser } from 'nestjs-sessionx';
 
 import { rawStores } from '../support/raw-stores.js';
 import { startService, type ServiceUnderTest } from '../support/services.js';
 
+/** So short that a test waits for the second look of a change of users. */
+const OPTIONS = { backendTimeout: 400 };
 const DEFAULT_BYTES = 65_536;
 const TOO_LARGE = { name: 'SessionDataError', code: 'SESSION_TOO_LARGE', status: 413 };
 
@@ -23,8 +25,8 @@ describe.each(rawStores())('a session has a largest size, on $name', (store) => 
 
   beforeAll(async () => {
     await store.start();
-    service = await startService(store.another());
-    roomy = await startService(store.another(), { maxSessionBytes: 900_000 }, service.clock);
+    service = await startService(store.another(), OPTIONS);
+    roomy = await startService(store.another(), { ...OPTIONS, maxSessionBytes: 900_000 }, service.clock);
   });
 
   beforeEach(() => {
@@ -169,5 +171,37 @@ describe.each(rawStores())('a session has a largest size, on $name', (store) => 
     await oversized();
     expect(await sessions.listUserSessions('ann')).toHaveLength(1);
     expect(await sessions.deleteUserSessions('ann')).toBe(1);
+  });
+
+  it('but takes a change of its user that rights depend on, however full it is, and goes on at that size', async () => {
+    const { sessions } = service;
+    const user = { userId: 'ann', roles: ['admin'] };
+    const { session, token } = await sessions.createSession({ user, data: { fill: '' } });
+    session.data.fill = 'x'.repeat(DEFAULT_BYTES - (await bytesOf(session.sessionId)));
+    await sessions.updateSession(session);
+    const larger = await oversized({ fill: 'x'.repeat(100_000) });
+    const suspend = (of: SessionUser) => Object.assign(of, { roles: ['restricted'], suspended: true });
+    expect(await sessions.updateUserSessions('ann', suspend)).toBe(2);
+    expect((await sessions.getSession(larger.token)).user).toMatchObject({ roles: ['restricted'], suspended: true });
+    expect(await bytesOf(session.sessionId)).toBeGreaterThan(DEFAULT_BYTES);
+
+    const own = await sessions.getSession(token);
+    expect(own.user).toMatchObject({ roles: ['restricted'], suspended: true });
+    own.data.one = 1;
+    await expect(sessions.updateSession(own)).rejects.toMatchObject(TOO_LARGE);
+    delete own.data.one;
+    own.data.fill = (own.data.fill as string).replaceAll('x', 'y');
+    await sessions.updateSession(own);
+    service.clock.advanceSeconds(2_000);
+    await sessions.renewSession(token);
+    await sessions.setLifetime(own, { ttl: 5_000 });
+    const regenerated = await sessions.regenerateSessionId(await sessions.getSession(token), { grace: 10 });
+    const renamed = await sessions.getSession(regenerated.token!);
+    expect(renamed.user).toMatchObject({ roles: ['restricted'], suspended: true });
+    renamed.data.fill = 'z';
+    await sessions.updateSession(renamed);
+    expect(await bytesOf(renamed.sessionId)).toBeLessThan(1_000);
+
+    expect(await sessions.deleteUserSessions('ann')).toBe(2);
   });
 });
