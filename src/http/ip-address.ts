@@ -45,17 +45,6 @@ function canonicalIp(text: string): string | null {
   }
 }
 
-const LONGEST_SHOWN = 60;
-
-/** What is not an address, for a message: a client may have sent it, so it is shortened, and what is not plain ASCII is escaped. */
-export function shownAddress(text: string): string {
-  const shortened = text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}…` : text;
-  return JSON.stringify(shortened).replace(
-    /[^\x20-\x7e…]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-}
-
 /** Whether two normalised addresses lie in one network of the given prefix. An IPv4 and an IPv6 address never do. */
 export function inSameNetwork(
   a: string,

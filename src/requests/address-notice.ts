@@ -1,6 +1,7 @@
 import type { LoggerService } from '@nestjs/common';
 
-import { normaliseIp, shownAddress } from '../http/ip-address.js';
+import { quoted } from '../errors/quoted.js';
+import { normaliseIp } from '../http/ip-address.js';
 import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
 
 /** Says once, when a session is made, that the address which the framework names is not the client's. */
@@ -25,7 +26,7 @@ export class AddressNotice {
     if (this.#saidUnreadable || ip === undefined || ip === '' || normaliseIp(ip) !== null) return;
     this.#saidUnreadable = true;
     this.logger.warn(
-      `Sessions are stored without the address of the client, as ${shownAddress(ip)} is none: let the proxy in front write addresses, and 'trust proxy' (Express) or trustProxy (Fastify) name only proxies that do.`,
+      `Sessions are stored without the address of the client, as ${quoted(ip)} is none: let the proxy in front write addresses, and 'trust proxy' (Express) or trustProxy (Fastify) name only proxies that do.`,
     );
   }
 

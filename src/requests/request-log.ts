@@ -98,7 +98,7 @@ export class RequestLog {
   secondResponse(route: string, error: Error): void {
     this.#once.say(`second response ${route}`, () => {
       this.#logger.warn(
-        `${route}: the handler used its response after the end, to no effect (${error.message}). Return after the first response.`,
+        `${route}: the handler used its response after the end, to no effect (${messageOf(error)}). Return after the first response.`,
       );
     });
   }

@@ -1,5 +1,6 @@
 import { Injectable, Logger } from '@nestjs/common';
 
+import { quoted } from '../errors/quoted.js';
 import { SessionBackendError, SessionUsageError } from '../errors/session-errors.js';
 import type { RequestClient } from '../http/client-identity.js';
 import type { TokenSource } from '../options/session-options.js';
@@ -201,7 +202,10 @@ export class SessionExchanges {
   /** @throws SessionUsageError when the options do not name `transport` */
   #assertOffered(transport: TokenSource | undefined): void {
     if (transport === undefined || this.transports.has(transport)) return;
-    throw new SessionUsageError(`The session cannot be sent by '${transport}': add it to tokenSourcePriority.`);
+    // In spite of its type it may be what a client has sent.
+    const given: unknown = transport;
+    const what = typeof given === 'string' ? quoted(given) : `a value of the type ${typeof given}`;
+    throw new SessionUsageError(`The session cannot be sent by ${what}: add it to tokenSourcePriority.`);
   }
 
   /**

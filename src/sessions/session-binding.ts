@@ -1,9 +1,10 @@
 import { Injectable } from '@nestjs/common';
 
+import { quoted } from '../errors/quoted.js';
 import { SessionSecurityError, SessionUsageError } from '../errors/session-errors.js';
 import { SessionOptions } from '../options/session-options.js';
 import type { ClientIdentity, RequestClient } from '../http/client-identity.js';
-import { inSameNetwork, normaliseIp, shownAddress } from '../http/ip-address.js';
+import { inSameNetwork, normaliseIp } from '../http/ip-address.js';
 
 /** The identity of a client as it is stored in a session. */
 export interface StoredIdentity {
@@ -98,7 +99,7 @@ function passToCall(name: keyof ClientIdentity): string {
 /** @param howInCall for a client that no request describes */
 function howToProvideAddress({ ipAddress, hasGone }: RequestClient, howInCall: string): string {
   if (ipAddress) {
-    return `${shownAddress(ipAddress)} is not an IP address. Configure the proxy to forward the address of the client, and list in 'trust proxy' (Express) or trustProxy (Fastify) only proxies that do.`;
+    return `${quoted(ipAddress)} is not an IP address. Configure the proxy to forward the address of the client, and list in 'trust proxy' (Express) or trustProxy (Fastify) only proxies that do.`;
   }
   return hasGone === undefined ? `${howInCall}.` : 'let the server listen on a TCP port.';
 }

@@ -436,7 +436,7 @@ describe('Two microservices without HTTP, which have the same handlers', () => {
     ['no lifetime', 'returned a lifetime'],
     ['a response that is none', 'returned a response'],
     ['a connection that is none', 'returned a connection'],
-    ['an error', 'has thrown: Cannot read'],
+    ['an error', 'has thrown: "Cannot read'],
   ])('log what is wrong with a reader of %s, and tell clients nothing of it', async (read, fault) => {
     const logged = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
     const told = { status: 'error', code: 'INTERNAL_SERVER_ERROR', statusCode: 500, message: 'Internal Server Error' };

@@ -151,7 +151,7 @@ describe('the responses of an Express application', () => {
       const got = await exchange(app.url, { method: 'GET', path, headers });
       expect(got?.status ?? null).toBe(status);
       expect(log.of('error')).toEqual([
-        expect.stringContaining(`The response to GET ${path} could not be sent: a bug of a middleware`),
+        expect.stringContaining(`The response to GET ${path} could not be sent: "a bug of a middleware"`),
       ]);
       expect(await dataOf(app, token)).not.toEqual({});
     },

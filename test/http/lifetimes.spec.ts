@@ -568,7 +568,7 @@ describe.each(PLATFORMS)('a passive request, on %s', (platform) => {
       () => {
         throw new Error('no such header');
       },
-      'it threw: no such header',
+      'it threw: "no such header"',
     ],
     [
       'is async',

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import {
+  Body,
   ConflictException,
   Controller,
   Get,
@@ -23,7 +24,7 @@ import {
   SessionService,
   UseSession,
 } from 'nestjs-sessionx';
-import type { Session } from 'nestjs-sessionx';
+import type { Session, TokenSource } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
 
 import { PLATFORMS, startApp, type AppUnderTest } from '../support/apps.js';
@@ -31,6 +32,8 @@ import { BarrierBackend } from '../support/barrier-backend.js';
 import { LogLines } from '../support/log-lines.js';
 
 const SECRET = 'S3cr3t-of-a-link';
+/** What makes another line of one, or another text of it in a terminal. */
+const ODD = /[\p{Cc}\p{Cf}]/u;
 
 function change(session: Session): void {
   session.data.seen = Math.random();
@@ -74,6 +77,18 @@ class ResetController {
     const { session } = await this.sessions.login(request, { userId: 'eve' });
     change(session);
     throw new ConflictException('the own failure');
+  }
+
+  @Post('by')
+  async by(@Req() request: object, @Body() { transport }: { transport: TokenSource }): Promise<void> {
+    await this.sessions.start(request, { transport });
+  }
+
+  @UseSession()
+  @Post('echo')
+  echo(@OptionalSession() session: Session, @Body() { text }: { text: string }): never {
+    change(session);
+    throw new ConflictException(text);
   }
 
   /** An exception that is no error to the client. */
@@ -189,6 +204,38 @@ describe.each(PLATFORMS)('what requests leave in the log on %s', (platform) => {
     const stored = await app.fetch('/api/reset/login', { method: 'POST' });
     expect(stored.status).toBe(409);
     expect(stored.headers.get('x-session-token')).not.toBeNull();
+  });
+
+  it.each([
+    [
+      'one that is long, and has line breaks and escapes',
+      `x\n\u001b[31m\u202e${'y'.repeat(3000)}`,
+      'by "x\\n\\u001b[31m\\u202eyyy',
+    ],
+    ['a number', 7, 'by a value of the type number'],
+    ['an object that is no text', { toString: 1 }, 'by a value of the type object'],
+  ])('names a transport that a client has chosen on one short line: %s', async (_what, transport, shown) => {
+    const json = { 'content-type': 'application/json' };
+    const response = await app.fetch('/api/reset/by', {
+      method: 'POST',
+      headers: json,
+      body: JSON.stringify({ transport }),
+    });
+    expect([response.status, log.of('error').length]).toEqual([500, 1]);
+    expect(log.of('error')[0]).toContain(shown);
+    expect(log.of('error')[0]!.length).toBeLessThan(250);
+    expect(log.all.join('')).not.toMatch(ODD);
+  });
+
+  it('quotes the message of a handler that has failed, which may hold what a client has sent', async () => {
+    barrier.fail('replace');
+    const text = `x\n\u001b[31m\u202e${'y'.repeat(3000)}`;
+    const json = { ...headers, 'content-type': 'application/json' };
+    await app.fetch('/api/reset/echo', { method: 'POST', headers: json, body: JSON.stringify({ text }) });
+    const line = log.of('error').find((said) => said.includes('POST /api/reset/echo failed'))!;
+    expect(line).toContain('(ConflictException 409: "x\\n\\u001b[31m\\u202eyyy');
+    expect(line.length).toBeLessThan(700);
+    expect(line).not.toMatch(ODD);
   });
 
   it('replaces what looks like a success, also where the handler has thrown it', async () => {

@@ -389,7 +389,7 @@ describe('jose', () => {
       );
     }
     await expect(loadJose(() => Promise.reject(new SyntaxError('Unexpected token')))).rejects.toThrow(
-      'cannot be loaded (Unexpected token)',
+      'cannot be loaded ("Unexpected token")',
     );
   });
 });
