@@ -43,8 +43,8 @@ export class RequestRenewal {
   isDue(request: RenewedRequest, session: Session): boolean {
     const { token } = request.search;
     if (request.isRenewed || token === null || Session.stateOf(session).clientHasOldId) return false;
-    if (this.renewal.isDue(session, token.verified, request.tokenIsInCookie)) return true;
-    return this.#rotation?.isDue(session) === true && this.#mayRotate(request);
+    if (this.#rotation?.isDue(session) === true && request.gate !== null) return this.#hasReader(request);
+    return this.renewal.isDue(session, token.verified, request.tokenIsInCookie);
   }
 
   /**
@@ -65,7 +65,9 @@ export class RequestRenewal {
     // only now, because nearly no request renews anything.
     if (Session.stateOf(session).clientHasOldId || this.isPassive(request)) return null;
     request.isRenewed = true;
-    if (rotation !== null && this.#mayRotate(request)) {
+    if (rotation !== null && request.gate !== null) {
+      // A client chooses its headers: it must not keep the session alive under an old id by those that spare it the new one.
+      if (!this.#hasReader(request)) return null;
       request.rotatesAtHead = true;
       return this.renewal.renewExpiry(session, request.budget);
     }
@@ -92,10 +94,10 @@ export class RequestRenewal {
     if (text !== null) request.sessionResponse.renew(session, text);
   }
 
-  /** Not if the client may never see the new token, because it would be signed out when the grace is over. */
-  #mayRotate({ request, gate, tokenIsInCookie }: KnownRequest): boolean {
+  /** Whether the client sees a new token. If not, a new id would sign it out when the grace is over. */
+  #hasReader({ request, tokenIsInCookie }: KnownRequest): boolean {
     const isCrossSite = tokenIsInCookie && this.csrf.isCrossSite(request);
-    return gate !== null && hasReader(rawRequestOf(request), isCrossSite);
+    return hasReader(rawRequestOf(request), isCrossSite);
   }
 
   /** Gives the session its new id, and the client the token, if `renew()` has found that due. */

@@ -748,6 +748,21 @@ describe.each(PLATFORMS)('a new id with a grace, on %s', (platform) => {
       expect((await get('/me', old)).token).not.toBeNull();
     });
 
+    it.each([
+      ['HEAD', {}],
+      ['GET', { 'sec-purpose': 'prefetch' }],
+    ] as const)('%s %j renews the session until the new id is due, and not after that', async (method, headers) => {
+      await start({ ...ROTATION, sessionTtl: 1000, slidingThreshold: 0 });
+      const token = await signIn();
+      const status = async () => (await request(method, '/me', { [HEADER]: token, ...headers })).status;
+      app.clock.advanceSeconds(599);
+      expect(await status()).toBe(200);
+      app.clock.advanceSeconds(900);
+      expect(await status()).toBe(200);
+      app.clock.advanceSeconds(100);
+      expect(await status()).toBe(401);
+    });
+
     it('a background request of another site does not rotate the cookie', async () => {
       await start({ ...ROTATION, ...BY_COOKIE });
       const { token: old } = await signInByCookie();
