@@ -288,7 +288,7 @@ export class SessionService {
    * it ends after `ttl` seconds without use, and `absoluteTimeout` seconds from now in any case. What is left out stays. Within a request a
    * cookie that outlives the browser goes out anew. `session.expiresAt` shows the result.
    *
-   * No call makes a session last longer than `absoluteTimeout` of its class allows, counted from its creation.
+   * No `absoluteTimeout` makes a session last longer than that of its class in the options, counted from its creation.
    *
    * @param session its unstored changes stay, and are stored as usual
    * @param lifetime seconds; `absoluteTimeout: null` is no limit

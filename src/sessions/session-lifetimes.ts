@@ -47,8 +47,8 @@ interface LifetimeChange {
 }
 
 /**
- * Decides how long sessions last: by their class, which is anonymous, remembered or neither, and by the call. No call makes a session last
- * longer than `absoluteTimeout` of its class, and no `ttl` is cut silently by a limit that was set in another place.
+ * Decides how long sessions last: by their class, which is anonymous, remembered or neither, and by the call. No `absoluteTimeout` of a call makes
+ * a session last longer than that of its class, and no `ttl` is cut silently by a limit that was set in another place.
  */
 @Injectable()
 export class SessionLifetimes {
