@@ -48,6 +48,7 @@ export async function sessionMaker(layout: Layout, now: number): Promise<(index:
         idIssuedAt: lastAccessed,
         formerIds: [],
         lineage: null,
+        deadId: null,
       },
       userText: JSON.stringify(layout === 'anonymous' ? null : user(index)),
       data: { cart: [{ sku: `A-${index}`, quantity: 2 }], theme: 'dark', lastPage: `/articles/${index}` },

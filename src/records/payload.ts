@@ -66,12 +66,14 @@ export interface SessionMetadata {
   readonly formerIds: readonly FormerId[];
   /** The first id of a session that has got another one; null: it has its first id. */
   readonly lineage: string | null;
+  /** The id before its latest new id without a grace: no alias that is older leads to it. Null: there was none since its lineage began. */
+  readonly deadId: string | null;
 }
 
 /** `metadata` with some other values. A spread of those of a stored session would miss its getters. */
 export function withMetadata(metadata: SessionMetadata, changed: Partial<SessionMetadata>): SessionMetadata {
   const { createdAt, ttlMs, absoluteExpiresAt, ipAddress, userAgent } = metadata;
-  const { isRemembered, authenticatedAt, authMethods, idIssuedAt, formerIds, lineage } = metadata;
+  const { isRemembered, authenticatedAt, authMethods, idIssuedAt, formerIds, lineage, deadId } = metadata;
   return {
     createdAt,
     ttlMs,
@@ -84,6 +86,7 @@ export function withMetadata(metadata: SessionMetadata, changed: Partial<Session
     idIssuedAt,
     formerIds,
     lineage,
+    deadId,
     ...changed,
   };
 }
@@ -99,6 +102,7 @@ export type LoginMetadata = Pick<
   | 'idIssuedAt'
   | 'formerIds'
   | 'lineage'
+  | 'deadId'
 >;
 
 /** What a payload says. */
@@ -119,7 +123,7 @@ export interface SessionContent {
  * 2. the user, or `null`
  * 3. the client and the login: `{"ipAddress":…|null,"userAgent":…|null}`, with `"remembered":true`, `"authenticatedAt":…`,
  *    `"authMethods":[…]`, `"idIssuedAt":…` and `"formerIds":[{"id","until"}]` where they differ from `false`, from `createdAt` and from `[]`, and
- *    `"lineage"` where the session has got another id
+ *    `"lineage"` and `"deadId"` where the session has got another id, and one without a grace
  * 4. the flash messages, an array of `{"id","message","category","timestamp"}`
  * 5. the one-time values, an array of `{"name","value","expiresAt"}`
  * 6. the data, an object
@@ -149,7 +153,7 @@ function listText(list: readonly unknown[]): string {
 /** The third line, without what is the default. As a text: of an object, which each write would make, JSON takes twice as long. */
 function loginLine(metadata: SessionMetadata): string {
   const { createdAt, ipAddress, userAgent, isRemembered, authenticatedAt } = metadata;
-  const { authMethods, idIssuedAt, formerIds, lineage } = metadata;
+  const { authMethods, idIssuedAt, formerIds, lineage, deadId } = metadata;
   let line = `{"ipAddress":${JSON.stringify(ipAddress)},"userAgent":${JSON.stringify(userAgent)}`;
   if (isRemembered) line += ',"remembered":true';
   if (authenticatedAt !== null && authenticatedAt !== createdAt) line += `,"authenticatedAt":${authenticatedAt}`;
@@ -157,6 +161,7 @@ function loginLine(metadata: SessionMetadata): string {
   if (idIssuedAt !== createdAt) line += `,"idIssuedAt":${idIssuedAt}`;
   if (formerIds.length > 0) line += `,"formerIds":${JSON.stringify(formerIds)}`;
   if (lineage !== null) line += `,"lineage":${JSON.stringify(lineage)}`;
+  if (deadId !== null) line += `,"deadId":${JSON.stringify(deadId)}`;
   return `${line}}`;
 }
 

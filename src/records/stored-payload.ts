@@ -127,8 +127,8 @@ export class StoredPayload implements SessionContent {
     const line = this.#read(text, isLoginLine, 'its client is not ours');
     const { ipAddress, userAgent, remembered: isRemembered = false, authMethods = [], formerIds = [] } = line;
     const authenticatedAt = this.isAnonymous ? null : (line.authenticatedAt ?? this.metadata.createdAt);
-    const { idIssuedAt = this.metadata.createdAt, lineage = null } = line;
-    return { ipAddress, userAgent, isRemembered, authenticatedAt, authMethods, idIssuedAt, formerIds, lineage };
+    const { idIssuedAt = this.metadata.createdAt, lineage = null, deadId = null } = line;
+    return { ipAddress, userAgent, isRemembered, authenticatedAt, authMethods, idIssuedAt, formerIds, lineage, deadId };
   }
 
   get flash(): readonly StoredFlashMessage[] {
@@ -213,6 +213,10 @@ class StoredMetadata implements SessionMetadata {
   get lineage(): string | null {
     return this.#payload.readLogin().lineage;
   }
+
+  get deadId(): string | null {
+    return this.#payload.readLogin().deadId;
+  }
 }
 
 function endOfLine(payload: StoredText, from: number): number {
@@ -240,6 +244,7 @@ interface LoginLine extends Pick<LoginMetadata, 'ipAddress' | 'userAgent'> {
   readonly idIssuedAt?: number;
   readonly formerIds?: readonly FormerId[];
   readonly lineage?: string;
+  readonly deadId?: string;
 }
 
 function isLoginLine(parsed: unknown): parsed is LoginLine {
@@ -252,7 +257,8 @@ function isLoginLine(parsed: unknown): parsed is LoginLine {
     (parsed.authMethods === undefined || isStringArray(parsed.authMethods)) &&
     (parsed.idIssuedAt === undefined || isInstant(parsed.idIssuedAt)) &&
     (parsed.formerIds === undefined || isFormerIds(parsed.formerIds)) &&
-    (parsed.lineage === undefined || typeof parsed.lineage === 'string')
+    (parsed.lineage === undefined || typeof parsed.lineage === 'string') &&
+    (parsed.deadId === undefined || typeof parsed.deadId === 'string')
   );
 }
 

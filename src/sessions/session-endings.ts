@@ -11,6 +11,7 @@ import {
 import { sessionChannels, trace, type TraceEnd } from '../events/session-channels.js';
 import { SessionEvents } from '../events/session-events.js';
 import type { LoginMetadata } from '../records/payload.js';
+import type { StoredSession } from '../records/stored-session.js';
 import { SessionStore, unknownIfNewer } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
@@ -119,22 +120,29 @@ export class SessionEndings {
     budget: StoreBudget,
     { origin }: EndByIdOptions,
   ): Promise<boolean> {
-    const ended = await this.#peek(sessionId, budget);
-    const endedId = await this.store.aliases.end(sessionId, budget);
+    const found = await this.#peek(sessionId, budget);
+    const ended = found == null ? null : this.#endedOf(found);
+    const endedId = await this.store.aliases.end(sessionId, budget, found);
     if (endedId === null || ended?.wasAlive === false) return false;
     const known = origin ?? originOf(ending.cause, ended?.client ?? UNKNOWN_CLIENT);
     this.announce(endedId, ended?.userId ?? null, ending, known, sessionId);
     return true;
   }
 
-  /** Reads the session for the event, and whether it has ended already. If that fails, the event has fewer fields, and the session is ended anyway. */
-  async #peek(id: SessionId, budget: StoreBudget): Promise<EndedSession | null> {
+  /** Reads the session for the event, under its present id. If that fails, the event has fewer fields, and the session is ended anyway. */
+  async #peek(id: SessionId, budget: StoreBudget): Promise<StoredSession | null | undefined> {
+    return this.store.aliases.read(id, 'always', budget).catch(() => undefined);
+  }
+
+  /** @returns `null` if its content is damaged */
+  #endedOf(stored: StoredSession): EndedSession | null {
     try {
-      const stored = await this.store.aliases.read(id, 'always', budget);
-      if (stored === null) return null;
       const { content } = stored;
-      const wasAlive = this.store.isAlive(stored);
-      return { userId: content.user?.userId ?? null, client: content.readLogin(), wasAlive };
+      return {
+        userId: content.user?.userId ?? null,
+        client: content.readLogin(),
+        wasAlive: this.store.isAlive(stored),
+      };
     } catch {
       return null;
     }

@@ -145,6 +145,7 @@ export class SessionIssuer {
       idIssuedAt: createdAt,
       formerIds: [],
       lineage: null,
+      deadId: null,
     };
   }
 

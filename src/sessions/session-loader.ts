@@ -11,7 +11,6 @@ import { sessionChannels, trace } from '../events/session-channels.js';
 import { SessionRejections } from '../events/session-rejections.js';
 import type { ClientIdentity, RequestClient } from '../http/client-identity.js';
 import { expiryOf, type StoredSession } from '../records/stored-session.js';
-import type { FollowedAlias } from '../store/aliases.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf } from '../tokens/session-secret.js';
@@ -109,7 +108,7 @@ export class SessionLoader {
     from: ClientSource,
     budget: StoreBudget,
   ): Promise<LoadResult> {
-    const { stored, graceEndsAt } = await this.#followed(alias, budget);
+    const { stored, graceEndsAt } = await this.store.aliases.follow(alias, budget);
     if (stored !== null && this.store.isAlive(stored) && graceEndsAt <= this.factory.clock.now()) {
       await this.reuse.handle(stored, token.sessionId, from.client, budget);
       return this.#refused(idReplacedError(), token, from);
@@ -118,16 +117,6 @@ export class SessionLoader {
     if ('alias' in checked) return this.#refused(new SessionNotFoundError(), token, from);
     if (checked.session !== undefined) Session.stateOf(checked.session).clientHasOldId = true;
     return checked;
-  }
-
-  async #followed(alias: StoredSession, budget: StoreBudget): Promise<FollowedAlias> {
-    try {
-      return await this.store.aliases.follow(alias, budget);
-    } catch (error) {
-      // A damaged record is no session.
-      if (error instanceof SessionNotFoundError) return { stored: null, graceEndsAt: 0 };
-      throw error;
-    }
   }
 
   #checkStored(stored: StoredSession | null, token: VerifiedToken, from: ClientSource): CheckResult {

@@ -1,8 +1,9 @@
 import { Injectable } from '@nestjs/common';
 
-import type { SessionMetadata } from '../records/payload.js';
+import { lineageOf } from '../records/alias.js';
 import type { StoredSession } from '../records/stored-session.js';
-import { SessionBackendError, SessionNotFoundError } from '../errors/session-errors.js';
+import { SessionBackendError } from '../errors/session-errors.js';
+import type { ListOfUser } from '../store/aliases.js';
 import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf, type SessionId, type UserTag } from '../tokens/session-secret.js';
@@ -19,11 +20,6 @@ export interface ReadId extends KnownId {
   readonly stored: StoredSession | null;
 }
 
-/** What all ids of one session have in common: its first id. A login, a new proof of identity and changed credentials begin another one. */
-export function lineageOf(id: SessionId, { lineage }: Pick<SessionMetadata, 'lineage'>): string {
-  return lineage ?? id;
-}
-
 /** Finds a session that has got a new id since. */
 @Injectable()
 export class SessionSuccessors {
@@ -38,7 +34,7 @@ export class SessionSuccessors {
    */
   async successorOf(known: KnownId, budget: StoreBudget): Promise<StoredSession | null> {
     const stored = await this.store.read(known.id, budget);
-    return this.#successorOf({ ...known, stored }, (tag) => this.store.listByUser(tag, budget, true), budget);
+    return this.#successorOf({ ...known, stored }, this.#listOnce(budget), budget);
   }
 
   /**
@@ -48,34 +44,31 @@ export class SessionSuccessors {
    */
   async successorsOf(known: readonly ReadId[]): Promise<(StoredSession | 'unknown' | null)[]> {
     const budget = this.store.newBudget();
+    const listOf = this.#listOnce(budget);
+    return Promise.all(known.map((one) => this.#successorOf(one, listOf, budget).catch(unknownIfFailed)));
+  }
+
+  #listOnce(budget: StoreBudget): ListOfUser {
     const lists = new Map<UserTag, Promise<StoredSession[]>>();
-    const listOf = (tag: UserTag) => {
+    return (tag) => {
       const list = lists.get(tag) ?? this.store.listByUser(tag, budget, true);
       lists.set(tag, list);
       return list;
     };
-    return Promise.all(known.map((one) => this.#successorOf(one, listOf, budget).catch(unknownIfFailed)));
   }
 
   async #successorOf(
     { id, lineage, stored }: ReadId,
-    listOf: (tag: UserTag) => Promise<StoredSession[]>,
+    listOf: ListOfUser,
     budget: StoreBudget,
   ): Promise<StoredSession | null> {
-    const present = stored?.record.status === 'alias' ? await this.#followed(stored, budget) : stored;
+    const isAlias = stored?.record.status === 'alias';
+    const { stored: present } = isAlias
+      ? await this.store.aliases.follow(stored, budget, { follows: 'always', listOf })
+      : { stored };
     if (present !== null && this.store.isAlive(present)) return present;
     const list = await listOf(tagOf(id));
     return list.find((other) => this.#isOf(lineage, other)) ?? null;
-  }
-
-  async #followed(alias: StoredSession, budget: StoreBudget): Promise<StoredSession | null> {
-    try {
-      return (await this.store.aliases.follow(alias, budget)).stored;
-    } catch (error) {
-      // A damaged alias leads nowhere.
-      if (error instanceof SessionNotFoundError) return null;
-      throw error;
-    }
   }
 
   #isOf(lineage: string, session: StoredSession): boolean {

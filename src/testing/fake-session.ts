@@ -71,6 +71,7 @@ export function fakeSession({
     idIssuedAt: createdAt,
     formerIds: [],
     lineage: null,
+    deadId: null,
   };
   const record = {
     id,

@@ -69,6 +69,20 @@ class DoorController {
 
   @UseGuards(SessionGuard)
   @HttpCode(200)
+  @Post('proof')
+  async proof(@Req() request: object) {
+    return { token: (await this.sessions.reauthenticate(request)).token };
+  }
+
+  @UseGuards(SessionGuard)
+  @HttpCode(200)
+  @Post('password')
+  async password(@Req() request: object) {
+    return { token: (await this.sessions.credentialsChanged(request)).token };
+  }
+
+  @UseGuards(SessionGuard)
+  @HttpCode(200)
   @Post('invalidate')
   async invalidate(@CurrentSession() session: Session) {
     return { ended: await this.sessions.invalidateSession(session) };
@@ -168,6 +182,65 @@ describe.each(PLATFORMS)('a logout by a token whose session is refused, on %s', 
       expect((await client.get('/me', by(token))).status).toBe(401);
       expect(client.endings()).toEqual([{ id, reason: 'logout', userId: 'ann' }]);
       expect((await client.post('/logout', by(old))).body).toEqual({ ended: false });
+    });
+
+    /** `count` new ids, each with a grace. */
+    async function renewed(token: string, count: number): Promise<string> {
+      const sessions = client.app.app.get(SessionService);
+      let { session, latest } = {
+        session: await sessions.getSession(token, { userAgent: HOME['user-agent'] }),
+        latest: token,
+      };
+      for (let ids = 0; ids < count; ids++) {
+        const newer = await sessions.regenerateSessionId(session, { grace: 10 });
+        ({ session } = newer);
+        latest = newer.token!;
+      }
+      return latest;
+    }
+
+    it.each([
+      [0, 39],
+      [10, 11],
+    ])(
+      'by an id of a hundred ids ago, %d s after the last of them, takes %d calls, and so it does again',
+      async (seconds, calls) => {
+        const old = await signIn();
+        const token = await renewed(old, 100);
+        client.app.clock.advanceSeconds(seconds);
+        for (const ended of [true, false]) {
+          const before = client.barrier.total;
+          const logout = await client.post('/logout', by(old));
+          expect([logout.status, logout.body, client.barrier.total - before]).toEqual([200, { ended }, calls]);
+          expect((await client.get('/me', by(token))).status).toBe(401);
+        }
+        expect(client.endings()).toMatchObject([{ reason: 'logout', userId: 'ann' }]);
+        expect((await client.post('/login', by(old))).status).toBe(200);
+      },
+    );
+
+    it.each([0, 10])(
+      'a login by an id of forty ids ago ends the session, %d s after the last of them',
+      async (seconds) => {
+        const old = await signIn();
+        const token = await renewed(old, 40);
+        client.app.clock.advanceSeconds(seconds);
+        const before = client.barrier.total;
+        const login = await client.post('/login', by(old));
+        expect([login.status, login.body.data]).toEqual([200, {}]);
+        expect(client.barrier.total - before).toBeLessThan(50);
+        expect((await client.get('/me', by(token))).status).toBe(401);
+        expect((await client.get('/me', by(login.token!))).status).toBe(200);
+      },
+    );
+
+    it.each(['/login', '/proof', '/password'])('ends nothing by an id of before %s', async (path) => {
+      const old = await signIn();
+      const { token } = await client.post(path, by(await renewed(old, 5)));
+      const latest = await renewed(token!, 5);
+      client.app.clock.advanceSeconds(10);
+      expect((await client.post('/logout', by(old))).body).toEqual({ ended: false });
+      expect((await client.get('/me', by(latest))).status).toBe(200);
     });
 
     it('ends a session that is bound to another client', async () => {

@@ -151,6 +151,7 @@ const clients: [what: string, json: string][] = [
   ['with former ids that are none', client('"formerIds":[7]')],
   ['with a former id that fits for ever', client('"formerIds":[{"id":"x","until":1e300}]')],
   ['with a lineage that is a number', client('"lineage":7')],
+  ['with a dead id that is a number', client('"deadId":7')],
   ['that is a list', '[]'],
   ['that is no JSON', '{'],
 ];
@@ -324,6 +325,20 @@ describe.each(cases)('foreign and damaged records are no session, on $name', ({ 
       expect(await sessions.deleteUserSessions('ann')).toBe(1);
     },
   );
+
+  it('an alias whose content turns out not to be ours leads nowhere', async () => {
+    const { sessions } = service;
+    const { id, token } = await newSession();
+    const held = await sessions.getSession(token);
+    await sessions.regenerateSessionId(await sessions.getSession(token), { grace: 10 });
+    const alias = await store.read(id);
+    await store.write(id, resealed(alias.replace(/\{"successor":.*?\}/, '[]')));
+    expect(await store.read(id)).not.toBe(alias);
+    await expect(sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
+    expect(await sessions.deleteSession(id)).toBe(false);
+    expect(await sessions.deleteSession(held)).toBe(false);
+    expect(await sessions.deleteUserSessions('ann')).toBe(1);
+  });
 
   it('one of a newer schema is a 503, neither read nor overwritten nor deleted', async () => {
     const { id, token } = await damaged((text) => text.replace('{"schema":1,', '{"schema":2,"more":true,'));

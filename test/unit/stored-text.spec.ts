@@ -24,6 +24,7 @@ const metadata = {
   idIssuedAt: NOW - 1,
   formerIds: [],
   lineage: null,
+  deadId: null,
 };
 const content = {
   metadata,
