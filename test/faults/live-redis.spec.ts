@@ -142,6 +142,24 @@ describe('watches on Redis', () => {
     expect(await ended(first.signal)).toBe('SESSION_ENDED');
   });
 
+  it('listen again with the password that the application has given to its client since', async () => {
+    await admin.call('ACL', 'SETUSER', 'default', '>old');
+    const options = { username: 'default', password: 'old' };
+    const client = new Redis(redis.port, '127.0.0.1', { ...sessionRedisOptions(1000), ...options });
+    const one = await start(new RedisBackend(client), NEVER_S);
+    const { session, signal } = await watched(one, one);
+    await soon(async () => (await subscribers()) === 1 || undefined);
+    await admin.call('ACL', 'SETUSER', 'default', '>new', '<old');
+    client.options.password = 'new';
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await soon(async () => (await subscribers()) === 1 || undefined);
+    await admin.del(`session:{${session.sessionId.slice(0, 16)}}${session.sessionId.slice(16)}`);
+    await admin.publish('session:ended', `${session.sessionId.slice(0, 16)} ${session.sessionId.slice(16)}`);
+    expect(await ended(signal)).toBe('SESSION_ENDED');
+    await one.close();
+    client.disconnect();
+  });
+
   it('of a user without a right to the channel end within the interval, and one line says so', async () => {
     await admin.call('ACL', 'SETUSER', 'shop', 'on', '>secret', '~session:*', 'resetchannels', '+@all');
     const url = `redis://shop:secret@127.0.0.1:${redis.port}`;

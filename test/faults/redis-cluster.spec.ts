@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Controller, Get, HttpCode, Logger, Post, Req, UseGuards } from '@nestjs/common';
+import { Cluster } from 'ioredis';
 import {
   CurrentSession,
   FlashMessages,
@@ -12,8 +13,12 @@ import {
 } from 'nestjs-sessionx';
 import { RedisBackend, sessionClusterOptions } from 'nestjs-sessionx/redis';
 import { backendConformance, type DamagedKey } from 'nestjs-sessionx/testing';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { startApp } from '../support/apps.js';
+import { fakeIntervals } from '../support/fake-intervals.js';
+import { FaultProxy, redisFrameLength } from '../support/fault-proxy.js';
 import { newerText } from '../support/newer-records.js';
 import { redisCluster } from '../support/cluster-backend.js';
 import { until, type ClusterNode, type RedisCluster } from '../support/redis-cluster.js';
@@ -22,6 +27,8 @@ import { atOnce, outcomes, startService, type ServiceUnderTest } from '../suppor
 const BUDGET_MS = 1000;
 /** What a loaded machine may add to a deadline. */
 const SLACK_MS = 1500;
+/** Of the connection that listens for ended sessions. */
+const CHECK_EVERY_MS = 10_000;
 /** For what must not fail: room for a loaded machine. */
 const AMPLE_MS = 8000;
 
@@ -37,6 +44,14 @@ afterAll(() => store.stop());
 
 function backend(timeoutMs = AMPLE_MS): RedisBackend {
   return new RedisBackend(cluster.client(sessionClusterOptions(timeoutMs)));
+}
+
+/** Connections that listen for ended sessions, on all nodes. */
+async function subscribers(): Promise<number> {
+  const counts = await Promise.all(
+    cluster.nodes.map(({ admin }) => admin.pubsub('NUMSUB', 'session:ended') as Promise<[string, number]>),
+  );
+  return counts.reduce((sum, [, count]) => sum + count, 0);
 }
 
 function indexOf(sessionId: string): string {
@@ -156,12 +171,6 @@ describe('sessions in a Redis Cluster', () => {
         return { session, signal };
       }),
     );
-    const subscribers = async () => {
-      const counts = await Promise.all(
-        cluster.nodes.map(({ admin }) => admin.pubsub('NUMSUB', 'session:ended') as Promise<[string, number]>),
-      );
-      return counts.reduce((sum, [, count]) => sum + count, 0);
-    };
     await until('the second process listens', async () => (await subscribers()) === 1);
     const aborted = () => watched.filter(({ signal }) => signal.aborted).length;
     const [revoked, renamed, ...others] = watched;
@@ -291,6 +300,111 @@ it('every public call works, wherever the anonymous session and the user lie: no
   }
   expect(slots.size).toBeGreaterThan(6);
   await app.close();
+});
+
+describe('what is open in a process that reaches the nodes by addresses of its own', () => {
+  let proxies: FaultProxy[];
+  let mapped: Map<string, { host: string; port: number }>;
+  let client: Cluster;
+  let one: ServiceUnderTest;
+  let two: ServiceUnderTest;
+
+  beforeEach(async () => {
+    proxies = await Promise.all(cluster.nodes.map(({ server }) => FaultProxy.to(server.port, redisFrameLength)));
+    const addresses = proxies.map(({ address }) => ({ host: '127.0.0.1', port: Number(address.split(':')[1]) }));
+    mapped = new Map(cluster.nodes.map(({ server }, index) => [`127.0.0.1:${server.port}`, addresses[index]!]));
+    const natMap = (address: string) => mapped.get(address) ?? null;
+    for (const { admin } of cluster.nodes)
+      await admin.call('ACL', 'SETUSER', 'shop', 'on', '>secret', 'allkeys', 'allchannels', 'allcommands');
+    const user = { username: 'shop', password: 'secret' };
+    client = new Cluster(addresses, { ...sessionClusterOptions(BUDGET_MS, user), natMap });
+    one = await startService(backend(), { backendTimeout: AMPLE_MS });
+    two = await startService(
+      new RedisBackend(client),
+      { backendTimeout: BUDGET_MS, liveCheckInterval: 3600 },
+      one.clock,
+    );
+  });
+
+  afterEach(async () => {
+    jest.useRealTimers();
+    await one.close();
+    await two.close();
+    client.disconnect();
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
+  });
+
+  /** A session that `one` has made, which `two` watches and listens for. */
+  async function watched() {
+    const { session, token } = await one.sessions.createSession({ user: { userId: 'ann' } });
+    const signal = two.sessions.whileAlive(await two.sessions.getSession(token));
+    await until('the second process listens', async () => (await subscribers()) === 1);
+    return { session, token, signal };
+  }
+
+  async function endsAtOnce({ session, token, signal }: Awaited<ReturnType<typeof watched>>): Promise<void> {
+    // A notice asks for a look.
+    await until(
+      'sessions can be read',
+      async () => (await outcomes([two.sessions.getSession(token)])).errors.length === 0,
+    );
+    await one.sessions.deleteSession(session.sessionId);
+    await until('it has ended', () => signal.aborted);
+  }
+
+  it('is listened for by one connection, with the user of its client', async () => {
+    const open = await watched();
+    const clients = await Promise.all(cluster.nodes.map(({ admin }) => admin.client('LIST')));
+    expect(clients.join().match(/ sub=1 .* user=\w+/g)).toEqual([expect.stringContaining('user=shop')]);
+    await endsAtOnce(open);
+  });
+
+  const outages = [
+    {
+      name: 'are down',
+      begin: (proxy: FaultProxy) => proxy.goDown(),
+      end: (proxy: FaultProxy) => proxy.comeBack(),
+    },
+    {
+      name: 'turn everybody away',
+      begin: (proxy: FaultProxy) => Promise.resolve().then(() => proxy.turnAway()),
+      end: (proxy: FaultProxy) => Promise.resolve().then(() => proxy.heal()),
+    },
+  ];
+
+  it.each(outages)(
+    'costs no more than a few attempts while all nodes $name, and ends by notices again afterwards',
+    async ({ begin, end }) => {
+      const open = await watched();
+      let attempts = 0;
+      const count = (): void => {
+        attempts++;
+      };
+      await Promise.all(proxies.map(begin));
+      subscribe('net.client.socket', count);
+      await sleep(300);
+      unsubscribe('net.client.socket', count);
+      expect(attempts).toBeLessThan(100);
+      await Promise.all(proxies.map(end));
+      await until('it listens again', async () => (await subscribers()) === 1);
+      await endsAtOnce(open);
+    },
+  );
+
+  it('is listened for at another node when its own one leaves the cluster, and stays open', async () => {
+    fakeIntervals();
+    const open = await watched();
+    // As after a change of the network: the nodes are others for the client.
+    mapped.clear();
+    client.refreshSlotsCache();
+    const fromProxies = () => proxies.reduce((sum, proxy) => sum + proxy.openConnections, 0);
+    await until('only the subscription is left', () => fromProxies() === 1);
+    jest.advanceTimersByTime(CHECK_EVERY_MS);
+    await until('it has left too', () => fromProxies() === 0);
+    // The proxy keeps its own connection to the node that was left.
+    await until('it listens again', async () => (await subscribers()) === 2);
+    await endsAtOnce(open);
+  });
 });
 
 describe('a slot on its way to another node', () => {

@@ -34,6 +34,7 @@ export class FaultProxy {
   readonly #deaf = new WeakSet<Socket>();
   readonly #forgotten = new Map<Socket, 'silence' | 'rst'>();
   #turnsAway = false;
+  #downAt = 0;
   #rewrite: RewriteResponse | undefined;
   #inserted: Buffer | undefined;
   #delayMs = 0;
@@ -130,7 +131,20 @@ export class FaultProxy {
   /** New connections are accepted and closed, like those of a balancer without a server behind it. */
   turnAway(): void {
     this.#turnsAway = true;
-    for (const client of this.#clients) client.destroy();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Closes all connections, and lets no new one in: nothing listens there any more. */
+  async goDown(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#downAt = (this.#server.address() as AddressInfo).port;
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+
+  async comeBack(): Promise<void> {
+    this.#server.listen(this.#downAt, '127.0.0.1');
+    await once(this.#server, 'listening');
   }
 
   /** Resolves when a request is held. */

@@ -2,28 +2,31 @@ import type { Cluster, Redis } from 'ioredis';
 
 import { isSessionId, type SessionId } from '../../tokens/session-secret.js';
 import type { BackendContext, EndedListener, EndedSubscription } from '../session-backend.interface.js';
-import { sessionRedisOptions } from './redis-client-options.js';
+import { reconnectPause, sessionRedisOptions } from './redis-client-options.js';
 import { isCluster } from './redis-connection.js';
 import { isRefused } from './redis-refusal.js';
 import { ENDED_CHANNEL } from './scripts/script-parts.js';
 
 /** After so long without a byte the operating system asks whether the server is still there: on this connection no command is waited for. */
 const KEEP_ALIVE_MS = 10_000;
-
-/** Between two attempts on a server that is there. */
-const RETRY_PAUSE_MS = 1000;
+const CHECK_EVERY_MS = 10_000;
 
 type Context = Pick<BackendContext, 'keyPrefix' | 'timeoutMs' | 'logger'>;
 
 /**
  * The channel on which scripts tell which sessions have ended, and the connection for it: a subscriber can do nothing else. There is one while
- * there is a listener. It subscribes anew whenever it is connected anew; what was published meanwhile is lost.
+ * there is a listener. Where it is lost another one is made after a pause; what was published meanwhile is lost.
  */
 export class EndedChannel {
   readonly #context: Context;
   readonly #listeners = new Set<{ readonly listener: EndedListener }>();
-  #client: Redis | Cluster | undefined;
+  #client: Redis | undefined;
+  /** Attempts since it was last subscribed. */
+  #attempts = 0;
+  #nextAttempt: NodeJS.Timeout | undefined;
+  #checks: NodeJS.Timeout | undefined;
   #settled: Promise<void> | undefined;
+  #settle: () => void = () => undefined;
   /** Whether the log says that the user has no right to the channel. */
   #isRefused = false;
   #isClosed = false;
@@ -54,50 +57,86 @@ export class EndedChannel {
     this.#drop();
   }
 
-  /** Drops the connection, also one that is being made. */
   #drop(): void {
     this.#settled = undefined;
+    this.#stop();
+  }
+
+  /** Drops the connection, also one that is being made, and makes no other one. */
+  #stop(): void {
+    clearInterval(this.#checks);
+    clearTimeout(this.#nextAttempt);
     this.#client?.disconnect();
     this.#client = undefined;
+    this.#settle();
   }
 
   /** Resolves when it is subscribed, refused or closed, or when a call may take no longer: it goes on trying then. */
   #open(like: Redis | Cluster): Promise<void> {
-    const { timeoutMs } = this.#context;
-    const client = subscriberLike(like, timeoutMs);
-    const channel = keyPrefixOf(like) + this.#context.keyPrefix + ENDED_CHANNEL;
-    this.#client = client;
-    client.on('message', (from: string, message: string) => {
-      if (from === channel) this.#received(message);
-    });
+    this.#attempts = 0;
+    this.#checks = setInterval(() => this.#check(like), CHECK_EVERY_MS).unref();
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, timeoutMs);
-      const settle = (): void => {
+      const timer = setTimeout(resolve, this.#context.timeoutMs);
+      this.#settle = () => {
         clearTimeout(timer);
         resolve();
       };
-      // The connection for commands reports an outage.
-      client.on('error', () => undefined);
-      client.on('end', settle);
-      client.on('ready', () => {
-        client.subscribe(channel).then(settle, (error: unknown) => {
-          this.#failed(client, error);
-        });
-      });
-      client.connect().catch(() => undefined);
+      this.#connect(like);
     });
   }
 
-  #failed(client: Redis | Cluster, error: unknown): void {
-    if (client !== this.#client) return;
-    if (!isRefused(error)) {
-      // Perhaps it is loading. It subscribes when it is connected anew.
-      setTimeout(() => {
-        if (client === this.#client) client.disconnect(true);
-      }, RETRY_PAUSE_MS).unref();
+  /** Each attempt is by a client of its own: with a password that the application has set since, and perhaps on another node of a cluster. */
+  #connect(like: Redis | Cluster): void {
+    const client = subscriberLike(like, this.#context.timeoutMs);
+    this.#client = client;
+    if (client === undefined) {
+      this.#connectLater(like);
       return;
     }
-    client.disconnect();
+    const channel = keyPrefixOf(like) + this.#context.keyPrefix + ENDED_CHANNEL;
+    client.on('message', (from: string, message: string) => {
+      if (from === channel) this.#received(message);
+    });
+    // The connection for commands reports an outage.
+    client.on('error', () => undefined);
+    client.on('end', () => {
+      if (client === this.#client) this.#connectLater(like);
+    });
+    client.on('ready', () => {
+      client.subscribe(channel).then(
+        () => {
+          if (client === this.#client) this.#subscribed();
+        },
+        (error: unknown) => {
+          if (client === this.#client) this.#failed(client, error);
+        },
+      );
+    });
+    client.connect().catch(() => undefined);
+  }
+
+  #connectLater(like: Redis | Cluster): void {
+    this.#client = undefined;
+    this.#nextAttempt = setTimeout(() => this.#connect(like), reconnectPause(++this.#attempts)).unref();
+  }
+
+  /** A node that has left its cluster is told nothing any more. */
+  #check(like: Redis | Cluster): void {
+    if (this.#client !== undefined && !isOf(like, this.#client)) this.#client.disconnect();
+  }
+
+  #subscribed(): void {
+    this.#attempts = 0;
+    this.#settle();
+  }
+
+  #failed(client: Redis, error: unknown): void {
+    if (!isRefused(error)) {
+      // Perhaps it is loading.
+      client.disconnect();
+      return;
+    }
+    this.#stop();
     if (this.#isRefused) return;
     this.#isRefused = true;
     this.#context.logger.warn(
@@ -114,25 +153,34 @@ export class EndedChannel {
   }
 }
 
-/** Where `like` is connected to, with the options that sessions need: a connection of ours, and never more than one for this. */
-function subscriberLike(like: Redis | Cluster, timeoutMs: number): Redis | Cluster {
-  // The channel is named in full. ioredis subscribes by itself without a look at a failure, which would end the process.
-  const common = { keyPrefix: '', autoResubscribe: false, enableReadyCheck: false, keepAlive: KEEP_ALIVE_MS };
-  if (isCluster(like)) {
-    const { redisOptions } = like.options;
-    return like.duplicate([], {
-      keyPrefix: '',
-      lazyConnect: true,
-      redisOptions: { ...redisOptions, keyPrefix: '', lazyConnect: true },
-    });
-  }
-  return like.duplicate({
+/**
+ * A connection of ours to where `like` is connected to, with the options that sessions need. In a cluster that is one of its nodes, as each of them
+ * gets what is published anywhere; ioredis's own subscriber of a cluster tries the next one without a pause. Undefined: no node is known now.
+ */
+function subscriberLike(like: Redis | Cluster, timeoutMs: number): Redis | undefined {
+  const nodes = nodesOf(like);
+  return nodes[Math.floor(Math.random() * nodes.length)]?.duplicate({
     ...sessionRedisOptions(timeoutMs),
-    ...common,
+    // The channel is named in full.
+    keyPrefix: '',
+    // ioredis subscribes by itself without a look at a failure, which would end the process.
+    autoResubscribe: false,
+    enableReadyCheck: false,
+    readOnly: false,
     // Nothing has to come on it for as long as no session ends.
     socketTimeout: undefined,
+    keepAlive: KEEP_ALIVE_MS,
+    retryStrategy: () => null,
     lazyConnect: true,
   });
+}
+
+function isOf(like: Redis | Cluster, { options: { host, port } }: Redis): boolean {
+  return !isCluster(like) || like.nodes().some(({ options }) => options.host === host && options.port === port);
+}
+
+function nodesOf(like: Redis | Cluster): readonly Redis[] {
+  return isCluster(like) ? like.nodes() : [like];
 }
 
 function keyPrefixOf(client: Redis | Cluster): string {

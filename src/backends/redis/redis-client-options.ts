@@ -139,7 +139,8 @@ function isOfReplica(message: string): boolean {
   return message.startsWith('READONLY') || message.includes('-READONLY');
 }
 
-function reconnectPause(attempt: number): number {
+/** Milliseconds before the next attempt to connect. */
+export function reconnectPause(attempt: number): number {
   return backoffMs(attempt, FIRST_RECONNECT_PAUSE_MS, LONGEST_RECONNECT_PAUSE_MS);
 }
 
