@@ -1,10 +1,11 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import { Redis } from 'ioredis';
 import type { Session } from 'nestjs-sessionx';
 import { RedisBackend, sessionRedisOptions } from 'nestjs-sessionx/redis';
 import { once } from 'node:events';
 
+import { fakeIntervals } from '../support/fake-intervals.js';
 import { FaultProxy, redisFrameLength } from '../support/fault-proxy.js';
 import { LogLines } from '../support/log-lines.js';
 import { RedisServer } from '../support/redis-server.js';
@@ -14,6 +15,8 @@ import { soon } from '../support/soon.js';
 /** Never comes in a test. */
 const NEVER_S = 3600;
 const SOON_S = 0.1;
+/** Of the connection that listens. */
+const CHECK_EVERY_MS = 10_000;
 /** Between a publication and the end. */
 const NOTICE_LIMIT_MS = 1000;
 
@@ -42,6 +45,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  jest.useRealTimers();
   await Promise.all(opened.splice(0).map((service) => service.close()));
   admin.disconnect();
   await redis.stop();
@@ -140,6 +144,40 @@ describe('watches on Redis', () => {
     await soon(async () => (await subscribers()) === 1 || undefined);
     await one.sessions.deleteSession(first.session.sessionId);
     expect(await ended(first.signal)).toBe('SESSION_ENDED');
+  });
+
+  it('listen by another connection when nothing is answered any more on theirs, as by a server that is frozen', async () => {
+    fakeIntervals();
+    const proxy = await FaultProxy.to(redis.port, redisFrameLength);
+    const one = await start(new RedisBackend(redis.url), NEVER_S);
+    const two = await start(new RedisBackend(`redis://${proxy.address}`), NEVER_S, { backendTimeout: 100 });
+    const { session, token, signal } = await watched(one, two);
+    await soon(async () => (await subscribers()) === 1 || undefined);
+    proxy.forgetConnections('silence');
+    jest.advanceTimersByTime(CHECK_EVERY_MS);
+    // The server has not noticed that the first one is gone.
+    await soon(async () => (await subscribers()) === 2 || undefined);
+    await soon(() => two.sessions.getSession(token).catch(() => undefined));
+    await one.sessions.deleteSession(session.sessionId);
+    expect(await ended(signal)).toBe('SESSION_ENDED');
+    await two.close();
+    await proxy.stop();
+  });
+
+  it('stay on a connection that is answered', async () => {
+    fakeIntervals();
+    const one = await start(new RedisBackend(redis.url), NEVER_S);
+    const two = await start(new RedisBackend(redis.url), NEVER_S, { backendTimeout: 100 });
+    const { session, signal } = await watched(one, two);
+    const listening = async () => /^id=(\d+) .* sub=1 /m.exec(String(await admin.client('LIST')))?.[1];
+    const before = await soon(listening);
+    for (let check = 0; check < 3; check++) {
+      jest.advanceTimersByTime(CHECK_EVERY_MS);
+      await soon(async () => / sub=1 .*cmd=ping/.exec(String(await admin.client('LIST'))) ?? undefined);
+    }
+    expect(await listening()).toBe(before);
+    await one.sessions.deleteSession(session.sessionId);
+    expect(await ended(signal)).toBe('SESSION_ENDED');
   });
 
   it('listen again with the password that the application has given to its client since', async () => {

@@ -7,8 +7,7 @@ import { isCluster } from './redis-connection.js';
 import { isRefused } from './redis-refusal.js';
 import { ENDED_CHANNEL } from './scripts/script-parts.js';
 
-/** After so long without a byte the operating system asks whether the server is still there: on this connection no command is waited for. */
-const KEEP_ALIVE_MS = 10_000;
+/** How often it is asked whether the server is still there: on this connection no command is waited for. */
 const CHECK_EVERY_MS = 10_000;
 
 type Context = Pick<BackendContext, 'keyPrefix' | 'timeoutMs' | 'logger'>;
@@ -120,9 +119,12 @@ export class EndedChannel {
     this.#nextAttempt = setTimeout(() => this.#connect(like), reconnectPause(++this.#attempts)).unref();
   }
 
-  /** A node that has left its cluster is told nothing any more. */
+  /** A server that is frozen keeps its connections open, and a node that has left its cluster is told nothing any more. */
   #check(like: Redis | Cluster): void {
-    if (this.#client !== undefined && !isOf(like, this.#client)) this.#client.disconnect();
+    const client = this.#client;
+    if (client === undefined) return;
+    if (isOf(like, client)) client.ping().catch(() => undefined);
+    else client.disconnect();
   }
 
   #subscribed(): void {
@@ -167,9 +169,6 @@ function subscriberLike(like: Redis | Cluster, timeoutMs: number): Redis | undef
     autoResubscribe: false,
     enableReadyCheck: false,
     readOnly: false,
-    // Nothing has to come on it for as long as no session ends.
-    socketTimeout: undefined,
-    keepAlive: KEEP_ALIVE_MS,
     retryStrategy: () => null,
     lazyConnect: true,
   });
