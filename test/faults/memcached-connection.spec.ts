@@ -191,6 +191,23 @@ describe('the connection to a Memcached server', () => {
     expect(arena.log).toHaveLength(2);
   });
 
+  it('to a server that comes and goes is not told with each time, and is back when nothing has failed for ten seconds', async () => {
+    const connection = through();
+    const comesAndGoes = async (): Promise<void> => {
+      proxy.cutReplies(0, 'rst');
+      await expect(connection.call(noop)).rejects.toThrow();
+      proxy.heal();
+      await connection.call(noop);
+    };
+    for (let time = 0; time < 10; time++) await comesAndGoes();
+    const [lost, back] = [expect.stringContaining('is out of reach'), expect.stringContaining('is back')];
+    expect(arena.log).toEqual([lost, back, lost]);
+    arena.clock.advanceSeconds(10);
+    await connection.call(noop);
+    expect(arena.log).toEqual([lost, back, lost, back]);
+    await connection.close();
+  });
+
   it('leaves no socket and no timer behind when it is closed, in whatever state it is', async () => {
     const before = proxy.openConnections;
     const timers = () => process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length;

@@ -5,6 +5,7 @@ import type { SessionBackend } from 'nestjs-sessionx';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { RedisBackend, sessionClusterOptions, sessionRedisOptions } from 'nestjs-sessionx/redis';
+import { FakeClock } from 'nestjs-sessionx/testing';
 
 import { PROBED_COMMANDS } from '../../src/backends/redis/readiness/rights-check.js';
 import { opened } from '../support/opened-backend.js';
@@ -508,5 +509,32 @@ describe('a connection that fails', () => {
     const lines = await open(new RedisBackend(client));
     client.emit('error', new Error('of the application'));
     expect(lines).toEqual(['warn: Redis is out of reach; trying again until it is back.']);
+  });
+
+  it('again and again is two lines a minute, and a loss that lasts is said', async () => {
+    const redis = await startRedis();
+    const client = new Redis({ ...sessionRedisOptions(1000), port: redis.port, lazyConnect: true });
+    clients.push(client);
+    const backend = new RedisBackend(client);
+    backends.push(backend);
+    const clock = new FakeClock();
+    const { lines } = await opened(backend, { clock });
+    const loseIt = () => client.emit('error', new Error('of the network'));
+    const findIt = () => client.emit('ready');
+    for (let time = 0; time < 10; time++) {
+      loseIt();
+      findIt();
+    }
+    loseIt();
+    const said = ['warn: Redis is out of reach; trying again until it is back.', 'log: Redis is back.'];
+    expect(lines).toEqual(said);
+    clock.advanceSeconds(60);
+    loseIt();
+    loseIt();
+    findIt();
+    expect(lines.slice(2)).toEqual([
+      'warn: Redis is out of reach, and 10 times more since this was last said; trying again until it is back.',
+      'log: Redis is back.',
+    ]);
   });
 });

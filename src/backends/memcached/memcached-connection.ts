@@ -1,5 +1,6 @@
 import type { Response } from 'memjs';
 
+import { Outage } from '../../outage.js';
 import { describeDriverFailure } from '../driver-failure.js';
 import type { BackendContext } from '../session-backend.interface.js';
 import { Waits } from '../waits.js';
@@ -38,18 +39,19 @@ export class MemcachedConnection {
   readonly #callContext: CallContext;
   readonly #linkOptions: LinkOptions;
   readonly #idleMs: number;
+  readonly #outage: Outage;
   #link: MemcachedLink | undefined;
   #underWay = 0;
   #onIdle: (() => void) | undefined;
-  #lost = false;
   #closed = false;
 
   constructor(
     private readonly target: MemcachedServerOptions,
-    private readonly context: Pick<BackendContext, 'timeoutMs' | 'logger'>,
+    private readonly context: Pick<BackendContext, 'timeoutMs' | 'logger' | 'clock'>,
     { lastSequence = LAST_SEQUENCE, idleMs = IDLE_MS }: ConnectionOptions = {},
   ) {
     const { timeoutMs } = context;
+    this.#outage = new Outage(context.clock);
     this.#address = addressOf(target);
     this.#idleMs = idleMs;
     this.#linkOptions = { timeoutMs, lastSequence, onEnd: (link) => this.#linkEnded(link) };
@@ -127,8 +129,7 @@ export class MemcachedConnection {
   /** Said once for an outage. */
   #failed(error: Error): void {
     this.#ended();
-    if (this.#lost || this.#closed) return;
-    this.#lost = true;
+    if (this.#closed || !this.#outage.failed()) return;
     this.context.logger.warn(
       `Memcached at ${this.#address} is out of reach (${describeDriverFailure(error)}); it is tried again with each call, after a pause where that fails too.`,
     );
@@ -137,8 +138,6 @@ export class MemcachedConnection {
   #responded(): void {
     this.#ended();
     this.#pause.responded();
-    if (!this.#lost) return;
-    this.#lost = false;
-    this.context.logger.log(`Memcached at ${this.#address} is back.`);
+    if (this.#outage.succeeded()) this.context.logger.log(`Memcached at ${this.#address} is back.`);
   }
 }

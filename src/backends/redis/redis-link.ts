@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { setImmediate as eventLoopTurn, setTimeout as sleep } from 'node:timers/promises';
 
 import { SessionBackendError } from '../../errors/session-errors.js';
+import { LineLimit } from '../../line-limit.js';
 import { driverFailureNote } from '../driver-failure.js';
 import type { BackendContext } from '../session-backend.interface.js';
 import { CommandBatch } from './command-batch.js';
@@ -24,6 +25,8 @@ const REPLY_WITHOUT_CALL = 'Command queue state error';
 /** The key of a user's index, with which the keys of their sessions begin. */
 const INDEX_KEY = /^.*\{([\w-]{16})\}/;
 const MOST_FOREIGN_INDEXES = 1000;
+/** Between two lines about a loss, of which a server that comes and goes would make many. */
+const LOSS_PAUSE_MS = 60_000;
 const PARTS_OF_A_TIMEOUT = 4;
 
 /** A client, the scripts on it, and what is known of its connection. */
@@ -37,7 +40,9 @@ export class RedisLink {
   readonly #foreignIndexes = new Set<string>();
   #checking: Promise<void> = Promise.resolve();
   #renewal: Promise<void> | undefined;
-  #lost = false;
+  readonly #losses: LineLimit;
+  /** Whether the log says that it is out of reach. */
+  #isLossLogged = false;
 
   constructor(
     readonly client: Redis | Cluster,
@@ -48,6 +53,7 @@ export class RedisLink {
     /** Called when replies on a client of the application's are out of step: it is not ours to drop. */
     private readonly replace: () => Promise<void>,
   ) {
+    this.#losses = new LineLimit(context.clock, LOSS_PAUSE_MS);
     this.batch = new CommandBatch(client);
     this.scripts = scriptsOn(client, {
       timeTold: (key, serverTime) => {
@@ -210,8 +216,8 @@ export class RedisLink {
       [
         'ready',
         () => {
-          if (this.#lost) this.context.logger.log('Redis is back.');
-          this.#lost = false;
+          if (this.#isLossLogged) this.context.logger.log('Redis is back.');
+          this.#isLossLogged = false;
         },
       ],
       [
@@ -224,9 +230,13 @@ export class RedisLink {
     ];
   }
 
+  /** Comes again with each attempt, so a loss that is too soon for a line gets it when its time has come. */
   #warnLost(note: string): void {
-    if (!this.#lost) this.context.logger.warn(`Redis is out of reach${note}; trying again until it is back.`);
-    this.#lost = true;
+    if (this.#isLossLogged) return;
+    this.#losses.say('lost', (more) => {
+      this.context.logger.warn(`Redis is out of reach${note}${more}; trying again until it is back.`);
+      this.#isLossLogged = true;
+    });
   }
 
   #check(): void {
