@@ -61,8 +61,9 @@ export class RequestLog {
       this.#logOfClient(route, error, line);
       return;
     }
-    // Without a route the stack tells the places apart.
-    this.#repeated.say(`${route ?? error.stack ?? message} ${code}`, (more) => {
+    // Without a route the stack tells the places apart; the message may hold a key that a client has chosen.
+    const place = route ?? error.stack?.replace(message, '') ?? '';
+    this.#repeated.say(`${place} ${code}`, (more) => {
       this.#logger.error(more === '' ? line : `${line} (Here${more}.)`, error.stack);
     });
   }

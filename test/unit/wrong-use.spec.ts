@@ -48,6 +48,14 @@ describe('a call that is wrong', () => {
     expect(await service.sessions.listUserSessions('ann')).toHaveLength(1);
   });
 
+  it('is a line a minute for a place, whatever the key of a value that cannot be stored', async () => {
+    await start();
+    for (const key of ['a', 'b', 'c']) {
+      await expect(service.sessions.createSession({ data: { [key]: new Date() } })).rejects.toThrow(key);
+    }
+    expect(lines.error).toEqual([expect.stringContaining('data.a')]);
+  });
+
   it('of deleteSession(token) ends nothing, and the log says once what to pass', async () => {
     await start();
     const { token, session } = await service.sessions.createSession();
