@@ -61,9 +61,7 @@ export class RequestLog {
       this.#logOfClient(route, error, line);
       return;
     }
-    // Without a route the stack tells the places apart; the message may hold a key that a client has chosen.
-    const place = route ?? error.stack?.replace(message, '') ?? '';
-    this.#repeated.say(`${place} ${code}`, (more) => {
+    this.#repeated.say(`${route ?? placeOf(error)} ${code}`, (more) => {
       this.#logger.error(more === '' ? line : `${line} (Here${more}.)`, error.stack);
     });
   }
@@ -157,6 +155,12 @@ export class RequestLog {
       this.#logger.debug(more === '' ? line : `${line} (Here${more}.)`);
     });
   }
+}
+
+/** The stack, without the path of a value, of which a client may have chosen the keys. */
+function placeOf(error: SessionDataError | SessionUsageError): string {
+  const stack = error.stack ?? error.message;
+  return error instanceof SessionDataError ? stack.replace(error.message, '') : stack;
 }
 
 /** A client may have sent the value: no fault of the application, and no reason for a line that raises an alarm. */
