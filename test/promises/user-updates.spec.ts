@@ -198,7 +198,7 @@ describe.each(everyBackend())('a change of a user in all their sessions, on $nam
     const roles = (await Promise.all(users)).map((user) => user?.roles);
     expect(roles).toEqual(Array.from({ length: 12 }, () => ['user']));
     await patient.stop();
-  }, 30_000);
+  }, 90_000);
 
   it('makes a change once in each session, though it looks twice', async () => {
     const issued = await atOnce(3, () => session());
