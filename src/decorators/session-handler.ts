@@ -30,8 +30,16 @@ interface HandlerProviders {
 /** Whether a method may handle messages. */
 const INTERCEPTED = [...MESSAGE_KEYS, RESOLVER_METADATA];
 
-/** What a request or a message has met on its way to its handlers, where these are in several modules. */
-const met = new PrivateSlot<Map<SessionHandler, HandlerProviders>>();
+/** The module of a handler that runs for a request or a message. */
+interface RunningHandler {
+  readonly handler: SessionHandler;
+  /** Resolvers of one operation, and handlers of one event, may have it from one base class. */
+  readonly type: Type;
+  readonly module: HandlerProviders;
+}
+
+/** Of a request or a message, where handlers are in several modules. */
+const running = new PrivateSlot<RunningHandler[]>();
 
 /** It is never thrown. */
 class Nothing extends Error {}
@@ -83,8 +91,7 @@ export class SessionHandler {
   /** Undefined: the application of the request has shut down. */
   providersFor(context: ExecutionContext): HandlerProviders | undefined {
     if (this.#count === 1) return this.#modules[0];
-    const subject = subjectOf(context);
-    const known = subject && met.get(subject)?.get(this);
+    const known = this.#find(context)?.module;
     if (known !== undefined) return this.#modules.includes(known) ? known : undefined;
     const served = this.#modules.map(({ requests }) => requests.serves(context));
     const index = served.includes(true) ? served.indexOf(true) : served.indexOf(null);
@@ -112,12 +119,17 @@ export class SessionHandler {
     if (!known.includes(guard)) Reflect.defineMetadata(GUARDS_METADATA, [guard, ...known], handler);
   }
 
-  #meets(context: ExecutionContext, module: HandlerProviders): void {
+  #runs(context: ExecutionContext, module: HandlerProviders): void {
     const subject = subjectOf(context);
-    if (subject === undefined) return;
-    const known = met.get(subject);
-    if (known === undefined) met.set(subject, new Map([[this, module]]));
-    else known.set(this, module);
+    if (subject === undefined || this.#find(context)?.module === module) return;
+    const handler = { handler: this, type: context.getClass(), module };
+    running.set(subject, [handler, ...(running.get(subject) ?? [])]);
+  }
+
+  #find(context: ExecutionContext): RunningHandler | undefined {
+    const subject = subjectOf(context);
+    const handlers = subject && running.get(subject);
+    return handlers?.find(({ handler, type }) => handler === this && type === context.getClass());
   }
 
   /**
@@ -143,8 +155,8 @@ export class SessionHandler {
       this.#count++;
       if (this.#modules.length > 1) this.#guard(SessionHandlerProviders);
     };
-    const meets = (context: ExecutionContext, module: HandlerProviders): void => {
-      this.#meets(context, module);
+    const runs = (context: ExecutionContext, module: HandlerProviders): void => {
+      this.#runs(context, module);
     };
     // An application may be closed twice.
     const removed = (module: HandlerProviders): void => {
@@ -172,7 +184,7 @@ export class SessionHandler {
       }
 
       canActivate(context: ExecutionContext): boolean {
-        meets(context, this);
+        runs(context, this);
         return true;
       }
 

@@ -8,7 +8,9 @@ const LONGEST_MESSAGE = 300;
 /** The message of an error for the log. One of the application may hold what a client has sent, and is quoted. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown failure';
-  return error instanceof SessionError ? error.message : quoted(error.message, LONGEST_MESSAGE);
+  const { message }: { readonly message: unknown } = error;
+  if (typeof message !== 'string') return 'unknown failure';
+  return error instanceof SessionError ? message : quoted(message, LONGEST_MESSAGE);
 }
 
 /** The name of an application's error for the log. Nest logs such errors in full, except an HttpException, whose message is sent to the client. */

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Redis } from 'ioredis';
-import { SessionNotFoundError, type IssuedSession, type SessionId } from 'nestjs-sessionx';
+import { SessionNotFoundError, type IssuedSession, type SessionId, type UserTag } from 'nestjs-sessionx';
 import { RedisBackend } from 'nestjs-sessionx/redis';
 import { once } from 'node:events';
 
@@ -19,6 +19,7 @@ describe('a user of Redis who has more sessions than one script looks at', () =>
   let redis: RedisServer;
   let observer: Redis;
   let gated: ScriptGate;
+  let backend: RedisBackend;
   /** The process whose scripts can be stopped. */
   let one: ServiceUnderTest;
   let two: ServiceUnderTest;
@@ -34,7 +35,8 @@ describe('a user of Redis who has more sessions than one script looks at', () =>
   beforeEach(async () => {
     const options = { backendTimeout: AMPLE_MS, maxSessionsPerUser: null };
     gated = new ScriptGate(redis.port, AMPLE_MS);
-    one = await startService(new RedisBackend(gated.client), options);
+    backend = new RedisBackend(gated.client);
+    one = await startService(backend, options);
     two = await startService(new RedisBackend(redis.url), options, one.clock);
     userId = `user ${users++}`;
     issued = await atOnce(MANY, () => one.sessions.createSession({ user: { userId } }));
@@ -105,6 +107,19 @@ describe('a user of Redis who has more sessions than one script looks at', () =>
     expect(left.length).toBeLessThan(MANY);
     return left;
   }
+
+  it('is listed whole where sessions get new ids between two parts', async () => {
+    const arrived = gated.holdScripts(2);
+    const listing = backend.listByUser(issued[0]!.session.sessionId.slice(0, 16) as UserTag, { settles: true });
+    await arrived;
+    const renewed = await atOnce(200, async (index) => {
+      const { session } = await two.sessions.regenerateSessionId(await two.sessions.getSession(issued[index]!.token));
+      return session.sessionId;
+    });
+    gated.heal();
+    const ids = (await listing).map(({ id }) => id);
+    expect(ids).toEqual(expect.arrayContaining(renewed));
+  });
 
   it('is listed and logged out everywhere whole, and leaves no key behind', async () => {
     const other = await two.sessions.createSession({ user: { userId: 'bystander' } });

@@ -1,10 +1,12 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { Controller, Get, HttpCode, Inject, Module, Post, Req, UseGuards, type Type } from '@nestjs/common';
 import { RouterModule } from '@nestjs/core';
+import { ClientProxyFactory, EventPattern, Transport } from '@nestjs/microservices';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import express from 'express';
+import { firstValueFrom } from 'rxjs';
 import {
   CurrentSession,
   CurrentUser,
@@ -17,11 +19,15 @@ import {
   SessionModule,
   SessionService,
   UseSession,
+  type ContextReader,
   type FlashMessage,
+  type SessionModuleOptions,
   type SessionUser,
 } from 'nestjs-sessionx';
 
 import { PLATFORMS, SECRET_KEY, type Platform } from '../support/apps.js';
+import { freePort } from '../support/processes.js';
+import { soon } from '../support/soon.js';
 
 type Name = 'shop' | 'admin';
 const NAMES = ['shop', 'admin'] as const;
@@ -73,18 +79,19 @@ class SharedRoutes {
   }
 }
 
-function sessionsOf(name: Name) {
+function sessionsOf(name: Name, options: Partial<SessionModuleOptions> = {}) {
   return SessionModule.forRoot({
     secretKey: `${SECRET_KEY}${name}`,
     backendKeyPrefix: `${name}:`,
     headerName: `X-${name}`,
     tokenSourcePriority: ['header'],
     isGlobal: false,
+    ...options,
   });
 }
 
-function moduleOf(name: Name, controller: Type): Type {
-  @Module({ imports: [sessionsOf(name)], controllers: [controller] })
+function moduleOf(name: Name, controller: Type, options?: Partial<SessionModuleOptions>): Type {
+  @Module({ imports: [sessionsOf(name, options)], controllers: [controller] })
   class NamedModule {}
   return NamedModule;
 }
@@ -190,5 +197,57 @@ describe.each(ways)('decorators of handlers that two SessionModules share: %s', 
       const taken = { flash: [`flash of ${user}`], state: `state of ${user}` };
       expect(await get(`${name}/taken`, tokens)).toEqual([200, taken]);
     }
+  });
+});
+
+describe('handlers that two SessionModules share by a base class', () => {
+  it('have each its own session for one event of a microservice', async () => {
+    const seen: Record<string, string | null> = {};
+    const bothHaveSeen = () => Object.keys(seen).length === 2 || undefined;
+
+    class SharedHandlers {
+      @Inject(SessionService)
+      readonly sessions!: SessionService;
+
+      @EventPattern('happened')
+      happened(@OptionalSession('user') user: SessionUser | null) {
+        seen[this.constructor.name] = user?.userId ?? null;
+      }
+    }
+
+    @Controller()
+    class shop extends SharedHandlers {}
+
+    @Controller()
+    class admin extends SharedHandlers {}
+
+    const tokenOf = (name: Name): ContextReader => ({
+      type: 'rpc',
+      read: (context) => ({
+        request: {},
+        response: null,
+        lifetime: 'request',
+        token: context.getArgByIndex<Record<Name, string>>(0)[name],
+      }),
+    });
+    const controllers = { shop, admin };
+    const imports = NAMES.map((name) => moduleOf(name, controllers[name], { contexts: [tokenOf(name)] }));
+    const testing = await Test.createTestingModule({ imports }).compile();
+    const port = await freePort();
+    const options = { host: '127.0.0.1', port };
+    const app = testing.createNestMicroservice({ transport: Transport.TCP, options });
+    app.useLogger(false);
+    await app.listen();
+    closers.push(() => app.close());
+    const tokens: Record<string, string> = {};
+    for (const name of NAMES) {
+      const { sessions } = testing.get<SharedHandlers>(controllers[name], { strict: false });
+      tokens[name] = (await sessions.createSession({ user: { userId: `${name}-user` } })).token;
+    }
+    const client = ClientProxyFactory.create({ transport: Transport.TCP, options });
+    closers.push(() => Promise.resolve(client.close()));
+    await firstValueFrom(client.emit('happened', tokens), { defaultValue: null });
+    await soon(bothHaveSeen);
+    expect(seen).toEqual({ shop: 'shop-user', admin: 'admin-user' });
   });
 });

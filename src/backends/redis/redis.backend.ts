@@ -11,7 +11,7 @@ import type {
   DeleteResult,
   EndedListener,
   EndedSubscription,
-  ProgressOptions,
+  ListByUserOptions,
   ReplaceOptions,
   ReplaceResult,
   SessionBackend,
@@ -154,8 +154,11 @@ export class RedisBackend implements SessionBackend {
     return known(await link.scripts.sessionxDelete(key, [version]));
   }
 
-  async listByUser(tag: UserTag, { progress = ignore }: ProgressOptions = {}): Promise<SessionRecord[]> {
-    return this.#indexOf(tag).list(progress);
+  async listByUser(
+    tag: UserTag,
+    { settles = false, progress = ignore }: ListByUserOptions = {},
+  ): Promise<SessionRecord[]> {
+    return this.#indexOf(tag).list(settles, progress);
   }
 
   async deleteByUser(tag: UserTag, { except, progress = ignore }: DeleteByUserOptions = {}): Promise<SessionId[]> {

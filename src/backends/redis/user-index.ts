@@ -30,14 +30,19 @@ export class UserIndex {
     readonly now: () => number,
   ) {}
 
-  /** The living records. @param progress called after each part */
-  async list(progress: () => void): Promise<SessionRecord[]> {
+  /**
+   * The living records.
+   *
+   * @param settles whether none may be left out because it gets a new id meanwhile
+   * @param progress called after each part
+   */
+  async list(settles: boolean, progress: () => void): Promise<SessionRecord[]> {
     const found = new Map<SessionId, SessionRecord>();
-    const isEnding = await this.#listSet('', found, progress);
-    if (!isEnding) return [...found.values()];
+    const { isEnding, parts } = await this.#listSet('', found, progress);
     // Sessions move from the index, and what is made meanwhile is entered there: so it is looked at again in the end.
-    await this.#listSet(ENDING, found, progress);
-    await this.#listSet('', found, progress);
+    if (isEnding) await this.#listSet(ENDING, found, progress);
+    // One that gets a new id between two parts may be in neither of them.
+    if (isEnding || (settles && parts > 1)) await this.#listSet('', found, progress);
     return [...found.values()];
   }
 
@@ -134,9 +139,14 @@ export class UserIndex {
     return { outcome: 'late', evicted };
   }
 
-  /** @returns whether a log-out everywhere has moved something away */
-  async #listSet(set: string, found: Map<SessionId, SessionRecord>, progress: () => void): Promise<boolean> {
+  /** @returns whether a log-out everywhere has moved something away, and how many parts it took */
+  async #listSet(
+    set: string,
+    found: Map<SessionId, SessionRecord>,
+    progress: () => void,
+  ): Promise<{ readonly isEnding: boolean; readonly parts: number }> {
     let isEnding = false;
+    let parts = 0;
     let cursor = '0';
     do {
       const [next, ending, ...entries] = await this.scripts.sessionxListByUser(this.key, [set, cursor, this.now()]);
@@ -148,9 +158,10 @@ export class UserIndex {
         const record = tryDecodeRecord((this.tag + member) as SessionId, text);
         if (record !== null && isListed(record)) found.set(record.id, record);
       }
+      parts++;
       progress();
     } while (cursor !== '0');
-    return isEnding;
+    return { isEnding, parts };
   }
 
   #add(members: readonly string[], ids: SessionId[]): void {
