@@ -3,7 +3,10 @@
  * import each other in circles. `npm run lint` checks it; see docs/architecture.md.
  */
 const LAYERS = [
-  { name: 'ground', path: '^src/(tokens|http|options|events|errors)/|^src/(clock|line-limit|no-request|outage|route-mark)[.]ts$' },
+  {
+    name: 'ground',
+    path: '^src/(tokens|http|options|events|errors)/|^src/(clock|line-limit|no-request|outage|route-mark)[.]ts$',
+  },
   { name: 'storage', path: '^src/(records|backends|store)/' },
   { name: 'session', path: '^src/sessions/' },
   { name: 'request', path: '^src/(csrf|transports|contexts|requests)/' },
