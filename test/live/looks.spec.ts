@@ -99,6 +99,17 @@ describe('a look at sessions that are watched', () => {
     for (let turns = 0; turns < 10; turns++) await eventLoopTurn();
   }
 
+  /** The first look of the next round of more sessions than two looks are for, after the looks at each of them. */
+  async function heldRound(rounds: SlowBackend) {
+    await soon(() => rounds.looks >= 3 || undefined);
+    await settled();
+    const first = hold();
+    rounds.looks = 0;
+    rounds.heldLook = first.until;
+    await soon(() => rounds.looks > 0 || undefined);
+    return first;
+  }
+
   async function watchedSignals(count: number): Promise<AbortSignal[]> {
     const made = Array.from({ length: count }, () => service.sessions.createSession({ user: { userId: 'ann' } }));
     return (await Promise.all(made)).map(({ session }) => service.sessions.whileAlive(session));
@@ -298,12 +309,7 @@ describe('a look at sessions that are watched', () => {
     const [one, other] = [await startService(rounds, { liveCheckInterval: 1 }), await startService(rounds)];
     const made = await Promise.all(Array.from({ length: 2 * MANY }, () => one.sessions.createSession()));
     const signals = made.map(({ session }) => one.sessions.whileAlive(session));
-    await soon(() => rounds.looks >= 3 || undefined);
-    await settled();
-    const [first, second] = [hold(), hold()];
-    rounds.looks = 0;
-    rounds.heldLook = first.until;
-    await soon(() => rounds.looks > 0 || undefined);
+    const [first, second] = [await heldRound(rounds), hold()];
     // All have been put into the round in one turn, the last one at its end.
     await other.sessions.deleteSession(made.at(-1)!.session.sessionId);
     rounds.heldLook = second.until;
@@ -322,12 +328,7 @@ describe('a look at sessions that are watched', () => {
     const made = await Promise.all(Array.from({ length: 3 * MANY }, () => one.sessions.createSession()));
     const [known, added] = [made.slice(0, 2 * MANY), made.slice(2 * MANY)];
     for (const { session } of known) one.sessions.whileAlive(session);
-    await soon(() => rounds.looks >= 3 || undefined);
-    await settled();
-    const [first, second] = [hold(), hold()];
-    rounds.looks = 0;
-    rounds.heldLook = first.until;
-    await soon(() => rounds.looks > 0 || undefined);
+    const [first, second] = [await heldRound(rounds), hold()];
     for (const { session } of added) one.sessions.whileAlive(session);
     rounds.heldLook = second.until;
     first.letGo();
