@@ -29,7 +29,9 @@ describe('the examples of the pages', () => {
     expect(names).toEqual([...new Set(names)]);
     expect(names.length).toBeGreaterThan(8);
     const ways = new Set(blocks.map(({ language }) => language));
-    expect(ways).toEqual(new Set([...ways].filter((way) => ['ts', 'sh', 'text', 'http', 'json', 'js'].includes(way))));
+    expect(ways).toEqual(
+      new Set([...ways].filter((way) => ['ts', 'sh', 'text', 'http', 'json', 'js', 'html'].includes(way))),
+    );
   });
 
   it('compile, and need no types that another page declares', () => {

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Controller, Get, Module, Post, Req, UseGuards, type Type } from '@nestjs/common';
+import { Controller, Get, Module, Post, Render, Req, UseGuards, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, NestFactory } from '@nestjs/core';
 import { UnknownDependenciesException } from '@nestjs/core/errors/exceptions/unknown-dependencies.exception.js';
 import { ExpressAdapter } from '@nestjs/platform-express';
@@ -7,10 +7,12 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import expressSession from 'express-session';
 import { spawnSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   CsrfToken,
   CurrentUser,
+  FlashMessages,
   MemoryBackend,
   RequireRoles,
   SessionGuard,
@@ -18,6 +20,7 @@ import {
   SessionService,
   SimpleTokenSerializer,
   UseSession,
+  type FlashMessage,
   type Session,
   type SessionEvent,
   type SessionModuleOptions,
@@ -651,6 +654,59 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     const ended = stream.text();
     await sessions.deleteSession(session.sessionId);
     expect(await ended).not.toContain('"count":2');
+  });
+
+  it('server-rendered pages: a form, a redirect, and a message on the next page, which a broken view leaves', async () => {
+    const page = 'docs/recipes.md';
+    const PagesController = await load(page, 'pages.controller.ts', 'PagesController');
+    const useViews = await load<(nest: unknown, folder: string) => void>(
+      page,
+      'views.ts',
+      platform === 'express' ? 'useViewsOfExpress' : 'useViewsOfFastify',
+    );
+    const view = readPage(page).blocks.find(({ language }) => language === 'html')!.code;
+    const views = join(examples.folder, `views-${platform}`);
+    mkdirSync(views);
+    writeFileSync(join(views, 'home.ejs'), view);
+    writeFileSync(join(views, 'broken.ejs'), '<%= missing.name %>');
+    @Controller('broken')
+    class BrokenController {
+      @Render('broken')
+      @Get()
+      broken(@FlashMessages() messages: FlashMessage[]) {
+        return { messages };
+      }
+    }
+    await start({
+      platform,
+      controllers: [PagesController, BrokenController],
+      session: { tokenSourcePriority: ['cookie'] },
+      configure: (nest) => {
+        useViews(nest, views);
+      },
+    });
+    const headers: Record<string, string> = { origin: app.url };
+    const visit = async (path: string) => (await app.fetch(path, { headers })).text();
+    const send = async (path: string, fields: Record<string, string>) => {
+      const response = await app.fetch(path, { method: 'POST', headers, body: new URLSearchParams(fields) });
+      expect([response.status, response.headers.get('location')]).toEqual([303, '/']);
+      headers.cookie = cookieOf(response);
+    };
+
+    expect(await visit('/')).toContain('Sign in');
+    await send('/login', { username: 'ann', password: 'wrong' });
+    expect((await app.fetch('/broken', { headers })).status).toBe(500);
+    expect(await visit('/')).toMatch(/<p class="error">The name or the password is wrong.<[^]*Sign in/);
+    expect(await visit('/')).not.toContain('class="error"');
+
+    await send('/login', { username: 'ann', password: 'correct horse' });
+    const home = await visit('/');
+    expect(home).toMatch(/<p class="success">Welcome!<[^]*Signed in as Ann/);
+    const [, token = ''] = /name="_csrf" value="([\w-]+)"/.exec(home) ?? [];
+    delete headers.origin;
+    expect((await app.fetch('/logout', { method: 'POST', headers })).status).toBe(403);
+    await send('/logout', { _csrf: token });
+    expect(await visit('/')).toContain('Sign in');
   });
 
   it('an own body for errors keeps the headers, and says nothing of the reason', async () => {
