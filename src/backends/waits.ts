@@ -1,3 +1,5 @@
+import { noRequest } from '../no-request.js';
+
 /** One call that is waited for. */
 export abstract class Wait {
   /** By `performance.now()`. */
@@ -58,16 +60,15 @@ export class Waits {
   #start(firesAt: number): void {
     clearTimeout(this.#timer);
     this.#firesAt = firesAt;
-    this.#timer = setTimeout(
-      () => {
-        // After a pause of the whole process, timers come before the replies that have arrived meanwhile. Those first.
-        if (this.#first === null) this.#firesAt = Infinity;
-        else setImmediate(() => this.#fire());
-      },
-      Math.ceil(firesAt - performance.now()),
-    );
+    this.#timer = noRequest.runInAsyncScope(setTimeout, null, this.#due, Math.ceil(firesAt - performance.now()));
     if (this.#rests) this.#timer.unref();
   }
+
+  readonly #due = (): void => {
+    // After a pause of the whole process, timers come before the replies that have arrived meanwhile. Those first.
+    if (this.#first === null) this.#firesAt = Infinity;
+    else setImmediate(() => this.#fire());
+  };
 
   #fire(): void {
     this.#firesAt = Infinity;

@@ -2,6 +2,7 @@ import type { LoggerService } from '@nestjs/common';
 
 import { backoffMs } from '../backends/backend-rules.js';
 import type { DeleteResult } from '../backends/session-backend.interface.js';
+import { noRequest } from '../no-request.js';
 import type { SessionId } from '../tokens/session-secret.js';
 
 /** The most sessions that wait at once. Further ones are left to expire. */
@@ -68,8 +69,9 @@ export class AbandonedSessions {
     const [next] = this.#waiting;
     if (next === undefined || this.#running || this.#timer !== undefined) return;
     const untilDueMs = next.dueAt - performance.now();
-    this.#timer = setTimeout(() => void this.#run(), Math.max(pauseMs, untilDueMs));
-    this.#timer.unref();
+    this.#timer = noRequest.runInAsyncScope(() =>
+      setTimeout(() => void this.#run(), Math.max(pauseMs, untilDueMs)).unref(),
+    );
   }
 
   /** Never rejects. */

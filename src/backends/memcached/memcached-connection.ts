@@ -1,5 +1,6 @@
 import type { Response } from 'memjs';
 
+import { noRequest } from '../../no-request.js';
 import { Outage } from '../../outage.js';
 import { describeDriverFailure } from '../driver-failure.js';
 import type { BackendContext } from '../session-backend.interface.js';
@@ -109,7 +110,7 @@ export class MemcachedConnection {
 
   #newLink(): MemcachedLink | null {
     if (this.#closed || this.#pause.isOn) return null;
-    const link = new MemcachedLink(this.target, this.#linkOptions);
+    const link = noRequest.runInAsyncScope(() => new MemcachedLink(this.target, this.#linkOptions));
     this.#links.add(link);
     this.#link = link;
     return link;

@@ -4,6 +4,7 @@ import { setImmediate as eventLoopTurn, setTimeout as sleep } from 'node:timers/
 
 import { SessionBackendError } from '../../errors/session-errors.js';
 import { LineLimit } from '../../line-limit.js';
+import { noRequest } from '../../no-request.js';
 import { driverFailureNote } from '../driver-failure.js';
 import type { BackendContext } from '../session-backend.interface.js';
 import { CommandBatch } from './command-batch.js';
@@ -149,9 +150,11 @@ export class RedisLink {
   }
 
   #renew(): Promise<void> {
-    this.#renewal ??= (this.isOwn ? this.#reconnect() : this.replace()).finally(() => {
-      this.#renewal = undefined;
-    });
+    this.#renewal ??= noRequest
+      .runInAsyncScope(() => (this.isOwn ? this.#reconnect() : this.replace()))
+      .finally(() => {
+        this.#renewal = undefined;
+      });
     return this.#renewal;
   }
 

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
-import { AsyncResource } from 'node:async_hooks';
+
+import { noRequest } from '../../no-request.js';
 
 /** How often a timeout is looked at whether anything has come: a dead connection is found at most this part later. */
 const PARTS_OF_A_TIMEOUT = 4;
@@ -10,8 +11,6 @@ const PARTS_OF_A_TIMEOUT = 4;
  * the command; this is one timer for all of them, and none while no command is sent.
  */
 export class SilenceWatch {
-  /** A timer keeps the AsyncLocalStorage of the caller who starts it; this one is started by any request, for all. */
-  readonly #scope = new AsyncResource('SessionRedisSilence');
   readonly #partMs: number;
   #timer: NodeJS.Timeout | undefined;
   #stream: Redis['stream'] | undefined;
@@ -40,7 +39,7 @@ export class SilenceWatch {
   }
 
   #wait(): void {
-    this.#timer = this.#scope.runInAsyncScope(() =>
+    this.#timer = noRequest.runInAsyncScope(() =>
       setTimeout(() => {
         // What has come while the process was busy is read first.
         setImmediate(() => this.#look());
