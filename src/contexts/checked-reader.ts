@@ -3,6 +3,7 @@ import { HttpException, type ExecutionContext } from '@nestjs/common';
 import { messageOf } from '../errors/message-of.js';
 import { SessionUsageError } from '../errors/session-errors.js';
 import type { ContextReader, ContextRequest } from '../options/context-reader.interface.js';
+import { isUnwantedPromise } from '../unwanted-promise.js';
 
 /** A reader of the application, whose mistakes are reported as such. */
 export function checkedReader(reader: ContextReader): ContextReader {
@@ -45,7 +46,7 @@ function isForClient(error: unknown): boolean {
 /** What is wrong with what a reader has returned; `null`: nothing. */
 function faultIn(found: unknown): string | null {
   if (typeof found !== 'object' || found === null) return found === undefined ? 'nothing' : 'no object';
-  if (found instanceof Promise) return 'a promise';
+  if (isUnwantedPromise(found)) return 'a promise';
   const { request, response, token, lifetime, connection, message } = found as Readonly<Record<string, unknown>>;
   if (!isObject(request)) return 'no request that is an object';
   if (lifetime !== 'request' && lifetime !== 'connection')

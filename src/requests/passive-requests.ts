@@ -7,6 +7,7 @@ import type { PlatformRequest } from '../http/http-messages.js';
 import { LineLimit } from '../line-limit.js';
 import { SessionOptions, type PassiveCheck } from '../options/session-options.js';
 import { RouteMark } from '../route-mark.js';
+import { isUnwantedPromise } from '../unwanted-promise.js';
 import { PASSIVE } from './passive.decorator.js';
 
 const PAUSE_MS = 60_000;
@@ -41,9 +42,10 @@ export class PassiveRequests {
     try {
       const result: unknown = check(request as Parameters<PassiveCheck>[0]);
       if (typeof result === 'boolean') return result;
-      // A rejection that nothing handles would end the process.
-      if (result instanceof Promise) result.catch(() => undefined);
-      this.#report(route, `it returned ${kindOf(result)} instead of true or false. It cannot be async`);
+      const found = isUnwantedPromise(result)
+        ? 'a promise'
+        : `a value of the type ${result === null ? 'null' : typeof result}`;
+      this.#report(route, `it returned ${found} instead of true or false. It cannot be async`);
     } catch (error) {
       this.#report(route, `it threw: ${messageOf(error)}`);
     }
@@ -55,8 +57,4 @@ export class PassiveRequests {
       this.#logger.error(`${route}: the option passive failed, so the session was not renewed: ${what}${more}`);
     });
   }
-}
-
-function kindOf(value: unknown): string {
-  return value instanceof Promise ? 'a promise' : `a value of the type ${value === null ? 'null' : typeof value}`;
 }

@@ -12,6 +12,7 @@ import { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import { toFlashMessage, type FlashMessage } from '../records/flash-message.js';
+import { isUnwantedPromise } from '../unwanted-promise.js';
 import { Session } from './session.js';
 import { SessionFactory } from './session-factory.js';
 import { sessionEndedError, type SessionState } from './session-state.js';
@@ -86,9 +87,7 @@ export class SessionWriter {
     if (typeof change !== 'function') throw new SessionUsageError('update() takes a function that changes a session.');
     const session = this.factory.open(current);
     const result: unknown = change(session);
-    if (result instanceof Promise) {
-      // The caller gets the usage error; an unhandled rejection would end the process.
-      result.catch(() => undefined);
+    if (isUnwantedPromise(result)) {
       throw new SessionUsageError('The function given to update() may run several times and must not be async.');
     }
     const { changes } = Session.stateOf(session).pendingChanges();

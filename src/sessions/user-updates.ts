@@ -19,6 +19,7 @@ import type { StoredSession } from '../records/stored-session.js';
 import { isObject } from '../records/stored-user.js';
 import { SessionStore } from '../store/session-store.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
+import { isUnwantedPromise } from '../unwanted-promise.js';
 import { SessionFactory } from './session-factory.js';
 import { Session } from './session.js';
 
@@ -215,9 +216,7 @@ function checksumOfUser({ content }: StoredSession): number {
 
 /** @throws SessionUsageError when `change` is async, or returns a changed copy, which would not be stored */
 function assertNoResult(result: unknown, user: SessionUser): void {
-  if (result instanceof Promise) {
-    // The caller gets the usage error; an unhandled rejection would end the process.
-    result.catch(() => undefined);
+  if (isUnwantedPromise(result)) {
     throw new SessionUsageError(
       'The function given to updateUserSessions() may run several times and must not be async.',
     );

@@ -297,7 +297,7 @@ const shared = {};
 const READS: Readonly<Record<string, (token: string) => unknown>> = {
   nothing: () => undefined,
   'no object': () => 'a token',
-  'a promise': () => Promise.resolve(null),
+  'a promise': () => Promise.reject(new Error('no such client')),
   'no request': (token) => ({ token, response: null, lifetime: 'request' }),
   'no lifetime': (token) => ({ request: {}, token, response: null }),
   'a response that is none': (token) => ({ request: {}, token, response: 'none', lifetime: 'request' }),
@@ -439,8 +439,13 @@ describe('Two microservices without HTTP, which have the same handlers', () => {
     ['an error', 'has thrown: "Cannot read'],
   ])('log what is wrong with a reader of %s, and tell clients nothing of it', async (read, fault) => {
     const logged = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+    // One would end the process.
+    const unhandled = jest.fn();
+    process.on('unhandledRejection', unhandled);
     const told = { status: 'error', code: 'INTERNAL_SERVER_ERROR', statusCode: 500, message: 'Internal Server Error' };
     await expect(send(0, 'room', read, (await issue(0, 'ann')).token)).rejects.toEqual(told);
+    process.off('unhandledRejection', unhandled);
+    expect(unhandled).not.toHaveBeenCalled();
     expect(logged.mock.calls.map(([line]) => String(line)).join()).toContain(fault);
   });
 

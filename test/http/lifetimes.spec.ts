@@ -575,6 +575,11 @@ describe.each(PLATFORMS)('a passive request, on %s', (platform) => {
       (async () => Promise.reject(new Error('late'))) as never,
       'it returned a promise instead of true or false',
     ],
+    [
+      'returns a thenable',
+      (() => ({ then: () => undefined })) as never,
+      'it returned a promise instead of true or false',
+    ],
     ['returns nothing', (() => undefined) as never, 'it returned a value of the type undefined'],
     ['returns a text', (() => 'yes') as never, 'it returned a value of the type string'],
   ])('an option that %s renews nothing, and is an error in the log, once', async (_name, passive, said) => {
