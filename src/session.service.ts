@@ -1,11 +1,10 @@
 import { Injectable, type ExecutionContext } from '@nestjs/common';
 import type { Observable } from 'rxjs';
 
-import type { ClientIdentity } from './http/client-identity.js';
+import { identityOf, type ClientIdentity } from './http/client-identity.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
 import { SessionConflictError, SessionNotFoundError } from './errors/session-errors.js';
 import { originOf } from './events/session-event.js';
-import { identityOf } from './sessions/session-binding.js';
 import { routeOf } from './http/route-of.js';
 import type { LoginOptions, StartOptions } from './requests/request-options.js';
 import { OneTimeValues } from './requests/one-time-values.js';

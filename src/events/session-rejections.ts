@@ -3,8 +3,7 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { SESSION_CLOCK, type Clock } from '../clock.js';
 import type { SessionError } from '../errors/session-error.js';
 import type { SessionStaleError } from '../errors/session-errors.js';
-import type { ClientIdentity } from '../http/client-identity.js';
-import { normaliseIp } from '../http/ip-address.js';
+import { identityOf, type ClientIdentity } from '../http/client-identity.js';
 import { LineLimit } from '../line-limit.js';
 import { SessionEvents } from './session-events.js';
 import type { SessionStaleEvent } from './session-event.js';
@@ -36,16 +35,14 @@ export class SessionRejections {
   /** @param sessionId `null` if the token is invalid or missing */
   report(error: SessionError, client: ClientIdentity, sessionId: string | null): void {
     this.#log(error);
-    this.events.emit({ type: 'rejected', reason: error.code, sessionId, ipAddress: addressOf(client) });
+    this.events.emit({ type: 'rejected', reason: error.code, sessionId, ipAddress: identityOf(client).ipAddress });
   }
 
   /** The request has a session, and its proof of identity does not suffice. */
   stale(error: SessionStaleError, client: ClientIdentity, session: StaleSession): void {
     this.#log(error);
     const { within, methods } = error.required;
-    const userAgent = client.userAgent ?? null;
-    const origin = { ipAddress: addressOf(client), userAgent };
-    this.events.emit({ type: 'stale', reason: error.code, within, methods, ...session, ...origin });
+    this.events.emit({ type: 'stale', reason: error.code, within, methods, ...session, ...identityOf(client) });
   }
 
   #log({ code, message }: SessionError): void {
@@ -53,8 +50,4 @@ export class SessionRejections {
       this.#logger.debug(`A session was refused to a request: ${code}${more}. ${message}`);
     });
   }
-}
-
-function addressOf({ ipAddress }: ClientIdentity): string | null {
-  return ipAddress ? normaliseIp(ipAddress) : null;
 }

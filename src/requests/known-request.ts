@@ -7,7 +7,7 @@ import type { SessionError } from '../errors/session-error.js';
 import { SessionUsageError } from '../errors/session-errors.js';
 import type { SessionCause, SessionEventOrigin } from '../events/session-event.js';
 import type { SessionRejections } from '../events/session-rejections.js';
-import type { RequestClient } from '../http/client-identity.js';
+import { identityOf, type RequestClient } from '../http/client-identity.js';
 import type { GateOwner } from '../http/gate-owner.interface.js';
 import {
   clientOf,
@@ -22,7 +22,6 @@ import type { ResponseLayer } from '../http/response-layer.js';
 import { routeOf } from '../http/route-of.js';
 import type { Vary } from '../http/vary.js';
 import type { TokenSource } from '../options/session-options.js';
-import { identityOf } from '../sessions/session-binding.js';
 import type { SessionId } from '../tokens/session-secret.js';
 import type { Connection } from './connection.js';
 import type { SessionResponse } from './session-response.js';

@@ -3,16 +3,14 @@ import { Injectable } from '@nestjs/common';
 import { quoted } from '../errors/quoted.js';
 import { SessionSecurityError, SessionUsageError } from '../errors/session-errors.js';
 import { SessionOptions } from '../options/session-options.js';
-import type { ClientIdentity, RequestClient } from '../http/client-identity.js';
+import {
+  identityOf,
+  shortened,
+  type ClientIdentity,
+  type RequestClient,
+  type StoredIdentity,
+} from '../http/client-identity.js';
 import { inSameNetwork, normaliseIp } from '../http/ip-address.js';
-
-/** The identity of a client as it is stored in a session. */
-export interface StoredIdentity {
-  readonly ipAddress: string | null;
-  readonly userAgent: string | null;
-}
-
-const LONGEST_USER_AGENT = 512;
 
 /** Binds a session to the network and the User-Agent for which it was created, if the options require it. */
 @Injectable()
@@ -64,13 +62,8 @@ export class SessionBinding {
    */
   check(stored: StoredIdentity, client: RequestClient): void {
     if (this.#prefixes !== null) checkNetwork(stored.ipAddress, client, this.#prefixes);
-    if (this.#bindsUserAgent) checkUserAgent(stored.userAgent, shorten(client.userAgent));
+    if (this.#bindsUserAgent) checkUserAgent(stored.userAgent, shortened(client.userAgent));
   }
-}
-
-/** The identity of a client as sessions and events contain it. */
-export function identityOf({ ipAddress, userAgent }: ClientIdentity): StoredIdentity {
-  return { ipAddress: ipAddress ? normaliseIp(ipAddress) : null, userAgent: shorten(userAgent) };
 }
 
 function checkNetwork(
@@ -110,9 +103,4 @@ function addressUnknownError(): SessionSecurityError {
     'BINDING_IP_UNKNOWN',
     'The client closed its connection before its address could be checked.',
   );
-}
-
-/** 512 characters distinguish clients. A header may have 16 KB, which is too much for each session. */
-function shorten(userAgent: string | null | undefined): string | null {
-  return userAgent?.slice(0, LONGEST_USER_AGENT) ?? null;
 }

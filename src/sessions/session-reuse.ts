@@ -1,12 +1,11 @@
 import { Injectable } from '@nestjs/common';
 
 import { SessionEvents } from '../events/session-events.js';
-import type { RequestClient } from '../http/client-identity.js';
+import { identityOf, type RequestClient } from '../http/client-identity.js';
 import { SessionOptions } from '../options/session-options.js';
 import type { StoredSession } from '../records/stored-session.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { tagOf, type SessionId } from '../tokens/session-secret.js';
-import { identityOf } from './session-binding.js';
 import { SessionEndings } from './session-endings.js';
 
 /** What happens when a client uses an id that the session had before, after its grace: the event `reused`, and what `onReuse` says. */

@@ -390,7 +390,7 @@ describe.each(PLATFORMS)('a fresh proof of identity, on %s', (platform) => {
 
   it('a refusal is one event, with what was required and what there is', async () => {
     const { session, token } = await sessions.createSession({ user: ANN, methods: ['pwd'] });
-    const ann = { ...transports.bearer(token), 'user-agent': 'Browser/1' };
+    const ann = { ...transports.bearer(token), 'user-agent': `Browser/1 ${'x'.repeat(8000)}` };
     events.length = 0;
     await send('/method/one-of', ann);
     app.clock.advanceSeconds(301);
@@ -403,7 +403,7 @@ describe.each(PLATFORMS)('a fresh proof of identity, on %s', (platform) => {
       authenticatedAt: session.createdAt.getTime(),
       authMethods: ['pwd'],
       ipAddress: '127.0.0.1',
-      userAgent: 'Browser/1',
+      userAgent: `Browser/1 ${'x'.repeat(502)}`,
     };
     const at = app.clock.now();
     expect(events.filter(({ type }) => type !== 'renewed')).toEqual([
