@@ -3,6 +3,7 @@ import { Injectable, type ExecutionContext, type OnApplicationShutdown } from '@
 import { endSocket } from '../contexts/end-socket.js';
 import { SessionBackendError, SessionUsageError } from '../errors/session-errors.js';
 import { isClosed, onceClosed } from '../http/once-closed.js';
+import { noRequest } from '../no-request.js';
 import { SessionOptions } from '../options/session-options.js';
 import { SessionWatches } from '../sessions/session-watches.js';
 import { ConnectionEnd } from './connection-end.js';
@@ -73,8 +74,9 @@ export class ConnectionEndings implements OnApplicationShutdown {
     try {
       await (request ?? this.requests.of(socket)).load();
     } catch (error) {
-      // Any other error is a refusal, so the connection has no session.
       if (error instanceof SessionBackendError) this.#lookUpLater(connection, socket);
+      // A refusal is none: then the connection has no session.
+      else this.log.misuse(null, error);
     }
   }
 
@@ -82,9 +84,9 @@ export class ConnectionEndings implements OnApplicationShutdown {
     const { closable } = connection;
     if (this.#isShutDown || (closable !== null && isClosed(closable))) return;
     this.#unknown.set(connection, socket);
-    this.#timer ??= setTimeout(() => {
-      void this.#lookUpAgain();
-    }, this.#intervalMs).unref();
+    this.#timer ??= noRequest.runInAsyncScope(() =>
+      setTimeout(() => void this.#lookUpAgain(), this.#intervalMs).unref(),
+    );
   }
 
   async #lookUpAgain(): Promise<void> {
