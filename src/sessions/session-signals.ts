@@ -3,7 +3,6 @@ import { getEventListeners } from 'node:events';
 import { Observable } from 'rxjs';
 
 import type { SessionError } from '../errors/session-error.js';
-import { PrivateSlot } from '../http/private-slot.js';
 import { SessionWatches } from './session-watches.js';
 import { Session } from './session.js';
 
@@ -13,7 +12,7 @@ const DEPENDANTS = dependantsKey();
 /** What is bound to the life of a session: signals and observables. In a request each lasts until its connection is closed, at the longest. */
 @Injectable()
 export class SessionSignals {
-  readonly #bySession = new PrivateSlot<AbortSignal>();
+  readonly #bySession = new WeakMap<Session, AbortSignal>();
   /** Of those that are watched. */
   readonly #controllers = new WeakMap<AbortSignal, AbortController>();
   /** Those that are watched and have listeners. */
