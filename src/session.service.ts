@@ -71,7 +71,8 @@ export interface EndAllOptions extends EndOptions {
 
 /**
  * Creates, reads, changes and ends sessions. Each method may throw `SessionBackendError` (503) when the store fails or does not respond
- * within `backendTimeout`; the outcome of a write is then unknown.
+ * within `backendTimeout`; the outcome of a write is then unknown. Each method that changes the session of a request may throw `SessionCsrfError`
+ * (403) when that session came in a cookie, and another site may have sent the request.
  */
 @Injectable()
 export class SessionService {
@@ -158,7 +159,11 @@ export class SessionService {
     );
   }
 
-  /** Removes the flash messages and returns them, oldest first. Of many callers at once each message goes to one. */
+  /**
+   * Removes the flash messages and returns them, oldest first. Of many callers at once each message goes to one.
+   *
+   * @throws SessionNotFoundError `SESSION_ENDED`, SessionConflictError; SessionUsageError when `session` is none
+   */
   async takeFlash(session: Session): Promise<FlashMessage[]> {
     return this.#logMisuse(() => this.writer.takeFlash(sessionOf(session), this.store.newBudget()));
   }
@@ -188,7 +193,7 @@ export class SessionService {
    * afterwards. It spares `except`; another log-out everywhere that runs at the same time, or failed before, may still end that.
    *
    * @returns how many living sessions it ended
-   * @throws SessionUsageError when `except` is no session id
+   * @throws SessionDataError when `userId` is none; SessionUsageError when `except` is no session id
    */
   async deleteUserSessions(userId: string, options: EndAllOptions = {}): Promise<number> {
     const ending = await this.#logMisuse(() => {
@@ -224,7 +229,11 @@ export class SessionService {
     });
   }
 
-  /** A user's living sessions, the latest used first: for a page of devices. Never a token. */
+  /**
+   * A user's living sessions, the latest used first: for a page of devices. Never a token.
+   *
+   * @throws SessionDataError when `userId` is none
+   */
   async listUserSessions(userId: string): Promise<SessionSummary[]> {
     await this.#logMisuse(() => {
       assertUserId(userId);
@@ -243,7 +252,12 @@ export class SessionService {
       .sort((a, b) => b.lastAccessed.getTime() - a.lastAccessed.getTime());
   }
 
-  /** Ends a session and keeps its record until it expires, so that a later use can be distinguished from an unknown token. */
+  /**
+   * Ends a session and keeps its record until it expires, so that a later use can be distinguished from an unknown token.
+   *
+   * @returns false: it had ended before
+   * @throws SessionUsageError when `session` is none
+   */
   async invalidateSession(session: Session, options: EndOptions = {}): Promise<boolean> {
     const { by = null } = await this.#logMisuse(() => optionsOf(options));
     return this.#end(session, () => this.endings.invalidate(session, by, this.store.newBudget()));
@@ -312,6 +326,7 @@ export class SessionService {
    * token with the response.
    *
    * @param request the request, or the `ExecutionContext` of a guard or interceptor
+   * @throws SessionDataError, SessionUsageError
    * @throws SessionCsrfError when the token is to go in a cookie, and another site may have sent the request
    */
   async start(request: ExecutionContext | object, options: StartOptions = {}): Promise<LoginResult> {
@@ -414,7 +429,9 @@ export class SessionService {
 
   /**
    * A token that distinguishes requests of a page of `session` from those of another site; see `enableCsrf`. Another text at each call, each as good
-   * for as long as the session has its id: renewal leaves it, login and regeneration end it.
+   * for as long as the session has its id: renewal leaves it, login and regeneration end it. It returns one with `enableCsrf: false` too.
+   *
+   * @throws SessionUsageError when `session` is none
    */
   csrfToken(session: Session): string {
     return this.csrfTokens.issue(this.#checked(session).sessionId);

@@ -3,7 +3,7 @@ import { SetMetadata, type CustomDecorator } from '@nestjs/common';
 export const PUBLIC = Symbol.for('nestjs-sessionx:public');
 export const ALLOW_ANONYMOUS = Symbol.for('nestjs-sessionx:allow-anonymous');
 
-/** Opens a route, or a controller, to everybody where `SessionGuard` is installed as `APP_GUARD`. */
+/** Lets every request pass `SessionGuard`, wherever that is. A role, a permission or a fresh proof that the route requires is required all the same. */
 export function Public(): CustomDecorator<symbol> {
   return SetMetadata(PUBLIC, true);
 }

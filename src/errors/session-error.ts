@@ -1,6 +1,6 @@
 import { HttpException, HttpStatus } from '@nestjs/common';
 
-/** The machine-readable reason of an error. It is written to events and logs; the client gets only the HTTP status. */
+/** The machine-readable reason of an error. It goes to events and logs, and to the client only where the client can react to it. */
 export type SessionErrorCode =
   | 'TOKEN_MISSING'
   | 'TOKEN_MALFORMED'

@@ -13,7 +13,7 @@ export class SessionTokenError extends SessionError {
 }
 
 /**
- * The token is older than a `TokenSerializer` of the application allows (`TOKEN_EXPIRED`). A session that has expired is a
+ * The token has expired (`TOKEN_EXPIRED`): the `exp` of a JWT has passed, or a `TokenSerializer` of the application says so. A session that has expired is a
  * {@link SessionNotFoundError}, because each store removes it at a time of its own. 401.
  */
 export class SessionExpiredError extends SessionTokenError {

@@ -103,8 +103,8 @@ export interface SessionUserUpdatedEvent extends SessionEventBase, SessionEventO
 }
 
 /**
- * A request needed a session and had none that it could use, sent an invalid token, changed a session that had ended, or needed a role or a
- * permission that its user does not have.
+ * A request sent a token that does not work, also where none is required; had none where one is; was refused by the CSRF check; changed a session
+ * that had ended; or its user lacks a role or a permission.
  */
 export interface SessionRejectedEvent {
   readonly type: 'rejected';

@@ -29,7 +29,7 @@ export class SessionCookieOptions {
   @IsIn(['lax', 'strict', 'none'], { message: "cookie.sameSite must be 'lax', 'strict' or 'none'" })
   sameSite: 'lax' | 'strict' | 'none' = 'lax';
 
-  /** Only over TLS; browsers treat localhost as secure too. Default true (ASVS 3.3.1). */
+  /** Only over TLS; most browsers accept localhost too. Default true (ASVS 3.3.1). */
   @IsTrueOrFalse('cookie.secure')
   secure: boolean = true;
 

@@ -108,7 +108,7 @@ export class SessionOptions {
 
   /**
    * Whether a request is no use of its session, such as a poll that a page sends by itself: the session is read and not renewed. Gets the
-   * request of the framework (of Node, in a middleware before it), and is called only when a renewal is due. It must not be async. If it throws,
+   * request of the framework (of Node, in a middleware before it), and is called only when a renewal is due, or `lastAccessed` is read. It must not be async. If it throws,
    * the session is not renewed, and the error is logged. Default: none is; see `@Passive()` for single routes. ASVS 7.3.1.
    */
   @IsOptional()
@@ -238,7 +238,7 @@ export class SessionOptions {
 
   /**
    * The largest session, in bytes of UTF-8 as it is stored, on every store. A change that makes a session larger is refused with
-   * a `SessionDataError` (413), and the stored session is unchanged. Default 65,536.
+   * a `SessionDataError` (413), and the stored session is unchanged; one by `updateUserSessions()` is not. Default 65,536.
    */
   @IsNumberBetween(256, LARGEST_SESSION_BYTES, 'bytes', { whole: true })
   maxSessionBytes: number = 65_536;

@@ -23,7 +23,10 @@ export interface CredentialsChange extends LoginResult {
 
 /** One line of a user's list of devices. */
 export interface SessionSummary {
-  /** For `deleteSession()`. Check first that it is in the list of the current user. */
+  /**
+   * For `deleteSession()`. One that comes from a client must begin with the same 16 characters as the `sessionId` of the caller. Do not look for it in
+   * the list: the session may have got a new id since.
+   */
   readonly sessionId: string;
   /** When the session was created. */
   readonly createdAt: Date;
