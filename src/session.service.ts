@@ -248,6 +248,7 @@ export class SessionService {
         expiresAt: new Date(expiryOf(record, metadata)),
         ipAddress: metadata.ipAddress,
         userAgent: metadata.userAgent,
+        isRemembered: metadata.isRemembered,
       }))
       .sort((a, b) => b.lastAccessed.getTime() - a.lastAccessed.getTime());
   }

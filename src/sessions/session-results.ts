@@ -38,4 +38,6 @@ export interface SessionSummary {
   readonly ipAddress: string | null;
   /** The client's User-Agent at creation; `null` if not known. */
   readonly userAgent: string | null;
+  /** Whether the user asked to be remembered there. */
+  readonly isRemembered: boolean;
 }

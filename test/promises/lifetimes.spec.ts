@@ -134,6 +134,9 @@ describe.each(everyBackend())('a lifetime that changes, on $name', (store) => {
     await one.sessions.renewSession(token);
     one.clock.advanceSeconds(299);
     expect(await one.sessions.getSession(token)).toMatchObject({ isRemembered: true });
+    await one.sessions.createSession({ user: ANN });
+    const listed = await one.sessions.listUserSessions(ANN.userId);
+    expect(listed.map(({ isRemembered }) => isRemembered).sort()).toEqual([false, true]);
     one.clock.advanceSeconds(1);
     await expect(one.sessions.getSession(token)).rejects.toMatchObject(NOT_FOUND);
   });
