@@ -44,7 +44,7 @@ function memoryBackend(): Place {
   let created = 0;
   return {
     add: async (record) => {
-      if ((await backend.create(record, { deadline: 1000 })).outcome === 'created') created++;
+      if ((await backend.create(record, { timeoutMs: 1000 })).outcome === 'created') created++;
     },
     size: () => created,
   };

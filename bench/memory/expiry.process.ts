@@ -14,7 +14,7 @@ await backend.open({ keyPrefix: '', timeoutMs: 1000, clock, logger: silent });
 const make = await sessionMaker('one', clock.now());
 const first = make(0);
 for (let index = 0; index < sessions; index++) {
-  await backend.create(index === 0 ? first : make(index), { deadline: 1000 });
+  await backend.create(index === 0 ? first : make(index), { timeoutMs: 1000 });
   // The backend's own timer gets its turns now, and not all at once in the time that is measured.
   if (index % 1000 === 0) await eventLoopTurn();
 }

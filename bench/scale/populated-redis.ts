@@ -40,7 +40,7 @@ export class PopulatedRedis {
   ) {}
 
   async logIn(sessions: readonly SessionRecord[]): Promise<void> {
-    for (const record of sessions) await this.backend.create(record, { deadline: TIMEOUT_MS });
+    for (const record of sessions) await this.backend.create(record, { timeoutMs: TIMEOUT_MS });
   }
 
   /** How many commands Redis ran while `work` did, those within scripts included. */

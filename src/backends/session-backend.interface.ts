@@ -48,14 +48,14 @@ export interface CreateOptions {
   readonly limit?: SessionLimit | undefined;
   /** A session of the same tag that ceases in the same atomic step, if it still has this version; else nothing happens. */
   readonly replaces?: ReplacedSession | undefined;
-  /** Milliseconds from this call. A store that gets to it later must not carry it out: for its caller it has failed. */
-  readonly deadline: number;
+  /** Milliseconds from this call to its deadline. A store that gets to it later must not carry it out: for its caller it has failed. */
+  readonly timeoutMs: number;
 }
 
 /** How a session is stored again. */
 export interface ReplaceOptions {
   /** As of `create`. Default: none, as a late write of an outdated version does nothing anyway. */
-  readonly deadline?: number;
+  readonly timeoutMs?: number;
 }
 
 /** `late`: the store came to it after the deadline, and has stored nothing. */

@@ -129,7 +129,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     try {
       return await this.#calls.make(['create', record.id], budget, isCreateResult, () =>
         this.backend.create(record, {
-          deadline: budget.remainingMs,
+          timeoutMs: budget.remainingMs,
           limit,
           replaces: replaces && replacementOf(replaces, alias),
         }),
@@ -181,7 +181,7 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   ): Promise<StoredSession | null> {
     const next = revisedRecord(record, { ...revision, status: 'active' });
     const outcome = await this.#calls.make(['replace', record.id], budget, isTimedReplacement, () =>
-      this.backend.replace(next, record.version, { deadline: budget.remainingMs }),
+      this.backend.replace(next, record.version, { timeoutMs: budget.remainingMs }),
     );
     switch (outcome) {
       case 'replaced':

@@ -178,8 +178,8 @@ describe('the index of a user in Redis goes with their last session, not before 
       userTag: null,
       expiresAt: clock.now() + 90_000,
     };
-    await backend.create(old, { deadline: 1000 });
-    await backend.create(fresh, { deadline: 1000, replaces: { id: old.id, version: 1, alias } });
+    await backend.create(old, { timeoutMs: 1000 });
+    await backend.create(fresh, { timeoutMs: 1000, replaces: { id: old.id, version: 1, alias } });
     await backend.close();
 
     for (const [{ id }, lifetimeMs] of [

@@ -51,7 +51,7 @@ function newRecord(userTag: Tag | null, lifetimeMs = TTL_MS): SessionRecord {
 
 async function stored(userTag: Tag | null, lifetimeMs?: number): Promise<SessionRecord> {
   const record = newRecord(userTag, lifetimeMs);
-  await backend.create(record, { deadline: 1000 });
+  await backend.create(record, { timeoutMs: 1000 });
   return record;
 }
 
@@ -75,7 +75,7 @@ describe('the bound', () => {
       const fresh = { ...old, id: (old.id.slice(0, 16) + randomBytes(32).toString('base64url')) as Id };
       const alias = { ...old, version: 2, status: 'alias' as const, userTag: null };
       const replaces = { id: old.id, version: 1, alias };
-      expect((await backend.create(fresh, { deadline: 1000, replaces })).outcome).toBe('created');
+      expect((await backend.create(fresh, { timeoutMs: 1000, replaces })).outcome).toBe('created');
       return { fresh, alias };
     };
     const [ann, bob, guest] = [await stored(newTag()), await stored(newTag()), await stored(null)];
@@ -106,7 +106,7 @@ describe('the bound', () => {
     expect(await isThere(later[1]!)).toBe(false);
     for (const tag of [newTag(), null]) {
       const refused = newRecord(tag);
-      await expect(backend.create(refused, { deadline: 1000 })).rejects.toThrow(SessionBackendError);
+      await expect(backend.create(refused, { timeoutMs: 1000 })).rejects.toThrow(SessionBackendError);
       expect(await isThere(refused)).toBe(false);
     }
     expect(await countOf([signedIn, later[0]!, third, fourth])).toBe(4);
@@ -128,17 +128,17 @@ describe('the bound', () => {
     const [first, other] = [await stored(tag), await stored(newTag())];
     const second = newRecord(tag);
     const replaces = { id: first.id, version: 1 };
-    expect((await backend.create(second, { replaces, deadline: 1000 })).outcome).toBe('created');
+    expect((await backend.create(second, { replaces, timeoutMs: 1000 })).outcome).toBe('created');
     const third = newRecord(tag);
     const limit = { max: 1, onLimit: 'evict-oldest' } as const;
-    expect(await backend.create(third, { limit, deadline: 1000 })).toEqual({
+    expect(await backend.create(third, { limit, timeoutMs: 1000 })).toEqual({
       outcome: 'created',
       evicted: [second.id],
     });
     expect(await countOf([first, second])).toBe(0);
     expect(await countOf([third, other])).toBe(2);
     const rejecting = { max: 1, onLimit: 'reject' } as const;
-    expect((await backend.create(newRecord(tag), { limit: rejecting, deadline: 1000 })).outcome).toBe('limit');
+    expect((await backend.create(newRecord(tag), { limit: rejecting, timeoutMs: 1000 })).outcome).toBe('limit');
   });
 
   it('has room for the login of the last guest, who brings what was in the session', async () => {
@@ -345,7 +345,7 @@ describe('a user with thousands of sessions', () => {
     await open();
     const tag = newTag();
     const records = Array.from({ length: COUNT }, () => newRecord(tag));
-    for (const record of records) await backend.create(record, { deadline: 1000 });
+    for (const record of records) await backend.create(record, { timeoutMs: 1000 });
     return { tag, records };
   }
 
@@ -371,7 +371,7 @@ describe('a user with thousands of sessions', () => {
     const ending = backend.deleteByUser(tag, { except: kept.id });
     const fresh = newRecord(tag);
     const limit = { max: 2, onLimit: 'reject' } as const;
-    expect((await backend.create(fresh, { deadline: 1000, limit })).outcome).toBe('created');
+    expect((await backend.create(fresh, { timeoutMs: 1000, limit })).outcome).toBe('created');
     expect(await backend.touch(ended.id, { ...ended, expiresAt: ended.expiresAt + 1 })).toBe(false);
     expect(await backend.replace({ ...ended, version: 2 }, 1)).toBe('missing');
     expect(await backend.delete(ended.id)).toBe('missing');
@@ -421,7 +421,7 @@ describe('a process', () => {
           const userTag = text(12);
           const record = { version: 1, status: 'active', userTag, lastAccessed: now, expiresAt: now + 1000 * (1 + index) };
           const id = userTag + text(32);
-          await backend.create({ ...record, id, payload: text(400) }, { deadline: 1000 });
+          await backend.create({ ...record, id, payload: text(400) }, { timeoutMs: 1000 });
           if (index % 2 === 0) await backend.delete(id);
         }
         now += 1000 * (count + 1);

@@ -118,7 +118,7 @@ class Switch {
 
   async stored(store: SessionBackend, user: UserTag | null = this.user): Promise<SessionRecord> {
     const record = this.record(user);
-    expect(await store.create(record, { deadline: TIMEOUT_MS })).toEqual({ outcome: 'created', evicted: [] });
+    expect(await store.create(record, { timeoutMs: TIMEOUT_MS })).toEqual({ outcome: 'created', evicted: [] });
     return record;
   }
 
@@ -215,7 +215,9 @@ describe.each(pairs)('processes of both steps of a switch, side by side: %s', (_
         id: sessionIdOf(newSecret(record.id.slice(0, 16) as UserTag, random)),
       };
       const replaces = { id: record.id, version: 1 };
-      expect(await backend.create(successor, { replaces, deadline: TIMEOUT_MS })).toMatchObject({ outcome: 'created' });
+      expect(await backend.create(successor, { replaces, timeoutMs: TIMEOUT_MS })).toMatchObject({
+        outcome: 'created',
+      });
       await expectEnded();
       for (const one of [both.stepOne, both.stepTwo]) expect(await one.read(successor.id)).toEqual(successor);
     });
@@ -319,7 +321,7 @@ class RandomTraffic {
     const record = this.both.record(user);
     const began = this.#order++;
     const [backend] = [this.#one(this.processes)];
-    expect((await backend.create(record, { deadline: TIMEOUT_MS })).outcome).toBe('created');
+    expect((await backend.create(record, { timeoutMs: TIMEOUT_MS })).outcome).toBe('created');
     const { lastAccessed, expiresAt } = record;
     const ends = this.#logouts.filter((logout) => logout.user === user && logout.returned > began);
     this.#sessions.push({

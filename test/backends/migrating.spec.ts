@@ -367,7 +367,7 @@ describe('a move', () => {
     const now = clock.now();
     const times = { lastAccessed: now, expiresAt: now + lifetimeMs };
     const record: SessionRecord = { id, version: 1, status: 'active', userTag: tag, ...times, payload };
-    expect((await store.create(record, { deadline: 2000 })).outcome).toBe('created');
+    expect((await store.create(record, { timeoutMs: 2000 })).outcome).toBe('created');
     return record;
   }
 

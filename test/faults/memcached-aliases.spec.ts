@@ -32,7 +32,7 @@ describe('an alias in Memcached', () => {
   /** A stored session, and what a new id makes of it. */
   async function prepared(user: SessionRecord['userTag'] = arena.newUser()) {
     const old = arena.record(user);
-    expect((await sound.create(old, { deadline: 1000 })).outcome).toBe('created');
+    expect((await sound.create(old, { timeoutMs: 1000 })).outcome).toBe('created');
     const fresh = arena.sibling(old);
     const alias: SessionRecord = {
       ...old,
@@ -58,7 +58,7 @@ describe('an alias in Memcached', () => {
         await unlucky.ping();
         const { user, old, fresh, alias, replaces } = await prepared(kind === 'anonymous' ? null : arena.newUser());
         proxy.loseRequests(steps);
-        const outcome = await unlucky.create(fresh, { deadline: TIMEOUT_MS, replaces }).then(
+        const outcome = await unlucky.create(fresh, { timeoutMs: TIMEOUT_MS, replaces }).then(
           () => 'done',
           (error: unknown) => {
             if (error instanceof MemcachedError) return 'failed';
@@ -94,7 +94,7 @@ describe('an alias in Memcached', () => {
           const made = await prepared(kind === 'anonymous' ? null : arena.newUser());
           if (lost === 'request') proxy.loseRequests(steps, 'once');
           else proxy.loseResponses(steps, 'rst', 'once');
-          const isDone = await patient.create(made.fresh, { deadline: 500, replaces: made.replaces }).then(
+          const isDone = await patient.create(made.fresh, { timeoutMs: 500, replaces: made.replaces }).then(
             ({ outcome }) => outcome === 'created',
             () => false,
           );
@@ -103,7 +103,7 @@ describe('an alias in Memcached', () => {
         }
       }
     }
-    // Memcached counts in seconds: what it keeps for the deadline alone has left by then.
+    // Memcached counts in seconds: what it keeps for `timeoutMs` alone has left by then.
     await sleep(2100);
     for (const { made, isDone } of attempts) {
       const { old, fresh, alias } = made;
@@ -119,7 +119,7 @@ describe('an alias in Memcached', () => {
   it('a reader between the two steps waits for the second one, and then finds the new session', async () => {
     const { old, fresh, alias, replaces } = await prepared();
     proxy.holdRequests(REQUESTS_UNTIL_ALIAS);
-    const creation = patient.create(fresh, { deadline: 1500, replaces });
+    const creation = patient.create(fresh, { timeoutMs: 1500, replaces });
     await proxy.untilHeld();
     let isRead = false;
     const reading = sound.read(old.id).then((record) => {
@@ -138,7 +138,7 @@ describe('an alias in Memcached', () => {
   it('a reader does not wait for a process that has died', async () => {
     const { old, fresh, alias, replaces } = await prepared();
     proxy.loseRequests(REQUESTS_UNTIL_ALIAS);
-    await expect(unlucky.create(fresh, { deadline: TIMEOUT_MS, replaces })).rejects.toThrow(MemcachedError);
+    await expect(unlucky.create(fresh, { timeoutMs: TIMEOUT_MS, replaces })).rejects.toThrow(MemcachedError);
     proxy.heal();
     // By this one's time budget.
     const startedAt = performance.now();
@@ -155,7 +155,7 @@ describe('an alias in Memcached', () => {
   it('a deletion between the two steps reports the alias, whose session it finds afterwards', async () => {
     const { old, fresh, replaces } = await prepared();
     proxy.holdRequests(REQUESTS_UNTIL_ALIAS);
-    const creation = patient.create(fresh, { deadline: 1500, replaces });
+    const creation = patient.create(fresh, { timeoutMs: 1500, replaces });
     await proxy.untilHeld();
     expect(await sound.delete(old.id)).toBe('alias');
     const reading = sound.read(old.id);
@@ -170,7 +170,7 @@ describe('an alias in Memcached', () => {
   it('a log-out everywhere between the two steps leaves neither, and reports the session by its old id', async () => {
     const { user, old, fresh, replaces } = await prepared();
     proxy.holdRequests(REQUESTS_UNTIL_ALIAS);
-    const creation = patient.create(fresh, { deadline: 1500, replaces });
+    const creation = patient.create(fresh, { timeoutMs: 1500, replaces });
     await proxy.untilHeld();
     expect(await sound.deleteByUser(user!)).toEqual([old.id]);
     proxy.heal();
@@ -183,12 +183,12 @@ describe('an alias in Memcached', () => {
 
   it('a new id that comes too late for its second step is taken back', async () => {
     const { user, old, fresh, replaces } = await prepared();
-    const deadline = 100;
+    const timeoutMs = 100;
     const startedAt = performance.now();
     proxy.holdRequests(REQUESTS_UNTIL_ALIAS - 1);
-    const creation = patient.create(fresh, { deadline, replaces });
+    const creation = patient.create(fresh, { timeoutMs, replaces });
     await proxy.untilHeld();
-    await sleep(Math.max(0, startedAt + deadline + 5 - performance.now()));
+    await sleep(Math.max(0, startedAt + timeoutMs + 5 - performance.now()));
     proxy.heal();
     proxy.release();
     expect((await creation).outcome).toBe('late');
@@ -203,7 +203,7 @@ describe('an alias in Memcached', () => {
     proxy.holdRequests(1);
     const reading = patient.read(old.id);
     await proxy.untilHeld();
-    expect((await sound.create(fresh, { deadline: 1500, replaces })).outcome).toBe('created');
+    expect((await sound.create(fresh, { timeoutMs: 1500, replaces })).outcome).toBe('created');
     proxy.heal();
     proxy.release();
     expect(await reading).toEqual(alias);

@@ -7,12 +7,12 @@ import { startService } from '../support/services.js';
 import { ProxiedMemcached, type MemcachedArena } from './memcached-arena.js';
 
 const TIMEOUT_MS = 150;
-/** What a loaded machine may add to a deadline. */
+/** What a loaded machine may add to a timeout. */
 const SLACK_MS = 1000;
 
 type Attempt<T> = { readonly value: T } | { readonly error: unknown };
 
-/** How a call ended, which must not take longer than its deadline. */
+/** How a call ended, which must not take longer than its timeout. */
 async function attempt<T>(call: () => Promise<T>): Promise<Attempt<T>> {
   const started = performance.now();
   const result = await call().then(
@@ -48,7 +48,7 @@ describe('replies that break off', () => {
 
   async function stored(): Promise<SessionRecord> {
     const record = arena.record();
-    expect((await sound.create(record, { deadline: 1000 })).outcome).toBe('created');
+    expect((await sound.create(record, { timeoutMs: 1000 })).outcome).toBe('created');
     return record;
   }
 
@@ -66,7 +66,7 @@ describe('replies that break off', () => {
     return 'value' in first ? first.value : call();
   }
 
-  /** Silence costs a deadline each, so it is tried at fewer places: around each header, and in between. */
+  /** Silence costs a timeout each, so it is tried at fewer places: around each header, and in between. */
   const endings: [ending: Ending, step: number][] = [
     ['fin', 1],
     ['rst', 1],
@@ -137,7 +137,7 @@ describe('replies that break off', () => {
       for (let offset = 0; offset < bytes + 300; offset += 8 * step) {
         const user = arena.newUser();
         const mine = [arena.record(user), arena.record(user)];
-        for (const record of mine) await sound.create(record, { deadline: 1000 });
+        for (const record of mine) await sound.create(record, { timeoutMs: 1000 });
         proxy.cutReplies(offset, ending);
         const result = await attempt(() => backend.deleteByUser(user));
         proxy.heal();

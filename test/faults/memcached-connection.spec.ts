@@ -48,7 +48,7 @@ describe('the connection to a Memcached server', () => {
 
   async function stored(): Promise<SessionRecord> {
     const record = arena.record();
-    expect((await backend.create(record, { deadline: TIMEOUT_MS })).outcome).toBe('created');
+    expect((await backend.create(record, { timeoutMs: TIMEOUT_MS })).outcome).toBe('created');
     return record;
   }
 

@@ -58,7 +58,7 @@ describe('the end of a session in Memcached', () => {
     'a login at the limit': async (backend, { user, ids }) => {
       const limit = { max: 1, onLimit: 'evict-oldest' } as const;
       // Everything else is used later.
-      const result = await backend.create(arena.record(user), { deadline: 1500, limit });
+      const result = await backend.create(arena.record(user), { timeoutMs: 1500, limit });
       return result.outcome === 'created' ? result.evicted.filter((id) => ids.has(id)).length : 0;
     },
   };
@@ -67,7 +67,7 @@ describe('the end of a session in Memcached', () => {
     const fresh = arena.sibling(first);
     ids.add(fresh.id);
     const replaces = { id: first.id, version: 1, ...(hasGrace ? { alias: aliasOf(first, fresh) } : {}) };
-    await backend.create(fresh, { deadline: 1500, replaces });
+    await backend.create(fresh, { timeoutMs: 1500, replaces });
     return 0;
   }
 
@@ -78,7 +78,7 @@ describe('the end of a session in Memcached', () => {
   async function newLife(): Promise<Life> {
     const user = arena.newUser();
     const first = arena.record(user);
-    expect((await sound.create(first, { deadline: 1000 })).outcome).toBe('created');
+    expect((await sound.create(first, { timeoutMs: 1000 })).outcome).toBe('created');
     return { user, first, ids: new Set([first.id]) };
   }
 

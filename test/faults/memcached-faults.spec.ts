@@ -9,7 +9,7 @@ import { freePort } from '../support/processes.js';
 import { atOnce, startService } from '../support/services.js';
 
 const BUDGET_MS = 600;
-/** What a loaded machine may add to a deadline. */
+/** What a loaded machine may add to a timeout. */
 const SLACK_MS = 2000;
 /** Memcached takes no items that are larger than half of its memory. */
 const ONE_MEGABYTE = ['-m', '1', '-I', '128k', '-o', 'slab_chunk_max=65536'];

@@ -75,7 +75,7 @@ describe('responses that were meant for another request', () => {
 
   async function stored(user = arena.newUser()): Promise<SessionRecord> {
     const record = arena.record(user, `what ${user} has`);
-    expect((await sound.create(record, { deadline: 1000 })).outcome).toBe('created');
+    expect((await sound.create(record, { timeoutMs: 1000 })).outcome).toBe('created');
     return record;
   }
 

@@ -26,7 +26,7 @@ describe('operations that stop half-way', () => {
   });
 
   async function stored(user: SessionRecord['userTag'], record = arena.record(user)): Promise<SessionRecord> {
-    expect((await sound.create(record, { deadline: 1000 })).outcome).toBe('created');
+    expect((await sound.create(record, { timeoutMs: 1000 })).outcome).toBe('created');
     return record;
   }
 
@@ -70,7 +70,7 @@ describe('operations that stop half-way', () => {
         const successor = arena.sibling(old);
         proxy.loseRequests(afterRequests);
         const outcome = await ended(
-          unlucky.create(successor, { deadline: TIMEOUT_MS, replaces: { id: old.id, version: 1 } }),
+          unlucky.create(successor, { timeoutMs: TIMEOUT_MS, replaces: { id: old.id, version: 1 } }),
         );
         const alive = [];
         for (const record of [old, successor]) if (await lives(record)) alive.push(record.id);
@@ -122,7 +122,7 @@ describe('operations that stop half-way', () => {
       await unlucky.ping();
       const record = arena.record(kind === 'anonymous' ? null : arena.newUser());
       proxy.holdRequests(0);
-      await expect(unlucky.create(record, { deadline: TIMEOUT_MS })).rejects.toThrow(MemcachedError);
+      await expect(unlucky.create(record, { timeoutMs: TIMEOUT_MS })).rejects.toThrow(MemcachedError);
       proxy.release();
       proxy.heal();
       // The connection is a new one, and works.
@@ -138,13 +138,13 @@ describe('operations that stop half-way', () => {
       const patient = await arena.open({ servers: proxy.address });
       const steps = await atEachStep(async (afterRequests) => {
         const record = arena.record(kind === 'anonymous' ? null : arena.newUser());
-        const deadline = 60;
+        const timeoutMs = 60;
         await patient.ping();
         const startedAt = performance.now();
         proxy.holdRequests(afterRequests);
-        const creation = patient.create(record, { deadline });
+        const creation = patient.create(record, { timeoutMs });
         if (await getsThrough(creation)) return 'done';
-        await sleep(Math.max(0, startedAt + deadline + 5 - performance.now()));
+        await sleep(Math.max(0, startedAt + timeoutMs + 5 - performance.now()));
         proxy.heal();
         proxy.release();
         expect((await creation).outcome).toBe('late');
@@ -165,7 +165,7 @@ describe('operations that stop half-way', () => {
       await patient.ping();
       const requests = kind === 'anonymous' ? 1 : 3;
       proxy.holdRequests(requests);
-      const creation = patient.create(record, { deadline: 1500 });
+      const creation = patient.create(record, { timeoutMs: 1500 });
       await proxy.untilHeld();
       await server.evict(arena.keyPrefix + record.id);
       proxy.heal();
@@ -182,7 +182,7 @@ describe('operations that stop half-way', () => {
       const patient = await arena.open({ servers: proxy.address });
       await patient.ping();
       proxy.holdRequests(3);
-      const creation = patient.create(record, { deadline: 1500 });
+      const creation = patient.create(record, { timeoutMs: 1500 });
       await proxy.untilHeld();
       expect(await sound.delete(record.id, options)).toBe('deleted');
       proxy.heal();
@@ -197,7 +197,7 @@ describe('operations that stop half-way', () => {
     const patient = await arena.open({ servers: proxy.address });
     await patient.ping();
     proxy.holdRequests(3);
-    const creation = patient.create(record, { deadline: 1500 });
+    const creation = patient.create(record, { timeoutMs: 1500 });
     await proxy.untilHeld();
     const secondProxy = await FaultProxy.to(server.port);
     const deleting = await arena.open({ servers: secondProxy.address });
@@ -220,7 +220,7 @@ describe('operations that stop half-way', () => {
       const patient = await arena.open({ servers: proxy.address });
       await patient.ping();
       proxy.holdRequests(afterRequests);
-      const creation = patient.create(record, { deadline: 1500 });
+      const creation = patient.create(record, { timeoutMs: 1500 });
       const through = await getsThrough(creation);
       const expected = (await lives(record)) ? 'changed' : 'missing';
       expect(await sound.delete(record.id, { ifVersion: 7 })).toBe(expected);
@@ -239,13 +239,13 @@ describe('operations that stop half-way', () => {
     const patient = await arena.open({ servers: proxy.address });
     await patient.ping();
     const startedAt = performance.now();
-    const deadline = 60;
+    const timeoutMs = 60;
     proxy.holdRequests(3);
-    const creation = patient.create(record, { deadline });
+    const creation = patient.create(record, { timeoutMs });
     await proxy.untilHeld();
     await server.evict(arena.keyPrefix + record.id);
     await stored(record.userTag, other);
-    await sleep(Math.max(0, startedAt + deadline + 5 - performance.now()));
+    await sleep(Math.max(0, startedAt + timeoutMs + 5 - performance.now()));
     proxy.heal();
     proxy.release();
     expect((await creation).outcome).toBe('late');
@@ -257,7 +257,7 @@ describe('operations that stop half-way', () => {
     const patient = await arena.open({ servers: proxy.address });
     await patient.ping();
     proxy.holdRequests(3);
-    const creation = patient.create(arena.record(user), { deadline: 1500 });
+    const creation = patient.create(arena.record(user), { timeoutMs: 1500 });
     await proxy.untilHeld();
     expect(await sound.deleteByUser(user)).toHaveLength(1);
     proxy.heal();
@@ -269,12 +269,12 @@ describe('operations that stop half-way', () => {
   it('a session that is in the list when its creator dies does not last', async () => {
     const steps = await atEachStep((afterRequests) => {
       proxy.loseRequests(afterRequests);
-      return ended(unlucky.create(arena.record(arena.newUser()), { deadline: TIMEOUT_MS }));
+      return ended(unlucky.create(arena.record(arena.newUser()), { timeoutMs: TIMEOUT_MS }));
     });
     const record = arena.record(arena.newUser());
     await unlucky.ping();
     proxy.loseRequests(steps - 1);
-    expect(await ended(unlucky.create(record, { deadline: TIMEOUT_MS }))).toBe('failed');
+    expect(await ended(unlucky.create(record, { timeoutMs: TIMEOUT_MS }))).toBe('failed');
     expect(await gone(record, 4)).toBe(true);
   });
 
@@ -292,7 +292,7 @@ describe('operations that stop half-way', () => {
     [
       'regeneration',
       (record) =>
-        unlucky.create(arena.sibling(record), { deadline: TIMEOUT_MS, replaces: { id: record.id, version: 1 } }),
+        unlucky.create(arena.sibling(record), { timeoutMs: TIMEOUT_MS, replaces: { id: record.id, version: 1 } }),
     ],
   ];
 
@@ -329,7 +329,7 @@ describe('operations that stop half-way', () => {
       const successor = arena.sibling(record);
       await patient.ping();
       proxy.holdRequests(afterRequests);
-      const creation = patient.create(successor, { deadline: 1500, replaces: { id: record.id, version: 1 } });
+      const creation = patient.create(successor, { timeoutMs: 1500, replaces: { id: record.id, version: 1 } });
       const through = await getsThrough(creation);
       await sound.deleteByUser(user);
       proxy.heal();
@@ -351,12 +351,12 @@ describe('operations that stop half-way', () => {
       const next = { ...record, version: 2, payload: 'late', expiresAt: record.expiresAt + prolongsMs };
       const patient = await arena.open({ servers: proxy.address });
       await patient.ping();
-      const deadline = 60;
+      const timeoutMs = 60;
       const startedAt = performance.now();
       proxy.holdRequests(afterRequests);
-      const change = patient.replace(next, 1, { deadline });
+      const change = patient.replace(next, 1, { timeoutMs });
       await getsThrough(change);
-      await sleep(Math.max(0, startedAt + deadline + 5 - performance.now()));
+      await sleep(Math.max(0, startedAt + timeoutMs + 5 - performance.now()));
       proxy.heal();
       proxy.release();
       expect(await change).toBe('late');

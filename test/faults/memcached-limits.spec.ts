@@ -47,7 +47,7 @@ describe('the limits of Memcached', () => {
     ['75 years of', 75 * 365 * DAY_MS],
   ])('%s lifetime is kept as long as the record says, and no longer', async (_name, lifetimeMs) => {
     const record = arena.record(arena.user, 'payload', lifetimeMs);
-    await backend.create(record, { deadline: 1000 });
+    await backend.create(record, { timeoutMs: 1000 });
     expect(await backend.read(record.id)).toEqual(record);
     const leastSeconds = lifetimeMs / 1000 - 1;
     for (const key of [arena.keyPrefix + record.id, arena.listKey()]) {
@@ -88,7 +88,7 @@ describe('the limits of Memcached', () => {
   it('a session that grows larger than an item, and is to live longer, is refused before its entry in the list is prolonged', async () => {
     const small = await arena.open({ servers: server.address, maxItemSize: 2048 });
     const record = arena.record();
-    await small.create(record, { deadline: 1000 });
+    await small.create(record, { timeoutMs: 1000 });
     const before = await observer.get(arena.listKey());
     const longer = { ...record, version: 2, expiresAt: record.expiresAt + 60_000 };
     await expect(small.replace({ ...longer, payload: 'x'.repeat(2048) }, 1)).rejects.toThrow(SessionDataError);
@@ -104,7 +104,7 @@ describe('the limits of Memcached', () => {
     const key = arena.keyPrefix + arena.record().id;
     const room = 64 * 1024 - 128 - key.length - 49;
     const largest = arena.record(arena.user, 'x'.repeat(room));
-    expect((await configured.create(largest, { deadline: 1000 })).outcome).toBe('created');
+    expect((await configured.create(largest, { timeoutMs: 1000 })).outcome).toBe('created');
     const larger = { ...largest, version: 2, payload: 'x'.repeat(room + 1) };
     await expect(configured.replace(larger, 1)).rejects.toThrow(SessionDataError);
     const far = { ...largest, version: 2, payload: 'x'.repeat(2 * room) };
@@ -117,7 +117,7 @@ describe('the limits of Memcached', () => {
     const small = await arena.open({ servers: server.address, maxItemSize: 1024 });
     const results = [];
     for (let login = 0; login < 20; login++) {
-      results.push((await small.create(arena.record(arena.user, ''), { deadline: 1000 })).outcome);
+      results.push((await small.create(arena.record(arena.user, ''), { timeoutMs: 1000 })).outcome);
     }
     const made = results.filter((outcome) => outcome === 'created').length;
     expect(made).toBeGreaterThan(5);
@@ -129,7 +129,7 @@ describe('the limits of Memcached', () => {
     const longest = new MemcachedArena('p'.repeat(191));
     const works = await longest.open({ servers: server.address });
     const record = longest.record();
-    await works.create(record, { deadline: 1000 });
+    await works.create(record, { timeoutMs: 1000 });
     expect(await works.read(record.id)).toEqual(record);
     await longest.close();
     for (const prefix of ['p'.repeat(192), 'a b', 'ä', 'a\r\n']) {
@@ -140,11 +140,11 @@ describe('the limits of Memcached', () => {
 
   it('a list that was evicted logs its user out, for good', async () => {
     const record = arena.record();
-    await backend.create(record, { deadline: 1000 });
+    await backend.create(record, { timeoutMs: 1000 });
     expect(await observer.delete(arena.listKey())).toBe(true);
     expect(await backend.read(record.id)).toBeNull();
     const next = arena.record();
-    await backend.create(next, { deadline: 1000 });
+    await backend.create(next, { timeoutMs: 1000 });
     expect(await backend.read(record.id)).toBeNull();
     expect(await backend.replace({ ...record, version: 2 }, 1)).toBe('missing');
     expect(await backend.touch(record.id, { ...record, expiresAt: record.expiresAt + 1 })).toBe(false);
@@ -160,14 +160,14 @@ describe('the limits of Memcached', () => {
       async (record) => {
         const next = arena.sibling(record);
         const replaces = { id: record.id, version: 1 };
-        expect(await backend.create(next, { deadline: 1000, replaces })).toMatchObject({ outcome: 'created' });
+        expect(await backend.create(next, { timeoutMs: 1000, replaces })).toMatchObject({ outcome: 'created' });
         return backend.delete(next.id);
       },
     ],
     ['logged out everywhere', () => backend.deleteByUser(arena.user)],
   ])('a session that was %s leaves no item', async (_how, end) => {
     const record = arena.record();
-    await backend.create(record, { deadline: 1000 });
+    await backend.create(record, { timeoutMs: 1000 });
     await end(record);
     expect(await server.secondsLeft(arena.keyPrefix + record.id)).toBeNull();
     expect(await server.secondsLeft(arena.listKey())).toBeNull();
@@ -175,7 +175,7 @@ describe('the limits of Memcached', () => {
 
   it('a session that was invalidated leaves the list of its user, so that nothing waits for it', async () => {
     const record = arena.record();
-    await backend.create(record, { deadline: 1000 });
+    await backend.create(record, { timeoutMs: 1000 });
     await backend.replace({ ...record, version: 2, status: 'invalidated' }, 1);
     expect(await server.secondsLeft(arena.listKey())).toBeNull();
   });
@@ -183,9 +183,9 @@ describe('the limits of Memcached', () => {
   it('a record that was evicted is not counted by the limit, nor by a logout everywhere', async () => {
     const [evicted, kept, next] = [arena.record(), arena.record(), arena.record()];
     const limit = { max: 2, onLimit: 'reject' } as const;
-    for (const record of [evicted, kept]) await backend.create(record, { deadline: 1000, limit });
+    for (const record of [evicted, kept]) await backend.create(record, { timeoutMs: 1000, limit });
     await observer.delete(arena.keyPrefix + evicted.id);
-    expect((await backend.create(next, { deadline: 1000, limit })).outcome).toBe('created');
+    expect((await backend.create(next, { timeoutMs: 1000, limit })).outcome).toBe('created');
     expect((await backend.deleteByUser(arena.user)).sort()).toEqual([kept.id, next.id].sort());
   });
 
@@ -270,7 +270,7 @@ describe('the limits of Memcached', () => {
 
   it('stores what it says: records as text, and a list that names its user', async () => {
     const record = arena.record();
-    await backend.create(record, { deadline: 1000 });
+    await backend.create(record, { timeoutMs: 1000 });
     expect(String((await observer.get(arena.keyPrefix + record.id)).value)).toBe(encodeRecord(record));
     expect(String((await observer.get(arena.listKey())).value)).toBe(
       `sxl1 ${arena.user}\n${record.id.slice(16)} ${String(record.expiresAt).padStart(14, '0')}\n`,

@@ -11,7 +11,7 @@ describe('a log-out everywhere in Memcached', () => {
   const memcached = ProxiedMemcached.forEachTest(2000);
 
   async function stored(record: SessionRecord): Promise<SessionRecord> {
-    expect((await memcached.sound.create(record, { deadline: 1000 })).outcome).toBe('created');
+    expect((await memcached.sound.create(record, { timeoutMs: 1000 })).outcome).toBe('created');
     return record;
   }
 

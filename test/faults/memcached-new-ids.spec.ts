@@ -28,12 +28,12 @@ describe.each(['without a grace', 'with a grace'])('a new id in Memcached %s', (
   });
 
   async function stored(record = arena.record()): Promise<SessionRecord> {
-    expect((await sound.create(record, { deadline: 1500 })).outcome).toBe('created');
+    expect((await sound.create(record, { timeoutMs: 1500 })).outcome).toBe('created');
     return record;
   }
 
   async function login(): Promise<string> {
-    return (await sound.create(arena.record(), { deadline: 1500, limit: REJECTING })).outcome;
+    return (await sound.create(arena.record(), { timeoutMs: 1500, limit: REJECTING })).outcome;
   }
 
   /** The session that is replaced, and two others: as many as the limit allows. */
@@ -62,7 +62,7 @@ describe.each(['without a grace', 'with a grace'])('a new id in Memcached %s', (
       const { old, others, fresh, replaces } = await prepared();
       await backend.ping();
       proxy.holdRequests(steps);
-      const creation = backend.create(fresh, { deadline: 1500, limit: REJECTING, replaces });
+      const creation = backend.create(fresh, { timeoutMs: 1500, limit: REJECTING, replaces });
       isThrough = await Promise.race([creation.then(() => true), proxy.untilHeld().then(() => false)]);
       expect({ steps, outcome: await login() }).toEqual({ steps, outcome: 'limit' });
       proxy.heal();
@@ -85,9 +85,9 @@ describe.each(['without a grace', 'with a grace'])('a new id in Memcached %s', (
         const limit = { max: 1, onLimit };
         await backend.ping();
         proxy.holdRequests(steps);
-        const creation = backend.create(fresh, { deadline: 1500, limit, replaces: { id: pending.id, version: 1 } });
+        const creation = backend.create(fresh, { timeoutMs: 1500, limit, replaces: { id: pending.id, version: 1 } });
         isThrough = await Promise.race([creation.then(() => true), proxy.untilHeld().then(() => false)]);
-        const other = await sound.create(arena.record(user), { deadline: 1500, limit });
+        const other = await sound.create(arena.record(user), { timeoutMs: 1500, limit });
         expect(other.outcome).toBe(onLimit === 'reject' ? 'limit' : 'created');
         proxy.heal();
         proxy.release();
@@ -99,15 +99,15 @@ describe.each(['without a grace', 'with a grace'])('a new id in Memcached %s', (
 
   it('keeps its place until it is taken back because it comes too late', async () => {
     const { old, others, fresh, replaces } = await prepared();
-    const deadline = 100;
+    const timeoutMs = 100;
     const startedAt = performance.now();
     proxy.holdRequests(REQUESTS_UNTIL_ALIAS);
-    const creation = backend.create(fresh, { deadline, limit: REJECTING, replaces });
+    const creation = backend.create(fresh, { timeoutMs, limit: REJECTING, replaces });
     await proxy.untilHeld();
     expect(await login()).toBe('limit');
     // The list changes, so that the step that is held fails.
     await sound.delete(others[0].id);
-    await sleep(Math.max(0, startedAt + deadline + 5 - performance.now()));
+    await sleep(Math.max(0, startedAt + timeoutMs + 5 - performance.now()));
     proxy.heal();
     proxy.release();
     await expect(creation).rejects.toThrow(SessionConflictError);
@@ -121,7 +121,7 @@ describe.each(['without a grace', 'with a grace'])('a new id in Memcached %s', (
     await server.evict(arena.keyPrefix + forgotten.id);
     // The list has one more than the limit allows, so that the records are read, before anything is ended.
     proxy.holdRequests(REQUESTS_UNTIL_ALIAS + others.length + 1);
-    const creation = backend.create(fresh, { deadline: 1500, limit: REJECTING, replaces });
+    const creation = backend.create(fresh, { timeoutMs: 1500, limit: REJECTING, replaces });
     await proxy.untilHeld();
     await server.evict(arena.keyPrefix + others[0].id);
     expect(await login()).toBe('created');
@@ -138,7 +138,7 @@ describe.each(['without a grace', 'with a grace'])('a new id in Memcached %s', (
     const { old, fresh, replaces } = await prepared();
     const limit = { max: 3, onLimit: 'evict-oldest' } as const;
     proxy.holdRequests(REQUESTS_UNTIL_ALIAS);
-    const creation = backend.create(fresh, { deadline: 1500, limit, replaces });
+    const creation = backend.create(fresh, { timeoutMs: 1500, limit, replaces });
     await proxy.untilHeld();
     const newer = await stored();
     const client = server.client();

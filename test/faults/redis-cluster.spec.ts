@@ -25,7 +25,7 @@ import { until, type ClusterNode, type RedisCluster } from '../support/redis-clu
 import { atOnce, outcomes, startService, type ServiceUnderTest } from '../support/services.js';
 
 const BUDGET_MS = 1000;
-/** What a loaded machine may add to a deadline. */
+/** What a loaded machine may add to a timeout. */
 const SLACK_MS = 1500;
 /** Of the connection that listens for ended sessions. */
 const CHECK_EVERY_MS = 10_000;

@@ -17,7 +17,7 @@ import { freePort } from '../support/processes.js';
 import { startService } from '../support/services.js';
 
 const BUDGET_MS = 600;
-/** What a loaded machine may add to a deadline. */
+/** What a loaded machine may add to a timeout. */
 const SLACK_MS = 2000;
 
 describe.each(PLATFORMS)('a Redis that fails, on %s', (platform) => {

@@ -9,7 +9,7 @@ import { RedisServer } from '../support/redis-server.js';
 import { atOnce, outcomes, startService, type ServiceUnderTest } from '../support/services.js';
 
 const BUDGET_MS = 500;
-/** What a loaded machine may add to a deadline. */
+/** What a loaded machine may add to a timeout. */
 const SLACK_MS = 1500;
 
 describe('a Redis under Sentinel', () => {

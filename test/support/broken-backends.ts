@@ -49,7 +49,7 @@ export class Resurrects extends MemoryBackend {
   override async replace(record: SessionRecord, ifVersion: number): Promise<ReplaceResult> {
     const outcome = await super.replace(record, ifVersion);
     if (outcome !== 'missing') return outcome;
-    await super.create(record, { deadline: 1000 });
+    await super.create(record, { timeoutMs: 1000 });
     return 'replaced';
   }
 }
@@ -64,7 +64,7 @@ export class ResurrectsByTouch extends MemoryBackend {
 
   override async touch(id: Id, times: SessionTimes): Promise<boolean> {
     const record = this.#seen.get(id);
-    if (record !== undefined) await super.create({ ...record, ...times }, { deadline: 1000 });
+    if (record !== undefined) await super.create({ ...record, ...times }, { timeoutMs: 1000 });
     return super.touch(id, times);
   }
 }
@@ -180,7 +180,7 @@ export class MovesTimesBack extends MemoryBackend {
     const record = await this.read(id);
     if (record?.status !== 'active') return false;
     await this.delete(id);
-    await super.create({ ...record, ...times }, { deadline: 1000 });
+    await super.create({ ...record, ...times }, { timeoutMs: 1000 });
     return true;
   }
 }
@@ -201,14 +201,14 @@ export class DeletesTheOldFirst extends MemoryBackend {
 }
 
 export class KeepsTheOld extends MemoryBackend {
-  override create(record: SessionRecord, { limit, deadline }: CreateOptions): Promise<CreateResult> {
-    return super.create(record, { limit, deadline });
+  override create(record: SessionRecord, { limit, timeoutMs }: CreateOptions): Promise<CreateResult> {
+    return super.create(record, { limit, timeoutMs });
   }
 }
 
 export class NeverTooLate extends MemoryBackend {
   override create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
-    return super.create(record, { ...options, deadline: 1000 });
+    return super.create(record, { ...options, timeoutMs: 1000 });
   }
 }
 
@@ -220,12 +220,12 @@ export class ReplacesTooLate extends MemoryBackend {
 
 export class LooksAtTheDeadlineOnlyAtFirst extends MemoryBackend {
   override async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
-    if (options.deadline <= 0) return { outcome: 'late' };
+    if (options.timeoutMs <= 0) return { outcome: 'late' };
     // Longer than a read takes.
     await turn();
     await turn();
     await turn();
-    return super.create(record, { ...options, deadline: Infinity });
+    return super.create(record, { ...options, timeoutMs: Infinity });
   }
 
   override async replace(
@@ -233,7 +233,7 @@ export class LooksAtTheDeadlineOnlyAtFirst extends MemoryBackend {
     ifVersion: number,
     options: ReplaceOptions = {},
   ): Promise<ReplaceResult> {
-    if ((options.deadline ?? Infinity) <= 0) return 'late';
+    if ((options.timeoutMs ?? Infinity) <= 0) return 'late';
     // Longer than a read takes.
     await turn();
     await turn();
@@ -295,7 +295,7 @@ export class TakesTimesBackByReplacing extends MemoryBackend {
     const outcome = await super.replace(record, ifVersion);
     if (outcome === 'replaced') {
       await this.delete(record.id);
-      await super.create(record, { deadline: 1000 });
+      await super.create(record, { timeoutMs: 1000 });
     }
     return outcome;
   }
@@ -387,7 +387,7 @@ export class RevivesWhatTheIndexHasForgotten extends MemoryBackend {
   override async touch(id: Id, times: SessionTimes): Promise<boolean> {
     const record = this.#created.get(id);
     if (record === undefined || (await super.touch(id, times))) return record !== undefined;
-    await super.create({ ...record, ...times, userTag: null }, { deadline: 1000 });
+    await super.create({ ...record, ...times, userTag: null }, { timeoutMs: 1000 });
     return true;
   }
 }
@@ -467,7 +467,7 @@ export class LeavesTheAliasAMomentLater extends LeavesNoAlias {
     const result = await super.create(record, options);
     const alias = options.replaces?.alias;
     await turn();
-    if (alias !== undefined && result.outcome === 'created') await super.create(alias, { deadline: 1000 });
+    if (alias !== undefined && result.outcome === 'created') await super.create(alias, { timeoutMs: 1000 });
     return result;
   }
 }
@@ -478,7 +478,7 @@ export class LeavesTheAliasWhateverComes extends LeavesNoAlias {
     const result = await super.create(record, options);
     if (alias !== undefined) {
       await this.delete(alias.id);
-      await super.create(alias, { deadline: 1000 });
+      await super.create(alias, { timeoutMs: 1000 });
     }
     return result;
   }
@@ -511,7 +511,7 @@ export class LeavesAnAliasByCheckThenAct extends MemoryBackend {
     await turn();
     const result = await super.create(record, rest);
     await this.delete(replaces.id);
-    await super.create(replaces.alias, { deadline: 1000 });
+    await super.create(replaces.alias, { timeoutMs: 1000 });
     return result;
   }
 }

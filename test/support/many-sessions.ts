@@ -29,7 +29,7 @@ export function memoryOfMany(): StoreOfMany {
     start: () => Promise.resolve(),
     another: () => backend,
     fill: async (_keyPrefix, _tag, records) => {
-      for (const record of records) await backend.create(record, { deadline: LIFETIME_MS });
+      for (const record of records) await backend.create(record, { timeoutMs: LIFETIME_MS });
     },
     stop: () => Promise.resolve(),
   };

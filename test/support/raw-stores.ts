@@ -49,7 +49,7 @@ class RawMemory implements RawStore {
     const payload = whole.slice(whole.indexOf('\n') + 1);
     // The head alone, as a payload of a newer schema would be refused.
     const record = decodeRecord(id, whole.slice(0, -payload.length));
-    await this.#backend.create({ ...record, payload }, { deadline: 1000 });
+    await this.#backend.create({ ...record, payload }, { timeoutMs: 1000 });
   }
 
   async stop(): Promise<void> {

@@ -42,7 +42,7 @@ export class MemcachedLink {
   constructor({ host, port, username, password }: MemcachedServerOptions, options: LinkOptions) {
     this.#options = options;
     this.#sequence = randomInt(Math.ceil(options.lastSequence / 2));
-    // Longer than our own deadline, which is that of the first call.
+    // Longer than our own timeout, which is that of the first call.
     const conntimeout = (2 * options.timeoutMs) / 1000;
     const times = { conntimeout, keepAlive: true, keepAliveDelay: KEEP_ALIVE_S };
     this.#server = new ResponseStream(host, port, username, password, times);

@@ -18,10 +18,10 @@ export async function replaceRecord(
   user: UserSessions,
   record: SessionRecord,
   ifVersion: number,
-  { deadline = Infinity }: ReplaceOptions = {},
+  { timeoutMs = Infinity }: ReplaceOptions = {},
 ): Promise<ReplaceResult> {
   const retryBudget = user.retryBudget();
-  const lateness = new RetryBudget(deadline);
+  const lateness = new RetryBudget(timeoutMs);
   // A record that is too large must change nothing, not even the list.
   user.textOf(record);
   for (;;) {

@@ -25,7 +25,7 @@ type Entered = (Refused & { readonly entries?: undefined }) | (Made & { readonly
 /**
  * Makes a session out of steps, none of which may leave too much behind when it is the last one:
  *
- * 1. The record is added, to be kept no longer than the deadline. Alone, that of a signed-in session opens nothing.
+ * 1. The record is added, to be kept no longer than `timeoutMs`. Alone, that of a signed-in session opens nothing.
  * 2. An alias takes the place of the session to be replaced, as it was read, which decides who of two may go on; a blank one, if none was asked
  *    for. From here to step 3 neither lives. A reader of an alias that leads on sees that from the list, and waits (`settledAlias`).
  * 3. One compare-and-set of the list takes the new one in, and those that it replaces or evicts out.
@@ -53,14 +53,14 @@ export class SessionCreation {
     private readonly record: SessionRecord,
     private readonly options: CreateOptions,
   ) {
-    this.#retryBudget = new RetryBudget(options.deadline);
+    this.#retryBudget = new RetryBudget(options.timeoutMs);
   }
 
   async run(): Promise<CreateResult> {
     if (this.#retryBudget.isOver()) return { outcome: 'late' };
     const { user, record, options } = this;
     const lifetimeMs = record.expiresAt - user.now();
-    const trialMs = this.#isLedTo ? lifetimeMs : Math.min(lifetimeMs, Math.max(1, options.deadline));
+    const trialMs = this.#isLedTo ? lifetimeMs : Math.min(lifetimeMs, Math.max(1, options.timeoutMs));
     const [added, list] = await Promise.all([
       user.add(record, trialMs),
       record.userTag === null ? null : user.list.read(),

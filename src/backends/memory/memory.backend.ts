@@ -76,8 +76,8 @@ export class MemoryBackend implements SessionBackend {
     return Promise.resolve();
   }
 
-  create(record: SessionRecord, { limit, replaces, deadline }: CreateOptions): Promise<CreateResult> {
-    if (deadline <= 0) return Promise.resolve({ outcome: 'late' });
+  create(record: SessionRecord, { limit, replaces, timeoutMs }: CreateOptions): Promise<CreateResult> {
+    if (timeoutMs <= 0) return Promise.resolve({ outcome: 'late' });
     const result = this.#create(record, limit, replaces);
     return result === 'full' ? Promise.reject(this.#full()) : Promise.resolve(result);
   }
@@ -108,9 +108,9 @@ export class MemoryBackend implements SessionBackend {
   replace(
     record: SessionRecord,
     ifVersion: number,
-    { deadline = Infinity }: ReplaceOptions = {},
+    { timeoutMs = Infinity }: ReplaceOptions = {},
   ): Promise<ReplaceResult> {
-    if (deadline <= 0) return Promise.resolve('late');
+    if (timeoutMs <= 0) return Promise.resolve('late');
     const present = this.#find(record.id);
     if (present === undefined) return Promise.resolve('missing');
     if (present.version !== ifVersion) return Promise.resolve('changed');

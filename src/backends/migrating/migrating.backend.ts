@@ -83,7 +83,7 @@ export class MigratingBackend implements SessionBackend {
     const inOld = record.userTag === null ? [] : await this.#moveUser(record.userTag);
     const remove = (id: SessionId) => this.delete(id);
     return this.#settled(async () => {
-      const left = { ...options, deadline: options.deadline - (performance.now() - startedAt) };
+      const left = { ...options, timeoutMs: options.timeoutMs - (performance.now() - startedAt) };
       const result = await createBeside(this.next, record, left, { records: inOld, delete: remove });
       const { replaces } = options;
       if (replaces === undefined || (result.outcome !== 'missing' && result.outcome !== 'changed')) return result;
@@ -110,10 +110,10 @@ export class MigratingBackend implements SessionBackend {
     });
   }
 
-  async replace(record: SessionRecord, ifVersion: number, { deadline }: ReplaceOptions = {}): Promise<ReplaceResult> {
+  async replace(record: SessionRecord, ifVersion: number, { timeoutMs }: ReplaceOptions = {}): Promise<ReplaceResult> {
     const startedAt = performance.now();
     return this.#settled(async () => {
-      const left = deadline === undefined ? {} : { deadline: deadline - (performance.now() - startedAt) };
+      const left = timeoutMs === undefined ? {} : { timeoutMs: timeoutMs - (performance.now() - startedAt) };
       const outcome = await this.next.replace(record, ifVersion, left);
       if (outcome === 'replaced' || outcome === 'late') return outcome;
       const found = await this.#opened().locator.findForWrite(record.id);
@@ -123,7 +123,7 @@ export class MigratingBackend implements SessionBackend {
       // It has come in the meantime.
       if (found.at === 'next') return UNSETTLED;
       // The last step of a move has no deadline.
-      if (found.stays || deadline !== undefined) {
+      if (found.stays || timeoutMs !== undefined) {
         const inOld = await this.old.replace(record, ifVersion, left);
         return inOld === 'replaced' || inOld === 'late' ? inOld : UNSETTLED;
       }

@@ -36,7 +36,7 @@ export class RecordMover {
     if (leftover !== null) await this.next.delete(leftover.id, { ifVersion: leftover.version });
     const trace = traceOf(old, marks);
     const placeholder = placeholderFor({ ...record, ...laterTimes(old, record) }, marks);
-    const created = await this.next.create(placeholder, { deadline: timeoutMs });
+    const created = await this.next.create(placeholder, { timeoutMs });
     if (created.outcome !== 'created') return 'not-ours';
 
     // The placeholder must outlive the next steps.

@@ -87,7 +87,7 @@ export class RedisBackend implements SessionBackend {
   }
 
   async create(record: SessionRecord, options: CreateOptions): Promise<CreateResult> {
-    const endsAt = performance.now() + options.deadline;
+    const endsAt = performance.now() + options.timeoutMs;
     const evicted: SessionId[] = [];
     const create = ({ link, key }: RecordPlace, window: TimeWindow) =>
       link.scripts.sessionxCreate(key, ...createArguments(record, options, this.#now(), window));
@@ -135,11 +135,11 @@ export class RedisBackend implements SessionBackend {
     return ended.subscribe(link.client, listener);
   }
 
-  async replace(record: SessionRecord, ifVersion: number, { deadline }: ReplaceOptions = {}): Promise<ReplaceResult> {
+  async replace(record: SessionRecord, ifVersion: number, { timeoutMs }: ReplaceOptions = {}): Promise<ReplaceResult> {
     const replace = ({ link, key }: RecordPlace, window: TimeWindow | null) =>
       link.scripts.sessionxReplace(key, ...replaceArguments(record, ifVersion, this.#now(), window));
-    if (deadline === undefined) return known(await replace(this.#at(record.id), null));
-    const endsAt = performance.now() + deadline;
+    if (timeoutMs === undefined) return known(await replace(this.#at(record.id), null));
+    const endsAt = performance.now() + timeoutMs;
     return known(await this.#inTime(record.id, endsAt, replace, (outcome) => outcome === 'late'));
   }
 

@@ -47,7 +47,7 @@ export const ALIAS_REQUIREMENTS: readonly Requirement[] = [
         const replaces = { id: old.id, version: 1, alias };
         const limit = { max: 1, onLimit: 'reject' } as const;
         if (user !== null) strictEqual((await arena.create(other, { replaces })).outcome, 'exists');
-        strictEqual((await arena.one.create(fresh, { replaces, deadline: -1 })).outcome, 'late');
+        strictEqual((await arena.one.create(fresh, { replaces, timeoutMs: -1 })).outcome, 'late');
         strictEqual((await arena.create(fresh, { replaces: { ...replaces, version: 2 } })).outcome, 'changed');
         if (user !== null) strictEqual((await arena.create(fresh, { replaces, limit })).outcome, 'limit');
         deepStrictEqual(await arena.read(old.id), old);

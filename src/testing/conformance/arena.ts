@@ -23,7 +23,7 @@ import { FakeClock } from '../fake-clock.js';
 /** Long enough for a call on a loaded machine. */
 const TIMEOUT_MS = 5_000;
 const LIFETIME_MS = 3_600_000;
-const DEADLINE_MS = 20;
+const SHORT_TIMEOUT_MS = 20;
 const random = new RandomPool();
 
 /** Describes a backend to the suite. */
@@ -119,10 +119,10 @@ export class Arena {
 
   create(
     record: SessionRecord,
-    options: Omit<CreateOptions, 'deadline'> = {},
+    options: Omit<CreateOptions, 'timeoutMs'> = {},
     backend: SessionBackend = this.one,
   ): Promise<CreateResult> {
-    return backend.create(record, { deadline: TIMEOUT_MS, ...options });
+    return backend.create(record, { timeoutMs: TIMEOUT_MS, ...options });
   }
 
   /** A record that is in the store. */
@@ -176,17 +176,17 @@ export interface RecordOptions {
 }
 
 /**
- * Makes a call with a time limit, and blocks the process until the limit has passed, so that the call cannot receive any reply before.
+ * Makes a call with a short timeout, and blocks the process until its deadline has passed, so that the call cannot receive any reply before.
  *
- * @param call gets the time limit in milliseconds
- * @param look starts after the time limit and before the call continues, so that what it does not find was not done in time
+ * @param call gets the timeout
+ * @param look starts after the deadline and before the call continues, so that what it does not find was not done in time
  */
 export async function overtakenByDeadline<Result, Found>(
-  call: (deadlineMs: number) => Promise<Result>,
+  call: (timeoutMs: number) => Promise<Result>,
   look: () => Promise<Found>,
 ): Promise<{ readonly result: Result; readonly found: Found }> {
-  const endsAt = performance.now() + 2 * DEADLINE_MS;
-  const calling = call(DEADLINE_MS);
+  const endsAt = performance.now() + 2 * SHORT_TIMEOUT_MS;
+  const calling = call(SHORT_TIMEOUT_MS);
   while (performance.now() < endsAt);
   const looking = look();
   const [result, found] = await Promise.all([calling, looking]);

@@ -49,7 +49,7 @@ export const RECORD_REQUIREMENTS: readonly Requirement[] = [
     'create does nothing once its deadline has passed',
     async (arena) => {
       const record = arena.record();
-      strictEqual((await arena.one.create(record, { deadline: -1 })).outcome, 'late');
+      strictEqual((await arena.one.create(record, { timeoutMs: -1 })).outcome, 'late');
       strictEqual(await arena.read(record.id), null);
       deepStrictEqual(await arena.listed(), []);
     },
@@ -60,7 +60,7 @@ export const RECORD_REQUIREMENTS: readonly Requirement[] = [
       for (const user of [arena.newUser(), null]) {
         const record = arena.record(user);
         const { result, found } = await overtakenByDeadline(
-          (deadline) => arena.one.create(record, { deadline }),
+          (timeoutMs) => arena.one.create(record, { timeoutMs }),
           () => arena.read(record.id),
         );
         if (result.outcome === 'created') deepStrictEqual(found, record);
@@ -86,9 +86,9 @@ export const RECORD_REQUIREMENTS: readonly Requirement[] = [
     async (arena) => {
       const record = await arena.stored(arena.user, { status: 'pending' });
       const active = { ...record, version: 2, status: 'active' as const };
-      strictEqual(await arena.one.replace(active, 1, { deadline: -1 }), 'late');
+      strictEqual(await arena.one.replace(active, 1, { timeoutMs: -1 }), 'late');
       deepStrictEqual(await arena.read(record.id), record);
-      strictEqual(await arena.one.replace(active, 1, { deadline: 60_000 }), 'replaced');
+      strictEqual(await arena.one.replace(active, 1, { timeoutMs: 60_000 }), 'replaced');
       deepStrictEqual(await arena.read(record.id), active);
     },
   ],
@@ -98,7 +98,7 @@ export const RECORD_REQUIREMENTS: readonly Requirement[] = [
       const record = await arena.stored(arena.user, { status: 'pending' });
       const active = { ...record, version: 2, status: 'active' as const };
       const { result, found } = await overtakenByDeadline(
-        (deadline) => arena.one.replace(active, 1, { deadline }),
+        (timeoutMs) => arena.one.replace(active, 1, { timeoutMs }),
         () => arena.read(record.id),
       );
       if (result === 'replaced') deepStrictEqual(found, active);
