@@ -101,7 +101,7 @@ export type { LoginOptions, StartOptions, TransportOptions } from './requests/re
 export { SessionGuard } from './session.guard.js';
 export { SessionInterceptor } from './session.interceptor.js';
 export { SessionModule } from './session.module.js';
-export type { SessionModuleExtras } from './session.module-definition.js';
+export type { SessionModuleExtras, SessionOptionsFactory } from './session.module-definition.js';
 export {
   SessionService,
   type CreateSessionOptions,

@@ -1,7 +1,6 @@
 import {
   ConfigurableModuleBuilder,
   type ConfigurableModuleAsyncOptions,
-  type ConfigurableModuleOptionsFactory,
   type DynamicModule,
   type Provider,
 } from '@nestjs/common';
@@ -25,10 +24,14 @@ export interface SessionModuleExtras {
   extraProviders?: Provider[] | undefined;
 }
 
+/** A class that makes the options, such as of settings that it injects: for `useClass` and `useExisting` of `forRootAsync`. */
+export interface SessionOptionsFactory {
+  /** @returns the options, or a promise of them */
+  createSessionOptions(): SessionModuleOptions | Promise<SessionModuleOptions>;
+}
+
 const FACTORY_METHOD = 'createSessionOptions';
 const WAYS_TO_OPTIONS = ['useFactory', 'useClass', 'useExisting'] as const;
-
-type OptionsFactory = ConfigurableModuleOptionsFactory<SessionModuleOptions, typeof FACTORY_METHOD>;
 
 const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } = new ConfigurableModuleBuilder<SessionModuleOptions>({
   optionsInjectionToken: Symbol.for('nestjs-sessionx:options'),
@@ -67,7 +70,7 @@ export class SessionModuleClass extends ConfigurableModuleClass {
     if (options.useFactory !== undefined || factory === undefined) return definition;
     const provider: Provider = {
       provide: MODULE_OPTIONS_TOKEN,
-      useFactory: (instance: Partial<OptionsFactory>) => {
+      useFactory: (instance: Partial<SessionOptionsFactory>) => {
         if (typeof instance[FACTORY_METHOD] === 'function') return instance[FACTORY_METHOD]();
         throw new TypeError(`SessionModule cannot start: ${factory.name} has no method ${FACTORY_METHOD}().`);
       },

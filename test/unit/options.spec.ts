@@ -14,6 +14,7 @@ import {
   SessionService,
   TOKEN_SERIALIZER,
   type SessionModuleOptions,
+  type SessionOptionsFactory,
   type TokenSerializer,
 } from 'nestjs-sessionx';
 import { FakeClock } from 'nestjs-sessionx/testing';
@@ -485,7 +486,7 @@ class Config {
 class ConfigModule {}
 
 @Injectable()
-class OptionsFactory {
+class OptionsFactory implements SessionOptionsFactory {
   createSessionOptions(): SessionModuleOptions {
     return { secretKey: SECRET_KEY, sessionTtl: 5 };
   }
