@@ -60,7 +60,7 @@ export interface RequiredProof {
  */
 export class SessionStaleError extends SessionError {
   constructor(
-    code: 'PROOF_TOO_OLD' | 'PROOF_METHOD_MISSING',
+    override readonly code: Extract<SessionErrorCode, 'PROOF_TOO_OLD' | 'PROOF_METHOD_MISSING'>,
     message: string,
     /** What the route requires. It is not in the body. */
     readonly required: RequiredProof,

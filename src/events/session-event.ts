@@ -121,15 +121,15 @@ export interface SessionRejectedEvent {
 /** A request was refused because the proof of identity of its session is too old, or was by another method: `@RequireFresh()`. */
 export interface SessionStaleEvent extends SessionEventBase {
   readonly type: 'stale';
-  /** `PROOF_TOO_OLD`, or `PROOF_METHOD_MISSING`. */
-  readonly reason: SessionErrorCode;
+  /** Why the proof does not suffice. */
+  readonly reason: Extract<SessionErrorCode, 'PROOF_TOO_OLD' | 'PROOF_METHOD_MISSING'>;
   /** The most seconds since the proof that the route allows. */
   readonly within: number;
   /** Of which the route requires one. Empty: any will do. */
   readonly methods: readonly string[];
   /** When the user last proved their identity. Milliseconds since the epoch. */
   readonly authenticatedAt: number | null;
-  /** How. */
+  /** The methods of that proof. */
   readonly authMethods: readonly string[];
   /** The address of the client; `null` if not known. */
   readonly ipAddress: string | null;
@@ -148,7 +148,7 @@ interface StoreEventBase {
 export interface StoreDownEvent extends StoreEventBase {
   readonly type: 'store-down';
   /** `BACKEND_UNAVAILABLE` if it fails, `BACKEND_TIMEOUT` if it does not respond. */
-  readonly reason: SessionErrorCode;
+  readonly reason: Extract<SessionErrorCode, 'BACKEND_UNAVAILABLE' | 'BACKEND_TIMEOUT'>;
 }
 
 /** The store works again. Once for each outage; from the second outage within a minute, when no call has failed for ten seconds. */

@@ -104,16 +104,14 @@ export class BackendCalls {
     if (error instanceof DamagedRecordError && kind === 'read') return error;
     if (error instanceof NewerRecordError) return newerRecordError(error);
     if (!(error instanceof SessionError)) return this.#outage(kind, describeDriverFailure(error));
-    if (error.code === 'BACKEND_TIMEOUT' && hadAllTime) this.#outages.failed(kind, error);
+    if (error.code === 'BACKEND_TIMEOUT' && hadAllTime) this.#outages.failed(kind, error.code, error.message);
     return error;
   }
 
   #outage(kind: StoreCall, what: string): SessionBackendError {
-    const failure = new SessionBackendError('BACKEND_UNAVAILABLE', `The session store failed: ${what}.`, {
-      cause: new Error(what),
-    });
-    this.#outages.failed(kind, failure);
-    return failure;
+    const message = `The session store failed: ${what}.`;
+    this.#outages.failed(kind, 'BACKEND_UNAVAILABLE', message);
+    return new SessionBackendError('BACKEND_UNAVAILABLE', message, { cause: new Error(what) });
   }
 }
 

@@ -1,7 +1,7 @@
 import type { LoggerService } from '@nestjs/common';
 
 import type { Clock } from '../clock.js';
-import type { SessionError } from '../errors/session-error.js';
+import type { StoreDownEvent } from '../events/session-event.js';
 import type { SessionEvents } from '../events/session-events.js';
 import { Outage } from '../outage.js';
 
@@ -23,11 +23,11 @@ export class OutageLog {
     this.#outages = { read: new Outage(clock), write: new Outage(clock) };
   }
 
-  failed(call: StoreCall, { message, code }: SessionError): void {
+  failed(call: StoreCall, reason: StoreDownEvent['reason'], message: string): void {
     const kind = kindOf(call);
     if (!this.#outages[kind].failed()) return;
     this.logger.error(`The session store fails (${kind}), requests that need it get 503: ${message}`);
-    this.events.emit({ type: 'store-down', calls: kind, reason: code });
+    this.events.emit({ type: 'store-down', calls: kind, reason });
   }
 
   responded(call: StoreCall): void {
