@@ -73,7 +73,7 @@ export class SessionGuard implements CanActivate {
     throw error;
   }
 
-  /** Whether the route is open to everybody. Default: it, or its controller, carries `@Public()`. */
+  /** Whether the route is open to all clients. Default: it, or its controller, carries `@Public()`. */
   protected isPublic(context: ExecutionContext): boolean {
     return this.#public.isOn(context);
   }

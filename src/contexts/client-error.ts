@@ -12,7 +12,7 @@ const CODES: ReadonlyMap<number, string> = new Map<HttpStatus, string>([
   [HttpStatus.SERVICE_UNAVAILABLE, 'SERVICE_UNAVAILABLE'],
 ]);
 
-/** What a client is told of an error where there is no HTTP status: never the message for the developer. */
+/** What a client gets of an error where there is no HTTP status: never the message for the developer. */
 export interface ClientError {
   /** What the status would say in HTTP. */
   readonly code: string;
@@ -26,6 +26,6 @@ export interface ClientError {
 export function clientErrorOf(error: SessionError): ClientError {
   const { message, code } = error.getResponse() as { readonly message: string; readonly code?: string };
   const statusCode = error.getStatus();
-  const told = { code: CODES.get(statusCode) ?? 'INTERNAL_SERVER_ERROR', statusCode, message };
-  return code === undefined ? told : { ...told, reason: code };
+  const clientError = { code: CODES.get(statusCode) ?? 'INTERNAL_SERVER_ERROR', statusCode, message };
+  return code === undefined ? clientError : { ...clientError, reason: code };
 }

@@ -31,8 +31,8 @@ export function sendException(socket: MessageSocket, error: SessionError): void 
 
 /** What the client of a microservice gets, as for an `RpcException`. @param args those of the handler */
 export function rpcExceptionOf(error: SessionError, args: readonly unknown[]): Observable<never> {
-  const told = clientErrorOf(error);
-  if (!isGrpcCall(args)) return throwError(() => ({ status: 'error', ...told }));
-  const { code, message } = told;
+  const clientError = clientErrorOf(error);
+  if (!isGrpcCall(args)) return throwError(() => ({ status: 'error', ...clientError }));
+  const { code, message } = clientError;
   return throwError(() => ({ code: GRPC_CODES.get(code) ?? GRPC_INTERNAL, message, details: message }));
 }

@@ -61,12 +61,12 @@ class EndedIterator implements AsyncIterableIterator<unknown> {
     if (this.#isOver) return DONE;
     this.#finish();
     // A generator returns only when it has come to its next yield, which is not awaited.
-    void this.#tellSource(value);
+    void this.#returnSource(value);
     return Promise.resolve(DONE);
   }
 
-  /** Whether that fails is of no matter to those who are told the end, and no reason to end the process. */
-  async #tellSource(value: unknown): Promise<void> {
+  /** Its failure does not matter to the reader of the stream, and is no reason to end the process. */
+  async #returnSource(value: unknown): Promise<void> {
     try {
       await this.#source.return?.(value);
     } catch {

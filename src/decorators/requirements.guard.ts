@@ -10,7 +10,7 @@ import { requirementsOf, type Requirements } from './requirements.js';
 
 /**
  * Checks what `@RequireRoles()`, `@RequirePermissions()` and `@RequireFresh()` require, and that there is a user. They attach it, so that no route is
- * open because another guard is missing, or lets everybody pass.
+ * open because another guard is missing, or lets all requests pass.
  */
 @Injectable()
 export class RequirementsGuard implements CanActivate {

@@ -76,8 +76,8 @@ export class SessionHandler {
   }
 
   /**
-   * Whether values have to go through the pipes of an application. Asked when the routes of an application are made. If several are being made, it
-   * is not known which one asks, nor whether another one will get pipes: then they do.
+   * Whether values have to go through the pipes of an application. Checked when the routes of an application are made. If several are being made, it
+   * is not known which of them it is, nor whether another one will get pipes: then they do.
    */
   get usesPipes(): boolean {
     const undecided = this.#modules.filter(({ usesPipes }) => usesPipes === null);

@@ -36,7 +36,7 @@ export interface ContextReader {
   /**
    * Reads a context of that type. Called for each guard, decorator and interceptor, so it should be quick.
    *
-   * @returns `null`: not known to this reader; then the one that comes with the module is asked. Not a promise
+   * @returns `null`: not known to this reader; then the one that comes with the module is used. Not a promise
    * @throws what the client is to get, such as an `RpcException`. Any other error is a mistake of the reader: it is logged, and the message refused
    */
   read(context: ExecutionContext): ContextRequest | null;

@@ -6,7 +6,7 @@ import { IsNumberBetween } from './is-number-between.js';
 const NAME = /^[\x21-\x7e]{1,200}$/;
 const TEN_MINUTES_IN_SECONDS = 600;
 
-/** What the tokens say of themselves when `tokenFormat` is `'jwt'`. A change of `issuer` or `audience` signs everybody out. */
+/** What the tokens say of themselves when `tokenFormat` is `'jwt'`. A change of `issuer` or `audience` signs all users out. */
 export class SessionJwtOptions {
   /** The claim `iss`; a token with another one is refused. Up to 200 characters. Default `nestjs-sessionx`. RFC 7519, section 4.1.1. */
   @Matches(NAME, { message: 'jwt.issuer is a name or URL of 1 to 200 printable ASCII characters without spaces' })

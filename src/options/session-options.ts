@@ -69,7 +69,7 @@ export class SessionOptions {
 
   /**
    * Key of the tag by which a user's sessions are found. Default: `secretKey`; required where that is a list of several keys. A change of it
-   * signs everybody out: sessions that were created under another key are refused, because log out everywhere would miss them.
+   * signs all users out: sessions that were created under another key are refused, because log out everywhere would miss them.
    */
   @IsIndexKey()
   indexKey?: string;
@@ -151,7 +151,7 @@ export class SessionOptions {
 
   /**
    * `'simple'`, 100 characters; `'jwt'`, a JSON Web Token, for which the package `jose` must be installed; or a serializer of your own. A change
-   * signs everybody out. Default `'simple'`.
+   * signs all users out. Default `'simple'`.
    */
   @IsObjectWith(SERIALIZER_METHODS, {
     or: ['simple', 'jwt'],
@@ -263,7 +263,7 @@ export class SessionOptions {
   revalidateEvery: number = 0;
 
   /**
-   * Readers for contexts that are not HTTP, GraphQL, WebSockets or gRPC, such as messages of NATS or Kafka. They are asked before those that come with
+   * Readers for contexts that are not HTTP, GraphQL, WebSockets or gRPC, such as messages of NATS or Kafka. They are used before those that come with
    * the module. Default: none.
    */
   @AreContextReaders()

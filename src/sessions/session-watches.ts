@@ -131,7 +131,7 @@ export class SessionWatches implements OnApplicationShutdown {
   #move(watched: WatchedSession, stored: StoredSession): void {
     const present = this.#watched.move(watched, stored.record.id);
     this.#renewed(present, stored);
-    // A notice that came before this had no one to go to.
+    // A notice that came before this found no watch.
     this.#look(present);
   }
 

@@ -87,7 +87,7 @@ export function touchExtras(expiry: number): Buffer {
  * Whether `response` can be the response to `request`: memjs looks at the sequence number alone, which bytes out of step may hit. An item with
  * flags that are not 0 is one of ours, so that a value other than the one which was stored shows.
  */
-export function isAnswerTo({ opcode, key }: BinaryRequest, { header, key: named, extras, val }: Response): boolean {
+export function isResponseTo({ opcode, key }: BinaryRequest, { header, key: named, extras, val }: Response): boolean {
   if (header.magic !== RESPONSE_MAGIC || header.opcode !== opcode || !STATUSES.has(header.status)) return false;
   if (opcode !== OPCODES.getWithKey) return true;
   if (named.toString('latin1') !== key) return false;

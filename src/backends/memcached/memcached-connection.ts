@@ -29,7 +29,7 @@ export interface ConnectionOptions {
 /**
  * The connection to one Memcached server, by memjs, which by itself may leave a call without an end, send a write twice, and take the
  * rest of one response for the response to another call. So: each call has a deadline, no write is sent again, each response must name
- * what was asked, and after the first failure the client is thrown away with all that it has under way; the next call makes a new one.
+ * what was requested, and after the first failure the client is thrown away with all that it has under way; the next call makes a new one.
  * While new ones fail too, there are pauses between them, in which calls fail at once.
  */
 export class MemcachedConnection {

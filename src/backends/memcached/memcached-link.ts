@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import type { Socket } from 'node:net';
 
 import { atEndOfTurn } from '../end-of-turn.js';
-import { encodeRequests, isAnswerTo, type BinaryRequest } from './binary-request.js';
+import { encodeRequests, isResponseTo, type BinaryRequest } from './binary-request.js';
 import { MemcachedError } from './memcached-error.js';
 import type { MemcachedServerOptions } from './memcached-options.js';
 import { ResponseStream } from './response-stream.js';
@@ -87,7 +87,7 @@ export class MemcachedLink {
     const responses: Response[] = [];
     const take = (response: Response): void => {
       const request = requests[responses.length];
-      if (request === undefined || !isAnswerTo(request, response)) {
+      if (request === undefined || !isResponseTo(request, response)) {
         this.discard(new MemcachedError('FOREIGN_RESPONSE', 'Memcached gave the response to another request.'));
       } else if (responses.push(response) === requests.length) {
         this.#succeed(responses, end);

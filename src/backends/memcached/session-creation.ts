@@ -26,8 +26,8 @@ type Entered = (Refused & { readonly entries?: undefined }) | (Made & { readonly
  * Makes a session out of steps, none of which may leave too much behind when it is the last one:
  *
  * 1. The record is added, to be kept no longer than `timeoutMs`. Alone, that of a signed-in session opens nothing.
- * 2. An alias takes the place of the session to be replaced, as it was read, which decides who of two may go on; a blank one, if none was asked
- *    for. From here to step 3 neither lives. A reader of an alias that leads on sees that from the list, and waits (`settledAlias`).
+ * 2. An alias takes the place of the session to be replaced, as it was read, which decides who of two may go on; a blank one, if none was given.
+ *    From here to step 3 neither lives. A reader of an alias that leads on sees that from the list, and waits (`settledAlias`).
  * 3. One compare-and-set of the list takes the new one in, and those that it replaces or evicts out.
  * 4. The record is kept for its lifetime. A touch makes nothing: if Memcached comes to it late, the record has left. What step 3 took out is deleted.
  *
@@ -262,11 +262,11 @@ export class SessionCreation {
   /** An anonymous session ends with its record, and needs no blank alias. */
   async #putAlias(
     { record: old, cas }: FoundRecord,
-    asked: SessionRecord | undefined,
+    givenAlias: SessionRecord | undefined,
   ): Promise<'deleted' | 'changed' | 'missing'> {
     const { user } = this;
-    if (asked === undefined && !isListed(old)) return user.items.delete(user.keyOf(old.id), cas);
-    const alias = asked ?? blankAlias(user, old);
+    if (givenAlias === undefined && !isListed(old)) return user.items.delete(user.keyOf(old.id), cas);
+    const alias = givenAlias ?? blankAlias(user, old);
     // Before it is known, as its reply may be lost.
     this.#aliased = { old, alias };
     const outcome = await user.replace(alias, cas);

@@ -116,7 +116,7 @@ export class MemoryBackend implements SessionBackend {
     if (present.version !== ifVersion) return Promise.resolve('changed');
     const isEnd = present.status === 'active' && record.status !== 'active';
     this.#records.update(present, { ...record, ...laterTimes(present, record) });
-    if (isEnd) this.#tellEnded([record.id]);
+    if (isEnd) this.#notifyEnded([record.id]);
     return Promise.resolve('replaced');
   }
 
@@ -134,7 +134,7 @@ export class MemoryBackend implements SessionBackend {
     if (present.status === 'invalidated' && ifVersion === undefined) return Promise.resolve('missing');
     if (ifVersion !== undefined && present.version !== ifVersion) return Promise.resolve('changed');
     this.#records.remove(present);
-    if (present.status === 'active') this.#tellEnded([id]);
+    if (present.status === 'active') this.#notifyEnded([id]);
     return Promise.resolve('deleted');
   }
 
@@ -147,7 +147,7 @@ export class MemoryBackend implements SessionBackend {
     const leaving = this.#living(tag).filter(({ id }) => id !== except);
     const ended = leaving.filter(({ status }) => status === 'active').map(({ id }) => id);
     for (const record of leaving) record.version = ENDED;
-    this.#tellEnded(ended);
+    this.#notifyEnded(ended);
     for (const [index, record] of leaving.entries()) {
       this.#records.remove(record);
       if (index % RECORDS_PER_SLICE === RECORDS_PER_SLICE - 1) await eventLoopTurn();
@@ -204,11 +204,11 @@ export class MemoryBackend implements SessionBackend {
     const keptAlias = replaces?.alias !== undefined && this.#makeRoom(2) ? replaces.alias : null;
     this.#records.add(record);
     if (keptAlias !== null) this.#records.add(keptAlias);
-    this.#tellEnded(leaving.map(({ id }) => id));
+    this.#notifyEnded(leaving.map(({ id }) => id));
     return { outcome: 'created', evicted: evicted.map(({ id }) => id) };
   }
 
-  #tellEnded(ids: readonly SessionId[]): void {
+  #notifyEnded(ids: readonly SessionId[]): void {
     if (ids.length === 0) return;
     for (const { listener } of [...this.#listeners]) listener(ids);
   }
@@ -246,7 +246,7 @@ export class MemoryBackend implements SessionBackend {
     const leaving = this.#records.oldestExpendable() ?? this.#anExpired();
     if (leaving === null) return false;
     this.#records.remove(leaving);
-    this.#tellEnded([leaving.id]);
+    this.#notifyEnded([leaving.id]);
     return true;
   }
 

@@ -7,7 +7,7 @@ import { isCluster } from './redis-connection.js';
 import { isRefused } from './redis-refusal.js';
 import { ENDED_CHANNEL } from './scripts/script-parts.js';
 
-/** How often it is asked whether the server is still there: on this connection no command is waited for. */
+/** How often it is checked whether the server is still there: on this connection no command is waited for. */
 const CHECK_EVERY_MS = 10_000;
 
 type Context = Pick<BackendContext, 'keyPrefix' | 'timeoutMs' | 'logger'>;
@@ -119,7 +119,7 @@ export class EndedChannel {
     this.#nextAttempt = setTimeout(() => this.#connect(like), reconnectPause(++this.#attempts)).unref();
   }
 
-  /** A server that is frozen keeps its connections open, and a node that has left its cluster is told nothing any more. */
+  /** A server that is frozen keeps its connections open, and a node that has left its cluster gets no notices any more. */
   #check(like: Redis | Cluster): void {
     const client = this.#client;
     if (client === undefined) return;

@@ -57,8 +57,8 @@ export class RedisLink {
     this.#losses = new LineLimit(context.clock, LOSS_PAUSE_MS);
     this.batch = new CommandBatch(client);
     this.scripts = scriptsOn(client, {
-      timeTold: (key, serverTime) => {
-        this.clockOf(key).told(serverTime);
+      onServerTime: (key, serverTime) => {
+        this.clockOf(key).set(serverTime);
       },
       outOfStep: () => this.#outOfStep(),
       foreignValue: (key) => this.#foreignIndex(key),
@@ -260,12 +260,12 @@ export class RedisLink {
     const timeout = new AbortController();
     const { signal } = timeout;
     const end = () => undefined;
-    await Promise.race([task(signal).then(end, end), this.#patience(signal).catch(end)]);
+    await Promise.race([task(signal).then(end, end), this.#timeLimit(signal).catch(end)]);
     timeout.abort();
   }
 
   /** In parts, so that a pause of the whole process, after which timers come before replies, takes no more than one of them. */
-  async #patience(signal: AbortSignal): Promise<void> {
+  async #timeLimit(signal: AbortSignal): Promise<void> {
     const partMs = this.context.timeoutMs / PARTS_OF_A_TIMEOUT;
     for (let part = 0; part < PARTS_OF_A_TIMEOUT; part++) await sleep(partMs, undefined, { signal });
   }

@@ -42,7 +42,7 @@ export interface RedisScripts {
     index: string,
     words: readonly [most: number, rejects: '1' | '0', keep: string, now: number],
   ): Promise<['room' | 'more' | 'full' | Newer, ...members: string[]]>;
-  sessionxServerTime(record: string): Promise<'told'>;
+  sessionxServerTime(record: string): Promise<'ok'>;
   sessionxRead(record: string): Promise<['string', text: string] | ['missing' | 'foreign']>;
 }
 
@@ -60,10 +60,10 @@ const SCRIPTS = {
   sessionxRead: READ,
 } as const satisfies Record<keyof RedisScripts, string>;
 
-/** What the replies tell beside their results. */
+/** What the replies bring beside their results. */
 export interface ScriptEvents {
   /** The reply to a script with `key` has just come. @param serverTime of the server that ran it, ms since the epoch */
-  timeTold(key: string, serverTime: number): void;
+  onServerTime(key: string, serverTime: number): void;
   /** A reply to another call came. Returns what the call fails with: whether it was carried out is unknown. */
   outOfStep(): Error;
   /** A key holds a value of a type that no script stores there. Returns what the call fails with. */
@@ -91,7 +91,7 @@ export function scriptsOn(client: Redis | Cluster, events: ScriptEvents): RedisS
       const result = (reply: unknown): unknown => {
         if (!Array.isArray(reply) || reply[0] !== call) throw events.outOfStep();
         const [, outcome, serverTime] = reply as unknown[];
-        if (typeof serverTime === 'number') events.timeTold(key, serverTime);
+        if (typeof serverTime === 'number') events.onServerTime(key, serverTime);
         return outcome;
       };
       const failed = (error: unknown): never => {

@@ -242,7 +242,7 @@ export class RedisBackend implements SessionBackend {
     const { link, key } = place;
     const run = () => script(place, link.clockOf(key).windowUntil(endsAt));
     const clock = link.clockOf(key);
-    const ran = clock.isKnown ? run() : clock.ask(() => link.scripts.sessionxServerTime(key)).then(run);
+    const ran = clock.isKnown ? run() : clock.update(() => link.scripts.sessionxServerTime(key)).then(run);
     // What was believed of the clock may be wrong; the refusal has brought its time.
     return ran.then((result) => (isLate(result) && performance.now() < endsAt ? run() : result));
   }

@@ -20,25 +20,25 @@ export interface TimeWindow {
 export class ServerClock {
   /** The server's time minus `performance.now()`. */
   #offset = 0;
-  #toldAt = -Infinity;
-  #asking: Promise<unknown> | undefined;
+  #knownAt = -Infinity;
+  #updating: Promise<unknown> | undefined;
 
   get isKnown(): boolean {
-    return performance.now() - this.#toldAt < BELIEVED_MS;
+    return performance.now() - this.#knownAt < BELIEVED_MS;
   }
 
   /** Call it in the turn in which the reply has arrived. */
-  told(serverTime: number): void {
-    this.#toldAt = performance.now();
-    this.#offset = serverTime - this.#toldAt;
+  set(serverTime: number): void {
+    this.#knownAt = performance.now();
+    this.#offset = serverTime - this.#knownAt;
   }
 
-  /** @param ask sends a script that looks at the clock; callers at the same time share it */
-  async ask(ask: () => Promise<unknown>): Promise<void> {
-    this.#asking ??= ask().finally(() => {
-      this.#asking = undefined;
+  /** @param send sends a script that looks at the clock; callers at the same time share it */
+  async update(send: () => Promise<unknown>): Promise<void> {
+    this.#updating ??= send().finally(() => {
+      this.#updating = undefined;
     });
-    await this.#asking;
+    await this.#updating;
   }
 
   /** From now until `endsAt`, by `performance.now()`. */

@@ -13,7 +13,7 @@ export function takeSurplusReplies(client: Redis, report: () => void): void {
   client.on('connect', () => {
     const { stream, commandQueue } = client;
     const next = commandQueue.shift.bind(commandQueue);
-    /** How many replies the bytes that just came can be at most; 0 outside of them, where an empty queue is asked to the end. */
+    /** How many replies the bytes that just came can be at most; 0 outside of them, where the client takes from the queue until it is empty. */
     let possible = 0;
     stream.prependListener('data', (bytes: Buffer) => {
       possible = bytes.length;
@@ -26,12 +26,12 @@ export function takeSurplusReplies(client: Redis, report: () => void): void {
       if (item !== undefined || possible === 0) return item;
       possible--;
       report();
-      return { command: callOfNobody(), stream, select: 0 };
+      return { command: unclaimedCommand(), stream, select: 0 };
     };
   });
 }
 
-function callOfNobody(): InstanceType<typeof Redis.Command> {
+function unclaimedCommand(): InstanceType<typeof Redis.Command> {
   const command = new Redis.Command('ping');
   command.promise.catch(() => undefined);
   return command;

@@ -8,7 +8,7 @@ import {
   RECORD_HEAD,
   REMOVE,
   SURPLUS,
-  TELL_ENDED,
+  NOTIFY_ENDED,
   TORN,
   UNLIST,
 } from './script-parts.js';
@@ -117,10 +117,10 @@ if beingEnded then
 end
 local evicted = part and part.evicted or {}
 if replaced ~= '' or #evicted > 0 then
-  ${TELL_ENDED}
+  ${NOTIFY_ENDED}
   local ended = {unpack(evicted)}
   if replaced ~= '' then ended[#ended + 1] = replaced end
-  tellEnded(index, ended)
+  notifyEnded(index, ended)
 end
 return {'created', unpack(evicted)}
 `;

@@ -36,6 +36,6 @@ local part = endingPart(index, members, ARGV[1], tonumber(ARGV[2]))
 if part.newer then return {'newer'} end
 unlist(index, part.gone)
 remove(index, part.leaving)
-tellEnded(index, part.ended)
+notifyEnded(index, part.ended)
 return {'ended', unpack(part.ended)}
 `;

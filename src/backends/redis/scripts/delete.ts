@@ -1,4 +1,4 @@
-import { PARTS, RECORD_HEAD, TELL_ENDED, TORN, UNLIST } from './script-parts.js';
+import { PARTS, RECORD_HEAD, NOTIFY_ENDED, TORN, UNLIST } from './script-parts.js';
 
 /**
  * Removes a record and its entry in the index.
@@ -9,7 +9,7 @@ import { PARTS, RECORD_HEAD, TELL_ENDED, TORN, UNLIST } from './script-parts.js'
  * Returns 'deleted', 'changed', 'missing', 'alias' or 'newer'. A value that is no record of ours stays where it is, and so do an alias and an
  * invalidated session if no version is given.
  */
-export const DELETE = `${RECORD_HEAD}${PARTS}${TORN}${UNLIST}${TELL_ENDED}
+export const DELETE = `${RECORD_HEAD}${PARTS}${TORN}${UNLIST}${NOTIFY_ENDED}
 local index = indexOf(KEYS[1])
 local member = memberOf(KEYS[1])
 local old = head(KEYS[1])
@@ -21,6 +21,6 @@ if old and old.owned and torn({KEYS[1], index}) then return MOVING end
 if not old or old.owned then unlist(index, {member}) end
 if not old then return 'missing' end
 redis.call('DEL', KEYS[1])
-if old.status == 'a' then tellEnded(index, {member}) end
+if old.status == 'a' then notifyEnded(index, {member}) end
 return 'deleted'
 `;

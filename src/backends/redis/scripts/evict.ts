@@ -1,4 +1,4 @@
-import { GONE, MEMBERS, PARTS, RECORD_HEAD, REMOVE, SURPLUS, TELL_ENDED, TORN, UNLIST } from './script-parts.js';
+import { GONE, MEMBERS, PARTS, RECORD_HEAD, REMOVE, SURPLUS, NOTIFY_ENDED, TORN, UNLIST } from './script-parts.js';
 
 /**
  * Makes room for one more session of a user who has too many, by a part of the sessions that have to leave.
@@ -9,7 +9,7 @@ import { GONE, MEMBERS, PARTS, RECORD_HEAD, REMOVE, SURPLUS, TELL_ENDED, TORN, U
  * Returns an array: 'room'; 'more' where there is another part; 'full' where the limit rejects; 'newer'. Then the members of the living sessions
  * that it removed. Members whose records are gone, though they have not expired, leave before it rejects.
  */
-export const EVICT = `${RECORD_HEAD}${PARTS}${TORN}${MEMBERS}${GONE}${UNLIST}${REMOVE}${SURPLUS}${TELL_ENDED}
+export const EVICT = `${RECORD_HEAD}${PARTS}${TORN}${MEMBERS}${GONE}${UNLIST}${REMOVE}${SURPLUS}${NOTIFY_ENDED}
 local index = KEYS[1]
 local rejects = ARGV[2] == '1'
 if torn({index}) then return MOVING end
@@ -29,6 +29,6 @@ if rejects and #part.evicted + part.pending > 0 then
 end
 unlist(index, part.gone)
 remove(index, part.leaving)
-tellEnded(index, part.evicted)
+notifyEnded(index, part.evicted)
 return {excess > AT_ONCE and 'more' or 'room', unpack(part.evicted)}
 `;

@@ -1,4 +1,4 @@
-import { IN_TIME, IS_LISTED, LIFETIME, LIST, PARTS, RECORD_HEAD, TELL_ENDED, TORN, UNLIST } from './script-parts.js';
+import { IN_TIME, IS_LISTED, LIFETIME, LIST, PARTS, RECORD_HEAD, NOTIFY_ENDED, TORN, UNLIST } from './script-parts.js';
 
 /**
  * Puts a record in the place of one version of itself. Times that the store knows to be later stay, with their lifetime.
@@ -34,8 +34,8 @@ elseif old.owned then
   unlist(index, {member})
 end
 if old.status == 'a' and string.sub(ARGV[3], 1, 1) ~= 'a' then
-  ${TELL_ENDED}
-  tellEnded(index, {member})
+  ${NOTIFY_ENDED}
+  notifyEnded(index, {member})
 end
 return 'replaced'
 `;

@@ -237,11 +237,11 @@ end
 export const ENDED_CHANNEL = 'ended';
 
 /**
- * `tellEnded(…)`: publishes which sessions of a user a script has ended: the tag and the members, with spaces between. To be called last, and only
+ * `notifyEnded(…)`: publishes which sessions of a user a script has ended: the tag and the members, with spaces between. To be called last, and only
  * where something has ended. Its failure, such as a missing right to the channel, is none of the script: others then look by themselves.
  */
-export const TELL_ENDED = `
-local function tellEnded(index, members)
+export const NOTIFY_ENDED = `
+local function notifyEnded(index, members)
   if #members == 0 then return end
   local prefix, tag = string.match(index, '^([^{]*){(.*)}$')
   redis.pcall('PUBLISH', prefix .. '${ENDED_CHANNEL}', tag .. ' ' .. table.concat(members, ' '))
@@ -258,7 +258,7 @@ export const LOGOUT_PARTS = [
   UNLIST,
   REMOVE,
   ENDING_PART,
-  TELL_ENDED,
+  NOTIFY_ENDED,
 ].join('');
 
 /** Needs RECORD_HEAD and TORN. */

@@ -6,8 +6,8 @@ import { IN_TIME } from './script-parts.js';
  *
  * KEYS 1 any key of the slot
  *
- * Returns 'told'.
+ * Returns 'ok'.
  */
 export const SERVER_TIME = `${IN_TIME}isInTime(0, 0)
-return 'told'
+return 'ok'
 `;

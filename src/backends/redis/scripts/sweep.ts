@@ -24,6 +24,6 @@ unlist(index, part.gone)
 remove(index, part.leaving)
 unlist(ending, members)
 if isLast then redis.call('ZREM', index, ENDING) end
-tellEnded(index, part.ended)
+notifyEnded(index, part.ended)
 return {isLast and 'done' or 'more', unpack(part.ended)}
 `;
