@@ -277,7 +277,7 @@ export class SessionService {
       const regeneration = { cause: 'regenerated', graceMs: graceMsOf(options) } as const;
       const request = RequestSession.of(sessionOf(session));
       if (request !== null) return this.exchanges.regenerate(request, session, regeneration);
-      return { ...(await this.logins.regenerate(session, this.store.newBudget(), regeneration)), csrfToken: null };
+      return { ...(await this.logins.regenerate(session, regeneration, this.store.newBudget())), csrfToken: null };
     });
   }
 

@@ -83,7 +83,7 @@ export class Connection {
   /** Called when a message has got a new token: the messages after it have its session. */
   signedIn(session: Session, token: string, finder: TokenFinder): void {
     void this.#keep(finder.judge(token));
-    this.#has(session);
+    this.#setSession(session);
   }
 
   #keep(search: TokenSearch | Promise<TokenSearch>): TokenSearch | Promise<TokenSearch> {
@@ -94,7 +94,7 @@ export class Connection {
           if (this.#search === search) this.#search = settled;
         },
         () => {
-          // The next message asks again.
+          // The next message verifies it again.
           if (this.#search === search) this.#search = undefined;
         },
       );
@@ -111,11 +111,11 @@ export class Connection {
   lookedUp(search: TokenSearch, session: Session | null, readAt: number | null): void {
     if (search !== this.#search) return;
     this.#readAt = readAt ?? this.#readAt;
-    if (session !== null) this.#has(session);
+    if (session !== null) this.#setSession(session);
     else this.#latest = this.#known = null;
   }
 
-  #has(session: Session): void {
+  #setSession(session: Session): void {
     const { sessionId: id } = session;
     this.#latest = session;
     this.#known = { id, lineage: lineageOf(id, Session.stateOf(session).metadata) };

@@ -123,7 +123,7 @@ export class SessionExchanges {
   async #regenerate(request: RequestSession, session: Session, regeneration: Regeneration): Promise<LoginResult> {
     request.assertMayWrite();
     const transport = request.transportFor(undefined);
-    return request.adopt(await this.logins.regenerate(session, request.budget, regeneration), transport, 'regenerated');
+    return request.adopt(await this.logins.regenerate(session, regeneration, request.budget), transport, 'regenerated');
   }
 
   /** Gives the session of the request a new id, and then ends all others of its user. */

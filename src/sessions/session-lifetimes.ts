@@ -84,8 +84,8 @@ export class SessionLifetimes {
   ofNewSession(isAnonymous: boolean, { ttl, absoluteTimeout, remember }: NewSessionLifetime): NewTimes {
     const isRemembered = asBoolean(remember);
     const { ttlMs, capMs } = this.#classOf(isAnonymous, isRemembered);
-    const ownTtlMs = toMilliseconds(ttl, 'ttl');
-    const ownCapMs = toMilliseconds(absoluteTimeout, 'absoluteTimeout');
+    const ownTtlMs = optionalMillisecondsOf(ttl, 'ttl');
+    const ownCapMs = optionalMillisecondsOf(absoluteTimeout, 'absoluteTimeout');
     if (capMs !== null && (ownCapMs ?? 0) > capMs) throw capTooLongError();
     if (capMs !== null && ownCapMs === null && (ownTtlMs ?? 0) > capMs) throw ttlTooLongError();
     const createdAt = this.clock.now();
@@ -117,11 +117,11 @@ export class SessionLifetimes {
   changeOf(lifetime: SessionLifetime): LifetimeChange {
     const { ttl, absoluteTimeout } = asLifetime(lifetime);
     return {
-      ttlMs: ttl === undefined ? undefined : required(ttl, 'ttl'),
+      ttlMs: ttl === undefined ? undefined : millisecondsOf(ttl, 'ttl'),
       capMs:
         absoluteTimeout === undefined || absoluteTimeout === null
           ? absoluteTimeout
-          : required(absoluteTimeout, 'absoluteTimeout'),
+          : millisecondsOf(absoluteTimeout, 'absoluteTimeout'),
     };
   }
 
@@ -186,11 +186,11 @@ function asLifetime(lifetime: unknown): { readonly ttl?: unknown; readonly absol
   throw new SessionUsageError('setLifetime() needs a new ttl, a new absoluteTimeout, or both: { ttl: 900 }.');
 }
 
-function toMilliseconds(seconds: unknown, name: string): number | null {
-  return seconds === null || seconds === undefined ? null : required(seconds, name);
+function optionalMillisecondsOf(seconds: unknown, name: string): number | null {
+  return seconds === null || seconds === undefined ? null : millisecondsOf(seconds, name);
 }
 
-function required(seconds: unknown, name: string): number {
+function millisecondsOf(seconds: unknown, name: string): number {
   if (typeof seconds === 'number') {
     const milliseconds = Math.round(seconds * 1000);
     if (milliseconds >= 1 && seconds <= LONGEST_LIFETIME_S) return milliseconds;

@@ -151,14 +151,14 @@ export class SessionLogin {
    * @throws SessionConflictError when `session` was ended or exchanged by another client meanwhile, or its client has a token of an old
    * id
    */
-  regenerate(session: Session, budget: StoreBudget, regeneration: Regeneration): Promise<IssuedSession> {
-    return this.#inTurn(regeneration.cause, session, () => this.#regenerate(session, budget, regeneration));
+  regenerate(session: Session, regeneration: Regeneration, budget: StoreBudget): Promise<IssuedSession> {
+    return this.#inTurn(regeneration.cause, session, () => this.#regenerate(session, regeneration, budget));
   }
 
   async #regenerate(
     session: Session,
-    budget: StoreBudget,
     { cause, graceMs, provenBy, keepsCsrfTokens, startsLineage }: Regeneration,
+    budget: StoreBudget,
   ): Promise<IssuedSession> {
     const state = Session.stateOf(session);
     if (state.isEnded) throw sessionEndedError();

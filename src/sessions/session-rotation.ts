@@ -60,7 +60,7 @@ export class SessionRotation {
     // The handler may have made a page of the response, under the old id.
     const rotation = { cause: 'rotated', graceMs: this.#graceMs, keepsCsrfTokens: true } as const;
     try {
-      return (await this.logins.regenerate(session, budget, rotation)).token;
+      return (await this.logins.regenerate(session, rotation, budget)).token;
     } catch (error) {
       // Another request was faster, or has ended the session; or the store fails, which it logs.
       const isExpected = error instanceof SessionConflictError || error instanceof SessionBackendError;
