@@ -55,7 +55,7 @@ class Nothing extends Error {}
 export class SessionHandler {
   static readonly #known = new WeakMap<object, Map<string | symbol, SessionHandler>>();
   readonly #modules: HandlerProviders[] = [];
-  /** How many there were so far: after the first one, a request may be one of another application, which may have shut down. */
+  /** Modules seen so far. From the second one on, a request may belong to an application that has shut down. */
   #count = 0;
 
   /** @param owner the prototype on which `method` is declared */

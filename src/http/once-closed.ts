@@ -22,7 +22,7 @@ const waiting = new PrivateSlot<Set<() => void> | null>();
  * Calls `callback` once when `source` is closed, or at once if it is. However many wait for one source, it has one listener, so that Node does not warn
  * of a leak.
  *
- * @returns ends the wait
+ * @returns a function that stops waiting
  */
 export function onceClosed(source: Closable, callback: () => void): () => void {
   let callbacks = waiting.get(source);

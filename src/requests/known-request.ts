@@ -47,7 +47,7 @@ export abstract class KnownRequest implements CheckedRequest {
   #search: TokenSearch = NO_TOKEN;
   #gate: ResponseGate | null = null;
   #headersAreWritten = false;
-  /** Whether what asks now where a token can go was called after the application had begun its response. */
+  /** Whether the running exchange was called after the response had begun. Then no cookie can be set. */
   protected isLate = false;
   #csrf: CsrfCheck | undefined;
   #sessionResponse: SessionResponse | undefined;

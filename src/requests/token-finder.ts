@@ -31,7 +31,7 @@ export interface TokenSearch {
   readonly refused: readonly RefusedToken[];
   /** Whether the request carries more than one cookie of our name. */
   readonly hasSeveralCookies: boolean;
-  /** The sessions that several cookies name, where none is used because they name more than one. Null: not so. */
+  /** The sessions that the verified cookies name. `null` unless these are more than one, or the cookies are too many to verify. */
   readonly rivalIds: ReadonlySet<SessionId> | null;
 }
 

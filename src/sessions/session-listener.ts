@@ -17,7 +17,7 @@ export interface SessionListener {
   /**
    * Calls `callback` once when the connection of the request is closed: for HTTP, when its response is. At once if it is closed already.
    *
-   * @returns ends that; `null`: nothing tells when it is closed
+   * @returns a function that stops waiting; `null`: nothing notifies of the close
    */
   whenClosed(callback: () => void): (() => void) | null;
   /** The client and the call for an event. */

@@ -50,7 +50,7 @@ export class SessionSignals {
   /**
    * Calls `ended` when the session has ended, or `closed` when its connection is closed, whatever comes first.
    *
-   * @returns ends that
+   * @returns a function that stops waiting
    */
   #watch(session: Session, ended: (reason: SessionError) => void, closed: () => void = ignore): () => void {
     const connection = { stopWaiting: ignore };

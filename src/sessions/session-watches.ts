@@ -221,7 +221,7 @@ export class SessionWatches implements OnApplicationShutdown {
     this.#isLooking = false;
   }
 
-  /** Half of a full part is of the round, which many new watches would keep waiting. */
+  /** At most half of a full part is urgent if the round fills the other half, so that many new watches do not delay the round. */
   #takeDue(): WatchedSession[] {
     const part: WatchedSession[] = [];
     this.#take(part, this.#urgent, SESSIONS_AT_ONCE - Math.min(this.#due.size, SESSIONS_AT_ONCE / 2));

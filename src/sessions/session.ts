@@ -77,7 +77,7 @@ export class Session {
     return authenticatedAt === null ? null : new Date(authenticatedAt);
   }
 
-  /** How they proved it, as `login()` or `reauthenticate()` was told: `['pwd', 'otp']`. Empty if it was told nothing. */
+  /** The methods passed to `login()`, `createSession()` or `reauthenticate()`, such as `['pwd', 'otp']`. Empty if none was passed. */
   get authMethods(): readonly string[] {
     return [...this.#state.metadata.authMethods];
   }

@@ -47,7 +47,7 @@ export class UserIndex {
   }
 
   /**
-   * Ends all but one, which ends too if another log-out everywhere that spares it not is under way.
+   * Ends all but `except`. Another log-out everywhere that is under way and does not spare it ends it too.
    *
    * @param progress called after each part
    * @returns the active, unexpired ones among those that it ended
