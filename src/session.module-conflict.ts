@@ -12,7 +12,7 @@ import { SimpleTokenSerializer } from './tokens/simple-token.serializer.js';
 import { TOKEN_SERIALIZER } from './tokens/token-serializer.interface.js';
 
 /** What decides whether two SessionModules take each other's tokens, and know each other's sessions. */
-export interface ModuleIdentity {
+interface ModuleIdentity {
   readonly options: SessionOptions;
   readonly backend: unknown;
   readonly clock: unknown;

@@ -2,7 +2,7 @@ import type { SessionError } from '../errors/session-error.js';
 import { clientErrorOf } from './client-error.js';
 
 /** The `extensions` of an error in a GraphQL response (GraphQL specification, section 7.1.2). */
-export interface GraphqlErrorExtensions {
+interface GraphqlErrorExtensions {
   /** What the status would say in HTTP. */
   readonly code: string;
   /** The exact reason, where the client can react to it. */

@@ -1,7 +1,7 @@
 import { rawRequestOf, type PlatformRequest } from '../http/http-messages.js';
 
 /** Where a request comes from, by the headers that a browser sets and no page can forge. */
-export type RequestOrigin =
+type RequestOrigin =
   /** A same-origin page, or one of an origin in `csrf.allowedOrigins`. */
   | 'own'
   /** Another site, or another host of the same site. */

@@ -3,7 +3,7 @@ import type { ExecutionContext } from '@nestjs/common';
 import { PrivateSlot } from '../http/private-slot.js';
 
 /** A context on its way through the pipes of the application. */
-export interface SealedContext {
+interface SealedContext {
   readonly sealed: () => unknown;
 }
 

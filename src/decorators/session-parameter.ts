@@ -8,7 +8,7 @@ import { seal, unseal } from './sealed-context.js';
 import { SessionHandler } from './session-handler.js';
 
 /** Returns the value of a parameter. The session of `request` is loaded. */
-export type ParameterResolver = (request: RequestSession) => unknown;
+type ParameterResolver = (request: RequestSession) => unknown;
 
 /** A parameter whose value is resolved from the session of the request. */
 export function sessionParameter(resolve: ParameterResolver): ParameterDecorator {

@@ -38,7 +38,7 @@ export class SessionTraceError extends Error {
 }
 
 /** What is known when an operation starts. */
-export type TraceStart = Pick<SessionTrace, 'operation' | 'sessionId' | 'previousSessionId'>;
+type TraceStart = Pick<SessionTrace, 'operation' | 'sessionId' | 'previousSessionId'>;
 
 /** What is known when it has ended. */
 export type TraceEnd = { readonly outcome: string } & Partial<Pick<SessionTrace, 'sessionId' | 'count'>>;

@@ -11,7 +11,7 @@ import type { SessionStaleEvent } from './session-event.js';
 const PAUSE_MS = 1000;
 
 /** A session whose proof of identity does not suffice. */
-export type StaleSession = Pick<SessionStaleEvent, 'sessionId' | 'userId' | 'authenticatedAt' | 'authMethods'>;
+type StaleSession = Pick<SessionStaleEvent, 'sessionId' | 'userId' | 'authenticatedAt' | 'authMethods'>;
 
 /**
  * Reports why a request has no session, or none that suffices: to the listeners of `SessionEvents`, and to the log, for a developer who looks for the cause of a 401. The

@@ -9,7 +9,7 @@ import type { StoredSession } from './stored-session.js';
 const MOST_FORMER_IDS = 8;
 
 /** Where an alias leads, and until when. */
-export interface AliasTarget {
+interface AliasTarget {
   readonly successor: SessionId;
   /** Milliseconds since the epoch. */
   readonly graceEndsAt: number;
@@ -18,7 +18,7 @@ export interface AliasTarget {
 }
 
 /** What a new id changes in the metadata of a session. */
-export interface IdChange {
+interface IdChange {
   readonly now: number;
   /** `null`: the old id is dead at once. */
   readonly graceEndsAt: number | null;

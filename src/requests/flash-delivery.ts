@@ -14,7 +14,7 @@ const FIRST_ERROR_STATUS = 400;
 const PAUSES_MS = [0, 100, 300, 900, 1800];
 
 /** The request whose response delivers the messages. */
-export interface FlashRequest {
+interface FlashRequest {
   readonly budget: StoreBudget;
   readonly gate: ResponseGate | null;
   readonly session: Session | null;

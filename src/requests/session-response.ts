@@ -29,7 +29,7 @@ export interface SessionResponseServices {
  * What a token that goes out is for: a session that is new to the client, that has a new id (`rotated`: without a call of the handler), or that
  * the client has already.
  */
-export type OutgoingKind = 'new' | 'regenerated' | 'rotated' | 'renewed';
+type OutgoingKind = 'new' | 'regenerated' | 'rotated' | 'renewed';
 
 interface OutgoingToken {
   readonly kind: OutgoingKind;

@@ -18,7 +18,7 @@ export interface FoundToken {
 }
 
 /** Why a token of the request is not used. */
-export interface RefusedToken {
+interface RefusedToken {
   readonly source: TokenSource;
   readonly fault: TokenFault;
   /** Whether another cookie beside it is used. The request is not refused for this one. */

@@ -33,13 +33,13 @@ export type LoadResult =
 type CheckResult = LoadResult | { readonly session?: undefined; readonly alias: StoredSession };
 
 /** A session that was loaded without a request, and its token. */
-export interface LoadedSession {
+interface LoadedSession {
   readonly session: Session;
   readonly token: VerifiedToken;
 }
 
 /** Knows the client of a request. */
-export interface ClientSource {
+interface ClientSource {
   readonly client: RequestClient;
 }
 

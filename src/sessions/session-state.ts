@@ -26,7 +26,7 @@ export interface SessionEnvironment {
 }
 
 /** What a commit has to do, and the texts that it was computed from. */
-export interface PendingChanges {
+interface PendingChanges {
   readonly changes: readonly Change[];
   readonly userText: string;
   readonly dataText: string;

@@ -22,7 +22,7 @@ import type { SessionRevision, StoredSession } from '../records/stored-session.j
 type CommitOperation = 'commit' | 'update' | 'take-flash' | 'return-flash' | 'one-time' | 'set-lifetime';
 
 /** A pure function that changes the session that it is given. */
-export type SessionChange = (session: Session) => unknown;
+type SessionChange = (session: Session) => unknown;
 
 /** Every change of a living session: a compare-and-set over a change set, so that no writer undoes another's. */
 @Injectable()

@@ -33,10 +33,10 @@ const MARGIN_MS = 50;
 const MOST_SWEEPS = 20;
 
 /** A pure function that changes the user that it is given. */
-export type UserChange = (user: SessionUser) => unknown;
+type UserChange = (user: SessionUser) => unknown;
 
 /** Whose sessions are changed, how, and by which user. */
-export interface UserUpdate {
+interface UserUpdate {
   readonly userId: string;
   readonly tag: UserTag;
   readonly change: UserChange;

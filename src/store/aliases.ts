@@ -22,7 +22,7 @@ export type FollowsAlias = 'within grace' | 'always' | 'never';
 export type ListOfUser = (tag: UserTag) => Promise<StoredSession[]>;
 
 /** Where an alias has led. */
-export interface FollowedAlias {
+interface FollowedAlias {
   /** The session; `null` if it is gone, or too many ids away. */
   readonly stored: StoredSession | null;
   /** The earliest end of the graces on the way, milliseconds since the epoch. Once one is over, the later ones may not count. */

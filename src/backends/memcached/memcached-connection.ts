@@ -18,9 +18,9 @@ const LAST_SEQUENCE = 2 ** 31 - 1;
 const IDLE_MS = 30_000;
 
 /** One for each request. */
-export type ResponsesTo<Requests extends readonly BinaryRequest[]> = { readonly [Index in keyof Requests]: Response };
+type ResponsesTo<Requests extends readonly BinaryRequest[]> = { readonly [Index in keyof Requests]: Response };
 
-export interface ConnectionOptions {
+interface ConnectionOptions {
   readonly lastSequence?: number;
   /** A connection that was idle for so long is exchanged before it is used, as a write cannot be tried again. */
   readonly idleMs?: number;

@@ -21,7 +21,7 @@ export interface LinkOptions {
 }
 
 /** Called once, with the responses to all requests of a call, or with an error. */
-export type CallEnd = (error: Error | null, responses: readonly Response[] | null) => void;
+type CallEnd = (error: Error | null, responses: readonly Response[] | null) => void;
 
 /** One connection of memjs to a server, until it is discarded. */
 export class MemcachedLink {

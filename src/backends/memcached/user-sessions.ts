@@ -22,7 +22,7 @@ export interface FoundSession extends FoundRecord {
   readonly list: Item | null;
 }
 
-export interface UserSessionsContext {
+interface UserSessionsContext {
   readonly items: Items;
   readonly keyPrefix: string;
   readonly timeoutMs: number;

@@ -5,7 +5,7 @@ import type { CreateOptions, CreateResult, DeleteResult, SessionBackend } from '
 import { isPlaceholder } from './move-marks.js';
 
 /** The sessions of a user that are in the other store, and stay there. */
-export interface Elsewhere {
+interface Elsewhere {
   readonly records: readonly SessionRecord[];
   /** Ends one of them. */
   readonly delete: (id: SessionId) => Promise<DeleteResult>;

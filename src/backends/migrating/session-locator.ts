@@ -8,7 +8,7 @@ import { isFresh, isPlaceholder, isTrace } from './move-marks.js';
 type StoreName = 'next' | 'old';
 
 /** Where a session is. */
-export type Location =
+type Location =
   | { readonly at: 'next'; readonly record: SessionRecord }
   | {
       readonly at: 'old';

@@ -145,7 +145,7 @@ export function reconnectPause(attempt: number): number {
 }
 
 /** What is wrong with the options of a client that the application made. */
-export interface ClientFaults {
+interface ClientFaults {
   /** Options with which promises would be broken. */
   readonly refused: readonly string[];
   /** Options with which failures are found out late, or cost more than they must. */

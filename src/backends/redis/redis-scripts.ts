@@ -61,7 +61,7 @@ const SCRIPTS = {
 } as const satisfies Record<keyof RedisScripts, string>;
 
 /** What the replies bring beside their results. */
-export interface ScriptEvents {
+interface ScriptEvents {
   /** The reply to a script with `key` has just come. @param serverTime of the server that ran it, ms since the epoch */
   onServerTime(key: string, serverTime: number): void;
   /** A reply to another call came. Returns what the call fails with: whether it was carried out is unknown. */

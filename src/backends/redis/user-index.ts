@@ -9,7 +9,7 @@ import type { RedisScripts } from './redis-scripts.js';
 import { ENDING } from './scripts/script-parts.js';
 
 /** What became of an attempt to make room for one more session. */
-export interface RoomResult {
+interface RoomResult {
   readonly outcome: 'room' | 'limit' | 'late';
   /** The living sessions that it ended. */
   readonly evicted: readonly SessionId[];

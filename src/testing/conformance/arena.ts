@@ -169,7 +169,7 @@ export class Arena {
   }
 }
 
-export interface RecordOptions {
+interface RecordOptions {
   readonly status?: SessionStatus;
   readonly lifetimeMs?: number;
   readonly payload?: string;

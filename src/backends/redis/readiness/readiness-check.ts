@@ -9,7 +9,7 @@ export type Finding =
   | { readonly outcome: 'undetermined'; readonly refusal?: string };
 
 /** `reported`: only logged. `refused`: calls fail. `boot-refused`: calls fail, and the start too if it is known by then. */
-export type FindingEffect = 'reported' | 'refused' | 'boot-refused';
+type FindingEffect = 'reported' | 'refused' | 'boot-refused';
 
 /** One question to the server. */
 export interface ReadinessCheck {
