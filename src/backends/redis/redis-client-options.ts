@@ -1,7 +1,6 @@
-import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis';
+import type { ClusterOptions, RedisOptions } from 'ioredis';
 
 import { backoffMs } from '../backend-rules.js';
-import { isCluster, isDatabase } from './redis-connection.js';
 
 const FIRST_RECONNECT_PAUSE_MS = 50;
 const LONGEST_RECONNECT_PAUSE_MS = 1000;
@@ -142,57 +141,4 @@ function isOfReplica(message: string): boolean {
 /** Milliseconds before the next attempt to connect. */
 export function reconnectPause(attempt: number): number {
   return backoffMs(attempt, FIRST_RECONNECT_PAUSE_MS, LONGEST_RECONNECT_PAUSE_MS);
-}
-
-/** What is wrong with the options of a client that the application made. */
-interface ClientFaults {
-  /** Options with which promises would be broken. */
-  readonly refused: readonly string[];
-  /** Options with which failures are found out late, or cost more than they must. */
-  readonly warned: readonly string[];
-}
-
-export function inspectClient(client: Redis | Cluster, timeoutMs: number): ClientFaults {
-  const options: RedisOptions = isCluster(client) ? (client.options.redisOptions ?? {}) : client.options;
-  const refused: string[] = [];
-  const warned: string[] = [];
-
-  const keyPrefix = client.options.keyPrefix ?? options.keyPrefix ?? '';
-  if (/[{}]/.test(keyPrefix)) refused.push('keyPrefix must not contain braces: they decide which slot a key lies in');
-  if (isCluster(client)) {
-    if (client.options.retryDelayOnFailover !== 0) {
-      refused.push('retryDelayOnFailover must be 0: a Cluster client sends a write again whose reply was lost');
-    }
-    if ((options.db ?? 0) !== 0) refused.push('redisOptions.db must be left out: a cluster has database 0 only');
-    if (client.options.scaleReads !== 'master') {
-      refused.push(
-        'scaleReads must be "master": a replica may still have a session that was ended, or not yet a new one',
-      );
-    }
-  } else {
-    if (!isDatabase(options.db)) {
-      refused.push('db must be the number of a database: ioredis goes on in database 0 with anything else');
-    }
-    if (options.role === 'slave') {
-      refused.push('role must be "master": a replica may still have a session that was ended, or not yet a new one');
-    }
-  }
-  if (options.stringNumbers === true) refused.push('stringNumbers must be false: the scripts return numbers');
-  const reconnects = !isCluster(client) || typeof client.options.clusterNodeRetryStrategy === 'function';
-  if (reconnects && options.autoResendUnfulfilledCommands !== false) {
-    refused.push('autoResendUnfulfilledCommands must be false: a write whose reply was lost would be done twice');
-  }
-
-  const offlineQueue = isCluster(client) ? client.options.enableOfflineQueue : options.enableOfflineQueue;
-  if (offlineQueue !== false) warned.push('enableOfflineQueue should be false: calls wait for a server that is down');
-  if (!isCluster(client) && options.maxRetriesPerRequest !== 0) warned.push('maxRetriesPerRequest should be 0');
-  if (options.commandTimeout === undefined || options.commandTimeout > timeoutMs) {
-    warned.push(`commandTimeout should be set, to at most backendTimeout (${timeoutMs})`);
-  }
-  if (options.socketTimeout === undefined || options.socketTimeout > timeoutMs) {
-    warned.push(
-      `socketTimeout should be set, to at most backendTimeout (${timeoutMs}): a connection that has died without a word is used for so long`,
-    );
-  }
-  return { refused, warned };
 }

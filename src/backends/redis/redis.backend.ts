@@ -17,8 +17,8 @@ import type {
   SessionBackend,
 } from '../session-backend.interface.js';
 import { EndedChannel } from './ended-channel.js';
+import { inspectClient } from './inspect-client.js';
 import { createArguments, replaceArguments, touchArguments, versionText } from './redis-arguments.js';
-import { inspectClient } from './redis-client-options.js';
 import { isCluster, redisConnection, type RedisConnection } from './redis-connection.js';
 import { RedisLink } from './redis-link.js';
 import { readRecord, readRecords, type RecordPlace } from './redis-read.js';
