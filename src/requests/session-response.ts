@@ -208,12 +208,12 @@ export class SessionResponse {
     const outgoing = this.#tokenToSend;
     const clears = this.#clearCookies(response, outgoing);
     if (outgoing !== null) {
-      const lifetimeMs = outgoing.session.expiresAt.getTime() - clock.now();
       if (outgoing.transport === 'cookie') {
+        const lifetimeMs = outgoing.session.expiresAt.getTime() - clock.now();
         const clearsOthers = this.#replacesCookies(outgoing) && this.#clearable === 'every form';
         transports.cookie.write(response, outgoing.token, outgoing.persists ? lifetimeMs : null, clearsOthers);
       } else {
-        transports.of(outgoing.transport).write(response, outgoing.token, lifetimeMs);
+        transports.header.write(response, outgoing.token);
       }
       if (outgoing.csrfToken !== null) {
         response.setHeader(csrf.headerName, outgoing.csrfToken);

@@ -1,7 +1,6 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 
 import { countHeaderLines } from '../http/header-lines.js';
-import type { HeaderTransport } from './header.transport.js';
 import { NOTHING, type TokenReading, type TokenTransport } from './token-transport.interface.js';
 
 const LONGEST_VALUE = 4_200;
@@ -12,9 +11,6 @@ const SCHEME = /^bearer(?: |$)/i;
 export class BearerTransport implements TokenTransport {
   readonly varyOn = 'Authorization';
 
-  /** @param header sends new tokens, because responses have no `Authorization` header */
-  constructor(private readonly header: HeaderTransport) {}
-
   read(request: IncomingMessage): TokenReading {
     const value = request.headers.authorization;
     if (value === undefined) return NOTHING;
@@ -22,9 +18,5 @@ export class BearerTransport implements TokenTransport {
     if (!SCHEME.test(value)) return NOTHING;
     const token = value.length <= LONGEST_VALUE ? BEARER.exec(value)?.[1] : undefined;
     return token === undefined ? { found: 'fault', code: 'TOKEN_MALFORMED' } : { found: 'token', token };
-  }
-
-  write(response: ServerResponse, token: string): void {
-    this.header.write(response, token);
   }
 }

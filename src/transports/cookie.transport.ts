@@ -59,7 +59,7 @@ export class CookieTransport implements TokenTransport {
    * @param lifetimeMs how long the browser keeps it; `null`: until it is closed
    * @param otherForms whether to also clear the cookies that other configurations may have set
    */
-  write(response: ServerResponse, token: string, lifetimeMs: number | null, otherForms = false): void {
+  write(response: ServerResponse, token: string, lifetimeMs: number | null, otherForms: boolean): void {
     const end = lifetimeMs === null ? {} : { maxAge: maxAgeOf(lifetimeMs) };
     const line = stringifySetCookie({ ...this.#attributes, value: token, ...end }, AS_IT_IS);
     this.#setOurs(response, otherForms, line);

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 
 /** What is found in one place of a request. */
 export type TokenReading =
@@ -9,19 +9,12 @@ export type TokenReading =
   /** A value that cannot be read as one token, such as a header that was sent twice. */
   | { readonly found: 'fault'; readonly code: 'TOKEN_MALFORMED' | 'TOKEN_AMBIGUOUS' };
 
-/** One way to send tokens: in a header, as a bearer token, in a cookie. */
+/** One way in which clients send tokens: in a header, as a bearer token, in a cookie. */
 export interface TokenTransport {
   /** The request header that `read()` uses, for `Vary`. */
   readonly varyOn: string;
 
   read(request: IncomingMessage): TokenReading;
-
-  /**
-   * Sends the client a new or renewed token. Called before the first byte of the response.
-   *
-   * @param lifetimeMs how long the session lasts from now
-   */
-  write(response: ServerResponse, token: string, lifetimeMs: number): void;
 }
 
 export const NOTHING: TokenReading = { found: 'nothing' };

@@ -25,6 +25,9 @@ export class TokenTransports {
   /** The same for a response that also depends on the page which has sent the request. */
   readonly varyWithOrigin: Vary;
 
+  /** Sends new tokens to clients that use no cookie; responses have no `Authorization` header. */
+  readonly header: HeaderTransport;
+
   /** Reads, sets and clears cookies, also if the options do not name it as a source. */
   readonly cookie: CookieTransport;
 
@@ -40,11 +43,11 @@ export class TokenTransports {
     useBearerToken,
     cookie = new SessionCookieOptions(),
   }: SessionOptions) {
-    const header = new HeaderTransport(headerName);
+    this.header = new HeaderTransport(headerName);
     this.cookie = new CookieTransport(cookie);
     const all: Record<TokenSource, TokenTransport> = {
-      header,
-      bearer: new BearerTransport(header),
+      header: this.header,
+      bearer: new BearerTransport(),
       cookie: this.cookie,
     };
     this.sources = tokenSourcePriority.filter((source) => source !== 'bearer' || useBearerToken);
