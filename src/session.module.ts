@@ -55,7 +55,6 @@ import { JwtTokenSerializer } from './tokens/jwt-token.serializer.js';
 import { SimpleTokenSerializer } from './tokens/simple-token.serializer.js';
 import { TOKEN_SERIALIZER, type TokenSerializer } from './tokens/token-serializer.interface.js';
 import { TokenVerifier } from './tokens/token-verifier.js';
-import { UnexpiredVerdicts } from './tokens/unexpired-verdicts.js';
 import { TokenTransports } from './transports/token-transports.js';
 
 // As early as can be: while the application loads.
@@ -141,15 +140,7 @@ const replaceable: Provider[] = [
     UserUpdates,
     TokenFinder,
     TokenTransports,
-    {
-      provide: TokenVerifier,
-      useFactory: (bounded: BoundedSerializer, serializer: TokenSerializer, clock: Clock) =>
-        // Simple tokens do not expire, so nothing need be compared.
-        serializer instanceof SimpleTokenSerializer
-          ? new TokenVerifier(bounded)
-          : new TokenVerifier(bounded, new UnexpiredVerdicts(clock)),
-      inject: [BoundedSerializer, TOKEN_SERIALIZER, SESSION_CLOCK],
-    },
+    TokenVerifier,
     RequestSessions,
     RoutePipes,
     SessionService,

@@ -1,5 +1,5 @@
 import { createHmac, createSecretKey, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { TokenSerializer } from 'nestjs-sessionx';
+import type { Clock, TokenSerializer } from 'nestjs-sessionx';
 
 const KEY = 'a key for measurements only, 0123456789 0123456789';
 const NAMESPACE = 'session:';
@@ -9,7 +9,10 @@ const TOKENS = 20_000;
 /** The parts of the package that applications meet only through the module. */
 interface Internals {
   readonly SimpleTokenSerializer: new (options: { keys: string[]; namespace: string }) => TokenSerializer;
-  readonly TokenVerifier: new (serializer: TokenSerializer) => { verify(token: string): { readonly valid: boolean } };
+  readonly TokenVerifier: new (
+    serializer: TokenSerializer,
+    clock: Clock,
+  ) => { verify(token: string): { readonly valid: boolean } };
 }
 
 /** One line of the table: `check` returns whether a token is genuine; `genuine` is the expected result for all `tokens`. */
@@ -30,7 +33,7 @@ async function internals(): Promise<Internals> {
 export async function contestants(): Promise<readonly [floor: Contestant, ...others: Contestant[]]> {
   const { SimpleTokenSerializer, TokenVerifier } = await internals();
   const serializer = new SimpleTokenSerializer({ keys: [KEY], namespace: NAMESPACE });
-  const newVerifier = () => new TokenVerifier(serializer);
+  const newVerifier = () => new TokenVerifier(serializer, { now: () => Date.now() });
 
   const genuine = make(() => serializer.serialize({ secret: newSecret(), issuedAt: Date.now() } as never) as string);
   // Half of the verifier's memory, so that all of them stay in it.

@@ -1,4 +1,8 @@
+import { Inject, Injectable } from '@nestjs/common';
+
+import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { SessionBackendError } from '../errors/session-errors.js';
+import { BoundedSerializer } from './bounded-serializer.js';
 import { ownCopy } from './own-copy.js';
 import { isSessionSecret, sessionIdOf, type SessionId } from './session-secret.js';
 import type { TokenClaims, TokenSerializer, TokenVerdict } from './token-serializer.interface.js';
@@ -28,14 +32,15 @@ export type VerifierVerdict = VerifiedToken | Extract<TokenVerdict, { valid: fal
  * than a read from Redis, and a client sends the same token many times. Only the exact text of a valid token is remembered, so forged
  * tokens use no memory. The oldest token is forgotten first.
  */
+@Injectable()
 export class TokenVerifier {
   readonly #serializer: TokenSerializer;
-  readonly #remembered: Map<string, VerifiedToken>;
+  readonly #clock: Clock;
+  readonly #remembered = new Map<string, VerifiedToken>();
 
-  /** @param remembered where the verdicts are kept: for tokens that may expire, `UnexpiredVerdicts` */
-  constructor(serializer: TokenSerializer, remembered = new Map<string, VerifiedToken>()) {
+  constructor(@Inject(BoundedSerializer) serializer: TokenSerializer, @Inject(SESSION_CLOCK) clock: Clock) {
     this.#serializer = serializer;
-    this.#remembered = remembered;
+    this.#clock = clock;
   }
 
   /**
@@ -44,7 +49,12 @@ export class TokenVerifier {
    */
   verify(token: string): VerifierVerdict | Promise<VerifierVerdict> {
     const known = this.#remembered.get(token);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      const { expiresAt } = known.claims;
+      if (expiresAt === undefined || expiresAt > this.#clock.now()) return known;
+      // The serializer decides again.
+      this.#remembered.delete(token);
+    }
     if (token.length > LONGEST_TOKEN) return MALFORMED;
 
     try {

@@ -11,7 +11,6 @@ import { anonymousTag, newSecret, sessionIdOf } from '../../src/tokens/session-s
 import { SimpleTokenSerializer } from '../../src/tokens/simple-token.serializer.js';
 import type { TokenVerdict } from '../../src/tokens/token-serializer.interface.js';
 import { TokenVerifier } from '../../src/tokens/token-verifier.js';
-import { UnexpiredVerdicts } from '../../src/tokens/unexpired-verdicts.js';
 
 const KEY_1 = 'key number one, long enough to be a key';
 const KEY_2 = 'key number two, long enough to be a key';
@@ -362,7 +361,7 @@ describe('a JWT', () => {
 describe('the verifier, for tokens that may expire', () => {
   it('remembers a verdict until the token expires, and calls the serializer only once before', async () => {
     const verify = jest.spyOn(serializer, 'verify');
-    const verifier = new TokenVerifier(serializer, new UnexpiredVerdicts(clock));
+    const verifier = new TokenVerifier(serializer, clock);
     const ending = await signer.serialize({ ...claims, expiresAt: clock.now() + 1000 });
     const first = await verifier.verify(ending);
     expect(first).toMatchObject({ valid: true, sessionId: sessionIdOf(secret) });

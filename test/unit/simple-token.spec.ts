@@ -3,6 +3,7 @@ import { Logger } from '@nestjs/common';
 import { createHmac } from 'node:crypto';
 import { MemoryBackend, SessionBackendError, SessionUsageError, type TokenSerializer } from 'nestjs-sessionx';
 
+import { systemClock } from '../../src/clock.js';
 import { SessionFactory } from '../../src/sessions/session-factory.js';
 import { BoundedSerializer } from '../../src/tokens/bounded-serializer.js';
 import { RandomPool } from '../../src/tokens/random-pool.js';
@@ -91,14 +92,17 @@ describe('a simple token', () => {
 describe('the verifier', () => {
   it('remembers tokens that held, and only those', async () => {
     let verified = 0;
-    const verifier = new TokenVerifier({
-      verdictsAreFinal: true,
-      serialize: () => token,
-      verify: (text) => {
-        verified++;
-        return serializer.verify(text);
+    const verifier = new TokenVerifier(
+      {
+        verdictsAreFinal: true,
+        serialize: () => token,
+        verify: (text) => {
+          verified++;
+          return serializer.verify(text);
+        },
       },
-    });
+      systemClock,
+    );
     for (let use = 0; use < 3; use++)
       expect(await verifier.verify(token)).toMatchObject({ valid: true, sessionId: sessionIdOf(claims.secret) });
     expect(verified).toBe(1);
@@ -108,14 +112,17 @@ describe('the verifier', () => {
 
   it('forgets the oldest of more than 10,000 tokens', () => {
     const verified: string[] = [];
-    const verifier = new TokenVerifier({
-      verdictsAreFinal: true,
-      serialize: () => token,
-      verify: (text) => {
-        verified.push(text);
-        return { valid: true, claims, outdated: false };
+    const verifier = new TokenVerifier(
+      {
+        verdictsAreFinal: true,
+        serialize: () => token,
+        verify: (text) => {
+          verified.push(text);
+          return { valid: true, claims, outdated: false };
+        },
       },
-    });
+      systemClock,
+    );
     for (let count = 0; count < 10_001; count++) void verifier.verify(`token-${count}`);
     for (const text of ['token-1', 'token-10000', 'token-0']) void verifier.verify(text);
     expect(verified.slice(10_001)).toEqual(['token-0']);
@@ -123,7 +130,7 @@ describe('the verifier', () => {
 
   it('shows the serializer no text of more than 4,096 characters', () => {
     const verify = jest.fn(() => ({ valid: true as const, claims, outdated: false }));
-    const verifier = new TokenVerifier({ serialize: () => token, verify });
+    const verifier = new TokenVerifier({ serialize: () => token, verify }, systemClock);
     expect(verifier.verify('x'.repeat(4097))).toEqual({ valid: false, fault: 'TOKEN_MALFORMED' });
     expect(verify).not.toHaveBeenCalled();
     expect(verifier.verify('x'.repeat(4096))).toMatchObject({ valid: true });
@@ -138,7 +145,7 @@ describe('the verifier', () => {
       () => ({ valid: true as const, claims: { secret: '../../x' as never, issuedAt: 0 }, outdated: false }),
     ];
     for (const verify of failing) {
-      expect((await new TokenVerifier({ serialize: () => '', verify }).verify(token)).valid).toBe(false);
+      expect((await new TokenVerifier({ serialize: () => '', verify }, systemClock).verify(token)).valid).toBe(false);
     }
   });
 });
@@ -175,6 +182,7 @@ describe('what the verifier remembers', () => {
   it('is the token alone, not the header that it was a part of', async () => {
     const kilobytes = await runScript(`
       import { setTimeout as sleep } from 'node:timers/promises';
+      import { systemClock } from './src/clock.ts';
       import { RandomPool } from './src/tokens/random-pool.ts';
       import { anonymousTag, newSecret } from './src/tokens/session-secret.ts';
       import { SimpleTokenSerializer } from './src/tokens/simple-token.serializer.ts';
@@ -182,7 +190,7 @@ describe('what the verifier remembers', () => {
 
       const random = new RandomPool();
       const serializer = new SimpleTokenSerializer({ keys: [${JSON.stringify(KEY_1)}], namespace: '' });
-      const verifier = new TokenVerifier(serializer);
+      const verifier = new TokenVerifier(serializer, systemClock);
       const TOKENS = 2_000;
 
       async function heapUsed() {
