@@ -46,7 +46,7 @@ export class SessionRejections {
   }
 
   #log({ code, message }: SessionError): void {
-    this.#limit.say(code, (more) => {
+    this.#limit.log(code, (more) => {
       this.#logger.debug(`A session was refused to a request: ${code}${more}. ${message}`);
     });
   }

@@ -10,8 +10,6 @@ import { RouteMark } from '../route-mark.js';
 import { isUnwantedPromise } from '../unwanted-promise.js';
 import { PASSIVE } from './passive.decorator.js';
 
-const PAUSE_MS = 60_000;
-
 /** Knows which requests are no use of their session, by the mark of the route or the option `passive`. */
 @Injectable()
 export class PassiveRequests {
@@ -23,7 +21,7 @@ export class PassiveRequests {
   constructor({ passive }: SessionOptions, reflector: Reflector, @Inject(SESSION_CLOCK) clock: Clock) {
     this.#check = passive;
     this.#marked = new RouteMark(PASSIVE, reflector);
-    this.#faults = new LineLimit(clock, PAUSE_MS);
+    this.#faults = new LineLimit(clock);
   }
 
   /**
@@ -53,7 +51,7 @@ export class PassiveRequests {
   }
 
   #report(route: string, what: string): void {
-    this.#faults.say(route, (more) => {
+    this.#faults.log(route, (more) => {
       this.#logger.error(`${route}: the option passive failed, so the session was not renewed: ${what}${more}`);
     });
   }

@@ -7,8 +7,6 @@ import { LineLimit } from '../line-limit.js';
 import { messageOf } from '../errors/message-of.js';
 
 const INTERNAL_ERROR = 500;
-/** An outage has as many failed requests as the application has requests, and `OutageLog` tells of it already. */
-const PAUSE_MS = 60_000;
 /** What clients send is of use to a developer who tries it, and comes as often as a client likes. */
 const PAUSE_OF_CLIENTS_MS = 1000;
 const USER_ID = 'user.userId';
@@ -20,13 +18,14 @@ const USER_ID = 'user.userId';
 @Injectable()
 export class RequestLog {
   readonly #logger = new Logger('SessionModule');
+  /** An outage has as many failed requests as the application has requests, and `OutageLog` tells of it already. */
   readonly #repeated: LineLimit;
   readonly #ofClients: LineLimit;
   readonly #once: LineLimit;
   readonly #logged = new WeakSet<Error>();
 
   constructor(@Inject(SESSION_CLOCK) clock: Clock) {
-    this.#repeated = new LineLimit(clock, PAUSE_MS);
+    this.#repeated = new LineLimit(clock);
     this.#ofClients = new LineLimit(clock, PAUSE_OF_CLIENTS_MS);
     this.#once = new LineLimit(clock, Infinity);
   }
@@ -61,8 +60,8 @@ export class RequestLog {
       this.#logOfClient(route, error, line);
       return;
     }
-    this.#repeated.say(`${route ?? placeOf(error)} ${code}`, (more) => {
-      this.#logger.error(more === '' ? line : `${line} (Here${more}.)`, error.stack);
+    this.#repeated.log(`${route ?? placeOf(error)} ${code}`, (more) => {
+      this.#logger.error(withCount(line, more), error.stack);
     });
   }
 
@@ -72,14 +71,14 @@ export class RequestLog {
       this.#sentByClient(`${route} ${error.code}`, line);
       return;
     }
-    this.#repeated.say(`${route} ${USER_ID}`, (more) => {
-      this.#logger.warn(more === '' ? line : `${line} (Here${more}.)`);
+    this.#repeated.log(`${route} ${USER_ID}`, (more) => {
+      this.#logger.warn(withCount(line, more));
     });
   }
 
   /** `deleteSession()` has got a text that is no session id. A client may have sent it. */
   noSessionId(): void {
-    this.#once.say('no session id', () => {
+    this.#once.log('no session id', () => {
       this.#logger.warn(
         'deleteSession() was called with a text that is no session id, so it ended nothing. Did you pass a token? Pass session.sessionId. (This is said once.)',
       );
@@ -88,14 +87,14 @@ export class RequestLog {
 
   /** A cookie was due for renewal, and the browser keeps the older one. */
   cookieNotRenewed(error: unknown): void {
-    this.#repeated.say('cookie not renewed', (more) => {
+    this.#repeated.log('cookie not renewed', (more) => {
       this.#logger.debug(`A cookie was not renewed, the older one stays valid: ${messageOf(error)}${more}`);
     });
   }
 
   /** The handler used its response after the end. */
   secondResponse(route: string, error: Error): void {
-    this.#once.say(`second response ${route}`, () => {
+    this.#once.log(`second response ${route}`, () => {
       this.#logger.warn(
         `${route}: the handler used its response after the end, to no effect (${messageOf(error)}). Return after the first response.`,
       );
@@ -104,7 +103,7 @@ export class RequestLog {
 
   /** The handler has changed the session after the first byte. */
   lateChange(route: string): void {
-    this.#once.say(`late change ${route}`, () => {
+    this.#once.log(`late change ${route}`, () => {
       this.#logger.warn(
         `${route}: the handler changed the session after its response had begun, and the change is not stored. Change it before, or call await sessions.updateSession(session) afterwards.`,
       );
@@ -113,7 +112,7 @@ export class RequestLog {
 
   /** The session of a connection was changed where nothing stores it. */
   changeOutsideOfMessage(route: string): void {
-    this.#once.say(`change outside of message ${route}`, () => {
+    this.#once.log(`change outside of message ${route}`, () => {
       this.#logger.warn(
         `${route}: its session was changed outside of a message, as in handleConnection(), and the change is not stored. Call await sessions.updateSession(session) afterwards.`,
       );
@@ -122,14 +121,14 @@ export class RequestLog {
 
   /** What waited could not be sent. */
   notSent(route: string, error: unknown): void {
-    this.#repeated.say(`not sent ${route}`, (more) => {
+    this.#repeated.log(`not sent ${route}`, (more) => {
       this.#logger.error(`The response to ${route} could not be sent: ${messageOf(error)}${more}`);
     });
   }
 
   /** Flash messages were taken out of the session and did not reach the client. */
   flashLost(error: unknown): void {
-    this.#repeated.say('flash lost', (more) => {
+    this.#repeated.log('flash lost', (more) => {
       this.#logger.warn(`Flash messages that the client did not get could not be put back: ${messageOf(error)}${more}`);
     });
   }
@@ -142,7 +141,7 @@ export class RequestLog {
     const status = error instanceof SessionError ? error.getStatus() : INTERNAL_ERROR;
     // A store that fails is one matter, whatever the route; a value that cannot be stored is the matter of its route.
     const kind = error instanceof SessionError ? error.code : 'unknown';
-    this.#repeated.say(status === INTERNAL_ERROR ? `${route} ${kind}` : kind, (more) => {
+    this.#repeated.log(status === INTERNAL_ERROR ? `${route} ${kind}` : kind, (more) => {
       const line = `${what}: ${messageOf(error)}${more}`;
       // The session has ended, or another writer was faster: any client can cause that.
       if (status < INTERNAL_ERROR) this.#logger.debug(line);
@@ -151,10 +150,15 @@ export class RequestLog {
   }
 
   #sentByClient(kind: string, line: string): void {
-    this.#ofClients.say(kind, (more) => {
-      this.#logger.debug(more === '' ? line : `${line} (Here${more}.)`);
+    this.#ofClients.log(kind, (more) => {
+      this.#logger.debug(withCount(line, more));
     });
   }
+}
+
+/** For a line of sentences. @param more as `LineLimit.log()` passes it */
+function withCount(line: string, more: string): string {
+  return more === '' ? line : `${line} (Here${more}.)`;
 }
 
 /** The stack, without the path of a value, of which a client may have chosen the keys. */

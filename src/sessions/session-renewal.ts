@@ -15,7 +15,6 @@ import { SessionWriter } from './session-writer.js';
 import { SessionWatches } from './session-watches.js';
 import { Session } from './session.js';
 
-const PAUSE_MS = 60_000;
 /** Some serializers keep whole seconds. */
 const TOKEN_ROUNDING_MS = 1000;
 
@@ -38,7 +37,7 @@ export class SessionRenewal {
     private readonly watches: SessionWatches,
     @Inject(SESSION_CLOCK) private readonly clock: Clock,
   ) {
-    this.#lines = new LineLimit(clock, PAUSE_MS);
+    this.#lines = new LineLimit(clock);
   }
 
   /**
@@ -115,7 +114,7 @@ export class SessionRenewal {
     try {
       return await this.issuer.sign(token.claims.secret, Session.stateOf(session).metadata.absoluteExpiresAt);
     } catch (error) {
-      this.#lines.say('not signed', (more) => {
+      this.#lines.log('not signed', (more) => {
         this.#logger.warn(
           `A new session token could not be signed. The client keeps its old token, which stays valid: ${messageOf(error)}${more}`,
         );
@@ -170,7 +169,7 @@ export class SessionRenewal {
       return await this.touch(session, times, budget);
     } catch (error) {
       // The store logs its outage itself.
-      this.#lines.say('not renewed', (more) => {
+      this.#lines.log('not renewed', (more) => {
         this.#logger.debug(`A session was not renewed, the request goes on: ${messageOf(error)}${more}`);
       });
       return 'failed';

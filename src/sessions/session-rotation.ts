@@ -11,8 +11,6 @@ import type { StoreBudget } from '../store/store-budget.js';
 import { SessionLogin } from './session-login.js';
 import { Session } from './session.js';
 
-const PAUSE_MS = 60_000;
-
 /** The option `rotateEvery`: gives a session a new id when its id is old enough, with a grace for the old one. */
 @Injectable()
 export class SessionRotation {
@@ -30,7 +28,7 @@ export class SessionRotation {
   ) {
     this.#everyMs = (options.rotateEvery ?? Infinity) * 1000;
     this.#graceMs = Math.round(options.rotateGrace * 1000);
-    this.#notRotated = new LineLimit(clock, PAUSE_MS);
+    this.#notRotated = new LineLimit(clock);
     if (!this.isOn || store.keepsAliases) return;
     throw new TypeError(
       'SessionModule cannot start with rotateEvery: its backend has no keepsAliases, so it cannot keep an old id for a grace. Remove the option, or add to the backend what SessionBackend says of aliases.',
@@ -65,7 +63,7 @@ export class SessionRotation {
       // Another request was faster, or has ended the session; or the store fails, which it logs.
       const isExpected = error instanceof SessionConflictError || error instanceof SessionBackendError;
       if (!isExpected && !isRefusal(error)) {
-        this.#notRotated.say('not rotated', (more) => {
+        this.#notRotated.log('not rotated', (more) => {
           this.#logger.warn(`A session was not given a new id, though rotateEvery is over: ${messageOf(error)}${more}`);
         });
       }

@@ -5,8 +5,6 @@ import { SessionBackendError, SessionUsageError } from '../errors/session-errors
 import { LineLimit } from '../line-limit.js';
 import type { TokenClaims, TokenSerializer, TokenVerdict } from './token-serializer.interface.js';
 
-const PAUSE_MS = 60_000;
-
 /** RFC 6265bis, section 4.1.1: the characters that a cookie value may have without quotes. The length stays below the limit of browsers. */
 const SENDABLE_TOKEN = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+$/;
 const LONGEST_TOKEN = 4000;
@@ -28,8 +26,8 @@ export class BoundedSerializer implements TokenSerializer {
     /** Milliseconds. */
     private readonly timeoutMs: number,
   ) {
-    this.#timeouts = new LineLimit(clock, PAUSE_MS);
-    this.#faults = new LineLimit(clock, PAUSE_MS);
+    this.#timeouts = new LineLimit(clock);
+    this.#faults = new LineLimit(clock);
   }
 
   get verdictsAreFinal(): boolean {
@@ -61,7 +59,7 @@ export class BoundedSerializer implements TokenSerializer {
   /** A serializer may reject a token by any error. These tell that it is broken: it would sign all users out without a reason in the log. */
   #failed(error: unknown): never {
     if (error instanceof TypeError || error instanceof ReferenceError) {
-      this.#faults.say('verify', (more) => {
+      this.#faults.log('verify', (more) => {
         this.#logger.error(`verify() of the TokenSerializer failed, so the token was refused${more}.`, error.stack);
       });
     }
@@ -92,7 +90,7 @@ export class BoundedSerializer implements TokenSerializer {
       'BACKEND_TIMEOUT',
       `TokenSerializer.${method}() did not settle within backendTimeout (${this.timeoutMs} ms).`,
     );
-    this.#timeouts.say(method, (more) => {
+    this.#timeouts.log(method, (more) => {
       this.#logger.error(`${error.message} Requests that need it get 503${more}.`);
     });
     return error;

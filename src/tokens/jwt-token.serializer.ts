@@ -17,7 +17,6 @@ const KEY_ID_BYTES = 12;
 const LONGEST_TOKEN = 2048;
 /** Header, claims and MAC. Of 32 bytes in base64url, the last character has two spare bits, which are zeroes in the only valid spelling. */
 const TOKEN = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
-const PAUSE_MS = 60_000;
 const SIGNED_TOKENS = 1000;
 
 const MALFORMED = { valid: false, fault: 'TOKEN_MALFORMED' } as const;
@@ -102,7 +101,7 @@ export class JwtTokenSerializer implements TokenSerializer {
     this.issuer = issuer;
     this.audience = audience;
     this.#leewaySeconds = leeway;
-    this.#future = new LineLimit(clock, PAUSE_MS);
+    this.#future = new LineLimit(clock);
   }
 
   async serialize(claims: TokenClaims): Promise<string> {
@@ -192,7 +191,7 @@ export class JwtTokenSerializer implements TokenSerializer {
 
   /** The signature is right, so this is no attack. The client would be signed out by servers whose clocks differ, and no event tells why. */
   #isInFuture(byMs: number | null): TokenVerdict {
-    this.#future.say('future', (more) => {
+    this.#future.log('future', (more) => {
       const by = byMs === null ? '' : ` by ${Math.ceil(byMs / 1000)} seconds`;
       this.#logger.warn(
         `A session token with a valid signature lies in the future${by} and is refused${more}. Compare the clocks of your servers, or raise jwt.leeway.`,

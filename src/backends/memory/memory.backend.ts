@@ -26,8 +26,6 @@ import { warningFor } from './surroundings.js';
 
 /** Between two turns of the event loop; about a millisecond's work. */
 const RECORDS_PER_SLICE = 500;
-/** Between two lines that say that the memory is full. */
-const LINE_PAUSE_MS = 60_000;
 /** The version of a record that has ended and is about to be removed. */
 const ENDED = -1;
 
@@ -69,7 +67,7 @@ export class MemoryBackend implements SessionBackend {
       this.#records = new RecordTable();
     }
     this.#context = context;
-    this.#fullLines = new LineLimit(context.clock, LINE_PAUSE_MS);
+    this.#fullLines = new LineLimit(context.clock);
     this.#timer ??= startSweeping(() => void this.clearExpired());
     const warning = warningFor(process.env);
     if (warning !== null) context.logger.warn(warning);
@@ -258,7 +256,7 @@ export class MemoryBackend implements SessionBackend {
 
   #full(): SessionBackendError {
     const message = `MemoryBackend holds ${this.#maxRecords} sessions, all of them of users who are signed in, and takes no other: raise maxRecords, or set maxSessionsPerUser.`;
-    this.#fullLines?.say('full', (more) => {
+    this.#fullLines?.log('full', (more) => {
       this.#context?.logger.error(`${message} New sessions get 503${more}.`);
     });
     return new SessionBackendError('BACKEND_UNAVAILABLE', message);

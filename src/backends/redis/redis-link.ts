@@ -26,8 +26,6 @@ const REPLY_WITHOUT_CALL = 'Command queue state error';
 /** The key of a user's index, with which the keys of their sessions begin. */
 const INDEX_KEY = /^.*\{([\w-]{16})\}/;
 const MOST_FOREIGN_INDEXES = 1000;
-/** Between two lines about a loss, of which a server that comes and goes would make many. */
-const LOSS_PAUSE_MS = 60_000;
 const PARTS_OF_A_TIMEOUT = 4;
 
 /** A client, the scripts on it, and what is known of its connection. */
@@ -41,6 +39,7 @@ export class RedisLink {
   readonly #foreignIndexes = new Set<string>();
   #checking: Promise<void> = Promise.resolve();
   #renewal: Promise<void> | undefined;
+  /** A server that comes and goes would make many lines. */
   readonly #losses: LineLimit;
   /** Whether the log says that it is out of reach. */
   #isLossLogged = false;
@@ -54,7 +53,7 @@ export class RedisLink {
     /** Called when replies on a client of the application's are out of step: it is not ours to drop. */
     private readonly replace: () => Promise<void>,
   ) {
-    this.#losses = new LineLimit(context.clock, LOSS_PAUSE_MS);
+    this.#losses = new LineLimit(context.clock);
     this.batch = new CommandBatch(client);
     this.scripts = scriptsOn(client, {
       onServerTime: (key, serverTime) => {
@@ -236,7 +235,7 @@ export class RedisLink {
   /** Comes again with each attempt, so a loss that is too soon for a line gets it when its time has come. */
   #warnLost(note: string): void {
     if (this.#isLossLogged) return;
-    this.#losses.say('lost', (more) => {
+    this.#losses.log('lost', (more) => {
       this.context.logger.warn(`Redis is out of reach${note}${more}; trying again until it is back.`);
       this.#isLossLogged = true;
     });
