@@ -5,7 +5,6 @@ import { identityOf, type ClientIdentity } from './http/client-identity.js';
 import { CsrfTokens } from './csrf/csrf-tokens.js';
 import { SessionConflictError, SessionNotFoundError } from './errors/session-errors.js';
 import { originOf } from './events/session-event.js';
-import { routeOf } from './http/route-of.js';
 import type { LoginOptions, StartOptions } from './requests/request-options.js';
 import { OneTimeValues } from './requests/one-time-values.js';
 import { RequestLog } from './requests/request-log.js';
@@ -109,7 +108,7 @@ export class SessionService {
    * @throws SessionDataError, SessionUsageError; SessionConflictError `SESSION_LIMIT` when the limit of the user rejects it
    */
   createSession(options: CreateSessionOptions = {}): Promise<IssuedSession> {
-    return this.#logMisuse(() => this.#create(optionsOf(options)));
+    return this.log.loggingMisuse(() => this.#create(optionsOf(options)));
   }
 
   #create(options: CreateSessionOptions): Promise<IssuedSession> {
@@ -139,7 +138,7 @@ export class SessionService {
    * @throws SessionNotFoundError when it has ended, SessionDataError, SessionConflictError
    */
   async updateSession(session: Session): Promise<void> {
-    await this.#logMisuse(() => this.writer.commit(sessionOf(session), this.store.newBudget()));
+    await this.log.loggingMisuse(() => this.writer.commit(sessionOf(session), this.store.newBudget()));
   }
 
   /**
@@ -152,7 +151,7 @@ export class SessionService {
    */
   async update(session: Session | string, change: (session: Session) => void): Promise<Session> {
     const budget = this.store.newBudget();
-    return this.#logMisuse(() =>
+    return this.log.loggingMisuse(() =>
       typeof session === 'string'
         ? this.writer.update(knownIdOf(session), change, budget)
         : this.writer.updateHeld(sessionOf(session), change, budget),
@@ -165,7 +164,7 @@ export class SessionService {
    * @throws SessionNotFoundError `SESSION_ENDED`, SessionConflictError; SessionUsageError when `session` is none
    */
   async takeFlash(session: Session): Promise<FlashMessage[]> {
-    return this.#logMisuse(() => this.writer.takeFlash(sessionOf(session), this.store.newBudget()));
+    return this.log.loggingMisuse(() => this.writer.takeFlash(sessionOf(session), this.store.newBudget()));
   }
 
   /**
@@ -176,7 +175,7 @@ export class SessionService {
    * @throws SessionUsageError when `session` is neither
    */
   async deleteSession(session: Session | string, options: EndOptions = {}): Promise<boolean> {
-    const { by = null } = await this.#logMisuse(() => optionsOf(options));
+    const { by = null } = await this.log.loggingMisuse(() => optionsOf(options));
     const budget = this.store.newBudget();
     const ending: Ending = { reason: 'deleted', cause: 'deleted', by };
     if (typeof session !== 'string') {
@@ -196,7 +195,7 @@ export class SessionService {
    * @throws SessionDataError when `userId` is none; SessionUsageError when `except` is no session id
    */
   async deleteUserSessions(userId: string, options: EndAllOptions = {}): Promise<number> {
-    const ending = await this.#logMisuse(() => {
+    const ending = await this.log.loggingMisuse(() => {
       assertUserId(userId);
       const { except, by = null } = optionsOf(options);
       return { ...LOGOUT_EVERYWHERE, by, except: sparedIdOf(except) };
@@ -222,7 +221,7 @@ export class SessionService {
     change: (user: SessionUser) => void,
     options: EndOptions = {},
   ): Promise<number> {
-    return this.#logMisuse(() => {
+    return this.log.loggingMisuse(() => {
       assertUserId(userId);
       const { by = null } = optionsOf(options);
       return this.userUpdates.run({ userId, tag: this.issuer.tagOfUser(userId), change, by });
@@ -235,7 +234,7 @@ export class SessionService {
    * @throws SessionDataError when `userId` is none
    */
   async listUserSessions(userId: string): Promise<SessionSummary[]> {
-    await this.#logMisuse(() => {
+    await this.log.loggingMisuse(() => {
       assertUserId(userId);
     });
     const all = await this.store.listByUser(this.issuer.tagOfUser(userId), this.store.newBudget());
@@ -260,7 +259,7 @@ export class SessionService {
    * @throws SessionUsageError when `session` is none
    */
   async invalidateSession(session: Session, options: EndOptions = {}): Promise<boolean> {
-    const { by = null } = await this.#logMisuse(() => optionsOf(options));
+    const { by = null } = await this.log.loggingMisuse(() => optionsOf(options));
     return this.#end(session, () => this.endings.invalidate(session, by, this.store.newBudget()));
   }
 
@@ -273,7 +272,7 @@ export class SessionService {
    * @throws SessionNotFoundError `SESSION_ENDED`, SessionUsageError when the backend cannot keep the old id, or `grace` is none
    */
   async regenerateSessionId(session: Session, options: RegenerateOptions = {}): Promise<LoginResult> {
-    return this.#logMisuse(async () => {
+    return this.log.loggingMisuse(async () => {
       const regeneration = { cause: 'regenerated', graceMs: graceMsOf(options) } as const;
       const request = RequestSession.of(sessionOf(session));
       if (request !== null) return this.exchanges.regenerate(request, session, regeneration);
@@ -310,7 +309,7 @@ export class SessionService {
    * @throws SessionUsageError when a value is wrong, longer than the options allow, or a `ttl` is longer than the session may last
    */
   async setLifetime(session: Session, lifetime: SessionLifetime): Promise<void> {
-    await this.#logMisuse(async () => {
+    await this.log.loggingMisuse(async () => {
       const request = RequestSession.of(sessionOf(session));
       await this.renewal.setLifetime(session, lifetime, this.store.newBudget());
       await request?.lifetimeChanged(session);
@@ -464,7 +463,7 @@ export class SessionService {
 
   /** @throws as `getSession()` */
   async #loadByText(token: string, client: ClientIdentity, budget: StoreBudget) {
-    const known = await this.#logMisuse(() => clientIdentityOf(client));
+    const known = await this.log.loggingMisuse(() => clientIdentityOf(client));
     return this.loader.loadByText(token, known, budget);
   }
 
@@ -481,21 +480,7 @@ export class SessionService {
   /** Runs `use` with what is known of a request, and logs a wrong use with its route. */
   #inRequest<T>(subject: object, use: (request: RequestSession) => Promise<T>): Promise<T> {
     const request = this.requests.of(subject);
-    return this.#logMisuse(() => use(request), request.request);
-  }
-
-  /**
-   * Logs what is wrong with the arguments of `call`, or with the session in it.
-   *
-   * @param request where it is known
-   */
-  async #logMisuse<T>(call: () => T | Promise<T>, request: object | null = null): Promise<T> {
-    try {
-      return await call();
-    } catch (error) {
-      this.log.misuse(request && routeOf(request), error);
-      throw error;
-    }
+    return this.log.loggingMisuse(() => use(request), request.request);
   }
 
   /** Ends a session that the caller holds. If it is that of a request, the response tells the client. */

@@ -54,7 +54,7 @@ export class OneTimeValues {
     value: OneTimeData[Name],
     options: OneTimeOptions = {},
   ): Promise<void> {
-    await this.#logMisuse(() => {
+    await this.log.loggingMisuse(() => {
       assertStorable(name);
       const expiresAt = this.factory.clock.now() + lifetimeMs(options);
       const added = { name, value: this.#copied(value, name), expiresAt };
@@ -73,7 +73,7 @@ export class OneTimeValues {
    * @throws SessionBackendError 503; the value is still there, unless the store responded too late
    */
   async consume<Name extends string>(session: Session, name: Name): Promise<OneTimeData[Name] | null> {
-    return this.#logMisuse(() => {
+    return this.log.loggingMisuse(() => {
       assertName(name);
       return this.writer.takeOneTime(sessionOf(session), name, this.store.newBudget());
     });
@@ -86,15 +86,6 @@ export class OneTimeValues {
     }
     assertJsonValue(value, spellPath(PART, [name]), this.factory.maxSessionBytes);
     return JSON.parse(JSON.stringify(value));
-  }
-
-  async #logMisuse<T>(call: () => Promise<T>): Promise<T> {
-    try {
-      return await call();
-    } catch (error) {
-      this.log.misuse(null, error);
-      throw error;
-    }
   }
 }
 

@@ -3,6 +3,7 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { SessionError } from '../errors/session-error.js';
 import { SessionDataError, SessionUsageError } from '../errors/session-errors.js';
+import { routeOf } from '../http/route-of.js';
 import { LineLimit } from '../line-limit.js';
 import { messageOf } from '../errors/message-of.js';
 
@@ -63,6 +64,20 @@ export class RequestLog {
     this.#repeated.log(`${route ?? placeOf(error)} ${code}`, (more) => {
       this.#logger.error(withCount(line, more), error.stack);
     });
+  }
+
+  /**
+   * The result of `call`, which an application has made; if it is a misuse, that is logged.
+   *
+   * @param request null: not known
+   */
+  async loggingMisuse<T>(call: () => T | Promise<T>, request: object | null = null): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      this.misuse(request && routeOf(request), error);
+      throw error;
+    }
   }
 
   /** No client chooses whom it signs in as, so a `userId` of another type nearly always comes from the application, such as the number of a table. */
