@@ -2,12 +2,12 @@ import type { SessionError } from '../errors/session-error.js';
 import { SessionCsrfError } from '../errors/session-errors.js';
 import type { Session } from '../sessions/session.js';
 import type { SessionId } from '../tokens/session-secret.js';
-import type { CheckedRequest, CsrfProtection, CsrfRule } from './csrf-protection.js';
+import type { CheckedRequest, CsrfProtection } from './csrf-protection.js';
 
 /** CSRF check of one request. Made only if the session token came from the cookie, or a cookie is to be set. */
 export class CsrfCheck {
-  /** Determined by the method and the decorators of the route; `null` if not determined yet. */
-  #rule: CsrfRule | null = null;
+  /** Whether the request is checked, by its method and the decorators of its route; `null` if not determined yet. */
+  #doesApply: boolean | null = null;
   /** The session for which the origin was checked, `null` for a new session; `undefined` if it was not checked. */
   #checkedId: SessionId | null | undefined;
   /** The session of the cookie; `null` if none is loaded, or it has been replaced. */
@@ -40,7 +40,7 @@ export class CsrfCheck {
 
   /** Repeats the checks that were made, because the route or the request is now known in full. @throws SessionCsrfError */
   repeat(): void {
-    this.#rule = null;
+    this.#doesApply = null;
     if (this.#checkedId !== undefined) this.checkOrigin(this.#checkedId, this.#session);
     if (this.#session !== null) this.checkToken(this.#session);
   }
@@ -139,7 +139,6 @@ export class CsrfCheck {
   }
 
   get #applies(): boolean {
-    this.#rule ??= this.csrf.ruleFor(this.checked);
-    return this.#rule === 'checked';
+    return (this.#doesApply ??= this.csrf.appliesTo(this.checked));
   }
 }

@@ -24,9 +24,6 @@ export interface CheckedRequest {
   readonly isHandshake: boolean;
 }
 
-/** The rule for a request whose token came from the cookie: `safe` by its method, `skipped` by `@SkipCsrf()`, or `checked`. */
-export type CsrfRule = 'safe' | 'skipped' | 'checked';
-
 /**
  * Distinguishes same-origin requests from those that another site makes a browser send with our cookie (OWASP: Fetch Metadata first,
  * otherwise a token bound to the session). A request with its session token in a header needs no check: another site cannot make a browser send it.
@@ -67,12 +64,15 @@ export class CsrfProtection {
     return isMarked && this.#enabled && originKindOf(request, this.#allowedOrigins) !== 'own';
   }
 
-  /** A handshake is a GET, and yet what it opens may change everything. No mark excepts it, because it comes before all routes. */
-  ruleFor({ request, context, isHandshake }: CheckedRequest): CsrfRule {
-    if (!this.#enabled) return 'safe';
-    if (isHandshake) return 'checked';
-    if (SAFE_METHODS.has(rawRequestOf(request).method)) return 'safe';
-    return context !== null && this.isSkipped(context) ? 'skipped' : 'checked';
+  /**
+   * Whether a request whose token came from the cookie is checked: unless its method is safe, or `@SkipCsrf()` excepts its route. A handshake is a
+   * GET, and yet what it opens may change everything. No mark excepts it, because it comes before all routes.
+   */
+  appliesTo({ request, context, isHandshake }: CheckedRequest): boolean {
+    if (!this.#enabled) return false;
+    if (isHandshake) return true;
+    if (SAFE_METHODS.has(rawRequestOf(request).method)) return false;
+    return context === null || !this.isSkipped(context);
   }
 
   /**
