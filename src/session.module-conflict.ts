@@ -5,6 +5,7 @@ import { sharedBackendError } from './backends/backend-opening.js';
 import { MemoryBackend } from './backends/memory/memory.backend.js';
 import { SESSION_BACKEND } from './backends/session-backend.interface.js';
 import { SESSION_CLOCK } from './clock.js';
+import { indexKeyOf, secretKeysOf } from './options/secret-keys.js';
 import { SessionCookieOptions } from './options/session-cookie-options.js';
 import { SessionOptions, type TokenSource } from './options/session-options.js';
 import { JwtTokenSerializer } from './tokens/jwt-token.serializer.js';
@@ -84,10 +85,10 @@ function haveDifferentStores(one: unknown, other: unknown): boolean {
 function verifySameTokens(one: ModuleIdentity, other: ModuleIdentity): boolean {
   if (one.serializer === other.serializer) return true;
   if (!haveSameFormat(one.serializer, other.serializer)) return false;
-  const keys = [other.options.secretKey].flat();
+  const keys = secretKeysOf(other.options);
   return (
     one.options.backendKeyPrefix === other.options.backendKeyPrefix &&
-    [one.options.secretKey].flat().some((key) => keys.includes(key))
+    secretKeysOf(one.options).some((key) => keys.includes(key))
   );
 }
 
@@ -96,11 +97,6 @@ function haveSameFormat(one: unknown, other: unknown): boolean {
   if (one instanceof JwtTokenSerializer && other instanceof JwtTokenSerializer)
     return one.issuer === other.issuer && one.audience === other.audience;
   return one instanceof SimpleTokenSerializer && other instanceof SimpleTokenSerializer;
-}
-
-/** By which both find the sessions of a user, if they find any in the same place. */
-function indexKeyOf({ indexKey, secretKey }: SessionOptions): string | undefined {
-  return indexKey ?? [secretKey].flat()[0];
 }
 
 /** Whether a token is looked for in one place at least by both, and in none under different names. */

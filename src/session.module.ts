@@ -15,6 +15,7 @@ import { RoutePipes } from './decorators/route-pipes.js';
 import { SessionEvents } from './events/session-events.js';
 import { SessionRejections } from './events/session-rejections.js';
 import { keepTickObjects } from './http/tick-objects.js';
+import { secretKeysOf } from './options/secret-keys.js';
 import { SessionJwtOptions } from './options/session-jwt-options.js';
 import { SessionOptions } from './options/session-options.js';
 import { assertClock, assertProvided, SERIALIZER_METHODS } from './options/assert-provided.js';
@@ -72,8 +73,8 @@ const replaceable: Provider[] = [
   {
     provide: TOKEN_SERIALIZER,
     useFactory: (options: SessionOptions, clock: Clock): TokenSerializer | Promise<TokenSerializer> => {
-      const { tokenFormat, secretKey, backendKeyPrefix: namespace, jwt = new SessionJwtOptions() } = options;
-      const keys = [secretKey].flat();
+      const { tokenFormat, backendKeyPrefix: namespace, jwt = new SessionJwtOptions() } = options;
+      const keys = secretKeysOf(options);
       if (tokenFormat === 'simple') return new SimpleTokenSerializer({ keys, namespace });
       if (tokenFormat !== 'jwt') return tokenFormat;
       const { issuer, audience, leeway } = jwt;

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { createHmac, createSecretKey, randomBytes, timingSafeEqual, type KeyObject } from 'node:crypto';
 
+import { secretKeysOf } from '../options/secret-keys.js';
 import { SessionOptions } from '../options/session-options.js';
 import type { SessionId } from '../tokens/session-secret.js';
 
@@ -15,18 +16,18 @@ const TOKEN = /^[A-Za-z0-9_-]{85}[AQgw]$/;
  */
 @Injectable()
 export class CsrfTokens {
-  readonly #keys: readonly KeyObject[];
+  readonly #keys: readonly [KeyObject, ...KeyObject[]];
   readonly #purpose: string;
 
-  constructor({ secretKey, backendKeyPrefix }: SessionOptions) {
-    this.#keys = [secretKey].flat().map((key) => createSecretKey(key, 'utf8'));
-    this.#purpose = `nestjs-sessionx/csrf-token/v1\0${backendKeyPrefix}\0`;
+  constructor(options: SessionOptions) {
+    const [current, ...former] = secretKeysOf(options);
+    this.#keys = [keyOf(current), ...former.map(keyOf)];
+    this.#purpose = `nestjs-sessionx/csrf-token/v1\0${options.backendKeyPrefix}\0`;
   }
 
   /** A token for the session `id`, under the current key. Each call returns another text. */
   issue(id: SessionId): string {
     const [signingKey] = this.#keys;
-    if (signingKey === undefined) throw new Error('CsrfTokens needs at least one key.');
     const mask = randomBytes(MAC_BYTES);
     return Buffer.concat([mask, xor(mask, this.#mac(signingKey, id))]).toString('base64url');
   }
@@ -49,6 +50,10 @@ export class CsrfTokens {
       .update(this.#purpose + id)
       .digest();
   }
+}
+
+function keyOf(secretKey: string): KeyObject {
+  return createSecretKey(secretKey, 'utf8');
 }
 
 function xor(a: Buffer, b: Buffer): Buffer {

@@ -8,6 +8,7 @@ import { SessionBackendError, SessionConflictError, SessionUsageError } from '..
 import type { SessionEventOrigin } from '../events/session-event.js';
 import { sessionChannels, trace } from '../events/session-channels.js';
 import { SessionEvents } from '../events/session-events.js';
+import { indexKeyOf } from '../options/secret-keys.js';
 import { SessionOptions } from '../options/session-options.js';
 import { assertJsonValue } from '../records/json-value.js';
 import { encodePayload, NO_USER, type SessionContent, type SessionMetadata } from '../records/payload.js';
@@ -87,8 +88,7 @@ export class SessionIssuer {
   ) {
     const { maxSessionsPerUser: max, onSessionLimit: onLimit } = options;
     this.#limit = max === null ? undefined : { max, onLimit };
-    const [onlyKey = ''] = [options.secretKey].flat();
-    this.#indexKey = createSecretKey(options.indexKey ?? onlyKey, 'utf8');
+    this.#indexKey = createSecretKey(indexKeyOf(options), 'utf8');
   }
 
   /** The tag under which a user's sessions are found. */
