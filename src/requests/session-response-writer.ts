@@ -10,8 +10,7 @@ import { SessionLifetimes } from '../sessions/session-lifetimes.js';
 import { TokenVerifier } from '../tokens/token-verifier.js';
 import { TokenTransports } from '../transports/token-transports.js';
 import { forbidStoring } from '../http/cache-headers.js';
-import { CrossSiteNotice } from './cross-site-notice.js';
-import { PlainHttpNotice } from './plain-http-notice.js';
+import { CookieNotices } from './cookie-notices.js';
 import { SessionResponse, type SessionResponseServices } from './session-response.js';
 import type { FoundToken, TokenSearch } from './token-finder.js';
 
@@ -23,8 +22,7 @@ export const RETRY_AFTER_S = 1;
 /** Writes the headers of the session into each response whose request has asked for it. */
 @Injectable()
 export class SessionResponseWriter implements SessionResponseServices {
-  readonly #plainHttp: PlainHttpNotice;
-  readonly #crossSite: CrossSiteNotice;
+  readonly #notices = new CookieNotices(new Logger('SessionModule'));
 
   constructor(
     readonly transports: TokenTransports,
@@ -32,11 +30,7 @@ export class SessionResponseWriter implements SessionResponseServices {
     @Inject(SESSION_CLOCK) readonly clock: Clock,
     readonly lifetimes: SessionLifetimes,
     private readonly verifier: TokenVerifier,
-  ) {
-    const logger = new Logger('SessionModule');
-    this.#plainHttp = new PlainHttpNotice(logger);
-    this.#crossSite = new CrossSiteNotice(logger);
-  }
+  ) {}
 
   newResponse(owner: { readonly request: PlatformRequest }, search: TokenSearch): SessionResponse {
     return new SessionResponse(this, owner, search);
@@ -44,9 +38,9 @@ export class SessionResponseWriter implements SessionResponseServices {
 
   cookieGoesOut(token: string, request: PlatformRequest, found: FoundToken | null): void {
     this.verifier.noteOwnCookie(token);
-    if (this.transports.cookieIsSecure) this.#plainHttp.check(request);
+    if (this.transports.cookieIsSecure) this.#notices.checkTls(request);
     // A cookie that has come back is one that the browser keeps.
-    if (!this.transports.cookieWorksAcrossSites && found?.source !== 'cookie') this.#crossSite.check(request);
+    if (!this.transports.cookieWorksAcrossSites && found?.source !== 'cookie') this.#notices.checkSite(request);
   }
 
   /**
