@@ -1,5 +1,6 @@
 import type { LoggerService } from '@nestjs/common';
 
+import { forgetOldest } from '../forget-oldest.js';
 import type { DamagedRecordError, DamageReport } from '../records/record-errors.js';
 import { ownCopy } from '../tokens/own-copy.js';
 import type { SessionId } from '../tokens/session-secret.js';
@@ -19,15 +20,8 @@ export class DamageLog implements DamageReport {
       this.#known.add(id);
       return;
     }
-    if (this.#known.size >= REMEMBERED_RECORDS) this.#forgetOne();
+    if (this.#known.size >= REMEMBERED_RECORDS) forgetOldest(this.#known);
     this.#known.add(ownCopy(id));
     this.logger.warn(`Session ${id} counts as absent: ${message} It stays in the store until it expires.`);
-  }
-
-  #forgetOne(): void {
-    for (const id of this.#known) {
-      this.#known.delete(id);
-      return;
-    }
   }
 }

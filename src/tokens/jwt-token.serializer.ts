@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import { hkdfSync, webcrypto } from 'node:crypto';
 
 import type { Clock } from '../clock.js';
+import { forgetOldest } from '../forget-oldest.js';
 import { LineLimit } from '../line-limit.js';
 import { loadJose, type Jose } from './load-jose.js';
 import { assertSecretKeys } from './secret-key.js';
@@ -125,11 +126,7 @@ export class JwtTokenSerializer implements TokenSerializer {
   /** `jose` verifies asynchronously. The first request after a login need not wait for it, nor what is noted about the cookie of its response. */
   #noteSigned(token: string, claims: TokenClaims): void {
     this.#signed.set(token, claims);
-    if (this.#signed.size <= SIGNED_TOKENS) return;
-    for (const oldest of this.#signed.keys()) {
-      this.#signed.delete(oldest);
-      return;
-    }
+    if (this.#signed.size > SIGNED_TOKENS) forgetOldest(this.#signed);
   }
 
   verify(token: string): TokenVerdict | Promise<TokenVerdict> {

@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 
 import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { SessionBackendError } from '../errors/session-errors.js';
+import { forgetOldest } from '../forget-oldest.js';
 import { BoundedSerializer } from './bounded-serializer.js';
 import { ownCopy } from './own-copy.js';
 import { isSessionSecret, sessionIdOf, type SessionId } from './session-secret.js';
@@ -96,12 +97,7 @@ export class TokenVerifier {
   }
 
   #remember(token: string, verified: VerifiedToken): VerifiedToken {
-    if (this.#remembered.size >= REMEMBERED_TOKENS) {
-      for (const oldest of this.#remembered.keys()) {
-        this.#remembered.delete(oldest);
-        break;
-      }
-    }
+    if (this.#remembered.size >= REMEMBERED_TOKENS) forgetOldest(this.#remembered);
     this.#remembered.set(token, verified);
     return verified;
   }
