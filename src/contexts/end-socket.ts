@@ -1,10 +1,11 @@
 import type { SessionError } from '../errors/session-error.js';
+import { UNAUTHORIZED } from '../http/http-status.js';
 import { clientErrorOf } from './client-error.js';
 import { sendException } from './message-error.js';
 
 /** Codes for applications (RFC 6455, section 7.4.2) are made of this and of the status that HTTP would have. */
 const APPLICATION_CODES = 4000;
-const SESSION_ENDED_CODE = APPLICATION_CODES + 401;
+const SESSION_ENDED_CODE = APPLICATION_CODES + UNAUTHORIZED;
 const SESSION_ENDED = 'session-ended';
 
 /** A socket of socket.io, or of `ws`. */

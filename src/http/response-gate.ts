@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 
 import { isStoringForbidden, withCacheHeadersKept } from './cache-headers.js';
 import { installGate, isCovered, NODE_METHODS, type Sending, type SendingMethods } from './gate-methods.js';
+import { INTERNAL_SERVER_ERROR } from './http-status.js';
 import { overlay } from './overlay.js';
 import type { LayeredGate, ResponseLayer } from './response-layer.js';
 import type { SendingArguments, SendingMethod } from './sent-response.js';
@@ -9,9 +10,9 @@ import { WaitingCalls } from './waiting-calls.js';
 import type { Delivery, GateOwner, ReplacementResponse } from './gate-owner.interface.js';
 import { adoptHead, detachHeaders, isHeadersObject } from './written-headers.js';
 
-export const INTERNAL_ERROR: ReplacementResponse = {
-  status: 500,
-  body: { statusCode: 500, message: 'Internal Server Error' },
+export const INTERNAL_ERROR_RESPONSE: ReplacementResponse = {
+  status: INTERNAL_SERVER_ERROR,
+  body: { statusCode: INTERNAL_SERVER_ERROR, message: 'Internal Server Error' },
 };
 
 /**
@@ -189,7 +190,7 @@ export class ResponseGate implements LayeredGate {
     } catch (error) {
       this.#owner.broken(error);
       if (this.#response.headersSent) this.#response.destroy();
-      else this.#replace(calls, INTERNAL_ERROR);
+      else this.#replace(calls, INTERNAL_ERROR_RESPONSE);
     } finally {
       uncover?.();
     }

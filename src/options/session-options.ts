@@ -22,11 +22,7 @@ import type { OrUndefined } from './or-undefined.js';
 import { SessionCookieOptions } from './session-cookie-options.js';
 import { SessionCsrfOptions } from './session-csrf-options.js';
 import { SessionJwtOptions } from './session-jwt-options.js';
-import {
-  AreLifetimes,
-  LONGEST_LIFETIME_S as HUNDRED_YEARS_IN_SECONDS,
-  type SessionLifetimesOptions,
-} from './session-lifetimes-options.js';
+import { AreLifetimes, LONGEST_LIFETIME_S, type SessionLifetimesOptions } from './session-lifetimes-options.js';
 
 /** The limit of Node's timers. */
 const LONGEST_TIMEOUT_MS = 2_147_483_647;
@@ -78,12 +74,12 @@ export class SessionOptions {
    * Seconds without use after which a session ends, at the latest. A use renews the session only after the fraction `slidingThreshold` of
    * them, so an unused session ends after `1 - slidingThreshold` of them at the earliest. Default 3600. ASVS 7.3.1.
    */
-  @IsNumberBetween(0.001, HUNDRED_YEARS_IN_SECONDS, 'seconds')
+  @IsNumberBetween(0.001, LONGEST_LIFETIME_S, 'seconds')
   sessionTtl: number = 3600;
 
   /** Seconds after which a session ends, regardless of use; `null` for no limit. Default `null`. ASVS 7.3.2. */
   @IsOptional()
-  @IsNumberBetween(0.001, HUNDRED_YEARS_IN_SECONDS, 'seconds')
+  @IsNumberBetween(0.001, LONGEST_LIFETIME_S, 'seconds')
   absoluteTimeout: number | null = null;
 
   /**
@@ -103,7 +99,7 @@ export class SessionOptions {
   slidingThreshold: number = 0.5;
 
   /** The least number of seconds between two writes of the last use to the store. Default 60. */
-  @IsNumberBetween(0, HUNDRED_YEARS_IN_SECONDS, 'seconds')
+  @IsNumberBetween(0, LONGEST_LIFETIME_S, 'seconds')
   touchInterval: number = 60;
 
   /**
@@ -120,7 +116,7 @@ export class SessionOptions {
    * For `rotateGrace` the old id is an alias of the session. Default `null`. OWASP Session Management Cheat Sheet, "Renewal Timeout".
    */
   @IsOptional()
-  @IsNumberBetween(1, HUNDRED_YEARS_IN_SECONDS, 'seconds')
+  @IsNumberBetween(1, LONGEST_LIFETIME_S, 'seconds')
   rotateEvery: number | null = null;
 
   /**
@@ -259,7 +255,7 @@ export class SessionOptions {
    * Seconds for which the messages of a connection share one look-up of its session. Default 0: each message looks it up, so that none is handled
    * for a session that has ended.
    */
-  @IsNumberBetween(0, HUNDRED_YEARS_IN_SECONDS, 'seconds')
+  @IsNumberBetween(0, LONGEST_LIFETIME_S, 'seconds')
   revalidateEvery: number = 0;
 
   /**

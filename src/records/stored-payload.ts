@@ -1,4 +1,5 @@
 import { SessionNotFoundError } from '../errors/session-errors.js';
+import { LONGEST_LIFETIME_S } from '../options/session-lifetimes-options.js';
 import { checksumFrom } from './checksum.js';
 import { filledNumberAt } from './fixed-width.js';
 import type { StoredFlashMessage } from './flash-message.js';
@@ -30,9 +31,6 @@ import { isInstant, type ReadRecord } from './session-record.js';
 import type { SessionData, SessionUser } from './session-user.js';
 import { headOf, textBetween, type StoredText } from './stored-text.js';
 import { isObject, isStoredUser, isStringArray } from './stored-user.js';
-
-/** A hundred years: what the options allow. */
-const LONGEST_TTL_MS = 3_153_600_000_000;
 
 /** What a payload is read from. */
 type PayloadOfRecord = Pick<ReadRecord, 'id' | 'payload'>;
@@ -234,7 +232,7 @@ function parse(text: string): unknown {
 }
 
 function isTtl(ttlMs: number): boolean {
-  return ttlMs > 0 && ttlMs <= LONGEST_TTL_MS;
+  return ttlMs > 0 && ttlMs <= LONGEST_LIFETIME_S * 1000;
 }
 
 interface LoginLine extends Pick<LoginMetadata, 'ipAddress' | 'userAgent'> {

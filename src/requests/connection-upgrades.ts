@@ -4,12 +4,11 @@ import type { Duplex } from 'node:stream';
 
 import { SessionError } from '../errors/session-error.js';
 import { SessionBackendError } from '../errors/session-errors.js';
+import { SERVICE_UNAVAILABLE } from '../http/http-status.js';
 import { PrivateSlot } from '../http/private-slot.js';
-import { INTERNAL_ERROR } from '../http/response-gate.js';
+import { INTERNAL_ERROR_RESPONSE } from '../http/response-gate.js';
 import { RequestSessions } from './request-sessions.js';
 import { RETRY_AFTER_S } from './session-response-writer.js';
-
-const SERVICE_UNAVAILABLE = 503;
 
 type Emit = (this: Server, event: string, ...args: unknown[]) => boolean;
 
@@ -91,8 +90,8 @@ function shutDownError(): SessionBackendError {
 }
 
 function refuse(socket: Duplex, error: unknown): void {
-  const status = error instanceof SessionError ? error.getStatus() : INTERNAL_ERROR.status;
-  const body = JSON.stringify(error instanceof SessionError ? error.getResponse() : INTERNAL_ERROR.body);
+  const status = error instanceof SessionError ? error.getStatus() : INTERNAL_ERROR_RESPONSE.status;
+  const body = JSON.stringify(error instanceof SessionError ? error.getResponse() : INTERNAL_ERROR_RESPONSE.body);
   const lines = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
     'Connection: close',

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Session } from '../sessions/session.js';
+import { FIRST_ERROR_STATUS, NOT_MODIFIED } from '../http/http-status.js';
 import type { ResponseGate } from '../http/response-gate.js';
 import type { FlashMessage } from '../records/flash-message.js';
 import type { SessionWriter } from '../sessions/session-writer.js';
@@ -8,8 +9,6 @@ import type { SessionStore } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import type { RequestLog } from './request-log.js';
 
-const NOT_MODIFIED = 304;
-const FIRST_ERROR_STATUS = 400;
 /** Together some 3 s: longer than a connection takes to come back, and a failover often does not. */
 const PAUSES_MS = [0, 100, 300, 900, 1800];
 

@@ -1,10 +1,9 @@
 import type { ExecutionContext } from '@nestjs/common';
 
 import { markIn } from '../contexts/message-in.js';
+import { OK } from '../http/http-status.js';
 import { PrivateSlot } from '../http/private-slot.js';
 import type { RequestSession } from './request-session.js';
-
-const OK = 200;
 
 /** The messages of a socket whose handlers run. */
 const running = new PrivateSlot<Set<MessageScope>>();

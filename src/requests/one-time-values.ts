@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 
 import { SessionDataError, SessionUsageError } from '../errors/session-errors.js';
+import { LONGEST_LIFETIME_S } from '../options/session-lifetimes-options.js';
 import { assertJsonValue } from '../records/json-value.js';
 import { isObject } from '../records/stored-user.js';
 import { spellPath } from '../records/value-path.js';
@@ -13,7 +14,6 @@ import { SessionStore } from '../store/session-store.js';
 import { RequestLog } from './request-log.js';
 
 const DEFAULT_TTL_S = 600;
-const LONGEST_TTL_S = 3_153_600_000;
 const LONGEST_NAME = 256;
 /** As paths of values that cannot be stored begin. */
 const PART = 'oneTime';
@@ -106,8 +106,8 @@ function assertStorable(name: unknown): asserts name is string {
 function lifetimeMs(options: unknown): number {
   const { ttl = DEFAULT_TTL_S } = isObject(options) ? options : { ttl: NaN };
   const ms = typeof ttl === 'number' ? Math.round(ttl * 1000) : NaN;
-  if (ms >= 1 && ms <= LONGEST_TTL_S * 1000) return ms;
+  if (ms >= 1 && ms <= LONGEST_LIFETIME_S * 1000) return ms;
   throw new SessionUsageError(
-    `The last argument of put() is { ttl }, a number of seconds, more than 0 and at most ${LONGEST_TTL_S}.`,
+    `The last argument of put() is { ttl }, a number of seconds, more than 0 and at most ${LONGEST_LIFETIME_S}.`,
   );
 }

@@ -3,11 +3,11 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { SessionError } from '../errors/session-error.js';
 import { SessionDataError, SessionUsageError } from '../errors/session-errors.js';
+import { INTERNAL_SERVER_ERROR } from '../http/http-status.js';
 import { routeOf } from '../http/route-of.js';
 import { LineLimit } from '../line-limit.js';
 import { messageOf } from '../errors/message-of.js';
 
-const INTERNAL_ERROR = 500;
 /** What clients send is of use to a developer who tries it, and comes as often as a client likes. */
 const PAUSE_OF_CLIENTS_MS = 1000;
 const USER_ID = 'user.userId';
@@ -153,13 +153,13 @@ export class RequestLog {
       this.#sentByClient(`${route} ${error.code}`, `${what}: ${error.message}`);
       return;
     }
-    const status = error instanceof SessionError ? error.getStatus() : INTERNAL_ERROR;
+    const status = error instanceof SessionError ? error.getStatus() : INTERNAL_SERVER_ERROR;
     // A store that fails is one matter, whatever the route; a value that cannot be stored is the matter of its route.
     const kind = error instanceof SessionError ? error.code : 'unknown';
-    this.#repeated.log(status === INTERNAL_ERROR ? `${route} ${kind}` : kind, (more) => {
+    this.#repeated.log(status === INTERNAL_SERVER_ERROR ? `${route} ${kind}` : kind, (more) => {
       const line = `${what}: ${messageOf(error)}${more}`;
       // The session has ended, or another writer was faster: any client can cause that.
-      if (status < INTERNAL_ERROR) this.#logger.debug(line);
+      if (status < INTERNAL_SERVER_ERROR) this.#logger.debug(line);
       else this.#logger.error(line);
     });
   }
@@ -184,5 +184,5 @@ function placeOf(error: SessionDataError | SessionUsageError): string {
 
 /** A client may have sent the value: no fault of the application, and no reason for a line that raises an alarm. */
 function isOfClient(error: SessionError): boolean {
-  return error.getStatus() < INTERNAL_ERROR;
+  return error.getStatus() < INTERNAL_SERVER_ERROR;
 }

@@ -1,11 +1,11 @@
-import { HttpStatus } from '@nestjs/common';
 import type { ServerResponse } from 'node:http';
 
 import { GraphqlSessionError } from '../contexts/graphql-error.js';
 import { nameOf } from '../errors/message-of.js';
 import { isRefusal, SessionError } from '../errors/session-error.js';
 import type { GateOwner, ReplacementResponse } from '../http/gate-owner.interface.js';
-import { INTERNAL_ERROR } from '../http/response-gate.js';
+import { FIRST_ERROR_STATUS, OK } from '../http/http-status.js';
+import { INTERNAL_ERROR_RESPONSE } from '../http/response-gate.js';
 import type { Vary } from '../http/vary.js';
 import type { SessionEndings } from '../sessions/session-endings.js';
 import type { SessionWriter } from '../sessions/session-writer.js';
@@ -15,8 +15,6 @@ import type { FlashDelivery } from './flash-delivery.js';
 import { isChanged } from './late-changes.js';
 import type { RequestLog } from './request-log.js';
 import type { RequestWithSession } from './request-with-session.js';
-
-const FIRST_ERROR_STATUS = 400;
 
 /** What a {@link SessionCommit} works with. */
 export interface CommitServices {
@@ -81,7 +79,7 @@ export class SessionCommit implements GateOwner {
    * @throws SessionError when that fails, and its outcome may be unknown. The token on its way is withdrawn, and a session that this request
    * has made is ended
    */
-  async commitChanges(status: number = HttpStatus.OK): Promise<void> {
+  async commitChanges(status = OK): Promise<void> {
     if (this.#failure !== null) return;
     const { session, formerSessions, flashInUse } = this.request;
     if (session !== null && flashInUse?.loses(session, status) === true) await flashInUse.putBack(session);
@@ -222,7 +220,9 @@ export class SessionCommit implements GateOwner {
       return null;
     }
     log.replaced(this.request.route, error);
-    return error instanceof SessionError ? { status: error.getStatus(), body: this.#bodyFor(error) } : INTERNAL_ERROR;
+    return error instanceof SessionError
+      ? { status: error.getStatus(), body: this.#bodyFor(error) }
+      : INTERNAL_ERROR_RESPONSE;
   }
 
   #bodyFor(error: SessionError): object {

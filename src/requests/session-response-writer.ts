@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { CsrfProtection } from '../csrf/csrf-protection.js';
 import { isBackground } from '../http/fetch-metadata.js';
+import { SERVICE_UNAVAILABLE, UNAUTHORIZED } from '../http/http-status.js';
 import type { PlatformRequest } from '../http/http-messages.js';
 import type { Vary } from '../http/vary.js';
 import { SessionLifetimes } from '../sessions/session-lifetimes.js';
@@ -14,8 +15,6 @@ import { CookieNotices } from './cookie-notices.js';
 import { SessionResponse, type SessionResponseServices } from './session-response.js';
 import type { FoundToken, TokenSearch } from './token-finder.js';
 
-const UNAUTHORIZED = 401;
-const SERVICE_UNAVAILABLE = 503;
 /** Seconds after which a client may try again. */
 export const RETRY_AFTER_S = 1;
 

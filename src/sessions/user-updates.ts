@@ -18,6 +18,7 @@ import type { SessionUser } from '../records/session-user.js';
 import type { StoredSession } from '../records/stored-session.js';
 import { isObject } from '../records/stored-user.js';
 import { SessionStore } from '../store/session-store.js';
+import { CLOCK_MARGIN_MS } from '../store/store-budget.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
 import { isUnwantedPromise } from '../unwanted-promise.js';
 import { SessionFactory } from './session-factory.js';
@@ -27,8 +28,6 @@ import { Session } from './session.js';
 const SESSIONS_AT_ONCE = 32;
 /** Looked at in one turn of the event loop. */
 const SESSIONS_IN_A_TURN = 500;
-/** Tolerance for clocks of store and process that do not run at the same speed. */
-const MARGIN_MS = 50;
 /** How often the sessions are listed anew, because some got a new id or ended since the list was made. */
 const MOST_SWEEPS = 20;
 
@@ -188,7 +187,7 @@ export class UserUpdates implements OnApplicationShutdown {
           this.#waiting.delete(end);
           resolve();
         };
-        const timer = setTimeout(end, this.options.backendTimeout + MARGIN_MS);
+        const timer = setTimeout(end, this.options.backendTimeout + CLOCK_MARGIN_MS);
         this.#waiting.add(end);
       });
     }

@@ -3,6 +3,7 @@ import type { LoggerService } from '@nestjs/common';
 import { backoffMs } from '../backends/backend-rules.js';
 import type { DeleteResult } from '../backends/session-backend.interface.js';
 import { noRequest } from '../no-request.js';
+import { CLOCK_MARGIN_MS } from './store-budget.js';
 import type { SessionId } from '../tokens/session-secret.js';
 
 /** The most sessions that wait at once. Further ones are left to expire. */
@@ -10,8 +11,6 @@ const MOST_WAITING = 1000;
 /** After a longer outage, sessions are left to expire. */
 const GIVE_UP_AFTER_MS = 300_000;
 const LONGEST_PAUSE_MS = 30_000;
-/** Tolerance for clocks of store and process that do not run at the same speed. */
-const MARGIN_MS = 50;
 
 /** A session whose creation has failed for its caller, although the store may have created it. No client has its token. */
 export interface AbandonedSession {
@@ -53,7 +52,7 @@ export class AbandonedSessions {
       this.#warn();
       return;
     }
-    this.#waiting.push({ ...session, dueAt: performance.now() + Math.max(0, timeoutMs) + MARGIN_MS });
+    this.#waiting.push({ ...session, dueAt: performance.now() + Math.max(0, timeoutMs) + CLOCK_MARGIN_MS });
     this.#schedule(0);
   }
 

@@ -1,6 +1,9 @@
 import { SessionBackendError } from '../errors/session-errors.js';
 import { Wait, type Waits } from '../backends/waits.js';
 
+/** Tolerance for clocks of store and process that do not run at the same speed. */
+export const CLOCK_MARGIN_MS = 50;
+
 /** A call, and what becomes of its result. */
 export interface BudgetedCall<T, Result> {
   make(): Promise<T>;
