@@ -8,7 +8,7 @@ import {
 } from '@nestjs/common';
 import { catchError, concatMap, finalize, from, switchMap, type Observable } from 'rxjs';
 
-import { SSE_METADATA } from './decorators/nest-metadata.js';
+import { isOfEvents } from './decorators/nest-metadata.js';
 import { SessionError } from './errors/session-error.js';
 import type { RequestSession } from './requests/request-session.js';
 import { RequestSessions } from './requests/request-sessions.js';
@@ -55,10 +55,6 @@ async function commitThen(request: RequestSession, value: unknown, isLater: bool
 async function commitThenThrow(request: RequestSession, error: unknown, context: ExecutionContext): Promise<never> {
   await request.commit.commitAfter(error);
   throw request.headersAreWritten && isOfEvents(context) ? forClient(error) : error;
-}
-
-function isOfEvents(context: ExecutionContext): boolean {
-  return context.getType() === 'http' && Reflect.getMetadata(SSE_METADATA, context.getHandler()) === true;
 }
 
 /** Behind the first event Nest sends the message of the error, and calls no filter. */

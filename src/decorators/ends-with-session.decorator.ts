@@ -13,7 +13,7 @@ import { RequestSessions } from '../requests/request-sessions.js';
 import { SessionService } from '../session.service.js';
 import { endEvents, endIterator, isAsyncIterator } from './ended-streams.js';
 import { endConnectionsOf } from './gateway-endings.js';
-import { SSE_METADATA } from './nest-metadata.js';
+import { isOfEvents } from './nest-metadata.js';
 
 /** How what a handler returns ends with the session. */
 type Ending = (result: Observable<unknown>, ended: Observable<never>) => Observable<unknown>;
@@ -46,7 +46,7 @@ class EndsWithSessionInterceptor implements NestInterceptor {
 function endingFor(context: ExecutionContext): Ending | null {
   switch (context.getType<string>()) {
     case 'http':
-      return Reflect.getMetadata(SSE_METADATA, context.getHandler()) === true ? endEvents : null;
+      return isOfEvents(context) ? endEvents : null;
     case 'graphql':
       return endIterators;
     case 'rpc':

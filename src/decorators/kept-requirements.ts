@@ -1,19 +1,12 @@
 import type { Type } from '@nestjs/common';
 import type { ModulesContainer } from '@nestjs/core';
 
-import { GUARDS_METADATA, MESSAGE_KEYS, PATH_METADATA } from './nest-metadata.js';
+import { FIELD_KEYS, GUARDS_METADATA, MESSAGE_KEYS, PATH_METADATA, RESOLVER_METADATA } from './nest-metadata.js';
 import { RequirementsGuard } from './requirements.guard.js';
 import { markedMethodsOf, marksOf, ownMarksOf, type Requirements } from './requirements.js';
 
 /** What makes a method a handler: of a controller, of a resolver, or of messages. */
-const HANDLER_KEYS = [
-  PATH_METADATA,
-  'graphql:resolver_type',
-  'graphql:resolve_property',
-  'graphql:resolve_reference',
-  ...MESSAGE_KEYS,
-];
-const FIELD_KEYS = ['graphql:resolve_property', 'graphql:resolve_reference'];
+const HANDLER_KEYS = [PATH_METADATA, RESOLVER_METADATA, ...FIELD_KEYS, ...MESSAGE_KEYS];
 const GRAPHQL_OPTIONS = 'GqlModuleOptions';
 const DECORATORS = '@RequireRoles(), @RequirePermissions() or @RequireFresh()';
 
