@@ -5,7 +5,7 @@
 const LAYERS = [
   {
     name: 'ground',
-    path: '^src/(tokens|http|options|events|errors)/|^src/(clock|forget-oldest|line-limit|no-request|outage|route-mark|unwanted-promise)[.]ts$',
+    path: '^src/(tokens|http|options|events|errors)/|^src/(clock|forget-oldest|is-object|line-limit|no-request|outage|route-mark|unwanted-promise)[.]ts$',
   },
   { name: 'storage', path: '^src/(records|backends|store)/' },
   { name: 'session', path: '^src/sessions/' },

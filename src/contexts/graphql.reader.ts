@@ -1,6 +1,7 @@
 import type { ExecutionContext } from '@nestjs/common';
 
 import { PrivateSlot } from '../http/private-slot.js';
+import { isObject } from '../is-object.js';
 import type { ContextReader, ContextRequest } from '../options/context-reader.interface.js';
 import { messageIn } from './message-in.js';
 
@@ -145,8 +146,4 @@ function isUpgrade(request: object): boolean {
 
 function isResponse(value: unknown): value is object {
   return isObject(value) && ('writeHead' in value || 'raw' in value);
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
 }

@@ -1,3 +1,4 @@
+import { isPlainObject } from '../is-object.js';
 import { HasNoFaults } from './has-no-faults.js';
 
 /** A hundred years. */
@@ -62,8 +63,4 @@ function isLifetime(value: unknown): value is number {
 function noLifetime(place: string, value: unknown): string {
   const hint = typeof value === 'string' ? '; it is a string, so wrap it in Number()' : '';
   return `${place} must be a number of seconds, from ${SHORTEST_LIFETIME_S} to ${LONGEST_LIFETIME_S}${hint}`;
-}
-
-function isPlainObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,4 +1,5 @@
 import { SessionNotFoundError } from '../errors/session-errors.js';
+import { isPlainObject } from '../is-object.js';
 import { LONGEST_LIFETIME_S } from '../options/session-lifetimes-options.js';
 import { checksumFrom } from './checksum.js';
 import { filledNumberAt } from './fixed-width.js';
@@ -30,7 +31,7 @@ import { DamagedRecordError, NewerRecordError, type DamageReport } from './recor
 import { isInstant, type ReadRecord } from './session-record.js';
 import type { SessionData, SessionUser } from './session-user.js';
 import { headOf, textBetween, type StoredText } from './stored-text.js';
-import { isObject, isStoredUser, isStringArray } from './stored-user.js';
+import { isStoredUser, isStringArray } from './stored-user.js';
 
 /** What a payload is read from. */
 type PayloadOfRecord = Pick<ReadRecord, 'id' | 'payload'>;
@@ -247,7 +248,7 @@ interface LoginLine extends Pick<LoginMetadata, 'ipAddress' | 'userAgent'> {
 
 function isLoginLine(parsed: unknown): parsed is LoginLine {
   return (
-    isObject(parsed) &&
+    isPlainObject(parsed) &&
     isTextOrNull(parsed.ipAddress) &&
     isTextOrNull(parsed.userAgent) &&
     (parsed.remembered === undefined || typeof parsed.remembered === 'boolean') &&
@@ -265,7 +266,7 @@ function isFormerIds(value: unknown): boolean {
 }
 
 function isFormerId(entry: unknown): boolean {
-  return isObject(entry) && typeof entry.id === 'string' && isInstant(entry.until);
+  return isPlainObject(entry) && typeof entry.id === 'string' && isInstant(entry.until);
 }
 
 function isOneTime(parsed: unknown): parsed is StoredOneTimeValue[] {
@@ -273,7 +274,7 @@ function isOneTime(parsed: unknown): parsed is StoredOneTimeValue[] {
 }
 
 function isOneTimeValue(entry: unknown): boolean {
-  return isObject(entry) && typeof entry.name === 'string' && 'value' in entry && isInstant(entry.expiresAt);
+  return isPlainObject(entry) && typeof entry.name === 'string' && 'value' in entry && isInstant(entry.expiresAt);
 }
 
 function isTextOrNull(value: unknown): value is string | null {
@@ -281,7 +282,7 @@ function isTextOrNull(value: unknown): value is string | null {
 }
 
 function isData(parsed: unknown): parsed is SessionData {
-  return isObject(parsed) && isStorable(parsed);
+  return isPlainObject(parsed) && isStorable(parsed);
 }
 
 function isFlash(parsed: unknown): parsed is StoredFlashMessage[] {
@@ -290,7 +291,7 @@ function isFlash(parsed: unknown): parsed is StoredFlashMessage[] {
 
 function isFlashMessage(entry: unknown): boolean {
   return (
-    isObject(entry) &&
+    isPlainObject(entry) &&
     typeof entry.id === 'string' &&
     typeof entry.message === 'string' &&
     typeof entry.category === 'string' &&

@@ -1,3 +1,4 @@
+import { isPlainObject } from '../is-object.js';
 import type { SessionUser } from './session-user.js';
 import { isStorable } from './json-value.js';
 
@@ -18,19 +19,14 @@ function isString(value: unknown): value is string {
   return typeof value === 'string';
 }
 
-/** Whether a value is an object that is no array. */
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 /** Whether a value that `JSON.parse` has made is a user that this module could have written. */
 export function isStoredUser(parsed: unknown): parsed is SessionUser {
   return (
-    isObject(parsed) &&
+    isPlainObject(parsed) &&
     isUserId(parsed.userId) &&
     isStringArray(parsed.roles) &&
     isStringArray(parsed.permissions) &&
-    isObject(parsed.metadata) &&
+    isPlainObject(parsed.metadata) &&
     isStorable(parsed)
   );
 }

@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
 
 import { SessionDataError, SessionUsageError } from '../errors/session-errors.js';
+import { isPlainObject } from '../is-object.js';
 import { LONGEST_LIFETIME_S } from '../options/session-lifetimes-options.js';
 import { assertJsonValue } from '../records/json-value.js';
-import { isObject } from '../records/stored-user.js';
 import { spellPath } from '../records/value-path.js';
 import type { OneTimeData } from '../records/session-user.js';
 import { sessionOf } from '../sessions/session-arguments.js';
@@ -104,7 +104,7 @@ function assertStorable(name: unknown): asserts name is string {
 
 /** A number in the place of the options would be a value that is handed out for longer than was meant. @throws SessionUsageError */
 function lifetimeMs(options: unknown): number {
-  const { ttl = DEFAULT_TTL_S } = isObject(options) ? options : { ttl: NaN };
+  const { ttl = DEFAULT_TTL_S } = isPlainObject(options) ? options : { ttl: NaN };
   const ms = typeof ttl === 'number' ? Math.round(ttl * 1000) : NaN;
   if (ms >= 1 && ms <= LONGEST_LIFETIME_S * 1000) return ms;
   throw new SessionUsageError(

@@ -1,7 +1,7 @@
 import { SessionNotFoundError, SessionUsageError } from '../errors/session-errors.js';
 import type { ClientIdentity } from '../http/client-identity.js';
+import { isPlainObject } from '../is-object.js';
 import { LONGEST_GRACE_S } from '../options/session-options.js';
-import { isObject } from '../records/stored-user.js';
 import { isSessionId, type SessionId } from '../tokens/session-secret.js';
 import { Session } from './session.js';
 
@@ -36,7 +36,7 @@ export function sparedIdOf(argument: unknown): SessionId | undefined {
 
 /** In spite of the type: of a text in the place of the options, every choice would be ignored. @throws SessionUsageError */
 export function optionsOf<Options extends object>(argument: Options): Options {
-  if (isObject(argument)) return argument;
+  if (isPlainObject(argument)) return argument;
   throw new SessionUsageError(
     'The last argument is an object with options, such as { by: admin.userId }, or left out.',
   );
@@ -44,7 +44,8 @@ export function optionsOf<Options extends object>(argument: Options): Options {
 
 /** Checks the client of a session. @throws SessionUsageError */
 export function clientIdentityOf(argument: unknown): ClientIdentity {
-  if (isObject(argument) && isTextOrNothing(argument.ipAddress) && isTextOrNothing(argument.userAgent)) return argument;
+  if (isPlainObject(argument) && isTextOrNothing(argument.ipAddress) && isTextOrNothing(argument.userAgent))
+    return argument;
   throw new SessionUsageError(
     'The client of a session is an object with ipAddress and userAgent, each a string, or null or left out if it is not known.',
   );
@@ -56,7 +57,7 @@ function isTextOrNothing(value: unknown): boolean {
 
 /** Checks the grace for an old id. @returns milliseconds; 0: none @throws SessionUsageError */
 export function graceMsOf(options: unknown): number {
-  const grace = isObject(options) ? (options.grace ?? 0) : NaN;
+  const grace = isPlainObject(options) ? (options.grace ?? 0) : NaN;
   if (typeof grace === 'number' && grace >= 0 && grace <= LONGEST_GRACE_S) return Math.round(grace * 1000);
   throw new SessionUsageError(
     `The second argument of regenerateSessionId() is { grace }, a number of seconds from 0 to ${LONGEST_GRACE_S}.`,

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { createSecretKey, type KeyObject } from 'node:crypto';
 
 import type { CreateOptions, CreateResult } from '../backends/session-backend.interface.js';
+import { isPlainObject } from '../is-object.js';
 import { SessionBinding } from './session-binding.js';
 import type { RequestClient } from '../http/client-identity.js';
 import { SessionBackendError, SessionConflictError, SessionUsageError } from '../errors/session-errors.js';
@@ -14,7 +15,6 @@ import { assertJsonValue } from '../records/json-value.js';
 import { encodePayload, NO_USER, type SessionContent, type SessionMetadata } from '../records/payload.js';
 import { encodedPayload } from '../records/stored-payload.js';
 import type { SessionRecord } from '../records/session-record.js';
-import { isObject } from '../records/stored-user.js';
 import { SessionStore, type NewRecordOptions } from '../store/session-store.js';
 import type { StoreBudget } from '../store/store-budget.js';
 import { BoundedSerializer } from '../tokens/bounded-serializer.js';
@@ -151,7 +151,7 @@ export class SessionIssuer {
 
   /** @throws SessionUsageError when `data` is not an object, SessionDataError when it cannot be stored as it is */
   assertData(data: unknown): void {
-    if (!isObject(data)) {
+    if (!isPlainObject(data)) {
       throw new SessionUsageError(
         'The data of a session must be an object, such as { cart: [] }. Put the value under a key.',
       );

@@ -2,10 +2,10 @@ import { Injectable } from '@nestjs/common';
 
 import { SessionNotFoundError, SessionUsageError } from '../errors/session-errors.js';
 import { sessionChannels, trace } from '../events/session-channels.js';
+import { isPlainObject } from '../is-object.js';
 import { apply, type Change } from '../records/changes.js';
 import { encodePayload, type SessionContent } from '../records/payload.js';
 import { encodedPayload } from '../records/stored-payload.js';
-import { isObject } from '../records/stored-user.js';
 import type { StoredOneTimeValue } from '../records/one-time-value.js';
 import type { ReadRecord } from '../records/session-record.js';
 import { SessionStore } from '../store/session-store.js';
@@ -252,7 +252,7 @@ function storedWith(record: ReadRecord, content: SessionContent): StoredSession 
 
 /** A function that changes nothing and returns an object has made a copy, which would not be stored. @throws SessionUsageError */
 function assertNoCopy(result: unknown, session: Session): void {
-  if (!isObject(result) || Object.getPrototypeOf(result) !== Object.prototype) return;
+  if (!isPlainObject(result) || Object.getPrototypeOf(result) !== Object.prototype) return;
   const parts: unknown[] = [session.data, session.user, ...Object.values(session.data)];
   if (parts.includes(result)) return;
   throw new SessionUsageError(

@@ -1,5 +1,6 @@
+import { isPlainObject } from '../is-object.js';
 import { assertJsonValue, wrongTypeError } from '../records/json-value.js';
-import { isObject, isStringArray, isUserId, LONGEST_USER_ID } from '../records/stored-user.js';
+import { isStringArray, isUserId, LONGEST_USER_ID } from '../records/stored-user.js';
 import type { NewSessionUser, SessionUser } from '../records/session-user.js';
 
 /** The user of a new session as it will be stored. */
@@ -16,7 +17,8 @@ export interface CheckedUser {
 export function checkedUser(user: NewSessionUser, mostChars: number): CheckedUser {
   // Checked in spite of the type: the value may come from plain JavaScript or from a request body.
   const given: unknown = user;
-  if (!isObject(given)) throw wrongTypeError(given, 'The user of a session must be an object with a userId.', 'user');
+  if (!isPlainObject(given))
+    throw wrongTypeError(given, 'The user of a session must be an object with a userId.', 'user');
   const complete = completed(given);
   assertUser(complete, mostChars);
   return { userId: complete.userId, text: JSON.stringify(complete) };
@@ -36,7 +38,7 @@ export function assertUser(user: SessionUser, mostChars: number): void {
   if (!isStringArray(permissions)) {
     throw wrongTypeError(permissions, 'user.permissions is an array of strings.', 'user.permissions');
   }
-  if (!isObject(metadata)) throw wrongTypeError(metadata, 'user.metadata is an object.', 'user.metadata');
+  if (!isPlainObject(metadata)) throw wrongTypeError(metadata, 'user.metadata is an object.', 'user.metadata');
 }
 
 /** @throws SessionDataError when `userId` is not a string of 1 to 512 characters */

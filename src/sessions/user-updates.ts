@@ -11,12 +11,12 @@ import {
 } from '../errors/session-errors.js';
 import { originOf } from '../events/session-event.js';
 import { SessionEvents } from '../events/session-events.js';
+import { isPlainObject } from '../is-object.js';
 import { SessionOptions } from '../options/session-options.js';
 import { apply, type Change } from '../records/changes.js';
 import { checksumFrom } from '../records/checksum.js';
 import type { SessionUser } from '../records/session-user.js';
 import type { StoredSession } from '../records/stored-session.js';
-import { isObject } from '../records/stored-user.js';
 import { SessionStore } from '../store/session-store.js';
 import { CLOCK_MARGIN_MS } from '../store/store-budget.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
@@ -220,7 +220,7 @@ function assertNoResult(result: unknown, user: SessionUser): void {
       'The function given to updateUserSessions() may run several times and must not be async.',
     );
   }
-  if (!isObject(result) || Object.is(result, user) || !('userId' in result)) return;
+  if (!isPlainObject(result) || Object.is(result, user) || !('userId' in result)) return;
   throw new SessionUsageError(
     'The function given to updateUserSessions() returned a copy of the user, which is not stored. Change the user that it is given.',
   );

@@ -1,4 +1,5 @@
 import type { CreateResult, DeleteResult, ReplaceResult } from '../backends/session-backend.interface.js';
+import { isObject } from '../is-object.js';
 import type { ReadRecord, SessionRecord } from '../records/session-record.js';
 import type { SessionId } from '../tokens/session-secret.js';
 
@@ -57,10 +58,6 @@ export const isCreateResult: ResponseCheck<CreateResult> = (response): response 
     : isFailedCreation(response.outcome) && (response.evicted === undefined || isSessionIds(response.evicted)));
 
 const isFailedCreation: ResponseCheck<CreateResult['outcome']> = oneOf('exists', 'limit', 'changed', 'missing', 'late');
-
-function isObject(response: unknown): response is Readonly<Record<string, unknown>> {
-  return typeof response === 'object' && response !== null;
-}
 
 function oneOf<const T extends string>(...words: readonly T[]): ResponseCheck<T> {
   const known: readonly unknown[] = words;
