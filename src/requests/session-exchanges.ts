@@ -5,6 +5,7 @@ import { SessionBackendError, SessionUsageError } from '../errors/session-errors
 import type { RequestClient } from '../http/client-identity.js';
 import type { TokenSource } from '../options/session-options.js';
 import type { NewSessionUser } from '../records/session-user.js';
+import { REPLACED } from '../sessions/cross-slot-login.js';
 import { authMethodsOf, type ProofOptions } from '../sessions/proof-of-identity.js';
 import type { CredentialsChange, LoginResult } from '../sessions/session-results.js';
 import { SessionBinding } from '../sessions/session-binding.js';
@@ -22,7 +23,7 @@ const CREDENTIALS_CHANGED = 'credentials-changed';
 /** The client has its new token, and may call again. */
 const ONLY_NEW_ID =
   ' The session of the request has its new id, and other sessions of the user may still live: call credentialsChanged() again.';
-const REPLACED: Ending = { reason: 'replaced-at-login', cause: 'login', by: null };
+const REPLACED_AT_LOGIN: Ending = { ...REPLACED, cause: 'login' };
 
 /** What exchanges the session of a request for another one: start, login, logout, a new id or proof. Those of one request run one after the other. */
 @Injectable()
@@ -81,8 +82,8 @@ export class SessionExchanges {
     const client = this.#clientOf(request);
     const eventOrigin = request.eventOrigin('login', transport);
     const login = { user: this.issuer.newUser(user), client, lifetime, methods, origin: eventOrigin };
-    await this.#endRivals(request, REPLACED);
-    await this.#endRefused(request, REPLACED);
+    await this.#endRivals(request, REPLACED_AT_LOGIN);
+    await this.#endRefused(request, REPLACED_AT_LOGIN);
     return request.adopt(await this.logins.login(previous, login, request.budget), transport);
   }
 
