@@ -188,7 +188,7 @@ export class SessionExchanges {
     const { refusedId } = request;
     if (refusedId === null) return false;
     const eventOrigin = request.eventOrigin(ending.cause);
-    return this.endings.endById(refusedId, ending, request.budget, { origin: eventOrigin });
+    return this.endings.endById(refusedId, ending, request.budget, eventOrigin);
   }
 
   /** Ends the sessions that several cookies of the request name: the client has one session or none. Returns how many lived. */
@@ -196,7 +196,7 @@ export class SessionExchanges {
     const { rivalIds } = request.search;
     if (rivalIds === null) return 0;
     const eventOrigin = request.eventOrigin(ending.cause, 'cookie');
-    const ends = [...rivalIds].map((id) => this.endings.endById(id, ending, request.budget, { origin: eventOrigin }));
+    const ends = [...rivalIds].map((id) => this.endings.endById(id, ending, request.budget, eventOrigin));
     return (await Promise.all(ends)).filter(Boolean).length;
   }
 

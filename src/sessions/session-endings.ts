@@ -37,11 +37,6 @@ interface EndingOfAll {
   readonly except?: SessionId | undefined;
 }
 
-interface EndByIdOptions {
-  /** Default: the client for which the session was created. */
-  readonly origin?: SessionEventOrigin;
-}
-
 /** The fields of an ended session that its event contains. */
 interface EndedSession {
   readonly userId: string | null;
@@ -103,13 +98,14 @@ export class SessionEndings {
   /**
    * Ends a session of which only the id is known, the present one or one that it had before.
    *
+   * @param origin default: the client for which the session was created
    * @returns `false` if there is no such session
    */
-  endById(sessionId: SessionId, ending: Ending, budget: StoreBudget, options: EndByIdOptions = {}): Promise<boolean> {
+  endById(sessionId: SessionId, ending: Ending, budget: StoreBudget, origin?: SessionEventOrigin): Promise<boolean> {
     return trace(
       sessionChannels.end,
       { operation: ending.cause, sessionId },
-      () => this.#endById(sessionId, ending, budget, options),
+      () => this.#endById(sessionId, ending, budget, origin),
       endOfOne,
     );
   }
@@ -118,7 +114,7 @@ export class SessionEndings {
     sessionId: SessionId,
     ending: Ending,
     budget: StoreBudget,
-    { origin }: EndByIdOptions,
+    origin: SessionEventOrigin | undefined,
   ): Promise<boolean> {
     const found = await this.#peek(sessionId, budget);
     const ended = found == null ? null : this.#endedOf(found);

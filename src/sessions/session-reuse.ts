@@ -37,7 +37,7 @@ export class SessionReuse {
     if (onReuse === 'end-user-sessions' && userId !== null) {
       await this.endings.endAllOfUser(userId, tagOf(id), { reason: 'reused', origin, by: null }, budget);
     } else {
-      await this.endings.endById(id, { reason: 'reused', cause: 'reused', by: null }, budget, { origin });
+      await this.endings.endById(id, { reason: 'reused', cause: 'reused', by: null }, budget, origin);
     }
   }
 }
