@@ -9,6 +9,7 @@ import {
   GATEWAY_METADATA,
   INTERCEPTORS_METADATA,
   MESSAGE_KEYS,
+  metadataList,
   PATH_METADATA,
 } from './nest-metadata.js';
 
@@ -60,7 +61,7 @@ function handlersOf({ prototype }: Type): object[] {
 
 /** In front: of several filters for an error, Nest takes the last one; and the first interceptor is around the others. */
 function addTo(target: object, key: string, added: object): void {
-  const known = (Reflect.getMetadata(key, target) ?? []) as readonly object[];
+  const known = metadataList(key, target);
   if (known.some((other) => other.constructor === added.constructor)) return;
   Reflect.defineMetadata(key, [added, ...known], target);
 }

@@ -16,7 +16,14 @@ import { PrivateSlot } from '../http/private-slot.js';
 import { SessionInterceptor } from '../session.interceptor.js';
 import { RequestSessions } from '../requests/request-sessions.js';
 import { FlashInterceptor } from './flash.interceptor.js';
-import { GUARDS_METADATA, INTERCEPTORS_METADATA, MESSAGE_KEYS, RESOLVER_METADATA } from './nest-metadata.js';
+import {
+  addFirst,
+  GUARDS_METADATA,
+  INTERCEPTORS_METADATA,
+  MESSAGE_KEYS,
+  metadataList,
+  RESOLVER_METADATA,
+} from './nest-metadata.js';
 import { RoutePipes } from './route-pipes.js';
 
 /** What a handler needs of one module. */
@@ -72,7 +79,7 @@ export class SessionHandler {
     private readonly method: string | symbol,
   ) {
     const descriptor = Object.getOwnPropertyDescriptor(owner, method);
-    if (descriptor !== undefined) UseFilters(this.#providersClass())(owner, method, descriptor);
+    if (descriptor !== undefined) UseFilters(SessionHandler.#providersClassOf(this))(owner, method, descriptor);
   }
 
   /**
@@ -98,25 +105,42 @@ export class SessionHandler {
     return this.#modules[index];
   }
 
+  #added(module: HandlerProviders, providersClass: Type<CanActivate & NestInterceptor>): void {
+    // A unit test mocks what a controller needs, and may never close its module.
+    if (!(module.requests instanceof RequestSessions)) return;
+    this.#interceptMessages(providersClass);
+    this.#moveInside(FlashInterceptor);
+    this.#modules.push(module);
+    this.#count++;
+    if (this.#modules.length > 1) this.#guard(providersClass);
+  }
+
+  /** An application may be closed twice. */
+  #removed(module: HandlerProviders): void {
+    const index = this.#modules.indexOf(module);
+    if (index >= 0) this.#modules.splice(index, 1);
+  }
+
+  /** Null where the prototype has something else in its place by now. */
+  get #function(): object | null {
+    const handler: unknown = Reflect.get(this.owner, this.method);
+    return typeof handler === 'function' ? handler : null;
+  }
+
   /**
    * A message has no response whose head could wait for the commit, so an interceptor makes it. Whether the method handles messages is not known when
    * decorators of parameters run, so it is put there when the application is made. Nest finds it by its class, as it does the filter.
    */
   #interceptMessages(interceptor: Type<NestInterceptor>): void {
-    const handler: unknown = Reflect.get(this.owner, this.method);
-    if (typeof handler !== 'function' || !INTERCEPTED.some((key) => Reflect.hasMetadata(key, handler))) return;
-    const known = (Reflect.getMetadata(INTERCEPTORS_METADATA, handler) ?? []) as readonly unknown[];
-    if (!known.includes(interceptor)) {
-      Reflect.defineMetadata(INTERCEPTORS_METADATA, [interceptor, ...known], handler);
-    }
+    const handler = this.#function;
+    if (handler === null || !INTERCEPTED.some((key) => Reflect.hasMetadata(key, handler))) return;
+    addFirst(interceptor, INTERCEPTORS_METADATA, handler);
   }
 
   /** The same for what tells the module of a request. The routes of the first of two applications are there already: those of the other have it. */
   #guard(guard: Type<CanActivate>): void {
-    const handler: unknown = Reflect.get(this.owner, this.method);
-    if (typeof handler !== 'function') return;
-    const known = (Reflect.getMetadata(GUARDS_METADATA, handler) ?? []) as readonly unknown[];
-    if (!known.includes(guard)) Reflect.defineMetadata(GUARDS_METADATA, [guard, ...known], handler);
+    const handler = this.#function;
+    if (handler !== null) addFirst(guard, GUARDS_METADATA, handler);
   }
 
   #runs(context: ExecutionContext, module: HandlerProviders): void {
@@ -137,33 +161,16 @@ export class SessionHandler {
    * itself returns.
    */
   #moveInside(interceptor: Type<NestInterceptor>): void {
-    const handler: unknown = Reflect.get(this.owner, this.method);
-    if (typeof handler !== 'function') return;
-    const known = (Reflect.getMetadata(INTERCEPTORS_METADATA, handler) ?? []) as readonly unknown[];
+    const handler = this.#function;
+    if (handler === null) return;
+    const known = metadataList(INTERCEPTORS_METADATA, handler);
     if (!known.includes(interceptor)) return;
     const others = known.filter((one) => one !== interceptor);
     Reflect.defineMetadata(INTERCEPTORS_METADATA, [...others, interceptor], handler);
   }
 
-  #providersClass() {
-    const added = (module: HandlerProviders): void => {
-      // A unit test mocks what a controller needs, and may never close its module.
-      if (!(module.requests instanceof RequestSessions)) return;
-      this.#interceptMessages(SessionHandlerProviders);
-      this.#moveInside(FlashInterceptor);
-      this.#modules.push(module);
-      this.#count++;
-      if (this.#modules.length > 1) this.#guard(SessionHandlerProviders);
-    };
-    const runs = (context: ExecutionContext, module: HandlerProviders): void => {
-      this.#runs(context, module);
-    };
-    // An application may be closed twice.
-    const removed = (module: HandlerProviders): void => {
-      const index = this.#modules.indexOf(module);
-      if (index >= 0) this.#modules.splice(index, 1);
-    };
-
+  /** What Nest makes in each module that has the handler. Each handler has a class of its own, because Nest does not tell an instance which one it is for. */
+  static #providersClassOf(sessionHandler: SessionHandler): Type<ExceptionFilter> {
     @Catch(Nothing)
     class SessionHandlerProviders
       implements HandlerProviders, ExceptionFilter, CanActivate, NestInterceptor, OnApplicationShutdown
@@ -176,7 +183,7 @@ export class SessionHandler {
         readonly routePipes: RoutePipes,
       ) {
         this.#interceptor = new SessionInterceptor(requests);
-        added(this);
+        sessionHandler.#added(this, SessionHandlerProviders);
       }
 
       catch(): void {
@@ -184,7 +191,7 @@ export class SessionHandler {
       }
 
       canActivate(context: ExecutionContext): boolean {
-        runs(context, this);
+        sessionHandler.#runs(context, this);
         return true;
       }
 
@@ -197,7 +204,7 @@ export class SessionHandler {
       }
 
       onApplicationShutdown(): void {
-        removed(this);
+        sessionHandler.#removed(this);
       }
     }
     return SessionHandlerProviders;
