@@ -116,7 +116,7 @@ export class CrossSlotLogin {
       if (outcome === 'missing') return null;
       return outcome === 'deleted' ? { sessionId: id, content } : 'changed';
     };
-    return this.store.retry(previous.record.id, previous.snapshot(), attempt, budget, 'always');
+    return this.store.compareAndSet.retry(previous.record.id, previous.snapshot(), attempt, budget, 'always');
   }
 
   /** @returns `null` if the pending session has ended */

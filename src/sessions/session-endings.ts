@@ -162,7 +162,7 @@ export class SessionEndings {
     const { userId } = state;
     const { id } = state.record;
     const seen = { alive: false };
-    const stored = await this.store.change(
+    const stored = await this.store.compareAndSet.change(
       id,
       state.snapshot(),
       (current) => {

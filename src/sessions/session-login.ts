@@ -216,7 +216,7 @@ export class SessionLogin {
       if (inserted === 'missing') return null;
       return inserted === 'changed' ? inserted : { inserted, replacedId: old.record.id };
     };
-    return this.store.retry(previous.record.id, previous.snapshot(), attempt, budget, follows);
+    return this.store.compareAndSet.retry(previous.record.id, previous.snapshot(), attempt, budget, follows);
   }
 
   #assertKeepsAliases(): void {

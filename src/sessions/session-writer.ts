@@ -230,7 +230,7 @@ export class SessionWriter {
     revise: (stored: StoredSession) => SessionRevision | null,
     budget: StoreBudget,
   ): Promise<StoredSession> {
-    const stored = await this.store.change(
+    const stored = await this.store.compareAndSet.change(
       id,
       known,
       (current) => {

@@ -141,7 +141,7 @@ export class UserUpdates implements OnApplicationShutdown {
     };
     let stored: StoredSession | null;
     try {
-      stored = await this.store.change(known.record.id, known, revise, this.store.newBudget(), 'always');
+      stored = await this.store.compareAndSet.change(known.record.id, known, revise, this.store.newBudget(), 'always');
     } catch (error) {
       // A part of it is damaged, which is logged. It is no session.
       if (error instanceof SessionNotFoundError) return 'done';

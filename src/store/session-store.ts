@@ -1,7 +1,6 @@
 import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
-import { setImmediate as eventLoopTurn, setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as eventLoopTurn } from 'node:timers/promises';
 
-import { retryPauseMs } from '../backends/backend-rules.js';
 import {
   SESSION_BACKEND,
   type CreateOptions,
@@ -13,7 +12,7 @@ import {
 } from '../backends/session-backend.interface.js';
 import { Waits } from '../backends/waits.js';
 import { SESSION_CLOCK, type Clock } from '../clock.js';
-import { SessionBackendError, SessionConflictError, SessionNotFoundError } from '../errors/session-errors.js';
+import { SessionBackendError, SessionNotFoundError } from '../errors/session-errors.js';
 import { sessionChannels } from '../events/session-channels.js';
 import { SessionEvents } from '../events/session-events.js';
 import { assertProvided, BACKEND_METHODS } from '../options/assert-provided.js';
@@ -31,7 +30,7 @@ import {
 } from '../records/stored-session.js';
 import type { SessionId, UserTag } from '../tokens/session-secret.js';
 import { AbandonedSessions, type AbandonedSession } from './abandoned-sessions.js';
-import { Aliases, type FollowsAlias } from './aliases.js';
+import { Aliases } from './aliases.js';
 import { BackendCalls } from './backend-calls.js';
 import { BackendLifecycle } from './backend-lifecycle.js';
 import {
@@ -45,8 +44,8 @@ import {
   isSessionIds,
   isTimedReplacement,
 } from './backend-responses.js';
+import { CompareAndSet } from './compare-and-set.js';
 import { DamageLog } from './damage-log.js';
-import { KeyedQueue } from './keyed-queue.js';
 import { RecordRead, storedIn, type RecordReadServices } from './record-read.js';
 import { assertRecordSize } from './record-size.js';
 import { StoreBudget } from './store-budget.js';
@@ -68,7 +67,6 @@ export interface NewRecordOptions extends Pick<CreateOptions, 'limit'> {
 @Injectable()
 export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   readonly #logger = new Logger('SessionModule');
-  readonly #queues = new KeyedQueue();
   readonly #waits = new Waits();
   readonly #damage = new DamageLog(this.#logger);
   readonly #lifecycle: BackendLifecycle;
@@ -77,6 +75,8 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
   readonly #abandoned: AbandonedSessions;
   /** Finds and ends sessions by ids that they had before. */
   readonly aliases: Aliases;
+  /** Changes sessions. */
+  readonly compareAndSet: CompareAndSet;
 
   constructor(
     @Inject(SESSION_BACKEND) private readonly backend: SessionBackend,
@@ -97,6 +97,9 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
       logger: this.#logger,
     });
     this.aliases = new Aliases(this, clock);
+    this.compareAndSet = new CompareAndSet(this.aliases, (stored, revision, budget) =>
+      this.#replace(stored, revision, budget),
+    );
     this.#calls = new BackendCalls(this.#lifecycle, this.#logger, events, clock);
     this.#reads = { backend, calls: this.#calls, damage: this.#damage };
   }
@@ -360,107 +363,28 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     return record.status === 'active' && expiryOf(record, content.metadata) > this.clock.now();
   }
 
-  /**
-   * Compare-and-set. `revise` returns the revision of the stored session, and is called again with the newer session if another writer was
-   * faster. It must be pure. If it returns `null`, or a revision that changes nothing, nothing is written.
-   *
-   * @param known the session as the caller has already read it; saves a read, and may be outdated
-   * @param follows what becomes of an `id` that the session no longer has
-   * @returns the session as stored, perhaps under a newer id; `null` if there is no such session
-   * @throws SessionConflictError when the budget ends before an attempt succeeds
-   * @throws SessionDataError when the revision is too large
-   */
-  change(
-    id: SessionId,
-    known: StoredSession | null,
-    revise: (stored: StoredSession) => SessionRevision | null,
+  /** @returns `unchanged` if the revision changes nothing, `changed` if another writer was faster */
+  async #replace(
+    { record }: StoredSession,
+    revision: SessionRevision,
     budget: StoreBudget,
-    follows: FollowsAlias = 'within grace',
-  ): Promise<StoredSession | null> {
-    let current = known;
-    return this.#queues.run(
-      id,
-      async (turn) => {
-        await budget.run(() => turn);
-        // The previous writer has changed the session, so a compare-and-set on the known version would fail.
-        current = null;
-      },
-      () => this.#changeInTurn(id, current, revise, budget, follows),
+  ): Promise<StoredSession | 'changed' | 'unchanged' | null> {
+    const next = revisedRecord(record, revision);
+    if (changesNothing(next, record)) return 'unchanged';
+    if (revision.ignoresSizeLimit !== true) this.assertFits(next, record);
+    const outcome = await this.#calls.make(['replace', record.id], budget, isReplacement, () =>
+      this.backend.replace(next, record.version),
     );
-  }
-
-  #changeInTurn(
-    id: SessionId,
-    known: StoredSession | null,
-    revise: (stored: StoredSession) => SessionRevision | null,
-    budget: StoreBudget,
-    follows: FollowsAlias,
-  ): Promise<StoredSession | null> {
-    const attempt = async (stored: StoredSession, isLatest: boolean) => {
-      const revision = revise(stored);
-      if (revision === null) return stored;
-      const next = revisedRecord(stored.record, revision);
-      if (changesNothing(next, stored.record)) {
-        // True only for the version that the caller knows. Another writer may have changed it since, and the last write wins.
-        return isLatest ? stored : 'outdated';
-      }
-      if (revision.ignoresSizeLimit !== true) this.assertFits(next, stored.record);
-      const ifVersion = stored.record.version;
-      const outcome = await this.#calls.make(['replace', id], budget, isReplacement, () =>
-        this.backend.replace(next, ifVersion),
-      );
-      switch (outcome) {
-        case 'replaced':
-          return storedSession(next, next.id, this.#damage);
-        case 'missing':
-          return null;
-        case 'changed':
-          return 'changed';
-        default:
-          return outcome satisfies never;
-      }
-    };
-    return this.retry(id, known, attempt, budget, follows);
-  }
-
-  /**
-   * Calls `attempt` with a stored session, and again with the newer one each time that another writer was faster.
-   *
-   * @param known the session as the caller has already read it; `null` if it has not
-   * @param attempt returns `changed` if another writer was faster, `outdated` if it needs the latest version
-   * @param follows what becomes of an `id` that the session no longer has; with `never`, `attempt` gets the alias
-   * @returns `null` if there is no such session any more
-   * @throws SessionConflictError when the budget ends before
-   */
-  async retry<Result>(
-    id: SessionId,
-    known: StoredSession | null,
-    attempt: (stored: StoredSession, isLatest: boolean) => Promise<Result | 'changed' | 'outdated'>,
-    budget: StoreBudget,
-    follows: FollowsAlias = 'within grace',
-  ): Promise<Result | null> {
-    let lost = 0;
-    let isLatest = known === null;
-    let stored = known ?? (await this.aliases.read(id, follows, budget));
-    while (stored !== null) {
-      const result = await attempt(stored, isLatest);
-      if (result !== 'changed' && result !== 'outdated') return result;
-      if (result === 'changed') await this.#pause(++lost, budget);
-      stored = await this.aliases.read(id, follows, budget);
-      isLatest = true;
+    switch (outcome) {
+      case 'replaced':
+        return storedSession(next, next.id, this.#damage);
+      case 'missing':
+        return null;
+      case 'changed':
+        return 'changed';
+      default:
+        return outcome satisfies never;
     }
-    return null;
-  }
-
-  /** A random pause, so that writers that collided once do not collide again. */
-  async #pause(tries: number, budget: StoreBudget): Promise<void> {
-    const pauseMs = retryPauseMs(tries);
-    if (budget.remainingMs <= pauseMs) {
-      throw new SessionConflictError(
-        'Other requests kept changing this session until backendTimeout was over. Try again.',
-      );
-    }
-    await budget.run(() => sleep(pauseMs));
   }
 }
 
