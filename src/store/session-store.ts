@@ -1,5 +1,5 @@
 import { Inject, Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
-import { setImmediate as eventLoopTurn } from 'node:timers/promises';
+import { setImmediate as eventLoopTurn, setTimeout as sleep } from 'node:timers/promises';
 
 import {
   SESSION_BACKEND,
@@ -52,6 +52,8 @@ import { StoreBudget } from './store-budget.js';
 
 /** Decoded in one turn of the event loop. */
 const RECORDS_AT_ONCE = 500;
+/** Between two looks whether a store responds again. */
+const RECONNECT_PAUSE_MS = 50;
 
 /** Options for a new record. */
 export interface NewRecordOptions extends Pick<CreateOptions, 'limit'> {
@@ -164,12 +166,25 @@ export class SessionStore implements OnModuleInit, OnApplicationShutdown {
     error: unknown,
     budget: StoreBudget,
   ): Promise<CreateResult> {
-    const left = await this.read(alias.id, budget).catch(() => null);
+    const left = await this.#readWhenBack(alias.id, budget);
     if (left === null || wholeText(left.record.payload) !== alias.payload || left.record.status !== 'alias')
       throw error;
-    const created = await this.read(id, budget).catch(() => null);
+    const created = await this.#readWhenBack(id, budget);
     if (created === null) throw error;
     return { outcome: 'created', evicted: [] };
+  }
+
+  /** Reads until the store responds: the connection on which a response was lost is made anew. `null`: no such session, or no response in time. */
+  async #readWhenBack(id: SessionId, budget: StoreBudget): Promise<StoredSession | null> {
+    try {
+      for (;;) {
+        const found = await this.read(id, budget).catch(noResponse);
+        if (found !== 'no response') return found;
+        await budget.run(() => sleep(RECONNECT_PAUSE_MS));
+      }
+    } catch {
+      return null;
+    }
   }
 
   /**
@@ -396,6 +411,12 @@ export function unknownIfNewer(error: unknown): 'unknown' {
 
 function itself<T>(value: T): T {
   return value;
+}
+
+/** @throws every other error */
+function noResponse(error: unknown): 'no response' {
+  if (isUnknownOutcome(error)) return 'no response';
+  throw error;
 }
 
 function isUnknownOutcome(error: unknown): boolean {

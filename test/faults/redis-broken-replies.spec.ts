@@ -317,6 +317,21 @@ describe('a reply that is cut', () => {
   );
 });
 
+it('a new id with a grace whose reply is lost with the connection is found when that is back, so the client gets its token', async () => {
+  await start();
+  const [ann] = (await signIn(1)) as [Held];
+  const renew = async (token: string): Promise<string> => {
+    const { sessions } = service;
+    return (await sessions.regenerateSessionId(await sessions.getSession(token), { grace: 10 })).token!;
+  };
+  const token = await renew(ann.token);
+  const held = await service.sessions.getSession(token);
+  proxy.loseResponses(0, 'rst', 'once');
+  const { token: next } = await service.sessions.regenerateSessionId(held, { grace: 10 });
+  service.clock.advanceSeconds(11);
+  expect((await service.sessions.getSession(next!)).user?.userId).toBe(ann.userId);
+});
+
 describe('a connection that has died without a word', () => {
   it('is given up by the first call that hears nothing, and the next ones work', async () => {
     await start();

@@ -350,6 +350,26 @@ describe.each(everyBackend())('a new id with a grace, on $name', (store) => {
     for (const text of [oldToken, token!]) expect((await two.sessions.getSession(text)).data).toEqual({ a: 1 });
   });
 
+  it.each([1, 2])(
+    'goes on when the connection was lost with the response, and %i reads come before it is back',
+    async (fails) => {
+      const { token: oldToken } = await one.sessions.createSession({ user: { userId }, data: { a: 1 } });
+      const holder = await one.sessions.getSession(oldToken);
+      const restore = loseResponseOfCreate(barrier);
+      const { backend } = barrier;
+      const read = backend.read.bind(backend);
+      let reads = 0;
+      backend.read = (...args) => (++reads <= fails ? Promise.reject(new Error('not connected')) : read(...args));
+      try {
+        const { token } = await one.sessions.regenerateSessionId(holder, GRACE);
+        expect((await two.sessions.getSession(token!)).data).toEqual({ a: 1 });
+      } finally {
+        Reflect.deleteProperty(backend, 'read');
+        restore();
+      }
+    },
+  );
+
   it('an outcome that is unknown is a 503 where another new id of the same time has been stored', async () => {
     const { token: oldToken } = await one.sessions.createSession({ user: { userId }, data: { a: 1 } });
     const [holder, other] = [await one.sessions.getSession(oldToken), await two.sessions.getSession(oldToken)];
