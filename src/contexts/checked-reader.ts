@@ -3,6 +3,7 @@ import { HttpException, type ExecutionContext } from '@nestjs/common';
 import { messageOf } from '../errors/message-of.js';
 import { SessionUsageError } from '../errors/session-errors.js';
 import type { ContextReader, ContextRequest } from '../options/context-reader.interface.js';
+import { isObject } from '../is-object.js';
 import { isUnwantedPromise } from '../unwanted-promise.js';
 
 /** A reader of the application, whose mistakes are reported as such. */
@@ -57,8 +58,4 @@ function faultIn(found: unknown): string | null {
   if (connection !== undefined && !isObject(connection)) return 'a connection that is no object';
   if (message !== undefined && !isObject(message)) return 'a message that is no object';
   return null;
-}
-
-function isObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null;
 }
