@@ -2,7 +2,8 @@ import type { ServerResponse } from 'node:http';
 
 import { overlay } from './overlay.js';
 
-const OTHER_CACHE_HEADERS = /^(expires|surrogate-control|(.+-)?cdn-cache-control)$/;
+/** In lower case, as `getHeaderNames()` returns them. `X-Accel-Expires` is that of nginx, `Edge-Control` that of Akamai. */
+const OTHER_CACHE_HEADERS = /^(expires|surrogate-control|edge-control|x-accel-expires|.+-cache-control)$/;
 /** All the ways to change a header end in these, also those of `writeHead` where headers were set before. */
 const HEADER_METHODS = ['setHeader', 'appendHeader', 'removeHeader'] as const;
 

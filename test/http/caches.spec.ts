@@ -49,6 +49,11 @@ class PageController {
   @UseSession()
   @Header('CDN-Cache-Control', 'max-age=600')
   @Header('Example-CDN-Cache-Control', 'max-age=600')
+  @Header('ExampleCDN-Cache-Control', 'max-age=600')
+  @Header('Akamai-Cache-Control', 'max-age=600')
+  @Header('X-LiteSpeed-Cache-Control', 'public, max-age=600')
+  @Header('Edge-Control', 'max-age=600')
+  @Header('X-Accel-Expires', '600')
   @Header('Surrogate-Control', 'max-age=600')
   @Header('Expires', 'Fri, 01 Jan 2100 00:00:00 GMT')
   @Get('cart-at-the-edge')
@@ -162,7 +167,7 @@ describe.each(PLATFORMS)('a shared cache in front, on %s', (platform) => {
     expect(response.setCookies).toHaveLength(1);
     const { 'cache-control': control, ...headers } = response.headers;
     expect(control).toBe('no-store');
-    expect(Object.keys(headers).filter((name) => /cdn|surrogate|expires/.test(name))).toEqual([]);
+    expect(Object.keys(headers).filter((name) => /cache|edge|surrogate|expires/.test(name))).toEqual([]);
   });
 
   it('headers vary as a cookie does', async () => {
@@ -182,7 +187,12 @@ describe.each(PLATFORMS)('a shared cache in front, on %s', (platform) => {
 
 type WriteHead = (this: ServerResponse, status: number, headers?: object) => ServerResponse;
 
-const SHARED = { 'Cache-Control': 'public, max-age=600', Expires: 'Fri, 01 Jan 2100 00:00:00 GMT', 'X-By': 'them' };
+const SHARED = {
+  'Cache-Control': 'public, max-age=600',
+  Expires: 'Fri, 01 Jan 2100 00:00:00 GMT',
+  'X-Accel-Expires': '600',
+  'X-By': 'them',
+};
 
 /** What middleware does when the head is written, from below. */
 const AT_THE_HEAD: Record<string, (response: ServerResponse, below: (headers?: object) => ServerResponse) => unknown> =
@@ -192,7 +202,7 @@ const AT_THE_HEAD: Record<string, (response: ServerResponse, below: (headers?: o
       return below();
     },
     'takes ours away before it sets its own': (response, below) => {
-      for (const name of ['cache-control', 'expires']) response.removeHeader(name);
+      for (const name of ['cache-control', 'expires', 'x-accel-expires']) response.removeHeader(name);
       response.setHeaders(new Map(Object.entries(SHARED)));
       return below();
     },
@@ -238,7 +248,7 @@ describe.each(WAYS)('a middleware that lets caches keep everything and $what, on
     status,
     setCookies.length,
     headers['cache-control'],
-    headers.expires,
+    headers.expires ?? headers['x-accel-expires'],
     headers['x-by'],
   ];
 
