@@ -39,8 +39,8 @@ export class RedisLink {
   readonly #foreignIndexes = new Set<string>();
   #checking: Promise<void> = Promise.resolve();
   #renewal: Promise<void> | undefined;
-  /** A server that comes and goes would make many lines. */
-  readonly #losses: LineLimit;
+  /** A server that comes and goes, or one whose replies are no replies to our calls, would make many lines. */
+  readonly #lines: LineLimit;
   /** Whether the log says that it is out of reach. */
   #isLossLogged = false;
 
@@ -53,7 +53,7 @@ export class RedisLink {
     /** Called when replies on a client of the application's are out of step: it is not ours to drop. */
     private readonly replace: () => Promise<void>,
   ) {
-    this.#losses = new LineLimit(context.clock);
+    this.#lines = new LineLimit(context.clock);
     this.batch = new CommandBatch(client);
     this.scripts = scriptsOn(client, {
       onServerTime: (key, serverTime) => {
@@ -159,9 +159,11 @@ export class RedisLink {
 
   /** Drops the connection with all that is under way on it, as none of its replies can be trusted. */
   #reconnect(): Promise<void> {
-    this.context.logger.warn(
-      'The connection to Redis gave a reply to another call; it is dropped and made anew. A proxy in between may be at fault.',
-    );
+    this.#lines.log('out of step', (more) => {
+      this.context.logger.warn(
+        `The connection to Redis gave a reply to another call; it is dropped and made anew${more}. A proxy in between may be at fault.`,
+      );
+    });
     return this.#within(async (signal) => {
       const closed = once(this.client, 'close', { signal });
       if (isCluster(this.client)) this.client.disconnect(true);
@@ -235,7 +237,7 @@ export class RedisLink {
   /** Comes again with each attempt, so a loss that is too soon for a line gets it when its time has come. */
   #warnLost(note: string): void {
     if (this.#isLossLogged) return;
-    this.#losses.log('lost', (more) => {
+    this.#lines.log('lost', (more) => {
       this.context.logger.warn(`Redis is out of reach${note}${more}; trying again until it is back.`);
       this.#isLossLogged = true;
     });
