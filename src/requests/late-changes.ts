@@ -18,15 +18,20 @@ export class LateChanges {
 
   /** From now on they are stored: no response is there for which a change would be late. @param store never rejects */
   storeBy(store: () => Promise<void>): void {
-    if (this.#store !== null) return;
+    if (this.areStored) return;
     this.#store = store;
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
+  /** Whether `storeBy()` was called. */
+  get areStored(): boolean {
+    return this.#store !== null;
+  }
+
   /** The holder of the session may change it now. */
   expect(): void {
-    this.#lookAfter(this.#store === null ? [GRACE_MS] : PAUSES_MS);
+    this.#lookAfter(this.areStored ? PAUSES_MS : [GRACE_MS]);
   }
 
   #lookAfter([pauseMs, ...others]: readonly number[]): void {

@@ -246,7 +246,7 @@ export abstract class RequestWithSession extends KnownRequest implements Session
   }
 
   accessed(): void {
-    if (this.gate === null || this.gate.hasBegun) this.lateChanges.expect();
+    if (this.gate === null || this.gate.hasBegun || this.#lateChanges?.areStored === true) this.lateChanges.expect();
   }
 
   abstract isPassive(): boolean;

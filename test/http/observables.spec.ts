@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { Controller, Get, Sse, type MessageEvent } from '@nestjs/common';
+import { Controller, Get, Req, Sse, type MessageEvent } from '@nestjs/common';
 import { EventEmitter, once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -39,6 +39,19 @@ function changed(session: Session): void {
 @UseSession()
 @Controller()
 class StreamController {
+  constructor(private readonly sessions: SessionService) {}
+
+  @Get('anew')
+  anew(@Req() request: object) {
+    return defer(async () => {
+      handlers.emit('changed');
+      await once(handlers, 'go on');
+      const session = await this.sessions.current(request);
+      session!.data.cart = ['book'];
+      handlers.emit('has gone on');
+    });
+  }
+
   @Get('never')
   never(@CurrentSession() session: Session) {
     return defer(() => {
@@ -208,15 +221,15 @@ describe.each(PLATFORMS)('a handler on %s that returns an Observable', (platform
       expect(await soon(cart)).toEqual(['book']);
     });
 
-    it('has stored what it changes afterwards', async () => {
-      const socket = await requested('slow-events');
+    it.each(['slow-events', 'anew'])('has stored what it changes afterwards, by /%s', async (path) => {
+      const socket = await requested(path);
       const closed = once(handlers, 'has gone on');
       socket.destroy();
       await soon(async () => (await connections(app)) === 0 || undefined);
       handlers.emit('go on');
       await closed;
       expect(await soon(cart)).toEqual(['book']);
-      expect(linesOf('slow-events')).toEqual([]);
+      expect(linesOf(path)).toEqual([]);
     });
 
     it('that changed nothing writes nothing', async () => {
