@@ -137,6 +137,10 @@ export class MessageSession extends RequestSession {
     else if (this.clientHasGone) this.commit.handlerRunsOn();
   }
 
+  override isRecent(): boolean {
+    return this.context !== null;
+  }
+
   protected override prepareShownOnce(): boolean {
     return true;
   }

@@ -251,6 +251,10 @@ export abstract class RequestWithSession extends KnownRequest implements Session
 
   abstract isPassive(): boolean;
 
+  isRecent(): boolean {
+    return this.gate?.hasBegun === false;
+  }
+
   /**
    * Marks the response as one that no cache may keep.
    *

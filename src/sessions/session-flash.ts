@@ -56,6 +56,12 @@ export class SessionFlash {
     return messages;
   }
 
+  /** Those of `stored` that the holder has not taken. */
+  untaken(stored: readonly StoredFlashMessage[]): readonly StoredFlashMessage[] {
+    const taken = new Set(this.#taken.map(({ id }) => id));
+    return stored.filter(({ id }) => !taken.has(id));
+  }
+
   /** Called after `messages` were removed from the store, where `stored` remain. Also takes messages that no commit has stored yet. */
   takeRemoved(
     messages: readonly StoredFlashMessage[],
@@ -102,8 +108,7 @@ export class SessionFlash {
   /** Called after `changes` were stored, by which the messages became `stored`. */
   mergeWith(stored: readonly StoredFlashMessage[], changes: readonly Change[]): void {
     this.#settle(new Set(changes.map(flashIdOf)));
-    const taken = new Set(this.#taken.map(({ id }) => id));
-    this.#stored = stored.filter(({ id }) => !taken.has(id));
+    this.#stored = this.untaken(stored);
   }
 
   /** Shows `stored` and discards what the holder has added and taken. */

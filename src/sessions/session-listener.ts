@@ -6,6 +6,8 @@ export interface SessionListener {
   accessed(): void;
   /** A change of the holder is about to be stored. @throws SessionCsrfError when another site may have sent the request */
   beforeWrite(): void;
+  /** Whether the session was read for a response, or for a message, that is still to be made. One that is held for longer may be out of date. */
+  isRecent(): boolean;
   /** The holder wants to take flash messages. @returns `false` if no client reads the response of this request */
   prepareFlash(): boolean;
   /** The holder wants to take a one-time value. @returns `false` if no client reads the response of this request */

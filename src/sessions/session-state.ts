@@ -152,9 +152,13 @@ export class SessionState {
     return !clear || this.prepareFlash() ? this.flash.read(clear) : [];
   }
 
-  /** Called before flash messages are taken. False: there are none, or no client reads the response of the request. */
-  prepareFlash(): boolean {
-    return !this.flash.isEmpty && this.listener?.prepareFlash() !== false;
+  /**
+   * Called before flash messages are taken. False: there are none, or no client reads the response of the request.
+   *
+   * @param mayBeMore whether the store may have some that the holder does not see
+   */
+  prepareFlash(mayBeMore = false): boolean {
+    return (mayBeMore || !this.flash.isEmpty) && this.listener?.prepareFlash() !== false;
   }
 
   /** Runs one write after the other, whether the one before succeeds or fails. Two writes that were computed from the same changes would store them twice. */

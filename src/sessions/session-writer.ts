@@ -121,16 +121,18 @@ export class SessionWriter {
 
   async #takeFlash(state: SessionState, budget: StoreBudget): Promise<FlashMessage[]> {
     if (state.isEnded) throw sessionEndedError();
-    if (!state.prepareFlash()) return [];
+    const mayBeMore = state.listener?.isRecent() !== true;
+    if (!state.prepareFlash(mayBeMore)) return [];
     let taken: SessionContent['flash'] = [];
     state.listener?.beforeWrite();
-    if (!state.flash.hasStored) return state.flash.read(true).map(toFlashMessage);
+    if (!state.flash.hasStored && !mayBeMore) return state.flash.read(true).map(toFlashMessage);
     const stored = await this.#changeHeld(
       state,
       ({ content }) => {
-        taken = content.flash;
+        taken = state.flash.untaken(content.flash);
         const changes = taken.map(({ id }): Change => ({ op: 'take-flash', id }));
-        return changes.length === 0 ? null : { content: apply(content, changes) };
+        // Where there is nothing to take, the store reads the session anew.
+        return { content: apply(content, changes) };
       },
       budget,
       'take-flash',

@@ -119,6 +119,18 @@ class StreamController {
     return concat(of({ data: 'first' }), more);
   }
 
+  @Sse('flash')
+  flash(@CurrentSession() session: Session): Observable<MessageEvent> {
+    const take = async () => {
+      await this.sessions.update(session.sessionId, (stored) => {
+        stored.addFlashMessage('left meanwhile');
+      });
+      const [taken] = await this.sessions.takeFlash(session);
+      return { data: taken?.message ?? 'none' };
+    };
+    return concat(of({ data: 'first' }), whenTold.pipe(concatMap(take)));
+  }
+
   @Sse('broken')
   broken(@CurrentSession() session: Session): Observable<MessageEvent> {
     const more = whenTold.pipe(
@@ -256,6 +268,11 @@ describe.each(PLATFORMS)('a handler on %s that returns an Observable', (platform
     expect(await text).toContain('data: first');
     expect(await soon(cart)).toEqual(['book']);
     expect(linesOf('short')).toEqual([]);
+  });
+
+  it('takes a flash message that was left after its session was read', async () => {
+    await start();
+    expect(await (await afterFirst('/flash')).text).toContain('data: left meanwhile');
   });
 
   it('stores the change of each event within a budget of its own', async () => {

@@ -32,6 +32,24 @@ describe.each(everyBackend())('a flash message is handed out once, on $name', (s
     expect(taken.flat()).toEqual([{ message: 'saved', category: 'success', timestamp: new Date(one.clock.now()) }]);
   });
 
+  it('to the holder of a session that was read before it was left', async () => {
+    const { token } = await one.sessions.createSession();
+    const held = await one.sessions.getSession(token);
+    await two.sessions.update(held.sessionId, (session) => session.addFlashMessage('saved'));
+    expect(await one.sessions.takeFlash(held)).toMatchObject([{ message: 'saved' }]);
+    expect(await one.sessions.takeFlash(held)).toEqual([]);
+    expect(await two.sessions.takeFlash(await two.sessions.getSession(token))).toEqual([]);
+  });
+
+  it('to a holder that has read it, and takes once more before that is stored', async () => {
+    const token = await sessionWithMessage();
+    const held = await one.sessions.getSession(token);
+    expect(held.getFlashMessages()).toHaveLength(1);
+    expect(await one.sessions.takeFlash(held)).toEqual([]);
+    await one.sessions.updateSession(held);
+    expect((await two.sessions.getSession(token)).getFlashMessages()).toEqual([]);
+  });
+
   it('and one that is added meanwhile is not lost', async () => {
     const token = await sessionWithMessage();
     const taker = await one.sessions.getSession(token);
