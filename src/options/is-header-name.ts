@@ -1,11 +1,11 @@
 import { ValidateBy } from 'class-validator';
 
-/** RFC 9110, section 5.6.2. */
-const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/;
+/** RFC 9110, section 5.6.2; without what the headers of a request inherit as an object. */
+const NAME = /^(?!(?:__proto__|constructor)$)[!#$%&'*+\-.^_`|~0-9a-z]{1,64}$/i;
 
 /** Headers that have a meaning for browsers, proxies or the framework. */
 const TAKEN =
-  /^(authorization|cache-control|connection|cookie|date|expires|host|location|origin|referer|set-cookie|te|trailer|transfer-encoding|upgrade|vary|via|www-authenticate|content-.*|access-control-.*|sec-.*|proxy-.*)$/i;
+  /^(age|allow|authorization|cache-control|clear-site-data|connection|cookie|date|etag|expires|forwarded|host|link|location|origin|range|referer|retry-after|set-cookie|strict-transport-security|te|trailer|transfer-encoding|upgrade|user-agent|vary|via|www-authenticate|accept.*|access-control-.*|content-.*|if-.*|proxy-.*|sec-.*|x-accel-.*|x-forwarded-.*)$/i;
 
 /** The name of a header that has no other meaning. */
 export function IsHeaderName(option: string): PropertyDecorator {

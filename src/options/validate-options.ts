@@ -1,6 +1,7 @@
 import { plainToInstance } from 'class-transformer';
 import { validateSync, type ValidationError } from 'class-validator';
 
+import { isPlainObject } from '../is-object.js';
 import { SessionCsrfOptions } from './session-csrf-options.js';
 import { SessionOptions, type GivenSessionOptions } from './session-options.js';
 
@@ -12,6 +13,7 @@ import { SessionOptions, type GivenSessionOptions } from './session-options.js';
 export function validateOptions(given: GivenSessionOptions): SessionOptions {
   // Objects of the application are passed unchanged, because a transformation would copy them, and would call a function.
   const { backend, tokenFormat, passive, contexts, ...plain } = withoutUndefined(given);
+  assertNoFaults(inheritedNames(plain));
   const options = plainToInstance(SessionOptions, plain, { exposeDefaultValues: true });
   if (backend !== undefined) options.backend = backend;
   if (tokenFormat !== undefined) options.tokenFormat = tokenFormat;
@@ -76,6 +78,18 @@ function isSameName(one: unknown, other: unknown): boolean {
   return typeof one === 'string' && typeof other === 'string' && one.toLowerCase() === other.toLowerCase();
 }
 
+/** Faults for names that every object inherits, such as `constructor`: class-transformer drops them, and class-validator takes them for known. */
+function inheritedNames(options: object, path = ''): string[] {
+  return Object.entries(options).flatMap(([name, value]: [string, unknown]) => {
+    if (name in Object.prototype) return [unknownName(path + name)];
+    return isPlainObject(value) || Array.isArray(value) ? inheritedNames(value, `${path}${name}.`) : [];
+  });
+}
+
+function unknownName(name: string): string {
+  return `there is no option named ${JSON.stringify(name)}`;
+}
+
 function withoutUndefined(given: unknown): Partial<GivenSessionOptions> {
   assertIsObject(given);
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
@@ -85,9 +99,7 @@ function describe({ property, constraints = {}, children = [] }: ValidationError
   const own = Object.entries(constraints).flatMap(([constraint, message]) => {
     switch (constraint) {
       case 'whitelistValidation':
-        return [
-          `there is no option named ${JSON.stringify(path + property)}${path === '' ? suggestionFor(property) : ''}`,
-        ];
+        return [`${unknownName(path + property)}${path === '' ? suggestionFor(property) : ''}`];
       case 'nestedValidation':
       case 'unknownValue':
         return []; // the option itself reports these with a better message

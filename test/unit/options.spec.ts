@@ -110,6 +110,21 @@ describe('options', () => {
     ['headerName', 'Proxy-Token'],
     ['headerName', 'Sec-Token'],
     ['headerName', 'x'.repeat(65)],
+    ['headerName', '__proto__'],
+    ['headerName', 'Constructor'],
+    ...[
+      'User-Agent',
+      'ETag',
+      'Retry-After',
+      'Clear-Site-Data',
+      'Strict-Transport-Security',
+      'Link',
+      'Age',
+      'Allow',
+    ].map((value): [string, unknown] => ['headerName', value]),
+    ...['Accept', 'Accept-Language', 'If-Match', 'X-Accel-Expires', 'X-Forwarded-For', 'Forwarded', 'Range'].map(
+      (value): [string, unknown] => ['headerName', value],
+    ),
     ['useBearerToken', 1],
     ['tokenSourcePriority', []],
     ['tokenSourcePriority', ['header', 'header']],
@@ -383,6 +398,18 @@ describe('options', () => {
     });
   });
 
+  it.each(['constructor', 'toString', 'hasOwnProperty', '__proto__'])(
+    'the unknown name %s, which every object inherits, stops the start at any depth',
+    (name) => {
+      const unknown = JSON.parse(`{ "${name}": 1 }`) as object;
+      const general = { secretKey: SECRET_KEY, tokenSourcePriority: ['cookie'], tokenFormat: 'jwt' };
+      expect(faults({ ...general, ...unknown })).toContain(`no option named "${name}"`);
+      for (const option of ['cookie', 'csrf', 'jwt', 'lifetimes', 'ipBinding'])
+        expect(faults({ ...general, [option]: unknown })).toContain(`no option named "${option}.${name}"`);
+      expect(faults({ ...general, cookie: { former: [unknown] } })).toContain(`"cookie.former.0.${name}"`);
+    },
+  );
+
   it('a cookie that nothing reads or sets stops the start', () => {
     expect(faults({ secretKey: SECRET_KEY, cookie: { name: 'sid' } })).toContain("lacks 'cookie'");
   });
@@ -403,6 +430,8 @@ describe('options', () => {
     [{ headerName: 'X CSRF' }, 'csrf.headerName'],
     [{ headerName: 'Cookie' }, 'csrf.headerName'],
     [{ headerName: 'Origin' }, 'csrf.headerName'],
+    [{ headerName: 'User-Agent' }, 'csrf.headerName'],
+    [{ headerName: '__proto__' }, 'csrf.headerName'],
     [{ headerName: 'x-session-token' }, 'csrf.headerName cannot be headerName too'],
     [{ fieldName: '__proto__' }, 'csrf.fieldName'],
     [{ fieldName: 'x'.repeat(65) }, 'csrf.fieldName'],
