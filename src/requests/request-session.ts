@@ -149,6 +149,7 @@ export class RequestSession extends RequestWithSession implements CommittedReque
       this.sessionResponse.clearCookieFor(refusal);
       return this.#withoutSession(refusalBefore ?? refusal);
     }
+    this.refusedId = null;
     this.setSession(session);
     return this.isAtRoute ? this.#admit(session) : this.#ready();
   }

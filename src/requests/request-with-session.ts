@@ -83,7 +83,7 @@ export abstract class RequestWithSession extends KnownRequest implements Session
 
   /**
    * The id of the record of a session that is refused to this client: because of a binding, or because the session has a newer id. Null: the store has
-   * no record for the token, or there is a session.
+   * no record for the token, or the session is not refused.
    */
   get refusedId(): SessionId | null {
     return this.#refusedId;
@@ -95,7 +95,7 @@ export abstract class RequestWithSession extends KnownRequest implements Session
 
   protected setSession(session: Session): void {
     this.#session = session;
-    this.#refusal = this.#refusedId = null;
+    this.#refusal = null;
     Session.stateOf(session).listener = this;
   }
 

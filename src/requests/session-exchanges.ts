@@ -95,25 +95,18 @@ export class SessionExchanges {
   async #logout(request: RequestSession): Promise<boolean> {
     await request.load();
     request.assertMayWrite();
-    const { session } = request;
-    if (session !== null) {
-      const hasEnded = await this.endings.end(session, LOGOUT, request.budget);
-      request.ended(session);
-      return hasEnded;
-    }
+    const { session, refusedId } = request;
     const { token, rivalIds } = request.search;
-    if (token !== null) {
-      if (request.tokenIsInCookie && request.refusedId !== null)
-        request.csrf.checkTokenOfRefused(token.verified.sessionId);
-      const hasEnded = await this.#endRefused(request, LOGOUT);
-      if (hasEnded) request.sessionResponse.ended();
-      return hasEnded;
-    }
-    if (rivalIds === null) return false;
-    request.csrf.checkOrigin(null);
+    if (token !== null && request.tokenIsInCookie && refusedId !== null)
+      request.csrf.checkTokenOfRefused(token.verified.sessionId);
+    if (session === null && rivalIds !== null) request.csrf.checkOrigin(null);
+    // Beside a session, if start() has made that.
     const count = await this.#endRivals(request, LOGOUT);
-    request.sessionResponse.ended();
-    return count > 0;
+    const hadRefused = await this.#endRefused(request, LOGOUT);
+    const hadSession = session !== null && (await this.endings.end(session, LOGOUT, request.budget));
+    if (session !== null) request.ended(session);
+    else if (rivalIds !== null || hadRefused) request.sessionResponse.ended();
+    return count > 0 || hadRefused || hadSession;
   }
 
   /** Gives the session of the request a new id, and the client its token. */

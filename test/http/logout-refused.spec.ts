@@ -46,6 +46,14 @@ class DoorController {
     return { ended: await this.sessions.logout(request) };
   }
 
+  @UseSession()
+  @HttpCode(200)
+  @Post('start')
+  async start(@Req() request: object, @Query('then') then: string) {
+    await this.sessions.start(request);
+    return then === 'login' ? this.login(request) : this.logout(request);
+  }
+
   @UseGuards(SessionGuard)
   @Get('me')
   me(@CurrentSession() { sessionId, user }: Session) {
@@ -252,6 +260,28 @@ describe.each(PLATFORMS)('a logout by a token whose session is refused, on %s', 
       expect(client.endings()).toEqual([{ id: body.id, reason: 'logout', userId: 'ann' }]);
     });
 
+    describe.each(['logout', 'login'])('ends it by a %s also after start() in the same request', (then) => {
+      const reason = then === 'logout' ? 'logout' : 'replaced-at-login';
+
+      it('under its newer id', async () => {
+        const { old, token, id } = await replaced();
+        const response = await client.post(`/start?then=${then}`, by(old));
+        expect([response.status, response.body]).toMatchObject([200, then === 'logout' ? { ended: true } : {}]);
+        expect((await client.get('/me', by(token))).status).toBe(401);
+        expect(client.endings()).toContainEqual({ id, reason, userId: 'ann' });
+        // The one that was started has ended too.
+        expect(client.endings()).toHaveLength(2);
+      });
+
+      it('bound to another client', async () => {
+        const token = await signIn();
+        const { body } = await client.get('/me', by(token));
+        expect((await client.post(`/start?then=${then}`, by(token, MOVED))).status).toBe(200);
+        expect((await client.get('/me', by(token))).status).toBe(401);
+        expect(client.endings()).toContainEqual({ id: body.id, reason, userId: 'ann' });
+      });
+    });
+
     it('ends it by an old id in its grace, too', async () => {
       const old = await signIn();
       const { token } = await client.post('/new-id', by(old));
@@ -354,6 +384,24 @@ describe.each(PLATFORMS)('a logout by a token whose session is refused, on %s', 
         expect((await get('/me', by(token!))).status).toBe(200);
       }
       expect((await post('/logout', by(token!, { ...MOVED, ...csrf }))).body).toEqual({ ended: true });
+    });
+
+    it('after start() too, it needs the CSRF token of the refused session', async () => {
+      const { post, get } = await start({ csrf: { requireToken: true } });
+      const { token, body } = await post('/login', by(''));
+      expect((await post('/start?then=logout', by(token!, MOVED))).status).toBe(403);
+      expect((await get('/me', by(token!))).status).toBe(200);
+      const csrf = { 'x-csrf-token': body.csrfToken as string };
+      expect((await post('/start?then=logout', by(token!, { ...MOVED, ...csrf }))).body).toEqual({ ended: true });
+      expect((await get('/me', by(token!))).status).toBe(401);
+    });
+
+    it('ends the sessions of several cookies also after start() in the same request', async () => {
+      const { post, get } = await start();
+      const tokens = [(await post('/login', by(''))).token!, (await post('/login?user=bob', by(''))).token!];
+      const cookie = tokens.map((token) => `${NAME}=${token}`).join('; ');
+      expect((await post('/start?then=logout', by('', { cookie }))).body).toEqual({ ended: true });
+      for (const token of tokens) expect((await get('/me', by(token))).status).toBe(401);
     });
 
     it('a login from another site is refused, and ends nothing', async () => {
