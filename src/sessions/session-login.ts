@@ -80,20 +80,26 @@ export class SessionLogin {
   ) {}
 
   /**
-   * @returns `previous` if it is given; it is then the new session
+   * @returns `previous` if it is given and has not ended; it is then the new session
    * @throws SessionConflictError when another client has exchanged `previous` in the meantime, or ended it and it was anonymous; it is then
    * unchanged. Also when the user was logged out everywhere during the login, by which `previous` may have ended too
    */
   login(previous: Session | null, login: Login, budget: StoreBudget): Promise<IssuedSession> {
-    if (previous === null) return this.issuer.create(login, login.origin, budget);
-    return this.#inTurn('login', previous, () => this.#replace(previous, login, budget));
+    const create = () => this.issuer.create(login, login.origin, budget);
+    if (previous === null) return create();
+    const state = Session.stateOf(previous);
+    return state.inTurn(() => {
+      // By a call that had its turn before.
+      if (state.isEnded) return create();
+      return this.#traced('login', previous, () => this.#replace(previous, login, budget));
+    });
   }
 
-  #inTurn(operation: SessionCause, previous: Session, call: () => Promise<IssuedSession>): Promise<IssuedSession> {
+  #traced(operation: SessionCause, previous: Session, call: () => Promise<IssuedSession>): Promise<IssuedSession> {
     return trace(
       sessionChannels.login,
       { operation, sessionId: null, previousSessionId: previous.sessionId },
-      () => Session.stateOf(previous).inTurn(call),
+      call,
       ({ session }) => ({ outcome: 'replaced', sessionId: session.sessionId }),
     );
   }
@@ -152,7 +158,9 @@ export class SessionLogin {
    * id
    */
   regenerate(session: Session, regeneration: Regeneration, budget: StoreBudget): Promise<IssuedSession> {
-    return this.#inTurn(regeneration.cause, session, () => this.#regenerate(session, regeneration, budget));
+    return Session.stateOf(session).inTurn(() =>
+      this.#traced(regeneration.cause, session, () => this.#regenerate(session, regeneration, budget)),
+    );
   }
 
   async #regenerate(

@@ -5,6 +5,7 @@ import {
   SessionEvents,
   SessionNotFoundError,
   SessionService,
+  type LoginResult,
   type SessionEvent,
   type SessionUser,
 } from 'nestjs-sessionx';
@@ -12,7 +13,7 @@ import {
 import { PLATFORMS, startApp, type AppUnderTest } from '../support/apps.js';
 import { everyBackend } from '../support/backends.js';
 import { BarrierBackend } from '../support/barrier-backend.js';
-import { HandlerController, Handlers, type Handler } from '../support/handler-controller.js';
+import { HandlerController, Handlers, type Handler, type HandlerContext } from '../support/handler-controller.js';
 
 const ANN = { userId: 'ann' };
 const BOB = { userId: 'bob' };
@@ -450,6 +451,50 @@ describe.each(setups)('the session that a handler holds, on $name and $platform'
       return { code: (error as SessionNotFoundError).code };
     });
     expect(body).toEqual({ code: 'SESSION_NOT_FOUND' });
+  });
+
+  describe('ended beside a login', () => {
+    const calls: [name: string, calls: (context: HandlerContext) => Promise<unknown>[]][] = [
+      ['one login', ({ sessions: all, request }) => [all.login(request, BOB)]],
+      ['two logins', ({ sessions: all, request }) => [all.login(request, BOB), all.login(request, ANN)]],
+    ];
+    const ends: [name: string, end: Handler][] = [
+      ['deleteSession', ({ sessions: all, session }) => all.deleteSession(session!)],
+      ['invalidateSession', ({ sessions: all, session }) => all.invalidateSession(session!)],
+    ];
+    const owners = [
+      { owner: 'a user', user: ANN },
+      { owner: 'nobody', user: null },
+    ];
+    const cases = calls.flatMap(([login, begin]) =>
+      ends.flatMap(([name, end]) => owners.map(({ owner, user }) => ({ login, begin, name, end, owner, user }))),
+    );
+
+    it.each(cases)('of $owner by $name, before $login: the last one gives a session', async ({ begin, end, user }) => {
+      const { token: before } = await sessions.createSession({ user, data: { n: 1 } });
+      const { status, body, token } = await run(before, async (context) => {
+        context.session!.data.n = 2;
+        const results = await Promise.all([end(context), ...begin(context)]);
+        const { session } = results.at(-1) as LoginResult;
+        session.data.after = true;
+        return { user: session.user!.userId, status: session.status };
+      });
+      const found = await sessions.getSession(token);
+      expect([status, body]).toEqual([200, { user: found.user!.userId, status: 'active' }]);
+      expect(found.data).toEqual({ after: true });
+      const all = await Promise.all([ANN, BOB].map(({ userId }) => sessions.listUserSessions(userId)));
+      expect(all.flat().map(({ sessionId }) => sessionId)).toEqual([found.sessionId]);
+    });
+
+    it('and a start: the login gives a session', async () => {
+      const { token: before } = await sessions.createSession({ user: ANN });
+      const { status, token } = await run(before, async ({ sessions: all, request, session }) => {
+        await Promise.all([all.start(request), all.deleteSession(session!), all.login(request, BOB)]);
+      });
+      expect(status).toBe(200);
+      expect((await sessions.getSession(token)).user?.userId).toBe('bob');
+      expect(await sessions.listUserSessions('bob')).toHaveLength(1);
+    });
   });
 
   describe('after a logout', () => {
