@@ -197,6 +197,7 @@ export abstract class RequestWithSession extends KnownRequest implements Session
   /** Makes `session` the session of this request, and sends its token to the client. */
   adopt({ session, token }: IssuedSession, transport: TokenSource, kind: 'new' | 'regenerated' = 'new'): LoginResult {
     if (this.#session !== null && this.#session !== session) {
+      Session.stateOf(this.#session).left();
       this.#formerSessions = [...this.#formerSessions, this.#session];
     }
     this.setSession(session);

@@ -48,7 +48,7 @@ export class SessionState {
   /** As stored; undefined: not used yet. */
   #userId: string | undefined;
   #status: HeldStatus = 'active';
-  /** The content that the holder saw when it ended the session. `null` if the holder has not ended it. */
+  /** The content that the holder saw when it ended the session, or went on with another one. `null` if it has done neither. */
   #textAtEnd: string | null = null;
   #lastWrite: Promise<unknown> | undefined;
   /** Null: the session was loaded or made outside of a request. */
@@ -264,6 +264,11 @@ export class SessionState {
   /** Called when the session turns out to have been ended by another client. What was changed cannot be stored any more. */
   lost(): void {
     this.#status = 'ended';
+  }
+
+  /** Called when the request goes on with another session. If this one is known to have ended, what was changed before ends with it. */
+  left(): void {
+    if (this.isEnded) this.#textAtEnd ??= this.#visibleText();
   }
 
   /** null: no user is signed in. */

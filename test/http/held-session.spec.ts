@@ -453,6 +453,77 @@ describe.each(setups)('the session that a handler holds, on $name and $platform'
     expect(body).toEqual({ code: 'SESSION_NOT_FOUND' });
   });
 
+  describe('after an end elsewhere', () => {
+    const logins: [name: string, login: (context: HandlerContext) => Promise<LoginResult>][] = [
+      ['login as the same user', ({ sessions: all, request }) => all.login(request, ANN)],
+      ['login as another user', ({ sessions: all, request }) => all.login(request, BOB)],
+      ['start', ({ sessions: all, request }) => all.start(request)],
+    ];
+    const refusals: [name: string, call: (context: HandlerContext) => Promise<unknown>][] = [
+      ['updateSession', ({ sessions: all, session }) => all.updateSession(session!)],
+      ['update', ({ sessions: all, session }) => all.update(session!, ({ data }) => Object.assign(data, { n: 2 }))],
+      ['setLifetime', ({ sessions: all, session }) => all.setLifetime(session!, { ttl: 60 })],
+      ['oneTime.put', ({ sessions: all, session }) => all.oneTime.put(session!, 'state', 's')],
+    ];
+
+    /** @returns the response to a request whose session has ended elsewhere while `handler` runs */
+    async function runEnded(handler: Handler) {
+      const { token: before } = await sessions.createSession({ user: ANN });
+      return run(before, async (context) => {
+        await sessions.deleteUserSessions(ANN.userId);
+        return handler(context);
+      });
+    }
+
+    const living = async () =>
+      (await Promise.all([ANN, BOB].map(({ userId }) => sessions.listUserSessions(userId)))).flat().length;
+
+    describe.each(logins)('of which the handler is told before a %s', (_name, login) => {
+      it.each(refusals)('by %s: what was changed before takes back no token', async (_call, refusal) => {
+        const { status, body, token } = await runEnded(async (context) => {
+          context.session!.data.before = true;
+          await expect(refusal(context)).rejects.toMatchObject({ code: 'SESSION_ENDED' });
+          const { session } = await login(context);
+          return { id: session.sessionId, status: [context.session!.status, session.status] };
+        });
+        const { sessionId } = await sessions.getSession(token);
+        expect([status, body]).toEqual([200, { id: sessionId, status: ['ended', 'active'] }]);
+      });
+
+      it('what is changed on the former session afterwards is a 401, and leaves no session behind', async () => {
+        const { status } = await runEnded(async (context) => {
+          context.session!.data.before = true;
+          await context.sessions.updateSession(context.session!).catch(() => undefined);
+          await login(context);
+          context.session!.data.after = true;
+        });
+        expect([status, await living()]).toEqual([401, 0]);
+      });
+    });
+
+    it('of which the handler is not told, a change is a 401', async () => {
+      const { status } = await runEnded(({ session }) => {
+        session!.data.late = true;
+      });
+      expect([status, await living()]).toEqual([401, 0]);
+    });
+
+    it('and a call beside a login that is told so, the login gives a session that can be changed', async () => {
+      const { status, body, token } = await runEnded(async (context) => {
+        const { sessions: all, request } = context;
+        const [, { session }] = await Promise.all([
+          all.update(context.session!, ({ data }) => Object.assign(data, { n: 1 })).catch(() => undefined),
+          all.login(request, BOB),
+        ]);
+        const current = await all.current(request);
+        session.data.after = true;
+        return { status: session.status, isCurrent: current === session };
+      });
+      expect([status, body]).toEqual([200, { status: 'active', isCurrent: true }]);
+      expect(await sessions.getSession(token)).toMatchObject({ user: BOB, data: { after: true } });
+    });
+  });
+
   describe('ended beside a login', () => {
     const calls: [name: string, calls: (context: HandlerContext) => Promise<unknown>[]][] = [
       ['one login', ({ sessions: all, request }) => [all.login(request, BOB)]],
