@@ -1,13 +1,13 @@
 import { types } from 'node:util';
 
+import { isObject } from './is-object.js';
+
 /**
- * Whether a function of the application that must not be async has returned a promise, or another thenable. A rejection of it is ignored: one that
- * nothing handles would end the process, and the caller reports the promise itself.
+ * Whether a function of the application that must not be async has returned a promise, or another thenable. The rejection of a promise is ignored: one
+ * that nothing handles would end the process, and the caller reports the promise itself. A thenable may be lazy, such as a query, and is not begun.
  */
 export function isUnwantedPromise(result: unknown): boolean {
-  if (types.isPromise(result)) {
-    result.catch(() => undefined);
-    return true;
-  }
-  return typeof result === 'object' && result !== null && 'then' in result && typeof result.then === 'function';
+  if (!isObject(result) || typeof result.then !== 'function') return false;
+  if (types.isPromise(result) || result instanceof Promise) result.then(undefined, () => undefined);
+  return true;
 }

@@ -28,7 +28,9 @@ function inspectServer(options: RedisOptions, timeoutMs: number): ClientFaults {
 }
 
 function inspectCluster(options: ClusterOptions, timeoutMs: number): ClientFaults {
-  const { redisOptions = {}, clusterNodeRetryStrategy } = options;
+  const { clusterNodeRetryStrategy } = options;
+  // JavaScript may have put null there, which ioredis accepts.
+  const redisOptions: NonNullable<ClusterOptions['redisOptions']> = options.redisOptions ?? {};
   const reconnects = typeof clusterNodeRetryStrategy === 'function';
   const inEffect = {
     ...redisOptions,
