@@ -1,4 +1,4 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnModuleInit } from '@nestjs/common';
 
 import { SESSION_CLOCK, type Clock } from '../clock.js';
 import { SessionUsageError } from '../errors/session-errors.js';
@@ -51,7 +51,7 @@ interface LifetimeChange {
  * a session last longer than that of its class, and no `ttl` is cut silently by a limit that was set in another place.
  */
 @Injectable()
-export class SessionLifetimes {
+export class SessionLifetimes implements OnModuleInit {
   readonly #standard: LifetimeClass;
   readonly #anonymous: LifetimeClass;
   /** `null` if the options have no such class. */
@@ -78,6 +78,20 @@ export class SessionLifetimes {
     this.#remembered = remembered === undefined ? null : classOf(remembered);
     this.#isSliding = slidingExpiration;
     this.#everyCookiePersists = cookie?.persistent === 'always';
+  }
+
+  /** Logs the lifetimes that are in effect (ASVS 7.1.1). */
+  onModuleInit(): void {
+    const end = ({ ttlMs, capMs }: LifetimeClass): string => {
+      const idle = `after ${ttlMs / 1000} s ${this.#isSliding ? 'without use' : 'from their start'}`;
+      return capMs === null ? idle : `${idle}, at the latest ${capMs / 1000} s from their start`;
+    };
+    const standard = end(this.#standard);
+    const anonymous = end(this.#anonymous);
+    const parts = [`Sessions end ${standard}`];
+    if (anonymous !== standard) parts.push(`anonymous ones ${anonymous}`);
+    if (this.#remembered !== null) parts.push(`remembered ones ${end(this.#remembered)}`);
+    new Logger('SessionModule').log(`${parts.join('; ')}.`);
   }
 
   /** @throws SessionUsageError when a lifetime is wrong, or longer than the options allow, or `remember` has no class */

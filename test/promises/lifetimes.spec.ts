@@ -1,4 +1,5 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { Logger } from '@nestjs/common';
 import { MemoryBackend, SessionUsageError, type SessionModuleOptions } from 'nestjs-sessionx';
 
 import { everyBackend, memory } from '../support/backends.js';
@@ -49,6 +50,23 @@ describe('classes of sessions', () => {
     expect(await lifetimesOf({ user: ANN })).toEqual([3600, 8 * 3600]);
     expect(await lifetimesOf({ user: ANN, remember: false })).toEqual([3600, 8 * 3600]);
     expect(await lifetimesOf({ user: ANN, remember: true })).toEqual([30 * DAY_S, 90 * DAY_S]);
+  });
+
+  it.each<[Partial<SessionModuleOptions>, string]>([
+    [{}, 'Sessions end after 3600 s without use.'],
+    [{ slidingExpiration: false }, 'Sessions end after 3600 s from their start.'],
+    [
+      {
+        absoluteTimeout: 28_800,
+        lifetimes: { anonymous: { ttl: 600.5 }, remembered: { ttl: 30 * DAY_S, absoluteTimeout: null } },
+      },
+      'Sessions end after 3600 s without use, at the latest 28800 s from their start; anonymous ones after 600.5 s without use, at the latest 28800 s from their start; remembered ones after 2592000 s without use.',
+    ],
+  ])('are in the log of the start, with %j', async (options, line) => {
+    const log = jest.spyOn(Logger.prototype, 'log').mockImplementation(() => undefined);
+    await start(options);
+    expect(log.mock.calls.map(([text]) => String(text)).filter((text) => text.startsWith('Sessions'))).toEqual([line]);
+    log.mockRestore();
   });
 
   it('absoluteTimeout: null in a class means none, whatever the general one is', async () => {
