@@ -192,6 +192,8 @@ describe('a look at sessions that are watched', () => {
     const { session } = await service.sessions.createSession();
     const signal = service.sessions.whileAlive(session);
     await looked(1);
+    // A first look that the new id overtakes would make the search that is held.
+    await settled();
     const [search, creation] = [hold(), hold()];
     backend.heldSearch = search.until;
     backend.heldCreation = creation.until;
