@@ -1,9 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { MemcachedBackend } from 'nestjs-sessionx/memcached';
 import { AsyncLocalStorage } from 'node:async_hooks';
 
 import { Wait, Waits } from '../../src/backends/waits.js';
-import { everyBackend } from '../support/backends.js';
+import { everyBackend, type BackendUnderTest } from '../support/backends.js';
 import { collectGarbage } from '../support/collect-garbage.js';
+import { FaultProxy } from '../support/fault-proxy.js';
+import { MemcachedServer } from '../support/memcached-server.js';
 import { startService, type ServiceUnderTest } from '../support/services.js';
 import { soon } from '../support/soon.js';
 
@@ -13,7 +16,33 @@ interface Context {
 
 const storage = new AsyncLocalStorage<Context>();
 
-describe.each(everyBackend())('the async context of a request, on $name', (store) => {
+/** Whose connection to the server was lost before the first request. */
+function memcachedAfterLoss(): BackendUnderTest {
+  let server: MemcachedServer;
+  let proxy: FaultProxy;
+  return {
+    name: 'memcached, by a connection that a request makes',
+    start: async () => {
+      server = await MemcachedServer.start();
+      proxy = await FaultProxy.to(server.port);
+    },
+    another: () => {
+      const backend = new MemcachedBackend({ servers: proxy.address });
+      const open = backend.open.bind(backend);
+      backend.open = async (context) => {
+        await open(context);
+        await proxy.closeConnections();
+      };
+      return backend;
+    },
+    stop: async () => {
+      await proxy.stop();
+      await server.stop();
+    },
+  };
+}
+
+describe.each([...everyBackend(), memcachedAfterLoss()])('the async context of a request, on $name', (store) => {
   let service: ServiceUnderTest;
 
   beforeAll(() => store.start());
