@@ -5,6 +5,7 @@ import { errorIn } from './contexts/field-error.js';
 import { ALLOW_ANONYMOUS, PUBLIC } from './decorators/route-metadata.js';
 import { isRefusal, type SessionError } from './errors/session-error.js';
 import { SessionUsageError } from './errors/session-errors.js';
+import { isThenable } from './is-object.js';
 import type { RequestSession } from './requests/request-session.js';
 import { RouteMark } from './route-mark.js';
 import { SessionService } from './session.service.js';
@@ -65,7 +66,7 @@ export class SessionGuard implements CanActivate {
    * @throws SessionUsageError
    */
   #decided(result: unknown, method: string): boolean {
-    if (!isPromise(result)) return Boolean(result);
+    if (!isThenable(result)) return Boolean(result);
     // It may reject, which must not end the process.
     result.then(undefined, () => undefined);
     const error = new SessionUsageError(`${method}() of a SessionGuard has to return true or false, and no promise.`);
@@ -98,8 +99,4 @@ export class SessionGuard implements CanActivate {
   protected handleRefusal(error: SessionError, context: ExecutionContext): boolean | Promise<boolean> {
     throw errorIn(context, error);
   }
-}
-
-function isPromise(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
