@@ -2,16 +2,12 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
+import { compiled } from '../../test/support/compiled.js';
 import type { Reply } from './reply.js';
-
-const LOADER = new URL('./typescript.mjs', import.meta.url).href;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/**
- * A sample, or a part of one, in a process of its own, run by Node itself. In Jest's process a CommonJS package such as
- * @nestjs/throttler cannot require Nest, which is ES modules only, unless Node is 24.9 or later.
- */
+/** A sample, or a part of one, in a process of its own that Node itself runs; see {@link compiled}. */
 export class SampleProcess {
   readonly #child: ChildProcess;
   readonly #exit: Promise<unknown[]>;
@@ -19,8 +15,8 @@ export class SampleProcess {
 
   /** @param env all that the process sees of the environment, besides PATH */
   constructor(file: URL, env: Environment = {}, args: readonly string[] = []) {
-    this.#child = fork(fileURLToPath(file), args, {
-      execArgv: ['--import', LOADER],
+    this.#child = fork(compiled(fileURLToPath(file)), args, {
+      execArgv: [],
       env: { PATH: process.env.PATH, NO_COLOR: '1', ...env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });

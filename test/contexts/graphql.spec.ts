@@ -5,14 +5,13 @@ import { APP_GUARD } from '@nestjs/core';
 import { GraphQLModule } from '@nestjs/graphql';
 import { MemoryBackend, SessionGuard, type SessionModuleOptions, type TokenSerializer } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
-import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 
 import { SimpleTokenSerializer } from '../../src/tokens/simple-token.serializer.js';
-import { root } from '../docs/pages.js';
 import { PLATFORMS, SECRET_KEY, startApp, type AppUnderTest } from '../support/apps.js';
 import { BarrierBackend } from '../support/barrier-backend.js';
+import { printedBy } from '../support/compiled.js';
 import { EarlyGuard, Profiles } from './profiles.resolver.js';
 
 interface GraphqlResponse {
@@ -258,16 +257,9 @@ describe.each(PLATFORMS)('GraphQL by Apollo on %s', (platform) => {
 });
 
 describe('GraphQL by Mercurius on Fastify', () => {
-  it('does the same', () => {
+  it('does the same', async () => {
     const script = join(import.meta.dirname, 'mercurius.process.ts');
-    const loader = join(root, 'sample', 'support', 'typescript.mjs');
-    const { stdout, status, stderr } = spawnSync(process.execPath, ['--import', loader, script], {
-      cwd: root,
-      encoding: 'utf8',
-      timeout: 30_000,
-    });
-    expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
-    expect(JSON.parse(stdout)).toEqual({
+    expect(await printedBy(script)).toEqual({
       user: { data: { me: { userId: 'ann' }, greeting: 'Hello ann' }, codes: [] },
       readsOfFiftyFields: 1,
       withoutToken: { data: null, codes: ['UNAUTHENTICATED'] },

@@ -5,7 +5,6 @@ import { GraphQLModule } from '@nestjs/graphql';
 import { MemoryBackend, SessionEvents, SessionService } from 'nestjs-sessionx';
 import { logIn } from 'nestjs-sessionx/testing';
 
-import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import { join } from 'node:path';
@@ -13,9 +12,9 @@ import { promisify } from 'node:util';
 
 import { startApp, type AppUnderTest } from '../support/apps.js';
 import { BarrierBackend } from '../support/barrier-backend.js';
+import { printedBy } from '../support/compiled.js';
 import { soon } from '../support/soon.js';
 import { Feed } from './feed.resolver.js';
-import { root } from '../docs/pages.js';
 import { feedClient, type FeedClient, type Result } from './subscriptions.js';
 
 interface WsContext {
@@ -230,16 +229,9 @@ describe.each(CASES)('GraphQL over WebSockets by Apollo on $platform, in a conte
 });
 
 describe('GraphQL over WebSockets by Mercurius on Fastify', () => {
-  it('does the same', () => {
-    const script = join(root, 'test', 'contexts', 'mercurius-subscriptions.process.ts');
-    const loader = join(root, 'sample', 'support', 'typescript.mjs');
-    const { stdout, status, stderr } = spawnSync(process.execPath, ['--import', loader, script], {
-      cwd: root,
-      encoding: 'utf8',
-      timeout: 30_000,
-    });
-    expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
-    expect(JSON.parse(stdout)).toEqual({
+  it('does the same', async () => {
+    const script = join(import.meta.dirname, 'mercurius-subscriptions.process.ts');
+    expect(await printedBy(script)).toEqual({
       query: { data: { me: 'ann' } },
       mutation: { data: { write: 'a' } },
       byContext: { data: { writeByContext: 'ann' } },

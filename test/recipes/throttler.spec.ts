@@ -1,36 +1,29 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { spawnSync } from 'node:child_process';
+import { beforeAll, describe, expect, it } from '@jest/globals';
 import { join } from 'node:path';
 
 import { Examples } from '../docs/examples.js';
-import { root } from '../docs/pages.js';
 import { PLATFORMS } from '../support/apps.js';
+import { compiled, printedBy } from '../support/compiled.js';
 
 /** Statuses by what was sent; see the process. */
 type Results = Readonly<Record<string, unknown>>;
 
 const cases = PLATFORMS.flatMap((platform) => (['before', 'after'] as const).map((place) => ({ platform, place })));
 
+let all: Readonly<Record<string, Results>>;
+
+beforeAll(async () => {
+  const examples = new Examples();
+  const file = compiled(examples.pathOf('docs/recipes.md', 'user-throttler.guard.ts'));
+  all = (await printedBy(join(import.meta.dirname, 'throttler.process.ts'), file)) as typeof all;
+  examples.remove();
+});
+
 describe.each(cases)('a global throttler by user $place SessionGuard, on $platform', ({ platform, place }) => {
-  let examples: Examples;
-  let results: Results;
+  let results: Results | undefined;
 
   beforeAll(() => {
-    examples = new Examples();
-    const file = examples.pathOf('docs/recipes.md', 'user-throttler.guard.ts');
-    const loader = join(root, 'sample', 'support', 'typescript.mjs');
-    const script = join(import.meta.dirname, 'throttler.process.ts');
-    const { stdout, status, error, stderr } = spawnSync(
-      process.execPath,
-      ['--import', loader, script, file, platform, place],
-      { cwd: root, encoding: 'utf8', timeout: 60_000 },
-    );
-    expect({ status, error, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, error: undefined, stderr: '' });
-    results = JSON.parse(stdout) as Results;
-  }, 70_000);
-
-  afterAll(() => {
-    examples.remove();
+    results = all[`${place}, ${platform}`];
   });
 
   it('has one limit for the two devices of a user, and another one for another user', () => {
