@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import ts from 'typescript';
 
 import config from '../../jest.config.js';
 import { SECRET_KEY } from '../support/apps.js';
+import { typeFaults } from '../support/type-checker.js';
 import { Examples, isTest, OUTSIDE_OF_JEST } from './examples.js';
 import { allPages, root, type Page } from './pages.js';
 
@@ -38,9 +38,8 @@ describe('the examples of the pages', () => {
     const declares = (page: Page) => page.blocks.some(({ code }) => code.includes('declare module'));
     const alone = examples.pages.filter(declares).map((page) => [page]);
     const together = examples.pages.filter((page) => !declares(page));
-    const compile = compilerFor(root);
     const faults = [...alone, together].flatMap((pages) =>
-      compile([examples.globals, ...pages.flatMap((page) => examples.filesOf(page))]),
+      typeFaults([examples.globals, ...pages.flatMap((page) => examples.filesOf(page))]),
     );
     expect(alone.length).toBeGreaterThan(0);
     expect(faults).toEqual([]);
@@ -78,22 +77,3 @@ describe('the examples of the pages', () => {
     if (tests.length > 0) expect(stderr).toContain(`Test Suites: ${tests.length} passed, ${tests.length} total`);
   }, 120_000);
 });
-
-/** Type-checks files as one program, and reads each file of a package once for all programs. */
-function compilerFor(folder: string): (files: readonly string[]) => string[] {
-  const { config: tsconfig } = ts.readConfigFile(join(folder, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as {
-    config: unknown;
-  };
-  const { options } = ts.parseJsonConfigFileContent(tsconfig, ts.sys, folder);
-  const host = ts.createCompilerHost(options);
-  const read = host.getSourceFile.bind(host);
-  const known = new Map<string, ts.SourceFile | undefined>();
-  host.getSourceFile = (path, ...rest) => {
-    if (!known.has(path)) known.set(path, read(path, ...rest));
-    return known.get(path);
-  };
-  return (files) =>
-    ts
-      .getPreEmitDiagnostics(ts.createProgram(files, options, host))
-      .map((fault) => ts.formatDiagnostic(fault, { ...host, getCurrentDirectory: () => folder }).trim());
-}

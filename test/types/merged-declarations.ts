@@ -22,7 +22,7 @@ declare module 'nestjs-sessionx' {
   }
 }
 
-// For the type checker, which `session-types.spec.ts` runs: nothing here is called.
+// For the type checker, which `public-types.spec.ts` runs: nothing here is called.
 
 /** Both ways, and in tuples, so that unions are compared whole. */
 type Same<A, B> = [A, B] extends [B, A] ? true : false;
