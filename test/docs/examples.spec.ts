@@ -70,7 +70,15 @@ describe('the examples of the pages', () => {
     const jest = join(root, 'node_modules', 'jest', 'bin', 'jest.js');
     const { status, error, stderr } = spawnSync(
       process.execPath,
-      ['--experimental-vm-modules', jest, '--config', JSON.stringify(ofExamples), '--forceExit', '--passWithNoTests'],
+      [
+        '--experimental-vm-modules',
+        jest,
+        '--config',
+        JSON.stringify(ofExamples),
+        '--forceExit',
+        '--passWithNoTests',
+        '--runInBand',
+      ],
       { cwd: root, encoding: 'utf8', env: { ...process.env } },
     );
     expect({ status, error, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, error: undefined, stderr: '' });
