@@ -63,6 +63,12 @@ type Token = (typeof TOKENS)[number];
 type SessionKind = (typeof SESSIONS)[number];
 type Route = (typeof ROUTES)[number];
 
+/** What a browser holds of a session. */
+interface Issued {
+  readonly token: string;
+  readonly csrfToken: string;
+}
+
 interface Case {
   readonly site: Site;
   readonly origin: Origin;
@@ -114,6 +120,7 @@ describe.each(PLATFORMS)('which unsafe requests a cookie may speak for, on %s', 
     let app: AppUnderTest;
     let host: string;
     let sessions: SessionService;
+    let another: string;
     let stale: string;
 
     beforeAll(async () => {
@@ -129,19 +136,22 @@ describe.each(PLATFORMS)('which unsafe requests a cookie may speak for, on %s', 
       });
       host = new URL(app.url).host;
       sessions = app.app.get(SessionService);
-      const { session } = await sessions.createSession({ user: { userId: 'somebody' } });
-      stale = sessions.csrfToken(session);
-      await sessions.deleteSession(session.sessionId);
+      another = (await newSession('user')).csrfToken;
+      stale = (await newSession('ended')).csrfToken;
     });
 
     afterAll(() => app.close());
 
-    async function outcome({ site, origin, token, session, route }: Case): Promise<[outcome: string, calls: number]> {
-      const { session: made, token: value } = await sessions.createSession(
-        session === 'anonymous' ? {} : { user: { userId: 'ann' } },
-      );
-      const other = await sessions.createSession({ user: { userId: 'bob' } });
-      if (session === 'ended') await sessions.deleteSession(made.sessionId);
+    async function newSession(kind: SessionKind): Promise<Issued> {
+      const { session, token } = await sessions.createSession(kind === 'anonymous' ? {} : { user: { userId: 'ann' } });
+      if (kind === 'ended') await sessions.deleteSession(session.sessionId);
+      return { token, csrfToken: sessions.csrfToken(session) };
+    }
+
+    async function outcome(
+      { site, origin, token, session, route }: Case,
+      issued: Issued,
+    ): Promise<[outcome: string, calls: number]> {
       const origins = {
         own: `http://${host}`,
         allowed: ALLOWED,
@@ -150,15 +160,15 @@ describe.each(PLATFORMS)('which unsafe requests a cookie may speak for, on %s', 
         '': '',
       };
       const tokens = {
-        good: sessions.csrfToken(made),
-        "another session's": sessions.csrfToken(other.session),
+        good: issued.csrfToken,
+        "another session's": another,
         stale,
       };
       const before = backend.total;
       const response = await send(`${app.url}/${route}`, {
         method: 'POST',
         headers: [
-          ...(session === 'none' ? [] : ['Cookie', `${NAME}=${value}`]),
+          ...(session === 'none' ? [] : ['Cookie', `${NAME}=${issued.token}`]),
           ...(site === null ? [] : ['Sec-Fetch-Site', site]),
           ...(origin === null ? [] : ['Origin', origins[origin]]),
           ...(token === 'none' ? [] : ['X-CSRF-Token', tokens[token]]),
@@ -174,12 +184,15 @@ describe.each(PLATFORMS)('which unsafe requests a cookie may speak for, on %s', 
       async (route, session) => {
         const seen: string[] = [];
         const wanted: string[] = [];
+        let issued = await newSession(session);
         for (const site of SITES)
           for (const origin of ORIGINS)
             for (const token of TOKENS) {
               const request: Case = { site, origin, token, session, route, requireToken };
               const name = `Sec-Fetch-Site: ${site}, Origin: ${origin}, token: ${token} -> `;
-              const [status, calls] = await outcome(request);
+              const [status, calls] = await outcome(request, issued);
+              // A login gives it a new ID, and a logout ends it.
+              if (status === '200' && (route === 'login' || route === 'logout')) issued = await newSession(session);
               seen.push(name + status + (status.startsWith('403') && calls > 0 ? `, ${calls} calls` : ''));
               const mayRead = expected(request).startsWith('403') && !costsNothing(request);
               wanted.push(name + expected(request) + (mayRead ? ', 1 calls' : ''));

@@ -20,21 +20,16 @@ export function send(url: string, { method = 'GET', headers = [], body }: RawReq
   const given = new Set(headers.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase()));
   const added = [
     ['Host', new URL(url).host],
-    ['Connection', 'close'],
     ...(method === 'GET' ? [] : [['Content-Length', String(Buffer.byteLength(body ?? ''))]]),
   ].filter(([name = '']) => !given.has(name.toLowerCase()));
   return new Promise((resolve, reject) => {
-    const outgoing = httpRequest(
-      url,
-      { method, agent: false, headers: [...added.flat(), ...headers] as never },
-      (response) => {
-        const { statusCode: status = 0, headers: received } = response;
-        text(response).then(
-          (content) => resolve({ status, headers: received, setCookies: received['set-cookie'] ?? [], body: content }),
-          reject,
-        );
-      },
-    );
+    const outgoing = httpRequest(url, { method, headers: [...added.flat(), ...headers] as never }, (response) => {
+      const { statusCode: status = 0, headers: received } = response;
+      text(response).then(
+        (content) => resolve({ status, headers: received, setCookies: received['set-cookie'] ?? [], body: content }),
+        reject,
+      );
+    });
     outgoing.on('error', reject).end(body);
   });
 }
