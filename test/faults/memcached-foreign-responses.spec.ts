@@ -138,15 +138,17 @@ describe('responses that were meant for another request', () => {
   it.each(faults)(
     'are never a 401, nor the session of another user, to the application: %s',
     async (_name, rewrite) => {
+      const made = await startService(new MemcachedBackend({ servers: memcached.server.address }));
+      const issued = [];
+      for (let count = 0; count < 5; count++) {
+        issued.push(await made.sessions.createSession({ user: { userId: `user ${count}` } }));
+      }
+      const ended = await made.sessions.createSession({ user: { userId: 'ended' } });
+      await made.sessions.deleteSession(ended.session.sessionId);
+      await made.close();
       const service = await startService(new MemcachedBackend({ servers: proxy.address }), {
         backendTimeout: TIMEOUT_MS,
       });
-      const issued = [];
-      for (let count = 0; count < 5; count++) {
-        issued.push(await service.sessions.createSession({ user: { userId: `user ${count}` } }));
-      }
-      const ended = await service.sessions.createSession({ user: { userId: 'ended' } });
-      await service.sessions.deleteSession(ended.session.sessionId);
       proxy.rewriteResponses(rewrite);
       for (let round = 0; round < 3; round++) {
         await service.sessions.getSession(ended.token).catch((error: unknown) => {

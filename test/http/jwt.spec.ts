@@ -212,8 +212,8 @@ describe('the service, with JWTs', () => {
 
   it('accepts a token of a server whose clock is ahead by the leeway, and no more', async () => {
     const backend = new MemoryBackend();
-    const [ahead, behind] = [new FakeClock(), new FakeClock()];
-    ahead.advanceSeconds(60);
+    const behind = new FakeClock();
+    const ahead = new FakeClock(behind.now() + 60_000);
     const [one, two] = [
       await start('express', { backend }, behind),
       await start('express', { backend: new MemoryBackend() }, ahead),
