@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Controller, Get, HttpCode, Post, Req, UseGuards } from '@nestjs/common';
 import {
   AllowAnonymous,
@@ -133,25 +133,25 @@ class Browser {
 }
 
 describe.each(PLATFORMS)('a cookie whose attributes change while people are signed in, on %s', (platform) => {
-  let backend: BarrierBackend;
-  let clock: FakeClock;
-  let started: AppUnderTest[];
+  const SESSION_TTL = 100;
+  const backend = new BarrierBackend(new MemoryBackend());
+  const clock = new FakeClock();
+  const started: AppUnderTest[] = [];
   let rejected: string[];
   let ended: string[];
 
   beforeEach(() => {
-    backend = new BarrierBackend(new MemoryBackend());
-    clock = new FakeClock();
-    started = [];
+    // The sessions of the test before are no more.
+    clock.advanceSeconds(SESSION_TTL + 1);
     rejected = [];
     ended = [];
   });
 
-  afterEach(async () => {
+  afterAll(async () => {
     for (const app of started) await app.close();
   });
 
-  /** An application with these cookies; all of a test share one store and one clock. */
+  /** An application with these cookies; all share one store and one clock. */
   async function deploy(cookie: CookieOptions, session: Partial<SessionModuleOptions> = {}): Promise<AppUnderTest> {
     const app = await startApp({
       platform,
@@ -159,7 +159,7 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
       clock,
       session: {
         tokenSourcePriority: ['cookie', 'bearer'],
-        sessionTtl: 100,
+        sessionTtl: SESSION_TTL,
         backend: backend.backend,
         cookie,
         ...session,
@@ -192,8 +192,16 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
   ];
 
   describe.each(CHANGES)('%s', (_name, before, after) => {
+    let former: AppUnderTest;
+    let present: AppUnderTest;
+
+    beforeAll(async () => {
+      former = await deploy(before);
+      present = await deploy(after);
+    });
+
     const inOldForm = async (user: string): Promise<Browser> => {
-      const browser = new Browser(await deploy(before));
+      const browser = new Browser(former);
       await browser.fetch('POST', `/shop/login?user=${user}`);
       expect(browser.jar.cookies).toHaveLength(1);
       return browser;
@@ -202,7 +210,7 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
     it('keeps everybody signed in, and once the session is renewed one cookie is left, in the new form', async () => {
       const browser = await inOldForm('ann');
       const [old] = browser.jar.cookies;
-      browser.app = await deploy(after);
+      browser.app = present;
       clock.advanceSeconds(40);
       for (let page = 0; page < 8; page++) {
         clock.advanceSeconds(10);
@@ -216,7 +224,7 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
 
     it.each(['/shop/login?user=bob', '/shop/login?user=ann'])('%s leaves exactly the new cookie', async (path) => {
       const browser = await inOldForm('ann');
-      browser.app = await deploy(after);
+      browser.app = present;
 
       expect((await browser.fetch('POST', path)).status).toBe(200);
 
@@ -228,7 +236,7 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
 
     it('a logout leaves none', async () => {
       const browser = await inOldForm('ann');
-      browser.app = await deploy(after);
+      browser.app = present;
 
       expect((await browser.fetch('POST', '/shop/logout')).body).toBe('{"loggedOut":true}');
 
@@ -238,7 +246,7 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
 
     it('a new id leaves exactly the new cookie', async () => {
       const browser = await inOldForm('ann');
-      browser.app = await deploy(after);
+      browser.app = present;
 
       await browser.fetch('POST', '/shop/regenerate');
 
@@ -247,9 +255,9 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
     });
 
     it('a cart that was filled before moves into the login after it', async () => {
-      const browser = new Browser(await deploy(before));
+      const browser = new Browser(former);
       await browser.fetch('POST', '/shop/cart');
-      browser.app = await deploy(after);
+      browser.app = present;
 
       await browser.fetch('POST', '/shop/login');
 
@@ -259,8 +267,8 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
 
     it('one of a session that has ended goes with the next page', async () => {
       const browser = await inOldForm('ann');
-      browser.app = await deploy(after);
-      await browser.app.app.get(SessionService).deleteUserSessions('ann');
+      browser.app = present;
+      await present.app.get(SessionService).deleteUserSessions('ann');
 
       expect(await browser.user('/shop/public')).toBeNull();
 
@@ -272,9 +280,9 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
 
       beforeEach(async () => {
         browser = await inOldForm('ann');
-        const other = new Browser(await deploy(after));
+        browser.app = present;
+        const other = new Browser(present);
         await other.fetch('POST', '/shop/login?user=bob');
-        browser.app = other.app;
         browser.jar.receive(
           other.jar.cookies.map(({ name, value, host, path, isHostOnly, partition }) =>
             [
@@ -318,7 +326,7 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
 
         expect(browser.jar.cookies).toHaveLength(1);
         expect(await browser.user('/shop/public')).toBe('cat');
-        const sessions = browser.app.app.get(SessionService);
+        const sessions = present.app.get(SessionService);
         expect(await sessions.listUserSessions('ann')).toEqual([]);
         expect(await sessions.listUserSessions('bob')).toEqual([]);
         expect(ended).toEqual(['replaced-at-login', 'replaced-at-login']);
@@ -338,7 +346,7 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
         expect((await browser.fetch('POST', '/shop/logout')).body).toBe('{"loggedOut":true}');
 
         expect(browser.jar.cookies).toEqual([]);
-        const sessions = browser.app.app.get(SessionService);
+        const sessions = present.app.get(SessionService);
         expect(await sessions.listUserSessions('ann')).toEqual([]);
         expect(await sessions.listUserSessions('bob')).toEqual([]);
         expect(ended).toEqual(['logout', 'logout']);
@@ -350,7 +358,7 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
         async (path) => {
           const cookies = browser.jar.headers({ host: HOST, path });
           const headers = ['Host', HOST, 'Sec-Fetch-Site', 'cross-site', 'Sec-Fetch-Mode', 'no-cors', ...cookies];
-          const response = await send(browser.app.url + path, { method: 'POST', headers });
+          const response = await send(present.url + path, { method: 'POST', headers });
           expect([response.status, response.setCookies]).toEqual([403, []]);
           expect(ended).toEqual([]);
         },
@@ -368,11 +376,18 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
     const FORMER: CookieOptions = {
       former: [{ name: 'sid' }, { name: '__Host-sid' }, { name: 'elsewhere', path: '/shop' }],
     };
+    let former: AppUnderTest;
+    let present: AppUnderTest;
+
+    beforeAll(async () => {
+      former = await deploy({ name: 'sid' });
+      present = await deploy(FORMER);
+    });
 
     it('the one of the former name opens nothing, and goes with the next page', async () => {
-      const browser = new Browser(await deploy({ name: 'sid' }));
+      const browser = new Browser(former);
       await browser.fetch('POST', '/login');
-      browser.app = await deploy(FORMER);
+      browser.app = present;
 
       expect((await browser.fetch('GET', '/me')).setCookies).toEqual([]);
       expect(browser.jar.cookies).toHaveLength(1);
@@ -381,9 +396,9 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
     });
 
     it('a login by fetch takes it along, and a name that the browser has not sent is left alone', async () => {
-      const browser = new Browser(await deploy({ name: 'sid' }));
+      const browser = new Browser(former);
       await browser.fetch('POST', '/login');
-      browser.app = await deploy(FORMER);
+      browser.app = present;
 
       const { setCookies } = await browser.fetch('POST', '/login?user=bob');
 
@@ -393,18 +408,15 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
     });
 
     it('is left alone where the browser sends none, and where the application itself sets one', async () => {
-      const app = await deploy(FORMER);
-      expect((await new Browser(app).visit('/public')).setCookies).toEqual([]);
-      expect((await new Browser(app).fetch('POST', '/login')).setCookies).toHaveLength(1);
+      expect((await new Browser(present).visit('/public')).setCookies).toEqual([]);
+      expect((await new Browser(present).fetch('POST', '/login')).setCookies).toHaveLength(1);
     });
   });
 
   describe('whatever else the browser sends', () => {
     let app: AppUnderTest;
-    let verified: string[];
 
-    beforeEach(async () => {
-      verified = [];
+    beforeAll(async () => {
       app = await deploy({ name: NAME });
     });
 
@@ -412,8 +424,8 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
       const { token } = await app.app.get(SessionService).createSession({ user: { userId: user } });
       return token;
     };
-    const page = (values: readonly string[], ...headers: string[]) =>
-      send(`${app.url}/public`, {
+    const pageOf = ({ url }: AppUnderTest, values: readonly string[], ...headers: string[]) =>
+      send(`${url}/public`, {
         headers: [
           'Cookie',
           values.map((value) => `${NAME}=${value}`).join('; '),
@@ -422,6 +434,7 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
           ...headers,
         ],
       });
+    const page = (values: readonly string[], ...headers: string[]) => pageOf(app, values, ...headers);
     const userOf = ({ body }: RawResponse) => (JSON.parse(body) as { user: string | null }).user;
 
     it('values that do not verify are ignored, wherever they stand', async () => {
@@ -472,13 +485,12 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
       const { token } = await present.app.get(SessionService).renewSession(first);
       clock.advanceSeconds(1);
       const { token: later } = await app.app.get(SessionService).renewSession(first);
-      app = present;
       for (const values of [
         [later, token],
         [token, later],
       ]) {
         const jar = new CookieJar();
-        jar.receive((await page(values)).setCookies, { host: HOST, path: '/' });
+        jar.receive((await pageOf(present, values)).setCookies, { host: HOST, path: '/' });
         expect(jar.cookies).toMatchObject([{ value: token }]);
       }
     });
@@ -528,6 +540,7 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
     });
 
     it('at most eight are verified', async () => {
+      const verified: string[] = [];
       const tokenFormat = {
         serialize: () => 'unused',
         verify: (token: string) => {
@@ -535,9 +548,9 @@ describe.each(PLATFORMS)('a cookie whose attributes change while people are sign
           return { valid: false, fault: 'TOKEN_FORGED' } as const;
         },
       };
-      app = await deploy({ name: NAME }, { tokenFormat });
+      const other = await deploy({ name: NAME }, { tokenFormat });
       const values = Array.from({ length: 200 }, (_, index) => `v${index}`);
-      expect(userOf(await page(values))).toBeNull();
+      expect(userOf(await pageOf(other, values))).toBeNull();
       expect(verified).toEqual(values.slice(0, 8));
     });
 
