@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Controller, Get, HttpCode, Logger, Post, Req, Res, UseGuards, type INestApplication } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { parseSetCookie } from 'cookie';
@@ -310,11 +310,12 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
   'the cookie transport, on %s, with %s tokens',
   (platform, tokenFormat) => {
     const COOKIES = { ...COOKIE_OPTIONS, tokenFormat };
+    const backend = new MemoryBackend();
     let app: AppUnderTest;
     let rejected: string[];
 
     beforeAll(async () => {
-      app = await startApp({ platform, controllers: [CookieController], session: COOKIES });
+      app = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
       app.app
         .get(SessionEvents)
         .on('rejected')
@@ -323,6 +324,10 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
 
     beforeEach(() => {
       rejected = [];
+    });
+
+    afterEach(() => {
+      jest.restoreAllMocks();
     });
 
     afterAll(() => app.close());
@@ -517,23 +522,19 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
       expect((await get('/me', ...cookie(login))).status).toBe(200);
     });
 
-    it.each<[when: string, happens: (session: Session, sessions: SessionService, backend: MemoryBackend) => unknown]>([
+    it.each<[when: string, happens: (session: Session, sessions: SessionService) => unknown]>([
       ['the session is invalidated', (session, sessions) => sessions.invalidateSession(session)],
-      ['the store fails', (_session, _sessions, backend) => jest.spyOn(backend, 'read').mockRejectedValue(new Error())],
+      ['the store fails', () => jest.spyOn(backend, 'read').mockRejectedValue(new Error())],
     ])('a renewal does not go out of a slow request where %s meanwhile', async (_when, happens) => {
-      const backend = new MemoryBackend();
-      const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
-      const login = await send(`${local.url}/login`, { method: 'POST', headers: OWN });
-      local.clock.advanceSeconds(60);
-      const { value } = sessionCookie(login);
-      const slow = send(`${local.url}/slow`, { headers: cookie(value!) });
+      const { value } = await signIn();
+      app.clock.advanceSeconds(60);
+      const slow = get('/slow', ...cookie(value));
       await gate.reached;
-      const sessions = local.app.get(SessionService);
-      await happens(await sessions.getSession(value!), sessions, backend);
+      const sessions = app.app.get(SessionService);
+      await happens(await sessions.getSession(value), sessions);
       gate.go();
       const late = await slow;
       expect([late.status, late.setCookies]).toEqual([200, []]);
-      await local.close();
     });
 
     it('a renewal goes out of a slow request too, if nothing has happened meanwhile', async () => {
@@ -572,11 +573,8 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
         ['/start-and-login', 401, () => Promise.resolve('missing')],
         ['/start-and-login-by-hand', 401, () => Promise.resolve('missing')],
       ])('%s, whose changes cannot be stored: %i', async (path, status, outcome) => {
-        const backend = new MemoryBackend();
         const replace = jest.spyOn(backend, 'replace').mockImplementation(outcome);
-        const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
-        const response = await send(local.url + path, { method: 'POST', headers: OWN });
-        await local.close();
+        const response = await post(path);
         expect(replace).toHaveBeenCalled();
         expect([response.status, response.setCookies]).toEqual([status, []]);
       });
@@ -608,52 +606,39 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
       );
 
       it('a session whose cookie has gone out already stays with its owner', async () => {
-        const backend = new MemoryBackend();
-        const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
         const failing = jest.spyOn(backend, 'replace').mockRejectedValue(new Error('full'));
-        const response = await send(`${local.url}/login-then-write`, { method: 'POST', headers: OWN });
+        const response = await post('/login-then-write');
         expect(failing).toHaveBeenCalled();
-        expect((await send(`${local.url}/me`, { headers: cookie(sessionCookie(response).value!) })).status).toBe(200);
-        await local.close();
+        expect((await get('/me', ...cookie(sessionCookie(response).value!))).status).toBe(200);
       });
 
       it('a regenerated session stays with its owner: the 503 carries its cookie', async () => {
-        const backend = new MemoryBackend();
-        const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
-        const value = sessionCookie(await send(`${local.url}/login`, { method: 'POST', headers: OWN })).value!;
+        const { value } = await signIn();
         for (const path of ['/regenerate-and-write', '/regenerate-and-write-by-hand']) {
           const failing = jest.spyOn(backend, 'replace').mockRejectedValue(new Error('full'));
           const current = path.endsWith('hand') ? latest : value;
-          const response = await send(local.url + path, { method: 'POST', headers: [...OWN, ...cookie(current)] });
+          const response = await post(path, ...cookie(current));
           failing.mockRestore();
           expect(response.status).toBe(503);
           latest = sessionCookie(response).value!;
-          expect((await send(`${local.url}/me`, { headers: cookie(latest) })).status).toBe(200);
+          expect((await get('/me', ...cookie(latest))).status).toBe(200);
         }
-        await local.close();
       });
 
       it('a regenerated session that has ended meanwhile brings none: its 401 carries no cookie for it', async () => {
-        const backend = new MemoryBackend();
-        const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
-        const value = sessionCookie(await send(`${local.url}/login`, { method: 'POST', headers: OWN })).value!;
+        const { value } = await signIn();
         jest.spyOn(backend, 'replace').mockResolvedValueOnce('missing');
-        const headers = [...OWN, ...cookie(value)];
-        const response = await send(`${local.url}/regenerate-and-write`, { method: 'POST', headers });
+        const response = await post('/regenerate-and-write', ...cookie(value));
         expect([response.status, response.setCookies]).toEqual([401, [CLEARED]]);
-        await local.close();
       });
 
       it('a session that is due for renewal lives on, and its renewed cookie does not go out', async () => {
-        const backend = new MemoryBackend();
-        const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
-        const value = sessionCookie(await send(`${local.url}/login`, { method: 'POST', headers: OWN })).value!;
-        local.clock.advanceSeconds(60);
+        const { value } = await signIn();
+        app.clock.advanceSeconds(60);
         jest.spyOn(backend, 'replace').mockRejectedValueOnce(new Error('full'));
-        const response = await send(`${local.url}/cart`, { method: 'POST', headers: [...OWN, ...cookie(value)] });
+        const response = await post('/cart', ...cookie(value));
         expect([response.status, response.setCookies]).toEqual([503, []]);
-        expect((await send(`${local.url}/me`, { headers: cookie(value) })).status).toBe(200);
-        await local.close();
+        expect((await get('/me', ...cookie(value))).status).toBe(200);
       });
     });
 
@@ -667,33 +652,38 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
     });
 
     it('a start() that failed can be tried again in the same request', async () => {
-      const backend = new MemoryBackend();
-      const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
       jest.spyOn(backend, 'create').mockRejectedValueOnce(new Error('busy'));
-      const response = await send(`${local.url}/stubborn-cart`, { method: 'POST', headers: OWN });
+      const response = await post('/stubborn-cart');
       expect(response.body).toContain('tried 2 times');
       expect(response.setCookies).toHaveLength(1);
-      await local.close();
     });
 
-    it.each(['a;b', 'a b', 'a,b', '"ab"', 'a\\b', 'ä', 'a\r\nSet-Cookie: x', 'x'.repeat(4001), ''])(
-      'a serializer whose tokens cannot be sent is refused before anything is stored, and the token is not shown: %j',
-      async (token) => {
-        const backend = new MemoryBackend();
-        const create = jest.spyOn(backend, 'create');
-        const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
-        const serializer = { serialize: () => token, verify: () => ({ valid: false, fault: 'TOKEN_FORGED' }) as const };
+    describe('a serializer whose tokens cannot be sent', () => {
+      let made: string;
+      let local: AppUnderTest;
+
+      beforeAll(async () => {
+        const serializer = { serialize: () => made, verify: () => ({ valid: false, fault: 'TOKEN_FORGED' }) as const };
         const session = { ...COOKIES, backend, tokenFormat: serializer };
-        const local = await startApp({ platform, controllers: [CookieController], session });
-        const response = await send(`${local.url}/login`, { method: 'POST', headers: OWN });
-        expect([response.status, response.setCookies]).toEqual([500, []]);
-        expect(create).not.toHaveBeenCalled();
-        if (token !== '')
-          expect(JSON.stringify([error.mock.calls, response])).not.toContain(JSON.stringify(token).slice(1, -1));
-        await local.close();
-        error.mockRestore();
-      },
-    );
+        local = await startApp({ platform, controllers: [CookieController], session });
+      });
+
+      afterAll(() => local.close());
+
+      it.each(['a;b', 'a b', 'a,b', '"ab"', 'a\\b', 'ä', 'a\r\nSet-Cookie: x', 'x'.repeat(4001), ''])(
+        'is refused before anything is stored, and the token is not shown: %j',
+        async (token) => {
+          made = token;
+          const create = jest.spyOn(backend, 'create');
+          const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+          const response = await send(`${local.url}/login`, { method: 'POST', headers: OWN });
+          expect([response.status, response.setCookies]).toEqual([500, []]);
+          expect(create).not.toHaveBeenCalled();
+          if (token !== '')
+            expect(JSON.stringify([error.mock.calls, response])).not.toContain(JSON.stringify(token).slice(1, -1));
+        },
+      );
+    });
 
     it('no cookie: nothing is set, nothing is cleared, and nobody is called a forger', async () => {
       const response = await get('/me', 'Cookie', 'theme=dark; lang=en');
@@ -713,17 +703,12 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
       expect((await get('/data', ...cookie(anonymous))).status).toBe(200);
     });
 
-    it('a thousand visits without a session leave no session and no cookie', async () => {
-      for (let visit = 0; visit < 100; visit++) {
-        const responses = await Promise.all(Array.from({ length: 10 }, () => get('/public')));
-        for (const { setCookies } of responses) expect(setCookies).toEqual([]);
-      }
-      const backend = new MemoryBackend();
-      const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
+    it('many visits without a session leave no session and no cookie', async () => {
       const create = jest.spyOn(backend, 'create');
-      for (let visit = 0; visit < 20; visit++) await send(`${local.url}/public`, { headers: cookie('garbage') });
+      const responses = await Promise.all(Array.from({ length: 50 }, () => get('/public')));
+      expect(responses.flatMap(({ setCookies }) => setCookies)).toEqual([]);
+      for (let visit = 0; visit < 20; visit++) await get('/public', ...cookie('garbage'));
       expect(create).not.toHaveBeenCalled();
-      await local.close();
     });
 
     describe('tossed cookies', () => {
@@ -884,46 +869,41 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
     });
 
     it('a token under an old key is replaced in the cookie', async () => {
-      const backend = new MemoryBackend();
-      const before = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
-      const old = sessionCookie(await send(`${before.url}/login`, { method: 'POST', headers: OWN })).value!;
+      const { value: old } = await signIn();
       const secretKey = ['the new key, which is also long enough', SECRET_KEY];
       const after = await startApp({
         platform,
         controllers: [CookieController],
         session: { ...COOKIES, backend, secretKey, indexKey: SECRET_KEY },
+        clock: app.clock,
       });
       const response = await send(`${after.url}/me`, { headers: cookie(old) });
       expect(response.status).toBe(200);
       expect(sessionCookie(response)).toMatchObject({ maxAge: 100, httpOnly: true });
-      await before.close();
       await after.close();
     });
 
     it('a store that fails is a 503 that leaves the cookie alone, and so is the 401 of a session that ended meanwhile', async () => {
-      const backend = new MemoryBackend();
-      const local = await startApp({ platform, controllers: [CookieController], session: { ...COOKIES, backend } });
-      const value = sessionCookie(await send(`${local.url}/login`, { method: 'POST', headers: OWN })).value!;
+      const { value } = await signIn();
       jest.spyOn(backend, 'read').mockRejectedValueOnce(new Error('down'));
 
-      const down = await send(`${local.url}/me`, { headers: cookie(value) });
+      const down = await get('/me', ...cookie(value));
 
       expect(down.status).toBe(503);
       expect(down.setCookies).toEqual([]);
       expect(down.headers['www-authenticate']).toBeUndefined();
-      expect((await send(`${local.url}/me`, { headers: cookie(value) })).status).toBe(200);
+      expect((await get('/me', ...cookie(value))).status).toBe(200);
 
       jest.spyOn(backend, 'create').mockRejectedValueOnce(new Error('full'));
-      const failed = await send(`${local.url}/login`, { method: 'POST', headers: OWN });
+      const failed = await post('/login');
       expect(failed.status).toBe(503);
       expect(failed.setCookies).toEqual([]);
 
       jest.spyOn(backend, 'replace').mockResolvedValueOnce('missing');
-      const ended = await send(`${local.url}/cart`, { method: 'POST', headers: [...OWN, ...cookie(value)] });
+      const ended = await post('/cart', ...cookie(value));
       expect(ended.status).toBe(401);
       // Another tab may have logged in meanwhile.
       expect(ended.setCookies).toEqual([]);
-      await local.close();
     });
 
     it.each([
@@ -952,7 +932,8 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
     describe('for a page of another site', () => {
       const CORS = ['Origin', 'http://localhost:1', 'Sec-Fetch-Site', 'cross-site', 'Sec-Fetch-Mode', 'cors'];
 
-      const warned = async (headers: readonly string[], cookie: SessionModuleOptions['cookie'] = {}) => {
+      /** What an application says that gets each of these requests twice. */
+      const warned = async (requests: readonly string[][], cookie: SessionModuleOptions['cookie'] = {}) => {
         const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
         const local = await startApp({
           platform,
@@ -960,7 +941,7 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
           session: { ...COOKIES, cookie, csrf: { allowedOrigins: ['http://localhost:1'] } },
           clock: app.clock,
         });
-        for (let round = 0; round < 2; round++) {
+        for (const headers of [...requests, ...requests]) {
           const response = await send(`${local.url}/login`, { method: 'POST', headers });
           expect(response.status).toBe(200);
         }
@@ -972,7 +953,7 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
 
       it('one warning says what browsers ask for', async () => {
         for (const cookie of [{}, { sameSite: 'none' }, { sameSite: 'strict', partitioned: true }] as const) {
-          const texts = await warned(CORS, cookie);
+          const texts = await warned([CORS], cookie);
           expect(texts).toHaveLength(1);
           expect(texts[0]).toContain("set cookie.sameSite to 'none' and cookie.partitioned to true");
         }
@@ -981,18 +962,18 @@ describe.each(PLATFORMS.flatMap((platform) => TOKEN_FORMATS.map((tokenFormat) =>
       it('the same for a form within a frame', async () => {
         for (const kind of ['iframe', 'frame', 'object', 'embed']) {
           const frame = [...CORS.slice(0, -1), 'navigate', 'Sec-Fetch-Dest', kind];
-          expect(await warned(frame)).toHaveLength(1);
+          expect(await warned([frame])).toHaveLength(1);
         }
       });
 
       it('there is nothing to say where browsers take it', async () => {
-        expect(await warned(CORS, { sameSite: 'none', partitioned: true })).toEqual([]);
-        expect(await warned([...CORS.slice(0, -1), 'navigate', 'Sec-Fetch-Dest', 'document'])).toEqual([]);
-        expect(await warned(['Sec-Fetch-Site', 'same-origin', 'Sec-Fetch-Mode', 'cors'])).toEqual([]);
+        expect(await warned([CORS], { sameSite: 'none', partitioned: true })).toEqual([]);
+        const page = [...CORS.slice(0, -1), 'navigate', 'Sec-Fetch-Dest', 'document'];
+        const sameOrigin = ['Sec-Fetch-Site', 'same-origin', 'Sec-Fetch-Mode', 'cors'];
         const sameSite = ['Origin', 'http://localhost:1', 'Sec-Fetch-Site', 'same-site', 'Sec-Fetch-Mode', 'cors'];
-        expect(await warned(sameSite)).toEqual([]);
+        expect(await warned([page, sameOrigin, sameSite])).toEqual([]);
         const { token } = await app.app.get(SessionService).createSession();
-        expect(await warned([...CORS, ...cookie(token)], { sameSite: 'none' })).toEqual([]);
+        expect(await warned([[...CORS, ...cookie(token)]], { sameSite: 'none' })).toEqual([]);
       });
     });
 
