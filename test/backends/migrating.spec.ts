@@ -454,6 +454,29 @@ describe('a move', () => {
     expect(await next.read(record.id)).toMatchObject({ ...times, version: 2 });
   });
 
+  it('takes back no time of a session by a touch that says less than what is stored', async () => {
+    const old = await open(new MemoryBackend());
+    const next = new MemoryBackend();
+    const both = await open(new MigratingBackend(next, old));
+    const { id, lastAccessed, expiresAt } = await stored(old);
+    expect(await both.touch(id, { lastAccessed: lastAccessed - 7, expiresAt: expiresAt - 70_000 })).toBe(true);
+    expect(await next.read(id)).toMatchObject({ lastAccessed, expiresAt });
+  });
+
+  it('ends no session by a deletion of the version before, which it has left meanwhile', async () => {
+    const old = await open(new MemoryBackend());
+    const gatedOld = new BarrierBackend(old);
+    const both = await open(new MigratingBackend(new MemoryBackend(), gatedOld.backend));
+    const record = await stored(old);
+    const deleting = gatedOld.stopNext('delete');
+    const deleted = both.delete(record.id, { ifVersion: 1 });
+    await deleting.arrived;
+    expect(await old.replace({ ...record, version: 2 }, 1)).toBe('replaced');
+    deleting.letGo();
+    expect(await deleted).toBe('changed');
+    expect(await both.read(record.id)).toMatchObject({ status: 'active', version: 2 });
+  });
+
   it('goes back only after ten minutes; until then the session is used where it is', async () => {
     const [first, second] = [new MemoryBackend(), new MemoryBackend()];
     const stepOne = await open(new MigratingBackend(first, second));

@@ -2,7 +2,7 @@ import { assertMethods, BACKEND_METHODS } from '../../options/assert-provided.js
 import type { SessionRecord, SessionTimes } from '../../records/session-record.js';
 import type { SessionId, UserTag } from '../../tokens/session-secret.js';
 import { closeBackend, openBackends } from '../backend-opening.js';
-import { isListed, laterTimes } from '../backend-rules.js';
+import { isListed } from '../backend-rules.js';
 import type {
   BackendContext,
   CreateOptions,
@@ -141,8 +141,7 @@ export class MigratingBackend implements SessionBackend {
       if (found.record.status !== 'active') return false;
       if (found.at === 'next') return UNSETTLED;
       if (found.stays) return (await this.old.touch(id, times)) || UNSETTLED;
-      const touched = { ...found.record, ...laterTimes(found.record, times) };
-      const moved = await this.#opened().mover.move(touched, found.record, found.leftover);
+      const moved = await this.#opened().mover.move({ ...found.record, ...times }, found.record, found.leftover);
       return moved === 'moved' || UNSETTLED;
     });
   }
