@@ -13,19 +13,26 @@ interface ApiDescription {
   readonly paths: Readonly<Record<string, Readonly<Record<string, { readonly security?: object[] }>>>>;
 }
 
+/** One for all stores: to start it costs more than the tests. */
+let server: SampleProcess;
+
+beforeAll(() => {
+  server = new SampleProcess(new URL('./serve.ts', import.meta.url));
+});
+
+afterAll(() => server.stop());
+
 describe.each(['memory', 'redis'])('02-auth-api on %s', (store) => {
   let redis: RedisServer | undefined;
-  let server: SampleProcess;
   let url: string;
 
   beforeAll(async () => {
     if (store === 'redis') redis = await RedisServer.start();
-    server = new SampleProcess(new URL('./serve.ts', import.meta.url));
     await serve();
   });
 
   afterAll(async () => {
-    await server.stop();
+    await ask({ serve: null });
     await redis?.stop();
   });
 

@@ -6,8 +6,9 @@ import { SESSION_CLOCK, SessionService, type Clock } from 'nestjs-sessionx';
 import { reply } from '../../support/reply.js';
 import { readConfig } from '../src/config.js';
 import { createApp } from '../src/create-app.js';
-import { addDemoUsers, DEMO_ADMIN, DEMO_USER } from '../src/demo.js';
+import { DEMO_ADMIN, DEMO_USER } from '../src/demo.js';
 import { UsersService } from '../src/users/users.service.js';
+import { addUser } from './add-user.js';
 
 /** What the tests, which run in another process, ask for. */
 export type Question =
@@ -41,7 +42,7 @@ async function answer(question: Question): Promise<{ url?: string }> {
   if (question.serve === null) return {};
   const config = readConfig(question.serve);
   app = await createApp(config, [{ provide: SESSION_CLOCK, useValue: clock }]);
-  await addDemoUsers(app);
+  for (const user of [DEMO_USER, DEMO_ADMIN]) await addUser(app, user);
   await app.listen(0, config.host);
   reusableFor = environment;
   return { url: await app.getUrl() };

@@ -5,8 +5,9 @@ import { SESSION_CLOCK, SessionService } from 'nestjs-sessionx';
 import { FakeClock } from 'nestjs-sessionx/testing';
 
 import { reply } from '../../support/reply.js';
+import { addUser } from '../../02-auth-api/e2e/add-user.js';
 import { readConfig } from '../../02-auth-api/src/config.js';
-import { addDemoUsers } from '../../02-auth-api/src/demo.js';
+import { DEMO_ADMIN, DEMO_USER } from '../../02-auth-api/src/demo.js';
 import { UsersService } from '../../02-auth-api/src/users/users.service.js';
 import { createApp } from '../src/create-app.js';
 import { BOB } from './users.js';
@@ -43,8 +44,8 @@ async function answer(question: Question): Promise<{ url?: string }> {
   const config = readConfig(question.serve);
   clock = new FakeClock();
   app = await createApp(config, [{ provide: SESSION_CLOCK, useValue: clock }]);
-  await addDemoUsers(app);
-  await app.get(UsersService).create({ ...BOB, userId: '2', email: 'bob@example.com', roles: ['user'] });
+  const bob = { ...BOB, userId: '2', email: 'bob@example.com', roles: ['user'] };
+  for (const user of [DEMO_USER, DEMO_ADMIN, bob]) await addUser(app, user);
   await app.listen(0, config.host);
   reusableFor = environment;
   return { url: await app.getUrl() };

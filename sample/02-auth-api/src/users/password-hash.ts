@@ -6,10 +6,10 @@ const SALT_BYTES = 16;
 const KEY_BYTES = 32;
 
 /** The hash contains salt and cost, so that a later increase of the cost does not invalidate stored passwords. */
-export async function hashPassword(password: string): Promise<string> {
+export async function hashPassword(password: string, cost = COST): Promise<string> {
   const salt = randomBytes(SALT_BYTES);
-  const key = await derive(password, salt, COST);
-  return ['scrypt', COST.N, COST.r, COST.p, salt.toString('base64url'), key.toString('base64url')].join('$');
+  const key = await derive(password, salt, cost);
+  return ['scrypt', cost.N, cost.r, cost.p, salt.toString('base64url'), key.toString('base64url')].join('$');
 }
 
 /** Takes the same time whether the password is right or wrong. */

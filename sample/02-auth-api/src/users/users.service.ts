@@ -27,8 +27,13 @@ export class UsersService {
   readonly #hashOfNobody = hashPassword(randomBytes(32).toString('hex'));
 
   async create({ password, ...user }: NewUser): Promise<User> {
-    this.#accounts.set(user.username, { user, passwordHash: await hashPassword(password) });
+    this.add(user, await hashPassword(password));
     return user;
+  }
+
+  /** A user whose password has been hashed before. */
+  add(user: User, passwordHash: string): void {
+    this.#accounts.set(user.username, { user, passwordHash });
   }
 
   /** The user with this name and password; `null` otherwise, without a hint which of the two was wrong. */
