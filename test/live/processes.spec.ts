@@ -10,6 +10,7 @@ import { redisCluster } from '../support/cluster-backend.js';
 import { MemcachedServer } from '../support/memcached-server.js';
 import { RedisServer } from '../support/redis-server.js';
 import { startService, type ServiceUnderTest } from '../support/services.js';
+import type { Served } from './served.process.js';
 
 const SERVED = new URL('./served.process.ts', import.meta.url);
 /** No look, so only a notice can end what is open. */
@@ -17,7 +18,8 @@ const NEVER_S = 3600;
 
 /** A store, and how another process reaches it. */
 interface StoreOfProcesses extends BackendUnderTest {
-  readonly arguments: () => string[];
+  readonly address: () => string;
+  readonly liveCheckInterval: number;
 }
 
 function redis(): StoreOfProcesses {
@@ -30,17 +32,18 @@ function redis(): StoreOfProcesses {
     },
     another: () => new RedisBackend(url()),
     stop: async () => server?.stop(),
-    arguments: () => ['redis', url(), String(NEVER_S)],
+    address: url,
+    liveCheckInterval: NEVER_S,
   };
 }
 
 function cluster(): StoreOfProcesses {
   const store = redisCluster();
-  const ports = () => store.cluster.nodes.map(({ server }) => server.port).join(',');
   // Not a spread, which would ask for the cluster before it is there.
   return Object.assign(Object.create(store) as BackendUnderTest, {
     name: store.name,
-    arguments: () => ['cluster', ports(), String(NEVER_S)],
+    address: () => store.cluster.nodes.map(({ server }) => server.port).join(','),
+    liveCheckInterval: NEVER_S,
   });
 }
 
@@ -54,7 +57,8 @@ function memcached(): StoreOfProcesses {
     },
     another: () => new MemcachedBackend({ servers: address() }),
     stop: async () => server?.stop(),
-    arguments: () => ['memcached', address(), '0.3'],
+    address,
+    liveCheckInterval: 0.3,
   };
 }
 
@@ -66,19 +70,29 @@ interface Clients {
   readonly close: () => void;
 }
 
-describe.each([redis(), cluster(), memcached()])('clients of other processes, on $name', (store) => {
+/** One for all stores: to start it costs more than the tests. */
+let other: SampleProcess;
+
+beforeAll(() => {
+  other = new SampleProcess(SERVED);
+});
+
+afterAll(() => other.stop());
+
+describe.each([redis(), cluster(), memcached()])('clients of another process, on $name', (store) => {
   let here: ServiceUnderTest;
-  let processes: SampleProcess[] = [];
   let urls: string[] = [];
   let opened: Clients[] = [];
   let users = 0;
 
   beforeAll(async () => {
     await store.start();
-    processes = ['ws', 'socket.io'].map((library) => new SampleProcess(SERVED, {}, [library, ...store.arguments()]));
     here = await startService(store.another(), { maxSessionsPerUser: 2 });
-    const printed = await Promise.all(processes.map((one) => one.prints(/Listening on (http:\S+)/)));
-    urls = printed.map(([, url = '']) => url);
+    const { name, liveCheckInterval } = store;
+    urls = await serve(
+      { library: 'ws', store: name, address: store.address(), liveCheckInterval },
+      { library: 'socket.io', store: name, address: store.address(), liveCheckInterval },
+    );
   }, 60_000);
 
   afterEach(() => {
@@ -88,12 +102,14 @@ describe.each([redis(), cluster(), memcached()])('clients of other processes, on
 
   afterAll(async () => {
     await here.close();
-    await Promise.all(processes.map((one) => one.stop()));
+    await serve();
     await store.stop();
   });
 
+  const serve = (...served: Served[]): Promise<string[]> => other.ask(served) as Promise<string[]>;
+
   const logIn = (userId: string, ttl = 60) => {
-    // The other processes have the time of the machine.
+    // The other process has the time of the machine.
     here.clock.advance(Date.now() - here.clock.now());
     return here.sessions.createSession({ user: { userId }, ttl });
   };
