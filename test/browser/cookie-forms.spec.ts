@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Controller, Get, Header, HttpCode, Post, Query, Req, UseGuards } from '@nestjs/common';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import {
@@ -57,27 +57,23 @@ class ShopController {
 }
 
 describe('a cookie whose attributes change, in Chromium', () => {
+  const backend = new MemoryBackend();
+  const started: AppUnderTest[] = [];
   let browser: Browser;
-  let backend: MemoryBackend;
-  let started: AppUnderTest[];
   let context: BrowserContext;
   let page: Page;
 
+  // Cookies are all that these pages leave in a browser.
   beforeAll(async () => {
     browser = await startChromium();
-  });
-
-  afterAll(() => browser.close());
-
-  beforeEach(async () => {
-    backend = new MemoryBackend();
-    started = [];
     context = await browser.newContext();
     page = await context.newPage();
   });
 
-  afterEach(async () => {
-    await context.close();
+  beforeEach(() => context.clearCookies());
+
+  afterAll(async () => {
+    await browser.close();
     for (const app of started) await app.close();
   });
 
@@ -125,10 +121,16 @@ describe('a cookie whose attributes change, in Chromium', () => {
   ];
 
   describe.each(CHANGES)('%s', (_name, before, after) => {
+    let old: string;
+    let next: string;
+
+    beforeAll(async () => {
+      [old, next] = [await deploy(before), await deploy(after)];
+    });
+
     it.each(['ann', 'bob'])(
       'ann stays signed in, and a login of %s leaves one cookie, in the new form',
       async (user) => {
-        const [old, next] = [await deploy(before), await deploy(after)];
         expect(await visit(old)).toBe('nobody');
         expect(await post(`/shop/login?user=ann`)).toBe(200);
         expect(await visit(next)).toBe('ann');
@@ -145,7 +147,6 @@ describe('a cookie whose attributes change, in Chromium', () => {
     );
 
     it('a new id leaves one cookie, and a logout none', async () => {
-      const [old, next] = [await deploy(before), await deploy(after)];
       await visit(old);
       await post(`/shop/login?user=ann`);
       await visit(next);
@@ -163,7 +164,6 @@ describe('a cookie whose attributes change, in Chromium', () => {
     });
 
     it('cookies of two sessions show nobody, and go with the page', async () => {
-      const [old, next] = [await deploy(before), await deploy(after)];
       await visit(next);
       await post(`/shop/login?user=bob`);
       const ofBob = await context.cookies();
@@ -189,6 +189,12 @@ describe('a cookie whose attributes change, in Chromium', () => {
   });
 
   describe('a page on another site (localhost and 127.0.0.1 are two)', () => {
+    let url: string;
+
+    beforeAll(async () => {
+      url = (await deploy({})).replace(HOST, 'localhost');
+    });
+
     const logIn = async (api: string): Promise<void> => {
       const status = await page.evaluate(async (url) => {
         const response = await fetch(`${url}/shop/login?user=ann`, { method: 'POST', credentials: 'include' });
@@ -212,7 +218,6 @@ describe('a cookie whose attributes change, in Chromium', () => {
       [0, {}],
       [0, { sameSite: 'none' }],
     ])('keeps %i cookie of an API with %j', async (kept, cookie) => {
-      const url = (await deploy({})).replace(HOST, 'localhost');
       await page.goto(`${url}/page`);
       await logIn(await apiFor(new URL(url).origin, cookie));
       expect(await cookies()).toHaveLength(kept);
