@@ -19,7 +19,8 @@ function launchOptions(): LaunchOptions {
     executablePath: findOnPath('chromium'),
     // Chromium refuses to run as root with its sandbox; in a container there is often nobody else.
     chromiumSandbox: !isRoot,
-    args: ['--disable-gpu', '--disable-quic'],
+    // With the limit it keeps no process ready for a page that may come; pages of two sites have two processes all the same.
+    args: ['--disable-gpu', '--disable-quic', '--renderer-process-limit=1'],
   };
 }
 

@@ -18,33 +18,48 @@ const VIEWPORTS = {
   tablet: { width: 820, height: 1180 },
 };
 
-let devices = 0;
+export type Kind = keyof typeof USER_AGENTS;
+
+let addresses = 0;
 
 /** A browser of its own: cookies, address, User-Agent. */
 export class Device {
   /** @param kind decides the size, too */
-  static async start(browser: Browser, url: string, kind: keyof typeof USER_AGENTS = 'phone'): Promise<Device> {
-    devices += 1;
+  static async start(browser: Browser, kind: Kind, withClock = false): Promise<Device> {
     const context = await browser.newContext({
       userAgent: USER_AGENTS[kind],
       viewport: VIEWPORTS[kind],
       deviceScaleFactor: kind === 'phone' ? 2 : 1,
       reducedMotion: 'reduce',
-      // The tests play the proxy in front.
-      extraHTTPHeaders: { 'x-forwarded-for': `198.51.100.${devices}` },
     });
     context.setDefaultTimeout(10_000);
     const page = await context.newPage();
-    // Its clock goes on by itself, and can be moved.
-    await page.clock.install();
-    return new Device(context, page, url).open();
+    // It goes on by itself, and can be moved.
+    if (withClock) await page.clock.install();
+    return new Device(kind, withClock, context, page);
   }
 
+  private url = '';
+
   private constructor(
+    readonly kind: Kind,
+    readonly withClock: boolean,
     readonly context: BrowserContext,
     readonly page: Page,
-    readonly url: string,
   ) {}
+
+  /** Begins anew, as somebody else's, at an address of its own. The page keeps nothing but cookies. */
+  async visit(url: string): Promise<this> {
+    const [, ...tabs] = this.context.pages();
+    await Promise.all(tabs.map((tab) => tab.close()));
+    await this.context.clearCookies();
+    await this.page.emulateMedia({ colorScheme: null });
+    addresses += 1;
+    // The tests play the proxy in front.
+    await this.context.setExtraHTTPHeaders({ 'x-forwarded-for': `198.51.100.${addresses}` });
+    this.url = url;
+    return this.open();
+  }
 
   async open(): Promise<this> {
     await this.page.goto(this.url);

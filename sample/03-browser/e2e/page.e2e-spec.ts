@@ -4,7 +4,7 @@ import type { Browser, Response } from 'playwright-core';
 import { RedisServer } from '../../../test/support/redis-server.js';
 import { SampleProcess } from '../../support/sample-process.js';
 import { startChromium } from './chromium.js';
-import { Device } from './device.js';
+import { Device, type Kind } from './device.js';
 import { ForeignSite } from './foreign-site.js';
 import type { Question } from './serve.js';
 import { ALICE, BOB } from './users.js';
@@ -24,6 +24,8 @@ describe('the page of 03-browser in Chromium', () => {
   let redis: RedisServer;
   let url: string;
   let opened: Device[] = [];
+  /** From earlier cases: a new one costs more than most of them. */
+  const idle: Record<Kind, Device[]> = { phone: [], laptop: [], tablet: [] };
 
   beforeAll(async () => {
     redis = await RedisServer.start();
@@ -43,19 +45,28 @@ describe('the page of 03-browser in Chromium', () => {
   });
 
   afterEach(async () => {
-    await Promise.all(opened.map((device) => device.close()));
+    for (const device of opened) {
+      if (device.withClock) await device.close();
+      else idle[device.kind].push(device);
+    }
     opened = [];
   });
 
   const ask = (question: Question): Promise<{ url?: string }> => server.ask(question) as Promise<{ url?: string }>;
 
-  async function device(kind?: 'phone' | 'laptop' | 'tablet'): Promise<Device> {
-    const started = await Device.start(browser, url, kind);
-    opened.push(started);
-    return started;
+  async function device(kind: Kind = 'phone'): Promise<Device> {
+    const device = idle[kind].pop() ?? (await Device.start(browser, kind));
+    opened.push(device);
+    return device.visit(url);
   }
 
-  const signedIn = async (kind?: 'phone' | 'laptop' | 'tablet'): Promise<Device> => (await device(kind)).signIn();
+  async function phoneWithClock(): Promise<Device> {
+    const phone = await Device.start(browser, 'phone', true);
+    opened.push(phone);
+    return phone.visit(url);
+  }
+
+  const signedIn = async (kind?: Kind): Promise<Device> => (await device(kind)).signIn();
 
   /** Time passes for the server's sessions and for the page alike. */
   async function wait({ page }: Device, seconds: number): Promise<void> {
@@ -187,7 +198,7 @@ describe('the page of 03-browser in Chromium', () => {
     });
 
     it('outlives the browser if the user asks for that', async () => {
-      const phone = await device();
+      const phone = await phoneWithClock();
 
       await phone.submit({ ...ALICE, remember: true });
 
@@ -312,7 +323,7 @@ describe('the page of 03-browser in Chromium', () => {
     it('are signed out everywhere else', async () => {
       const laptop = await signedIn('laptop');
       const tablet = await signedIn('tablet');
-      const phone = await signedIn();
+      const phone = await (await phoneWithClock()).signIn();
       await phone.add('Chamomile');
       await phone.page.clock.fastForward(TOAST_SECONDS * 1000);
       await phone.picture('devices');
@@ -360,7 +371,7 @@ describe('the page of 03-browser in Chromium', () => {
 
   describe('the end of a session', () => {
     it('is counted down, and put off by use', async () => {
-      const phone = await signedIn();
+      const phone = await (await phoneWithClock()).signIn();
       const countdown = phone.page.locator('#time-left');
       await countdown.filter({ hasText: /^(?:60:00|59:5\d)$/ }).waitFor();
 
@@ -376,7 +387,7 @@ describe('the page of 03-browser in Chromium', () => {
     });
 
     it('is announced in time, with a button to stay', async () => {
-      const phone = await signedIn();
+      const phone = await (await phoneWithClock()).signIn();
 
       await wait(phone, 56 * MINUTE);
       await phone.page.getByText('Your session is about to end.').waitFor();
@@ -391,7 +402,7 @@ describe('the page of 03-browser in Chromium', () => {
     });
 
     it('is shown when it comes, without a click', async () => {
-      const phone = await signedIn();
+      const phone = await (await phoneWithClock()).signIn();
 
       await wait(phone, HOUR + 1);
 
