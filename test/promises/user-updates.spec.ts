@@ -180,7 +180,7 @@ describe.each(everyBackend())('a change of a user in all their sessions, on $nam
         const options = index % 3 === 0 ? { grace: 1 } : {};
         const renewed = await sessions.regenerateSessionId(await sessions.getSession(token), options);
         token = renewed.token ?? '';
-        await sleep(6);
+        await sleep(20);
       }
       return token;
     };
