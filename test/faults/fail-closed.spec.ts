@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Controller, Get, HttpCode, Post, Req, UseGuards } from '@nestjs/common';
 import { CurrentSession, FlashMessages, MemoryBackend, Session, SessionGuard, SessionService } from 'nestjs-sessionx';
 import type { FlashMessage, SessionBackend } from 'nestjs-sessionx';
@@ -108,8 +108,8 @@ const cases = routes.flatMap(([method, verb, path]) =>
     .map(([name, act]) => ({ method, verb, path, name, act })),
 );
 
-/** A store of which one method fails once the test switches it on. */
-function spoilable(): { backend: SessionBackend; spoil: (method: Method, act: () => unknown) => void } {
+/** A store of which one method fails once the test switches it on, until it heals the store. */
+function spoilable() {
   const spoilt = new Map<string | symbol, () => unknown>();
   const backend = new Proxy<SessionBackend>(new MemoryBackend(), {
     get: (target, name) => {
@@ -118,31 +118,40 @@ function spoilable(): { backend: SessionBackend; spoil: (method: Method, act: ()
       return spoilt.get(name) ?? ((...args: unknown[]): unknown => Reflect.apply(method, target, args));
     },
   });
-  return { backend, spoil: (method, act) => spoilt.set(method, act) };
+  const spoil = (method: Method, act: () => unknown) => void spoilt.set(method, act);
+  return { backend, spoil, heal: () => spoilt.clear() };
 }
 
 describe.each(PLATFORMS)('a store that fails in any way never opens a guarded route, on %s', (platform) => {
-  let app: AppUnderTest | undefined;
+  const { backend, spoil, heal } = spoilable();
+  let app: AppUnderTest;
+  let headers: Record<string, string>;
 
-  afterEach(() => app?.close());
-
-  async function signedIn() {
-    const { backend, spoil } = spoilable();
+  beforeAll(async () => {
     app = await startApp({
       platform,
       controllers: [GuardedController],
       session: { backend, backendTimeout: BUDGET_MS },
     });
-    const { session, headers } = await logIn(app.app, { userId: 'ann' });
-    session.addFlashMessage('hello');
-    await app.app.get(SessionService).updateSession(session);
-    return { app, spoil, headers };
-  }
+  });
+
+  beforeEach(async () => {
+    const login = await logIn(app.app, { userId: 'ann' });
+    headers = { ...login.headers };
+    login.session.addFlashMessage('hello');
+    await app.app.get(SessionService).updateSession(login.session);
+  });
+
+  afterEach(async () => {
+    heal();
+    await app.app.get(SessionService).deleteUserSessions('ann');
+  });
+
+  afterAll(() => app.close());
 
   it.each(cases)('$method $name: $verb $path is a 503', async ({ method, verb, path, act }) => {
-    const { app: running, spoil, headers } = await signedIn();
     spoil(method, act);
-    const response = await running.fetch(path, { method: verb, headers });
+    const response = await app.fetch(path, { method: verb, headers });
     expect(response.status).toBe(503);
     expect(response.headers.get('retry-after')).toBe('1');
     expect(response.headers.get('www-authenticate')).toBeNull();
@@ -151,10 +160,9 @@ describe.each(PLATFORMS)('a store that fails in any way never opens a guarded ro
   });
 
   it.each(misdeeds)('touch %s: the session was read and lives, so the request goes on', async (name, act) => {
-    const { app: running, spoil, headers } = await signedIn();
-    running.clock.advanceSeconds(2000);
+    app.clock.advanceSeconds(2000);
     spoil('touch', act);
-    const response = await running.fetch('/me', { headers });
+    const response = await app.fetch('/me', { headers });
     expect(response.status).toBe(200);
     // True is the response of a touch that succeeded.
     expect(response.headers.has('x-session-token')).toBe(name === 'answers true');
