@@ -97,7 +97,7 @@ const users: [what: string, json: string][] = [
   ['with metadata that is a list', user('"metadata":[]')],
   ['with __proto__', user('"__proto__":{"admin":true}')],
   ['of more than 100 levels', user(`"deep":${nested(100)}`)],
-  ['of 200,000 levels', user(`"deep":${nested(200_000)}`)],
+  ['of 50,000 levels', user(`"deep":${nested(50_000)}`)],
   ['that counts to infinity', user('"credit":1e999')],
 ];
 
@@ -107,7 +107,7 @@ const data: [what: string, json: string][] = [
   ['that is null', 'null'],
   ['that is nothing', ''],
   ['of more than 100 levels', `{"deep":${nested(100)}}`],
-  ['of 200,000 levels', `{"deep":${nested(200_000)}}`],
+  ['of 50,000 levels', `{"deep":${nested(50_000)}}`],
   ['with __proto__', '{"a":[{"__proto__":{"admin":true}}]}'],
   ['with an escaped __proto__', '{"\\u005f_proto__":{"admin":true}}'],
   ['with a number beyond all numbers', '{"price":-1e999}'],
@@ -120,7 +120,7 @@ const messages: [what: string, json: string][] = [
   ['that are no list', '{}'],
   ['of a broken time', flash('"timestamp":1e300')],
   ['of no time', flash('"timestamp":null')],
-  ['that go too deep', flash(`"more":${nested(200_000)}`)],
+  ['that go too deep', flash(`"more":${nested(50_000)}`)],
   ['with an id that is a number', flash('"id":7')],
   ['without a text', flash('"message":null')],
   ['of a category that is a list', flash('"category":[]')],
@@ -137,7 +137,7 @@ const oneTimeValues: [what: string, json: string][] = [
   ['of no time', oneTime('"expiresAt":null')],
   ['with __proto__', oneTime('"value":{"__proto__":{"admin":true}}')],
   ['with a number beyond all numbers', oneTime('"value":1e999')],
-  ['that go too deep', oneTime(`"value":${nested(200_000)}`)],
+  ['that go too deep', oneTime(`"value":${nested(50_000)}`)],
 ];
 
 const clients: [what: string, json: string][] = [
@@ -388,7 +388,8 @@ describe.each(cases)('foreign and damaged records are no session, on $name', ({ 
       tokens.push(token);
     }
     for (const token of [...tokens, tokens.at(-1)!, tokens[1]!]) {
-      await expect(service.sessions.getSession(token)).rejects.toThrow(SessionNotFoundError);
+      const error: unknown = await service.sessions.getSession(token).catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(SessionNotFoundError);
     }
     expect(warn).toHaveBeenCalledTimes(1_001);
     await expect(service.sessions.getSession(tokens[0]!)).rejects.toThrow(SessionNotFoundError);
