@@ -64,7 +64,7 @@ const setups = [memory(), redis()].flatMap((store) =>
   PLATFORMS.map((platform) => ({ store, platform, name: store.name })),
 );
 
-describe.each(setups)('1,000 users at once, on $name and $platform', ({ store, platform }) => {
+describe.each(setups)('1,000 users, 100 at once, on $name and $platform', ({ store, platform }) => {
   let app: AppUnderTest;
 
   beforeAll(async () => {
