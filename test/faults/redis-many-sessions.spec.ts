@@ -11,7 +11,7 @@ import { atOnce, outcomes, startService, type ServiceUnderTest } from '../suppor
 /** Several parts, of which a script works on one. */
 const MANY = 900;
 /** The most commands that a script may run, a few for each of some hundred sessions. */
-const COMMANDS_OF_A_SCRIPT = 1_500;
+const COMMANDS_OF_A_SCRIPT = 500;
 /** For what must not fail: room for a loaded machine. */
 const AMPLE_MS = 20_000;
 
