@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
   MemoryBackend,
   MigratingBackend,
@@ -475,6 +475,50 @@ describe('a move', () => {
     deleting.letGo();
     expect(await deleted).toBe('changed');
     expect(await both.read(record.id)).toMatchObject({ status: 'active', version: 2 });
+  });
+
+  it('begins anew where its placeholder may have expired', async () => {
+    const old = await open(new MemoryBackend());
+    const next = new BarrierBackend(new MemoryBackend());
+    const both = await open(new MigratingBackend(next.backend, old));
+    const record = await stored(old);
+    const creating = next.stopNext('create');
+    const touched = both.touch(record.id, { ...record, expiresAt: record.expiresAt + 5 });
+    await creating.arrived;
+    const now = jest.spyOn(performance, 'now').mockReturnValueOnce(performance.now() + 2001);
+    creating.letGo();
+    expect(await touched).toBe(true);
+    now.mockRestore();
+    expect(next.calls.create).toBe(2);
+    expect(await both.read(record.id)).toMatchObject({ status: 'active', expiresAt: record.expiresAt + 5 });
+  });
+
+  it('is none by a change with a deadline, which its last step has not', async () => {
+    const old = await open(new MemoryBackend());
+    const next = new MemoryBackend();
+    const both = await open(new MigratingBackend(next, old));
+    const record = await stored(old);
+    expect(await both.replace({ ...record, version: 2 }, 1, { timeoutMs: 2000 })).toBe('replaced');
+    expect(await old.read(record.id)).toMatchObject({ status: 'active', version: 2 });
+    expect(await next.read(record.id)).toBeNull();
+  });
+
+  it('leaves a trace for as long as it may take, also of a session that had less time left', async () => {
+    const old = await open(new MemoryBackend());
+    const both = await open(new MigratingBackend(new MemoryBackend(), old));
+    const record = await stored(old);
+    clock.advance(lifetimeMs - 100);
+    expect(await both.touch(record.id, { ...record, expiresAt: record.expiresAt + 60_000 })).toBe(true);
+    clock.advance(101);
+    expect(await old.read(record.id)).toMatchObject({ status: 'invalidated' });
+    expect(await both.read(record.id)).toMatchObject({ status: 'active' });
+  });
+
+  it('is for two stores that keep old ids for a while only where both do', () => {
+    const without: SessionBackend = Object.assign(new MemoryBackend(), { keepsAliases: false });
+    expect(new MigratingBackend(without, new MemoryBackend()).keepsAliases).toBe(false);
+    expect(new MigratingBackend(new MemoryBackend(), without).keepsAliases).toBe(false);
+    expect(new MigratingBackend(new MemoryBackend(), new MemoryBackend()).keepsAliases).toBe(true);
   });
 
   it('goes back only after ten minutes; until then the session is used where it is', async () => {

@@ -118,6 +118,10 @@ describe('watches on Redis', () => {
       all.push(two.sessions.whileAlive(await two.sessions.getSession(token)));
     }
     await soon(async () => (await subscribers()) === 1 || undefined);
+    const limited = await startService(new RedisBackend(redis.url), { maxSessionsPerUser: 300 }, one.clock);
+    opened.push(limited);
+    await limited.sessions.createSession({ user: { userId: 'many' } });
+    await soon(() => all.filter(({ aborted }) => aborted).length === 301 || undefined);
     await one.sessions.deleteUserSessions('many');
     await soon(() => all.every(({ aborted }) => aborted) || undefined);
   });

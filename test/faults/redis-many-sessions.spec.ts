@@ -138,7 +138,16 @@ describe('a user of Redis who has more sessions than one script looks at', () =>
     expect(idsOf(await living())).toEqual([kept]);
     expect(await listed()).toEqual([kept]);
     expect((await keys()).length).toBe(2);
-    expect(await two.sessions.deleteUserSessions(userId)).toBe(1);
+    const limited = await startService(new RedisBackend(redis.url), { maxSessionsPerUser: 2 }, two.clock);
+    const later = [];
+    for (let count = 0; count < 2; count++) {
+      two.clock.advanceSeconds(1);
+      later.push(await limited.sessions.createSession({ user: { userId } }));
+    }
+    // The least recently used one leaves.
+    expect(await listed()).toEqual(idsOf(later));
+    await limited.close();
+    expect(await two.sessions.deleteUserSessions(userId)).toBe(2);
   });
 
   it('blocks Redis with no script for longer than some hundred sessions take', async () => {
