@@ -422,14 +422,16 @@ describe('a process', () => {
       await backend.open(context);
       const text = (bytes) => randomBytes(bytes).toString('base64url');
       async function fill(count) {
+        let userTag;
         for (let index = 0; index < count; index++) {
-          const id = text(44);
-          const userTag = id.slice(0, 16);
-          const record = { version: 1, status: 'active', userTag, lastAccessed: now, expiresAt: now + 1000 * (1 + index) };
+          // Each user has two, of whom every other one leaves with one.
+          if (index % 2 === 0) userTag = text(12);
+          const id = userTag + text(32);
+          const record = { version: 1, status: 'active', userTag, lastAccessed: now, expiresAt: now + 10_000 * (1 + index) };
           await backend.create({ ...record, id, payload: text(400) }, { timeoutMs: 1000 });
-          if (index % 2 === 0) await backend.delete(id);
+          if (index % 4 === 1) await backend.delete(id);
         }
-        now += 1000 * (count + 1);
+        now += 10_000 * (count + 1);
         await backend.clearExpired();
       }
       async function heapUsed() {
