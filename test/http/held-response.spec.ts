@@ -215,6 +215,11 @@ describe.each(PLATFORMS)('a response on %s while its session is stored', (platfo
     expect([got?.status, got?.body.length]).toEqual(works ? [200, written + 3] : [503, expect.any(Number)]);
   });
 
+  it('has its handler go on after a HEAD, of which nothing is sent that could drain', async () => {
+    expect((await exchange(app.url, { method: 'HEAD', path: '/until-full', headers }))?.status).toBe(200);
+    expect(await app.app.get(HeldController).through).toBe(256 * 1024);
+  });
+
   it.each([true, false])('may be destroyed by its handler; the store works: %s', async (works) => {
     if (!works) barrier.fail('replace');
     const write = barrier.stopNext('replace');
